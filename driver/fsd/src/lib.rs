@@ -1,0 +1,1 @@
+//! The safe core of the file-system driver

@@ -1,0 +1,1 @@
+//! fsd's Volume over the Linux kernel library

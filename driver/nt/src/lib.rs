@@ -1,0 +1,1 @@
+//! NT vocabulary: status codes, access masks, FILE_* buffers, our IOCTLs

@@ -1,0 +1,1 @@
+//! The edge between the safe core and the NT kernel

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The whole contract between Linux and its host.
+ *
+ * Linux calls the host through one table of functions, struct lkl_host_ops. The host calls Linux through the lkl_*
+ * functions at the end of this file; they are the only symbols that the linked kernel exports. Every call in either
+ * direction uses the System V x86-64 calling convention, on every host (`extern "sysv64"` in Rust), and integers as
+ * LP64 has them.
+ *
+ * This header needs nothing else: it is read by the kernel's C, by plain C programs, and mirrored by hand in
+ * linux/lkl/src/sys.rs, where tests compare each size and offset with what a C compiler says.
+ *
+ * Vocabulary:
+ *   the CPU     Linux has one virtual processor. Whoever holds it runs Linux code; everybody else waits.
+ *   entry task  a Linux task that has no thread of its own. A host thread borrows it for one system call at a
+ *               time, and the call runs on that host thread's stack.
+ *   pool        the one block of memory that Linux manages. A Linux physical address is an offset into it.
+ */
+#ifndef _ASM_LKL_HOST_OPS_H
+#define _ASM_LKL_HOST_OPS_H
+
+#define LKL_HOST_OPS_VERSION	1
+#define LKL_PAGE_SIZE		4096UL
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A piece of memory that a disk read fills. */
+struct lkl_segment {
+	void *addr;
+	unsigned long len;	/* bytes, a multiple of 512 */
+};
+
+/*
+ * One read request to a disk. There is no request of another kind: writes cannot be expressed.
+ *
+ * The request, with its segments, belongs to the host from the call of disk_read() until the host calls
+ * lkl_disk_read_done(). The host may keep its own state in host_private meanwhile.
+ */
+struct lkl_disk_read {
+	unsigned long offset;		/* bytes from the start of the disk, a multiple of the block size */
+	unsigned long len;		/* bytes, the sum of the segments' lengths */
+	unsigned long segment_count;
+	const struct lkl_segment *segments;
+	void *host_private[4];		/* the host's own, zero at first */
+	void *linux_private[2];		/* Linux's own: not for the host */
+};
+
+/*
+ * What the host does for Linux. The first argument of each is the member `host`, unchanged.
+ *
+ * "Any context" means that the host's own interrupt-like contexts (an NT DPC, a timer thread) call into Linux from
+ * there and Linux may call this operation from such a call; it must then neither block nor allocate.
+ */
+struct lkl_host_ops {
+	unsigned int size;		/* sizeof(struct lkl_host_ops) */
+	unsigned int version;		/* LKL_HOST_OPS_VERSION */
+	void *host;
+
+	/* Console output: len bytes, no terminator, may hold several lines or a part of one. Any context. */
+	void (*print)(void *host, const char *text, unsigned long len);
+
+	/*
+	 * Linux has died: it panicked or hit a bug. Called once, before Linux sends its threads away. It returns, and
+	 * must not call into Linux. Every system call in progress or to come returns -ENODEV (-19) afterwards.
+	 */
+	void (*panicked)(void *host, const char *why, unsigned long len);
+
+	/* Counting semaphores with no upper limit. sem_alloc returns NULL for lack of memory. sem_up: any context. */
+	void *(*sem_alloc)(void *host, unsigned int count);
+	void (*sem_free)(void *host, void *sem);
+	void (*sem_up)(void *host, void *sem);
+	void (*sem_down)(void *host, void *sem);
+
+	/*
+	 * Threads. thread_create returns NULL when there is none to be had. The entry function does not return: it
+	 * ends with thread_exit. Each thread is joined exactly once; join waits for its end and frees the handle.
+	 * A thread needs a stack of 64 KiB, or what the host's documentation measures.
+	 */
+	void *(*thread_create)(void *host, void (*entry)(void *arg), void *arg);
+	void (*thread_exit)(void *host) __attribute__((noreturn));
+	void (*thread_join)(void *host, void *thread);
+
+	/* The pool: page-aligned, zero-filled. NULL for lack of memory. Called once, and once at the end. */
+	void *(*pool_alloc)(void *host, unsigned long size);
+	void (*pool_free)(void *host, void *pool, unsigned long size);
+
+	/*
+	 * Maps `count` pages of the pool, given by their page numbers in it, side by side, readable and writable, in
+	 * addition to where they are already. NULL when it cannot be done.
+	 */
+	void *(*pages_map)(void *host, const unsigned long *page_numbers, unsigned long count);
+	void (*pages_unmap)(void *host, void *addr, unsigned long count);
+
+	/* Nanoseconds: of a clock that never goes back and does not stop; and since 1970 in UTC. Any context. */
+	unsigned long (*monotonic_ns)(void *host);
+	unsigned long (*realtime_ns)(void *host);
+
+	/*
+	 * One-shot timers. fire(arg) is called once, `delta_ns` after timer_arm, in any context; it is short. Arming
+	 * an armed timer moves it. timer_free returns after the last fire has returned.
+	 */
+	void *(*timer_alloc)(void *host, void (*fire)(void *arg), void *arg);
+	void (*timer_arm)(void *host, void *timer, unsigned long delta_ns);
+	void (*timer_free)(void *host, void *timer);
+
+	/*
+	 * Starts a read on a disk that the host announced with lkl_disk_add. It does not wait for the device: it may
+	 * finish the request before it returns (lkl_disk_read_done from inside is allowed) or at any later time from
+	 * any thread or context, in any order. Many requests are under way at once.
+	 */
+	void (*disk_read)(void *host, void *disk, struct lkl_disk_read *request);
+
+	/* A hint that Linux is spinning: lets other host threads run. */
+	void (*yield)(void *host);
+};
+
+struct lkl_boot_params {
+	unsigned long pool_size;	/* bytes; rounded down to whole pages */
+	const char *command_line;	/* Linux's own, NUL-terminated; may be NULL */
+};
+
+struct lkl_disk_params {
+	void *disk;			/* first argument but one of disk_read */
+	unsigned long size;		/* bytes */
+	unsigned int block_size;	/* logical block size in bytes: 512..4096, a power of two */
+	unsigned int queue_depth;	/* how many reads may be under way at once; 0 for the default */
+	unsigned long overlay_limit;	/* bytes of RAM that recovery may write; 0: none, ~0: the default of 64 MiB */
+};
+
+/* A disk as Linux knows it. */
+struct lkl_disk_info {
+	unsigned int major;
+	unsigned int minor;
+	char name[32];			/* as in /sys/block and /dev, NUL-terminated */
+};
+
+struct lkl_disk_stats {
+	unsigned long reads;		/* requests sent to the host */
+	unsigned long read_bytes;
+	unsigned long overlay_bytes;	/* RAM held by blocks that Linux wrote */
+	unsigned long writes_refused;	/* write requests that failed because the overlay was full or absent */
+};
+
+struct lkl_task;			/* an entry task */
+
+/*
+ * What Linux does for its host. Errors are Linux's own, negative. Unless it says otherwise, a function may block and
+ * may be called by any thread of the host that is not inside Linux already.
+ */
+
+/* Boots Linux. On success *first is an entry task. At most once in the life of the image: -EBUSY (-16) after that. */
+long lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first);
+
+/*
+ * Stops Linux: all of its threads end and are joined, the pool is freed. No thread of the host may be inside Linux or
+ * enter it any more, and all entry tasks are void afterwards. Works after a panic too.
+ */
+void lkl_halt(void);
+
+/* One more entry task, cloned from `parent` (which is used for the call); files, directory and mounts are shared. */
+long lkl_task_new(struct lkl_task *parent, struct lkl_task **child);
+/* Ends an entry task. `parent` is another one, used for the call. */
+void lkl_task_free(struct lkl_task *parent, struct lkl_task *task);
+
+/* A system call, with Linux's own x86-64 number and arguments. One thread at a time uses a task. */
+long lkl_syscall(struct lkl_task *task, long number, const long args[6]);
+
+/* Announces a disk; it becomes a block device with the name and numbers that *info receives, and a node in /dev. */
+long lkl_disk_add(struct lkl_task *task, const struct lkl_disk_params *params, struct lkl_disk_info *info);
+/*
+ * Takes a disk away, mounted or not: its requests fail from now on. Returns when Linux has let go of the requests
+ * under way, so the host must finish them.
+ */
+long lkl_disk_remove(struct lkl_task *task, unsigned int major, unsigned int minor);
+/* Fails all requests of a disk from now on (surprise removal); does not wait. Any context. */
+void lkl_disk_gone(unsigned int major, unsigned int minor);
+long lkl_disk_stats(struct lkl_task *task, unsigned int major, unsigned int minor, struct lkl_disk_stats *stats);
+
+/* Ends a request given to disk_read. error is 0 or a negative Linux error. Any context. */
+void lkl_disk_read_done(struct lkl_disk_read *request, long error);
+
+/*
+ * The host's fault handler found a fault (a bad access, an illegal instruction) in a thread that was running Linux
+ * code: Linux panics as if it had noticed by itself. Does not return if the thread was inside Linux.
+ */
+void lkl_fault(const char *why);
+
+/* 1 once Linux has died (or was halted). Any context. */
+int lkl_is_dead(void);
+
+/*
+ * Runs the port's self-tests (cpu, irq, threads, timer); the image must be built with CONFIG_LKL_SELFTEST, else
+ * -ENOSYS (-38). Returns the number of failed tests; each prints a TAP line.
+ */
+long lkl_selftest(struct lkl_task *task);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* _ASM_LKL_HOST_OPS_H */

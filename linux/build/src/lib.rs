@@ -1,0 +1,1 @@
+//! Builds the Linux kernel library: unpack, overlay, kconfig, kbuild, object checks, ELF to COFF

@@ -1,0 +1,1 @@
+//! The NT user-mode host of the Linux kernel library

@@ -1,0 +1,1 @@
+//! The NT kernel-mode host (NTK) of the Linux kernel library

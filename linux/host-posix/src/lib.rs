@@ -1,0 +1,1 @@
+//! The POSIX host of the Linux kernel library

@@ -1,0 +1,1 @@
+//! Safe API of the Linux kernel library

@@ -1,0 +1,1 @@
+//! The NT kernel double: runs lklfs.sys on Linux

@@ -1,0 +1,1 @@
+//! Makes test images and reads them through native Linux

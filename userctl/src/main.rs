@@ -1,0 +1,2 @@
+//! Lists, mounts and reads Linux volumes
+fn main() {}

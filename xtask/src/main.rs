@@ -1,0 +1,2 @@
+//! Every task of the project: demo, test, image, bench, package, lint, ci
+fn main() {}
