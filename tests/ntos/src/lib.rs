@@ -1,1 +1,24 @@
-//! The NT kernel double: runs lklfs.sys on Linux
+//! The NT kernel double: an ordinary Linux process that loads the real `lklfs.sys` and is the kernel around it.
+//!
+//! The driver is mapped as the PE image that it is (`loader`) and its imports are bound to functions of this crate
+//! that have NT's semantics ([`imports`]). Above it stand an I/O manager ([`io`]), a cache manager and sections
+//! ([`cc`]), FsRtl ([`fsrtl`]), disks from image files ([`disk`]) and an NT API for the tests ([`user`]); below that the
+//! executive: memory (`mm`), processes and threads (`ps`), objects and handles (`ob`), locks (`ex`), run-time
+//! library (`rtl`) and the kernel's dispatcher ([`ke`]). `verifier` plays Driver Verifier over all of it.
+//!
+//! Two rules hold everywhere:
+//!
+//! * a call of the driver runs on an NT-sized kernel stack, a call of an import on the thread's large host stack
+//!   (`ke::gate`), so what is measured on the kernel stack is the driver's own;
+//! * whatever NT would stop for ends in `verifier::fail`, which never returns.
+
+#![allow(clippy::missing_safety_doc, reason = "the imports' contracts are NT's own, documented by Microsoft")]
+
+pub mod cc;
+pub mod disk;
+pub mod fsrtl;
+pub mod imports;
+pub mod io;
+pub mod ke;
+pub mod nt;
+pub mod user;

@@ -1,0 +1,124 @@
+//! The bytes behind a disk: an image file (or a block device), opened for reading only.
+//!
+//! An image has whole sectors, as a loop device has: what follows the last whole sector of the file does not exist. The file is opened
+//! without write access and there is no function here that could change it; a write that the driver sends to the disk is
+//! counted by the disk's dispatch routine and refused.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Why an image cannot be used. Each message names the image and says what to do.
+#[derive(Debug)]
+pub enum ImageError {
+    /// The file cannot be opened or read.
+    Io(PathBuf, io::Error),
+    /// The file is a directory or a pipe: it has no sectors.
+    NotSeekable(PathBuf),
+    /// The file is shorter than one sector.
+    TooSmall(PathBuf, u64, u32),
+}
+
+impl std::fmt::Display for ImageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ImageError::Io(path, error) => write!(f, "cannot read image {}: {error}", path.display()),
+            ImageError::NotSeekable(path) => {
+                write!(f, "{} is neither a regular file nor a block device; give a disk image", path.display())
+            }
+            ImageError::TooSmall(path, size, sector) => write!(
+                f,
+                "image {} has {size} bytes, less than one sector of {sector}; give a complete image",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for ImageError {}
+
+/// An open image. Offsets and sizes are in bytes.
+#[derive(Debug)]
+pub struct Image {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    sector: u32,
+}
+
+impl Image {
+    /// Opens `path` for reading as a disk with sectors of `sector` bytes (512 or 4096).
+    pub fn open(path: &Path, sector: u32) -> Result<Image, ImageError> {
+        let fail = |error| ImageError::Io(path.to_path_buf(), error);
+        let mut file = File::open(path).map_err(fail)?;
+        let kind = file.metadata().map_err(fail)?.file_type();
+        use std::os::unix::fs::FileTypeExt;
+        if !(kind.is_file() || kind.is_block_device()) {
+            return Err(ImageError::NotSeekable(path.to_path_buf()));
+        }
+        let bytes = file.seek(SeekFrom::End(0)).map_err(fail)?;
+        let size = bytes - bytes % u64::from(sector);
+        if size == 0 {
+            return Err(ImageError::TooSmall(path.to_path_buf(), bytes, sector));
+        }
+        Ok(Image { file, path: path.to_path_buf(), size, sector })
+    }
+
+    /// Where the image is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Size of the disk in bytes, a multiple of the sector size.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Bytes in a sector.
+    pub fn sector(&self) -> u32 {
+        self.sector
+    }
+
+    /// Fills `buffer` from byte `offset`. The whole range must lie on the disk.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset.checked_add(buffer.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
+        if end > self.size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.file.read_exact_at(buffer, offset)
+    }
+
+    /// A cursor over the image for parsers that want `Read + Seek`.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor { image: self, position: 0 }
+    }
+}
+
+/// `Read + Seek` over an [`Image`], with a position of its own.
+pub struct Cursor<'a> {
+    image: &'a Image,
+    position: u64,
+}
+
+impl Read for Cursor<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.image.size.saturating_sub(self.position);
+        let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.image.read_at(&mut buffer[..len], self.position)?;
+        self.position += len as u64;
+        Ok(len)
+    }
+}
+
+impl Seek for Cursor<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let base = match to {
+            SeekFrom::Start(offset) => i128::from(offset),
+            SeekFrom::End(delta) => i128::from(self.image.size) + i128::from(delta),
+            SeekFrom::Current(delta) => i128::from(self.position) + i128::from(delta),
+        };
+        self.position = u64::try_from(base).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
+    }
+}
