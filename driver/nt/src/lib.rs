@@ -1,1 +1,49 @@
-//! NT vocabulary: status codes, access masks, FILE_* buffers, our IOCTLs
+//! NT vocabulary: status codes, access masks, `FILE_*` buffers, our IOCTLs.
+//!
+//! This crate holds what NT's interfaces consist of when pointers are taken away: numbers with their names, and records
+//! with their exact layout. The driver's core uses it to decide and to write answers, `userctl` uses it to talk to the
+//! driver, the NT double uses it to check both.
+//!
+//! - numbers: [`NtStatus`], [`AccessMask`], [`CreateOptions`], [`FileAttributes`], [`FileInformationClass`],
+//!   [`FsInformationClass`], reparse tags, control codes;
+//! - records, written into a caller's bytes by a writer;
+//!
+//! - values: [`NtTime`], UTF-16 names ([`utf16`]), patterns ([`wildcard`]);
+//! - the driver's own control interface, shared with `userctl`: [`control`].
+//!
+//! Nothing here is unsafe, nothing allocates unless its signature says so, and nothing panics: the crate runs in the
+//! NT kernel at any IRQL at which its arguments may be touched.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
+
+extern crate alloc;
+
+mod number;
+
+pub mod access;
+pub mod attributes;
+pub mod class;
+pub mod create;
+pub mod status;
+pub mod time;
+
+pub use access::AccessMask;
+pub use attributes::FileAttributes;
+pub use class::{FileInformationClass, FsInformationClass};
+pub use create::{CreateDisposition, CreateInformation, CreateOptions, ShareAccess};
+pub use status::NtStatus;
+pub use time::NtTime;

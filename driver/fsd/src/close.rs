@@ -1,0 +1,19 @@
+//! `IRP_MJ_CLOSE`: the last reference to a file object is gone.
+//!
+//! The edge takes `FsContext2`'s Ccb back and drops it, and lets its reference of the Fcb go by
+//! [`FcbTable::leave`](crate::FcbTable::leave); when that returns the Fcb it was the last, and dropping it (with no lock
+//! held, at PASSIVE_LEVEL) closes the Linux descriptor.
+
+use crate::VolumeState;
+
+/// Counts a CLOSE. `true` when the volume was dismounted or its device removed, and this was its last file object: the
+/// edge then tears the volume device down.
+///
+/// # IRQL
+///
+/// <= APC_LEVEL; never blocks.
+#[must_use]
+pub fn close(state: &mut VolumeState) -> bool {
+    state.references = state.references.saturating_sub(1);
+    state.references == 0 && (state.dismounted || state.removed)
+}

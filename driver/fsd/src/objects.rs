@@ -1,0 +1,317 @@
+//! The objects of the driver: a volume ([`Vcb`]), an inode in use ([`Fcb`]), an open of it ([`Ccb`]).
+//!
+//! The edge embeds each in its own structure beside what NT needs there: a [`Vcb`] in the volume device object's
+//! extension, an [`Fcb`] behind `FsContext` after the advanced FCB header, a [`Ccb`] behind `FsContext2`.
+
+use alloc::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+
+use lklfs_nt::{AccessMask, CreateOptions, NtStatus};
+
+use crate::{
+    errno::Context,
+    linksup::LinkView,
+    volume::{FileKind, Metadata, Volume, VolumeInfo},
+};
+
+/// What makes two names the same file: device (on btrfs the subvolume) and inode.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct FileKey {
+    /// The device, as in [`Metadata::dev`].
+    pub dev: u64,
+    /// The inode.
+    pub ino: u64,
+}
+
+impl FileKey {
+    /// The key of the volume itself, which no inode has: inode 0 is never in use.
+    pub const VOLUME: Self = Self { dev: 0, ino: 0 };
+}
+
+/// The disk below a volume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Geometry {
+    /// Bytes in a sector, a power of two, at least 512: the unit of non-cached I/O.
+    pub sector_size: u32,
+    /// Bytes in a physical sector; the logical size when unknown.
+    pub physical_sector_size: u32,
+    /// Bytes on the device.
+    pub size: u64,
+    /// `DEVICE_OBJECT.Characteristics` of the device (removable, read-only, ...).
+    pub characteristics: u32,
+    /// `DEVICE_OBJECT.DeviceType` that volumes report (`FILE_DEVICE_DISK`, `FILE_DEVICE_CD_ROM`).
+    pub device_type: u32,
+    /// `DEVICE_OBJECT.AlignmentRequirement`: 0 byte, 1 word, ... 511.
+    pub alignment_requirement: u32,
+}
+
+/// What a volume's policy decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VolumeOptions {
+    /// Names that begin with a dot carry the attribute HIDDEN.
+    pub hide_dot_files: bool,
+    /// Everyone may read everything; otherwise owner and mode decide.
+    pub everyone_reads: bool,
+}
+
+impl Default for VolumeOptions {
+    fn default() -> Self {
+        Self {
+            hide_dot_files: true,
+            everyone_reads: true,
+        }
+    }
+}
+
+/// A mounted volume. Nothing in it changes after the mount.
+pub struct Vcb<V: Volume> {
+    volume: V,
+    info: VolumeInfo,
+    geometry: Geometry,
+    options: VolumeOptions,
+    root: Metadata,
+}
+
+impl<V: Volume> Vcb<V> {
+    /// Takes a volume that Linux has mounted.
+    ///
+    /// # IRQL
+    ///
+    /// PASSIVE_LEVEL; may block.
+    pub fn new(volume: V, geometry: Geometry, options: VolumeOptions) -> Result<Self, NtStatus> {
+        let mounting = |errno: crate::Errno| errno.to_status(Context::Mounting);
+        let info = volume.info().map_err(mounting)?;
+        let root = volume.root().map_err(mounting)?;
+        let root = volume.metadata(&root).map_err(mounting)?;
+        if root.kind != FileKind::Directory || !geometry.sector_size.is_power_of_two() {
+            return Err(NtStatus::UNRECOGNIZED_VOLUME);
+        }
+        Ok(Self {
+            volume,
+            info,
+            geometry,
+            options,
+            root,
+        })
+    }
+
+    /// The file system below.
+    pub fn volume(&self) -> &V {
+        &self.volume
+    }
+
+    /// The volume's identity and sizes at mount.
+    pub fn info(&self) -> &VolumeInfo {
+        &self.info
+    }
+
+    /// The disk below.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The volume's policy.
+    pub fn options(&self) -> &VolumeOptions {
+        &self.options
+    }
+
+    /// The root directory's metadata.
+    pub fn root_metadata(&self) -> &Metadata {
+        &self.root
+    }
+
+    /// Gives the file system back, to be unmounted.
+    pub fn into_volume(self) -> V {
+        self.volume
+    }
+}
+
+/// What an [`Fcb`] stands for, as far as requests treat it differently.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FcbKind {
+    /// The volume itself (an open of the device with no path).
+    Volume,
+    /// A directory.
+    Directory,
+    /// A regular file: the only kind with data.
+    File,
+    /// A symbolic link, FIFO, socket or device node: visible as a reparse point, without data.
+    Reparse,
+}
+
+/// One inode in use, or the volume itself. Nothing in it changes while it lives.
+pub struct Fcb<V: Volume> {
+    node: Option<V::Node>,
+    metadata: Metadata,
+    key: FileKey,
+    kind: FcbKind,
+}
+
+impl<V: Volume> Fcb<V> {
+    /// The Fcb of an inode.
+    pub fn new(node: V::Node, metadata: Metadata) -> Self {
+        let kind = match metadata.kind {
+            FileKind::Directory => FcbKind::Directory,
+            FileKind::File => FcbKind::File,
+            _ => FcbKind::Reparse,
+        };
+        Self {
+            node: Some(node),
+            key: metadata.key(),
+            metadata,
+            kind,
+        }
+    }
+
+    /// The Fcb of the volume itself: times and owner are the root's, the size is the device's.
+    pub fn volume(vcb: &Vcb<V>) -> Self {
+        let metadata = Metadata {
+            size: vcb.geometry.size,
+            allocated: vcb.geometry.size,
+            ino: FileKey::VOLUME.ino,
+            dev: FileKey::VOLUME.dev,
+            nlink: 1,
+            ..vcb.root
+        };
+        Self {
+            node: None,
+            metadata,
+            key: FileKey::VOLUME,
+            kind: FcbKind::Volume,
+        }
+    }
+
+    /// The inode; `None` for the volume.
+    pub fn node(&self) -> Option<&V::Node> {
+        self.node.as_ref()
+    }
+
+    /// What the inode is like.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// The key in the [`FcbTable`].
+    pub fn key(&self) -> FileKey {
+        self.key
+    }
+
+    /// What it stands for.
+    pub fn kind(&self) -> FcbKind {
+        self.kind
+    }
+
+    /// Bytes of data: `FileSize` and `ValidDataLength` of the FCB header. 0 for directories and reparse points.
+    pub fn file_size(&self) -> u64 {
+        match self.kind {
+            FcbKind::File | FcbKind::Volume => self.metadata.size,
+            FcbKind::Directory | FcbKind::Reparse => 0,
+        }
+    }
+
+    /// Bytes for the cache manager: `AllocationSize` of the FCB header. At least the file's size (a sparse or compressed
+    /// file takes less on the disk, which only queries show), in whole sectors.
+    pub fn allocation_size(&self, sector_size: u32) -> u64 {
+        let unit = u64::from(sector_size.max(1));
+        self.file_size()
+            .checked_next_multiple_of(unit)
+            .unwrap_or(u64::MAX)
+    }
+}
+
+/// One open of an Fcb: what belongs to the file object and not to the inode. Nothing in it changes while it lives.
+#[derive(Clone, Debug)]
+pub struct Ccb {
+    /// The path by which it was opened, from the volume's root, in the names' true case: `\` for the root, empty for
+    /// the volume itself and for opens by ID.
+    pub path: Vec<u16>,
+    /// The rights that were granted, generic rights and MAXIMUM_ALLOWED resolved.
+    pub granted: AccessMask,
+    /// The options of the open.
+    pub options: CreateOptions,
+    /// Names below this handle are compared with case.
+    pub case_sensitive: bool,
+    /// The metadata of the directory above, shown as `..`; the directory's own when it has none or was opened by ID.
+    pub parent: Metadata,
+    /// How a link or special file shows itself under this path.
+    pub link: Option<LinkView>,
+    /// The name was a file ID.
+    pub opened_by_id: bool,
+}
+
+/// The Fcbs of a volume by key: the same inode is always the same Fcb.
+///
+/// `F` is the edge's structure around [`Fcb`]. The table does not keep its members alive; each file object holds an
+/// `Arc`. The edge keeps the table under the volume's table lock.
+pub struct FcbTable<F> {
+    members: BTreeMap<FileKey, Weak<F>>,
+}
+
+impl<F> Default for FcbTable<F> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F> FcbTable<F> {
+    /// An empty table.
+    pub const fn new() -> Self {
+        Self {
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// The member with `key`, or the one that `make` makes, entered. `true` when it is new.
+    pub fn enter(&mut self, key: FileKey, make: impl FnOnce() -> Arc<F>) -> (Arc<F>, bool) {
+        if let Some(found) = self.members.get(&key).and_then(Weak::upgrade) {
+            return (found, false);
+        }
+        let made = make();
+        self.members.insert(key, Arc::downgrade(&made));
+        (made, true)
+    }
+
+    /// The member with `key`, if it is in use.
+    pub fn get(&self, key: FileKey) -> Option<Arc<F>> {
+        self.members.get(&key).and_then(Weak::upgrade)
+    }
+
+    /// Lets one reference go. `Some` when it was the last: the entry is gone, and the caller drops the value after it
+    /// has released the table's lock (dropping calls Linux).
+    pub fn leave(&mut self, key: FileKey, member: Arc<F>) -> Option<F> {
+        let last = Arc::into_inner(member)?;
+        self.members.remove(&key);
+        Some(last)
+    }
+
+    /// The members in use.
+    pub fn len(&self) -> usize {
+        self.members
+            .values()
+            .filter(|member| member.strong_count() > 0)
+            .count()
+    }
+
+    /// Whether none is in use.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What changes about a volume while it is mounted. The edge keeps it under the volume's lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct VolumeState {
+    /// Handles that are open (CREATE counts up, CLEANUP down), the volume's own included.
+    pub handles: u32,
+    /// File objects that are referenced (CREATE counts up, CLOSE down).
+    pub references: u32,
+    /// The handle (by an identity that the edge chooses, e.g. the file object's address) that holds the volume lock.
+    pub locked_by: Option<u64>,
+    /// Dismounted: every request on old handles but CLEANUP and CLOSE ends with VOLUME_DISMOUNTED.
+    pub dismounted: bool,
+    /// The device is gone.
+    pub removed: bool,
+}
