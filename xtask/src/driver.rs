@@ -1,0 +1,68 @@
+//! `cargo xtask driver` and `check-driver`: cargo for the driver's target.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use xshell::{Cmd, Shell};
+
+use crate::repo;
+use crate::toolchain::{Toolchain, Windows};
+use crate::wdk::Wdk;
+
+/// What cargo is asked to do with a crate of the driver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Type-check.
+    Check,
+    /// Type-check with clippy's lints as errors.
+    Clippy,
+    /// Build and link.
+    Build,
+}
+
+/// `cargo <verb> -p <package>` for the driver's target, ready to run.
+fn cargo<'a>(sh: &'a Shell, verb: Verb, package: &str, release: bool) -> Result<Cmd<'a>> {
+    let name = match verb {
+        Verb::Check => "check",
+        Verb::Clippy => "clippy",
+        Verb::Build => "build",
+    };
+    let wdk = Wdk::prepare(sh)?;
+    let toolchain = Toolchain::find(sh, Windows::Driver)?;
+    let mut cmd = toolchain
+        .cargo(sh, Windows::Driver, name)
+        .args(["-p", package, "--manifest-path"])
+        .arg(repo::root().join("Cargo.toml"))
+        .args(["--config", "target.x86_64-pc-windows-msvc.rustflags=[\"-Ctarget-feature=+crt-static\"]"]);
+    if !cfg!(windows) {
+        cmd = cmd.args(["--config", "target.x86_64-pc-windows-msvc.linker=\"lld-link-19\""]);
+    }
+    if release {
+        cmd = cmd.arg("--release");
+    }
+    if let Some(wdk) = wdk {
+        cmd = wdk.apply(cmd);
+    }
+    if verb == Verb::Clippy {
+        cmd = cmd.args(["--", "-D", "warnings"]);
+    }
+    Ok(cmd)
+}
+
+/// Type-checks one crate for the driver's target.
+pub fn check(sh: &Shell, package: &str, verb: Verb) -> Result<()> {
+    cargo(sh, verb, package, false)?.run().with_context(|| format!("{package} does not pass for the driver's target"))
+}
+
+/// Builds `lklfs.sys` and returns its path.
+pub fn build(sh: &Shell, release: bool) -> Result<PathBuf> {
+    cargo(sh, Verb::Build, "lklfs", release)?.run().context("the driver does not build")?;
+    let profile = if release { "release" } else { "debug" };
+    let dir = repo::target_dir().join(Windows::Driver.triple()).join(profile);
+    let (dll, sys) = (dir.join("lklfs.dll"), dir.join("lklfs.sys"));
+    if !dll.exists() {
+        bail!("cargo made no {}", dll.display());
+    }
+    std::fs::copy(&dll, &sys)?;
+    Ok(sys)
+}

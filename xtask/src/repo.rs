@@ -1,0 +1,18 @@
+//! Where the checkout is, and where builds go.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The root of the checkout.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+/// Cargo's target folder: `$CARGO_TARGET_DIR`, else `target` in the checkout.
+pub fn target_dir() -> PathBuf {
+    match env::var_os("CARGO_TARGET_DIR").map(PathBuf::from) {
+        Some(dir) if dir.is_absolute() => dir,
+        Some(dir) => env::current_dir().unwrap_or_default().join(dir),
+        None => root().join("target"),
+    }
+}

@@ -1,0 +1,75 @@
+//! Microsoft's `wdk-sys` on a machine that has no WDK.
+//!
+//! `wdk-sys` runs bindgen over a WDK that its build script finds through `wdk-build`. On Windows both are used as
+//! published. Elsewhere three things are made in the cache, and cargo is told of them on its command line, so that no
+//! manifest and no lock file differs between the two:
+//!
+//! * [`content_root`]: a folder laid out as the WDK is, whose headers are mingw-w64's DDK headers;
+//! * [`import_library`]: `ntoskrnl.lib` and `hal.lib`, made from the list of names that the driver may import;
+//! * [`adapt`]: a copy of the registry's `wdk-build` that compiles on Linux, used through cargo's `paths` override.
+
+mod adapt;
+mod content_root;
+mod import_library;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use xshell::{Cmd, Shell};
+
+use crate::repo;
+
+/// What a build for the driver's target needs besides the toolchain.
+pub struct Wdk {
+    root: PathBuf,
+    wdk_build: PathBuf,
+    libclang: PathBuf,
+    resource_include: PathBuf,
+}
+
+/// The names that `lklfs.sys` may import, in the checkout.
+pub const EXPORTS: &str = "driver/image/nt-exports.txt";
+
+impl Wdk {
+    /// Makes (or finds in the cache) the content root and the adapted crate. `None` on Windows: the real WDK is used.
+    pub fn prepare(sh: &Shell) -> Result<Option<Wdk>> {
+        if cfg!(windows) {
+            return Ok(None);
+        }
+        let (libclang, resource_include) = find_clang()?;
+        let exports = fs::read_to_string(repo::root().join(EXPORTS)).context(EXPORTS)?;
+        let root = content_root::assemble(&exports)?;
+        let wdk_build = adapt::wdk_build(sh)?;
+        Ok(Some(Wdk { root, wdk_build, libclang, resource_include }))
+    }
+
+    /// Adds to `cmd` (a cargo build for the driver's target) what makes `wdk-sys` build here.
+    pub fn apply<'a>(&self, cmd: Cmd<'a>) -> Cmd<'a> {
+        let clang_args = format!(
+            "--target=x86_64-w64-windows-gnu -fno-ms-compatibility -D_WIN32_WINNT=0x0A00 \
+             -DNTDDI_VERSION=0x0A000000 -isystem {}",
+            self.resource_include.display()
+        );
+        cmd.arg("--config")
+            .arg(format!("paths=[{:?}]", self.wdk_build.display().to_string()))
+            .env("WDKContentRoot", &self.root)
+            .env("Version_Number", content_root::VERSION)
+            .env("LIBCLANG_PATH", &self.libclang)
+            .env("BINDGEN_EXTRA_CLANG_ARGS", clang_args)
+            .env(adapt::MANIFEST_VARIABLE, repo::root().join("Cargo.toml"))
+            .env("RUST_LOG", "error")
+    }
+}
+
+/// The folder of libclang and clang's own headers, newest version first.
+fn find_clang() -> Result<(PathBuf, PathBuf)> {
+    for version in (16..=22).rev() {
+        let lib = PathBuf::from(format!("/usr/lib/llvm-{version}/lib"));
+        let include = lib.join(format!("clang/{version}/include"));
+        if lib.join("libclang.so").exists() && include.is_dir() {
+            return Ok((lib, include));
+        }
+    }
+    bail!("libclang (16 or later) is not installed: run `cargo xtask setup`")
+}
