@@ -1,0 +1,364 @@
+//! Calls into Linux: each `lkl_*` function and each system call that this crate makes, with safe arguments.
+//!
+//! A system call here takes slices and plain numbers, so that the pointers that Linux gets are right by construction,
+//! and file descriptors as numbers: a wrong one is an error, not undefined behaviour. Numbers are x86-64's.
+
+#![allow(unsafe_code)]
+
+use crate::disk::{DiskLink, DiskStats};
+use crate::errno::Errno;
+use crate::kernel::{DiskParams, Kernel};
+use crate::stat::{RawStatFs, RawStatx};
+use crate::sys::{self, Long, lkl_host_ops, lkl_task};
+use alloc::sync::Arc;
+use core::ptr::{NonNull, null, null_mut};
+use core::sync::atomic::{AtomicPtr, Ordering};
+use zerocopy::{FromZeros, Immutable, IntoBytes};
+
+/// A file descriptor of Linux.
+pub(crate) type Fd = i32;
+
+/// "The current directory" of the *at calls; used with absolute paths only.
+pub(crate) const AT_FDCWD: Fd = -100;
+
+const SYS_CLOSE: Long = 3;
+const SYS_LSEEK: Long = 8;
+const SYS_PREAD64: Long = 17;
+const SYS_READ: Long = 0;
+const SYS_FSTATFS: Long = 138;
+const SYS_FGETXATTR: Long = 193;
+const SYS_FLISTXATTR: Long = 196;
+const SYS_GETDENTS64: Long = 217;
+const SYS_OPENAT: Long = 257;
+const SYS_READLINKAT: Long = 267;
+const SYS_STATX: Long = 332;
+const SYS_FSOPEN: Long = 430;
+const SYS_FSCONFIG: Long = 431;
+const SYS_FSMOUNT: Long = 432;
+const SYS_OPENAT2: Long = 437;
+
+/// A NUL-terminated string for Linux, in a buffer of its own: names and short paths.
+pub(crate) struct CName([u8; 256]);
+
+impl CName {
+    /// ENAMETOOLONG beyond 255 bytes; EINVAL with a NUL inside.
+    pub(crate) fn new(name: &[u8]) -> Result<Self, Errno> {
+        let mut bytes = [0; 256];
+        if name.len() >= bytes.len() {
+            return Err(Errno::ENAMETOOLONG);
+        }
+        if name.contains(&0) {
+            return Err(Errno::EINVAL);
+        }
+        for (place, byte) in bytes.iter_mut().zip(name) {
+            *place = *byte;
+        }
+        Ok(CName(bytes))
+    }
+}
+
+/// `struct open_how` of linux/openat2.h.
+#[derive(Clone, Copy, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct OpenHow {
+    pub(crate) flags: u64,
+    pub(crate) mode: u64,
+    pub(crate) resolve: u64,
+}
+
+/// An argument of a system call.
+trait Arg {
+    fn word(self) -> Long;
+}
+impl Arg for i32 {
+    fn word(self) -> Long {
+        Long::from(self)
+    }
+}
+impl Arg for u32 {
+    fn word(self) -> Long {
+        Long::from(self)
+    }
+}
+impl Arg for u64 {
+    fn word(self) -> Long {
+        self.cast_signed()
+    }
+}
+impl Arg for usize {
+    #[allow(clippy::as_conversions)] // sys.rs asserts that usize has the width of Long
+    fn word(self) -> Long {
+        self as Long
+    }
+}
+impl<T> Arg for *const T {
+    fn word(self) -> Long {
+        self.expose_provenance().word()
+    }
+}
+impl<T> Arg for *mut T {
+    fn word(self) -> Long {
+        self.expose_provenance().word()
+    }
+}
+
+macro_rules! syscall {
+    ($kernel:expr, $number:expr $(, $arg:expr)*) => {{
+        let mut args: [Long; 6] = [0; 6];
+        for (place, word) in args.iter_mut().zip([$(Arg::word($arg)),*]) {
+            *place = word;
+        }
+        raw($kernel, $number, &args)
+    }};
+}
+
+/// A system call on this thread, with a task of the pool.
+///
+/// # Safety
+/// The arguments are right for the call: its pointers are valid for what Linux does with them.
+unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Result<u64, Errno> {
+    with_task(kernel, |task| {
+        // SAFETY: the task is lent to this thread; the arguments are the caller's promise.
+        Errno::check(unsafe { sys::lkl_syscall(task.as_ptr(), number, args) })
+    })
+}
+
+/// Runs `act` inside Linux's door: with a task, counted at the gate, marked at the host.
+fn with_task<T>(kernel: &Kernel, act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>) -> Result<T, Errno> {
+    let inner = &*kernel.inner;
+    if !inner.calls.enter() {
+        return Err(Errno::ENODEV);
+    }
+    let result = inner.tasks.take(|parent| new_task(kernel, parent)).and_then(|lent| {
+        inner.marks.enter_linux();
+        let result = act(lent.task);
+        inner.marks.leave_linux();
+        inner.tasks.give_back(lent);
+        result
+    });
+    inner.calls.leave();
+    result
+}
+
+fn new_task(kernel: &Kernel, parent: NonNull<lkl_task>) -> Result<NonNull<lkl_task>, Errno> {
+    let mut child = null_mut();
+    kernel.inner.marks.enter_linux();
+    // SAFETY: the pool lets one thread at a time use the parent.
+    let made = Errno::check(unsafe { sys::lkl_task_new(parent.as_ptr(), &mut child) });
+    kernel.inner.marks.leave_linux();
+    made?;
+    NonNull::new(child).ok_or(Errno::EAGAIN)
+}
+
+/// `command_line` ends with a NUL. The table, and what it points to, stay until [`halt`] has returned.
+pub(crate) fn boot(
+    table: &lkl_host_ops,
+    pool_size: usize,
+    command_line: &[u8],
+) -> Result<NonNull<lkl_task>, Errno> {
+    let params = sys::lkl_boot_params { pool_size, command_line: command_line.as_ptr().cast() };
+    let mut first = null_mut();
+    // SAFETY: all three live through the call, and the table for as long as the kernel (see Inner).
+    Errno::check(unsafe { sys::lkl_boot(table, &params, &mut first) })?;
+    NonNull::new(first).ok_or(Errno::EIO)
+}
+
+/// Only when no thread is inside Linux and none can enter.
+pub(crate) fn halt() {
+    // SAFETY: Inner has closed both gates, or nobody has entered yet.
+    unsafe { sys::lkl_halt() }
+}
+
+pub(crate) fn is_dead() -> bool {
+    // SAFETY: callable in any context.
+    unsafe { sys::lkl_is_dead() != 0 }
+}
+
+/// Tells Linux that this thread, which was running Linux code, has faulted. For a host's fault handler only. Does
+/// not return if the thread was inside Linux.
+pub fn fault(why: &core::ffi::CStr) {
+    // SAFETY: `why` is a string; callable by any thread.
+    unsafe { sys::lkl_fault(why.as_ptr()) }
+}
+
+pub(crate) fn self_test(kernel: &Kernel) -> Result<u64, Errno> {
+    // SAFETY: the task is lent.
+    with_task(kernel, |task| Errno::check(unsafe { sys::lkl_selftest(task.as_ptr()) }))
+}
+
+pub(crate) fn disk_add(
+    kernel: &Kernel,
+    disk: NonNull<DiskLink>,
+    params: &DiskParams,
+) -> Result<sys::lkl_disk_info, Errno> {
+    let params = sys::lkl_disk_params {
+        disk: disk.as_ptr().cast(),
+        size: params.size,
+        block_size: params.block_size,
+        queue_depth: params.queue_depth,
+        overlay_limit: params.overlay_limit,
+    };
+    let mut info = sys::lkl_disk_info::default();
+    with_task(kernel, |task| {
+        // SAFETY: the structures live through the call; the link is kept by Inner until it is removed.
+        Errno::check(unsafe { sys::lkl_disk_add(task.as_ptr(), &params, &mut info) })
+    })?;
+    Ok(info)
+}
+
+pub(crate) fn disk_remove(kernel: &Kernel, major: u32, minor: u32) -> Result<(), Errno> {
+    // SAFETY: the task is lent.
+    with_task(kernel, |task| Errno::check(unsafe { sys::lkl_disk_remove(task.as_ptr(), major, minor) }))?;
+    Ok(())
+}
+
+pub(crate) fn disk_gone(major: u32, minor: u32) {
+    // SAFETY: callable in any context while Linux is there, which callers see to.
+    unsafe { sys::lkl_disk_gone(major, minor) }
+}
+
+pub(crate) fn disk_stats(kernel: &Kernel, major: u32, minor: u32) -> Result<DiskStats, Errno> {
+    let mut stats = sys::lkl_disk_stats::default();
+    with_task(kernel, |task| {
+        // SAFETY: the structure lives through the call.
+        Errno::check(unsafe { sys::lkl_disk_stats(task.as_ptr(), major, minor, &mut stats) })
+    })?;
+    Ok(DiskStats {
+        reads: stats.reads,
+        read_bytes: stats.read_bytes,
+        overlay_bytes: stats.overlay_bytes,
+        writes_refused: stats.writes_refused,
+    })
+}
+
+/// Drops the count that a slot of the kernel's table of disks owned.
+pub(crate) fn drop_link(pointer: *mut DiskLink) {
+    if !pointer.is_null() {
+        // SAFETY: the caller has just taken the pointer, and the count with it, out of a slot (or never put it in).
+        drop(unsafe { Arc::from_raw(pointer.cast_const()) });
+    }
+}
+
+/// The device numbers of the link in a slot. Only for halt: nobody else removes disks then.
+pub(crate) fn peek_link(slot: &AtomicPtr<DiskLink>) -> Option<(u32, u32)> {
+    let pointer = NonNull::new(slot.load(Ordering::Acquire))?;
+    // SAFETY: the slot owns a count.
+    unsafe { pointer.as_ref() }.device()
+}
+
+// System calls.
+
+pub(crate) fn close(kernel: &Kernel, fd: Fd) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    unsafe { syscall!(kernel, SYS_CLOSE, fd) }.map(drop)
+}
+
+pub(crate) fn openat(kernel: &Kernel, dir: Fd, name: &CName, flags: i32) -> Result<Fd, Errno> {
+    // SAFETY: a NUL-terminated string.
+    descriptor(unsafe { syscall!(kernel, SYS_OPENAT, dir, name.0.as_ptr(), flags, 0i32) })
+}
+
+pub(crate) fn openat2(kernel: &Kernel, dir: Fd, name: &CName, how: &OpenHow) -> Result<Fd, Errno> {
+    let how = how.as_bytes();
+    // SAFETY: a NUL-terminated string, and a structure with its size.
+    descriptor(unsafe { syscall!(kernel, SYS_OPENAT2, dir, name.0.as_ptr(), how.as_ptr(), how.len()) })
+}
+
+pub(crate) fn read(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: Linux writes at most len bytes.
+    amount(unsafe { syscall!(kernel, SYS_READ, fd, buffer.as_mut_ptr(), buffer.len()) })
+}
+
+pub(crate) fn pread(kernel: &Kernel, fd: Fd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    // SAFETY: Linux writes at most len bytes.
+    amount(unsafe { syscall!(kernel, SYS_PREAD64, fd, buffer.as_mut_ptr(), buffer.len(), offset) })
+}
+
+/// Sets a file position, counted from the start.
+pub(crate) fn seek(kernel: &Kernel, fd: Fd, position: u64) -> Result<(), Errno> {
+    const SEEK_SET: i32 = 0;
+    // SAFETY: no pointers.
+    unsafe { syscall!(kernel, SYS_LSEEK, fd, position, SEEK_SET) }.map(drop)
+}
+
+pub(crate) fn getdents64(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: Linux writes at most len bytes.
+    amount(unsafe { syscall!(kernel, SYS_GETDENTS64, fd, buffer.as_mut_ptr(), buffer.len()) })
+}
+
+/// statx of the descriptor itself.
+pub(crate) fn statx(kernel: &Kernel, fd: Fd, mask: u32) -> Result<RawStatx, Errno> {
+    const AT_EMPTY_PATH: i32 = 0x1000;
+    let mut raw = RawStatx::new_zeroed();
+    let empty = c"".as_ptr();
+    let place: *mut RawStatx = &mut raw;
+    // SAFETY: a NUL-terminated string, and room for the structure.
+    unsafe { syscall!(kernel, SYS_STATX, fd, empty, AT_EMPTY_PATH, mask, place) }?;
+    Ok(raw)
+}
+
+pub(crate) fn fstatfs(kernel: &Kernel, fd: Fd) -> Result<RawStatFs, Errno> {
+    let mut raw = RawStatFs::new_zeroed();
+    let place: *mut RawStatFs = &mut raw;
+    // SAFETY: room for the structure.
+    unsafe { syscall!(kernel, SYS_FSTATFS, fd, place) }?;
+    Ok(raw)
+}
+
+/// readlinkat of the descriptor itself. Bytes written, at most the buffer's length: a full buffer may mean more.
+pub(crate) fn readlink(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let empty = c"".as_ptr();
+    // SAFETY: a NUL-terminated string; Linux writes at most len bytes.
+    amount(unsafe { syscall!(kernel, SYS_READLINKAT, fd, empty, buffer.as_mut_ptr(), buffer.len()) })
+}
+
+/// With an empty buffer: the size that is wanted.
+pub(crate) fn flistxattr(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: Linux writes at most len bytes.
+    amount(unsafe { syscall!(kernel, SYS_FLISTXATTR, fd, buffer.as_mut_ptr(), buffer.len()) })
+}
+
+/// With an empty buffer: the size that is wanted.
+pub(crate) fn fgetxattr(kernel: &Kernel, fd: Fd, name: &CName, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: a NUL-terminated string; Linux writes at most len bytes.
+    amount(unsafe { syscall!(kernel, SYS_FGETXATTR, fd, name.0.as_ptr(), buffer.as_mut_ptr(), buffer.len()) })
+}
+
+pub(crate) fn fsopen(kernel: &Kernel, fs_name: &CName) -> Result<Fd, Errno> {
+    const FSOPEN_CLOEXEC: u32 = 1;
+    // SAFETY: a NUL-terminated string.
+    descriptor(unsafe { syscall!(kernel, SYS_FSOPEN, fs_name.0.as_ptr(), FSOPEN_CLOEXEC) })
+}
+
+pub(crate) fn fsconfig_flag(kernel: &Kernel, fs: Fd, key: &CName) -> Result<(), Errno> {
+    const FSCONFIG_SET_FLAG: u32 = 0;
+    // SAFETY: a NUL-terminated string.
+    unsafe { syscall!(kernel, SYS_FSCONFIG, fs, FSCONFIG_SET_FLAG, key.0.as_ptr(), null::<u8>(), 0i32) }.map(drop)
+}
+
+pub(crate) fn fsconfig_string(kernel: &Kernel, fs: Fd, key: &CName, value: &CName) -> Result<(), Errno> {
+    const FSCONFIG_SET_STRING: u32 = 1;
+    let (key, value) = (key.0.as_ptr(), value.0.as_ptr());
+    // SAFETY: NUL-terminated strings.
+    unsafe { syscall!(kernel, SYS_FSCONFIG, fs, FSCONFIG_SET_STRING, key, value, 0i32) }.map(drop)
+}
+
+pub(crate) fn fsconfig_create(kernel: &Kernel, fs: Fd) -> Result<(), Errno> {
+    const FSCONFIG_CMD_CREATE: u32 = 6;
+    // SAFETY: no pointers but null.
+    unsafe { syscall!(kernel, SYS_FSCONFIG, fs, FSCONFIG_CMD_CREATE, null::<u8>(), null::<u8>(), 0i32) }.map(drop)
+}
+
+pub(crate) fn fsmount(kernel: &Kernel, fs: Fd, attributes: u32) -> Result<Fd, Errno> {
+    const FSMOUNT_CLOEXEC: u32 = 1;
+    // SAFETY: no pointers.
+    descriptor(unsafe { syscall!(kernel, SYS_FSMOUNT, fs, FSMOUNT_CLOEXEC, attributes) })
+}
+
+fn descriptor(value: Result<u64, Errno>) -> Result<Fd, Errno> {
+    Fd::try_from(value?).map_err(|_| Errno::EBADF)
+}
+
+fn amount(value: Result<u64, Errno>) -> Result<usize, Errno> {
+    usize::try_from(value?).map_err(|_| Errno::EOVERFLOW)
+}

@@ -1,0 +1,213 @@
+//! Disks: what a host gives ([`Disk`]) and what Linux makes of it ([`BlockDevice`]).
+//!
+//! A disk has no write method, so a write to it cannot be expressed. What Linux writes while it mounts (journal
+//! replay) goes to a bounded overlay in RAM that the port keeps per disk; [`DiskStats`] tells how much.
+
+use crate::disk_request::ReadRequest;
+use crate::errno::Errno;
+use crate::kernel::{Kernel, Shared};
+use crate::sys;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use spin::Mutex;
+
+/// A source of blocks.
+pub trait Disk: Send + Sync + 'static {
+    /// Size in bytes; what is beyond the last whole block is not shown to Linux. Asked once.
+    fn size_bytes(&self) -> u64;
+
+    /// Logical block size in bytes: a power of two, 512..=4096. Asked once.
+    fn block_size(&self) -> u32;
+
+    /// Starts a read. Must not wait for the device, because the caller is on Linux's only CPU: finish at once when
+    /// the bytes are at hand, else keep the request and complete it later, from anywhere. Many are under way at once.
+    /// A request inside the size given above, always.
+    fn read(&self, request: ReadRequest);
+}
+
+/// How Linux treats a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// Reads under way at once; 0 lets Linux choose.
+    pub queue_depth: u32,
+    /// Bytes of RAM that Linux's own writes (journal replay) may take. `None`: the default of 64 MiB; `Some(0)`: no
+    /// write succeeds.
+    pub overlay_limit: Option<u64>,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        DiskOptions { queue_depth: 0, overlay_limit: None }
+    }
+}
+
+/// Counters of a disk since it was added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DiskStats {
+    /// Requests sent to [`Disk::read`].
+    pub reads: u64,
+    /// Bytes of them.
+    pub read_bytes: u64,
+    /// RAM held by blocks that Linux wrote, bytes.
+    pub overlay_bytes: u64,
+    /// Writes that failed because the overlay was full or absent.
+    pub writes_refused: u64,
+}
+
+/// What Linux's pointer to a disk points to. Kept alive by the kernel's table of disks and by each request under way.
+pub(crate) struct DiskLink {
+    pub(crate) disk: Arc<dyn Disk>,
+    shared: Arc<Shared>,
+    /// major << 32 | minor; all ones before Linux has said.
+    device: AtomicU64,
+}
+
+const NO_DEVICE: u64 = u64::MAX;
+
+impl DiskLink {
+    pub(crate) fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>) -> Self {
+        DiskLink { disk, shared, device: AtomicU64::new(NO_DEVICE) }
+    }
+
+    /// Counts a request in; false when Linux is being halted.
+    pub(crate) fn enter(&self) -> bool {
+        self.shared.reads.enter()
+    }
+
+    /// Counts a request out.
+    pub(crate) fn leave(&self) {
+        self.shared.reads.leave();
+    }
+
+    /// Remembers the numbers that Linux gave.
+    pub(crate) fn set_device(&self, major: u32, minor: u32) {
+        self.device.store((u64::from(major) << 32) | u64::from(minor), Ordering::Release);
+    }
+
+    /// The numbers, once Linux has given them.
+    pub(crate) fn device(&self) -> Option<(u32, u32)> {
+        let device = self.device.load(Ordering::Acquire);
+        if device == NO_DEVICE {
+            return None;
+        }
+        Some((u32::try_from(device >> 32).ok()?, u32::try_from(device & u64::from(u32::MAX)).ok()?))
+    }
+}
+
+/// The path of a block device, `/dev/NAME`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DevPath {
+    bytes: [u8; 40],
+    len: usize,
+}
+
+impl DevPath {
+    pub(crate) fn from_info(info: &sys::lkl_disk_info) -> Self {
+        let mut bytes = [0; 40];
+        let name = info.name.iter().copied().take_while(|byte| *byte != 0);
+        let mut len = 0usize;
+        for (place, byte) in bytes.iter_mut().zip(b"/dev/".iter().copied().chain(name)) {
+            *place = byte;
+            len = len.saturating_add(1);
+        }
+        DevPath { bytes, len }
+    }
+
+    /// The path, without a NUL.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+}
+
+impl fmt::Debug for DevPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_bytes().escape_ascii())
+    }
+}
+
+/// One life of a disk inside Linux, from lkl_disk_add to lkl_disk_remove.
+#[derive(Clone)]
+pub(crate) struct Attached {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
+    pub(crate) path: DevPath,
+    pub(crate) link: Arc<DiskLink>,
+}
+
+/// A disk that Linux has. Dropping it takes it away as [`BlockDevice::remove`] does.
+pub struct BlockDevice {
+    kernel: Kernel,
+    options: DiskOptions,
+    /// `None` once removed. The lock is held for copies only.
+    attached: Mutex<Option<Attached>>,
+}
+
+impl BlockDevice {
+    pub(crate) fn attach(kernel: Kernel, disk: Arc<dyn Disk>, options: DiskOptions) -> Result<Self, Errno> {
+        let attached = kernel.attach(disk, &options)?;
+        Ok(BlockDevice { kernel, options, attached: Mutex::new(Some(attached)) })
+    }
+
+    fn current(&self) -> Result<Attached, Errno> {
+        self.attached.lock().clone().ok_or(Errno::ENODEV)
+    }
+
+    /// The path of the device node inside Linux. ENODEV once the device was lost in a restart.
+    pub fn dev_path(&self) -> Result<DevPath, Errno> {
+        Ok(self.current()?.path)
+    }
+
+    /// Major and minor number, as `Statx::dev` shows them for most file systems on it.
+    pub fn numbers(&self) -> Result<(u32, u32), Errno> {
+        let attached = self.current()?;
+        Ok((attached.major, attached.minor))
+    }
+
+    /// Its counters.
+    pub fn stats(&self) -> Result<DiskStats, Errno> {
+        let attached = self.current()?;
+        self.kernel.disk_stats(attached.major, attached.minor)
+    }
+
+    /// The disk is gone (surprise removal): all reads fail from now on. Does not wait. Any context.
+    pub fn gone(&self) {
+        if let Ok(attached) = self.current() {
+            self.kernel.disk_gone(attached.major, attached.minor);
+        }
+    }
+
+    /// Takes the disk away from Linux, mounted or not, and waits until Linux has let go of the reads under way, which
+    /// the [`Disk`] must finish. May block.
+    pub fn remove(self) -> Result<(), Errno> {
+        self.detach()
+    }
+
+    /// Takes it away and announces it again with an empty overlay of the given limit. Nothing must be mounted.
+    pub(crate) fn restart(&self, overlay_limit: Option<u64>) -> Result<(), Errno> {
+        let disk = Arc::clone(&self.current()?.link.disk);
+        self.detach()?;
+        let options = DiskOptions { overlay_limit, ..self.options };
+        let attached = self.kernel.attach(disk, &options)?;
+        *self.attached.lock() = Some(attached);
+        Ok(())
+    }
+
+    fn detach(&self) -> Result<(), Errno> {
+        let Some(attached) = self.attached.lock().take() else { return Ok(()) };
+        self.kernel.detach(attached)
+    }
+}
+
+impl Drop for BlockDevice {
+    fn drop(&mut self) {
+        // What fails here fails because Linux is dead or halted; the kernel keeps the link until its end then.
+        let _ = self.detach();
+    }
+}
+
+impl fmt::Debug for BlockDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockDevice").field("path", &self.dev_path()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+//! A gate: counts who is inside, and closes for good.
+//!
+//! `halt` must know that no thread is inside Linux and that no disk read is under way before it takes Linux's memory
+//! away. Both are counted by a gate. Passing costs one atomic addition; nobody polls: the last one to leave a closed
+//! gate wakes who closed it.
+
+use crate::host::Semaphore;
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Set once the gate is closed; the bits below count who is inside.
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+pub(crate) struct Gate {
+    state: AtomicUsize,
+    drained: Box<dyn Semaphore>,
+}
+
+impl Gate {
+    /// An open gate. `drained` starts at zero.
+    pub(crate) fn new(drained: Box<dyn Semaphore>) -> Self {
+        Gate { state: AtomicUsize::new(0), drained }
+    }
+
+    /// Goes in. False when the gate is closed. Any context.
+    pub(crate) fn enter(&self) -> bool {
+        let before = self.state.fetch_add(1, Ordering::AcqRel);
+        if before & CLOSED == 0 {
+            return true;
+        }
+        self.leave();
+        false
+    }
+
+    /// Comes out, after an `enter` that said true. Any context. The gate's memory must outlive the call, even
+    /// when it was the last: callers hold a reference count on it.
+    pub(crate) fn leave(&self) {
+        let before = self.state.fetch_sub(1, Ordering::AcqRel);
+        if before == CLOSED | 1 {
+            self.drained.up();
+        }
+    }
+
+    /// Closes the gate and waits until everybody is out. Blocks. For one caller, once.
+    pub(crate) fn close(&self) {
+        // Counting the closer in makes exactly one leave see the count fall to zero after the gate has closed, be it
+        // the closer's own or the last visitor's; a late visitor that finds it closed may make it zero once more,
+        // and an extra `up` on a semaphore that nobody waits for any more harms nothing.
+        self.state.fetch_add(1, Ordering::AcqRel);
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
+        self.leave();
+        self.drained.down();
+    }
+
+    /// Whether `close` was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) & CLOSED != 0
+    }
+}

@@ -1,0 +1,315 @@
+//! The running kernel: boot, the door that system calls go through, halt.
+//!
+//! [`Kernel`] is a counted reference. Everything that can call Linux ([`crate::OwnedFd`], [`crate::Mount`],
+//! [`BlockDevice`]) holds one, so Linux cannot go away under it: [`Kernel::halt`] closes the gate, after which all of
+//! them answer ENODEV, and the last reference gives the memory back. Dropping the last reference halts, too.
+//!
+//! At most one kernel per process or driver image, because Linux is linked in once: its data cannot be made new.
+
+use crate::call;
+use crate::disk::{Attached, BlockDevice, Disk, DiskLink, DiskOptions, DiskStats};
+use crate::errno::Errno;
+use crate::gate::Gate;
+use crate::host::{Host, Semaphore};
+use crate::log::LogRing;
+use crate::memory::{try_box, try_zeroed};
+use crate::mount::{FsKind, Mount, MountError, MountOptions};
+use crate::ops::{self, Context};
+use crate::sys;
+use crate::tasks::TaskPool;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+
+/// How to boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootConfig<'a> {
+    /// Bytes of memory for Linux; rounded down to whole pages. 16 MiB is the least that boots, 64 MiB is comfortable.
+    pub pool_size: usize,
+    /// Linux's command line, as in `"loglevel=4"`. Must not contain a NUL.
+    pub command_line: &'a str,
+}
+
+impl Default for BootConfig<'_> {
+    fn default() -> Self {
+        BootConfig { pool_size: 64 << 20, command_line: "" }
+    }
+}
+
+/// Why Linux did not boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootError {
+    /// The host has no memory for the kernel's own objects.
+    NoMemory,
+    /// The command line has a NUL in it, or the pool is smaller than a page.
+    BadConfig,
+    /// Linux was booted before in this process or driver image.
+    AlreadyBooted,
+    /// Linux says so.
+    Linux(Errno),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootError::NoMemory => f.write_str("Linux cannot boot: out of memory"),
+            BootError::BadConfig => f.write_str("Linux cannot boot: bad boot configuration"),
+            BootError::AlreadyBooted => f.write_str("Linux cannot boot twice in one process"),
+            BootError::Linux(errno) => write!(f, "Linux cannot boot: {errno}"),
+        }
+    }
+}
+
+impl core::error::Error for BootError {}
+
+/// The most disks at a time.
+const MAX_DISKS: usize = 1024;
+
+/// What callbacks from Linux and requests under way need, with no host type in it.
+pub(crate) struct Shared {
+    pub(crate) log: LogRing,
+    /// Disk reads that Linux has sent and that are not answered yet.
+    pub(crate) reads: Gate,
+}
+
+/// The host's part in a system call, with the host's type forgotten.
+pub(crate) trait Marks: Send + Sync {
+    fn enter_linux(&self);
+    fn leave_linux(&self);
+}
+
+impl<H: Host> Marks for Context<H> {
+    fn enter_linux(&self) {
+        self.host.enter_linux();
+    }
+    fn leave_linux(&self) {
+        self.host.leave_linux();
+    }
+}
+
+pub(crate) struct Inner {
+    /// What Linux's table points to. Before `table`'s memory goes, Linux has been halted (see `drop`).
+    pub(crate) marks: Box<dyn Marks>,
+    _table: Box<sys::lkl_host_ops>,
+    pub(crate) shared: Arc<Shared>,
+    /// Threads that are inside a system call.
+    pub(crate) calls: Gate,
+    pub(crate) tasks: Box<TaskPool>,
+    halted: AtomicBool,
+    /// Each non-null slot owns one count of a link.
+    disks: Vec<AtomicPtr<DiskLink>>,
+    /// A descriptor of /proc/self/fd for reopening, or -1 until it is first wanted.
+    pub(crate) proc_fd: AtomicI32,
+}
+
+/// A running Linux. Cheap to clone; see the module for what keeps it alive.
+#[derive(Clone)]
+pub struct Kernel {
+    pub(crate) inner: Arc<Inner>,
+}
+
+fn semaphore<H: Host>(host: &H, count: u32) -> Result<Box<dyn Semaphore>, BootError> {
+    let semaphore: Box<dyn Semaphore> = host.semaphore(count).ok_or(BootError::NoMemory)?;
+    Ok(semaphore)
+}
+
+impl Kernel {
+    /// Boots Linux on this thread. Blocks until the first system call can be made: some 25 ms. At most once in the
+    /// life of a process or driver image.
+    pub fn boot<H: Host>(host: Arc<H>, config: &BootConfig<'_>) -> Result<Kernel, BootError> {
+        let line = config.command_line.as_bytes();
+        if line.contains(&0) || config.pool_size < sys::LKL_PAGE_SIZE {
+            return Err(BootError::BadConfig);
+        }
+        let mut command_line = try_zeroed(line.len().saturating_add(1)).ok_or(BootError::NoMemory)?;
+        for (place, byte) in command_line.iter_mut().zip(line) {
+            *place = *byte;
+        }
+        let mut disks = Vec::new();
+        disks.try_reserve_exact(MAX_DISKS).map_err(|_| BootError::NoMemory)?;
+        disks.resize_with(MAX_DISKS, || AtomicPtr::new(null_mut()));
+        let calls = Gate::new(semaphore(&*host, 0)?);
+        let growing = semaphore(&*host, 1)?;
+        let freed = semaphore(&*host, 0)?;
+        let shared = Arc::new(Shared {
+            log: LogRing::new().ok_or(BootError::NoMemory)?,
+            reads: Gate::new(semaphore(&*host, 0)?),
+        });
+        let context = try_box(Context { host, shared: Arc::clone(&shared) }).ok_or(BootError::NoMemory)?;
+        let table = try_box(ops::table::<H>(&context)).ok_or(BootError::NoMemory)?;
+        context.enter_linux();
+        let first = call::boot(&table, config.pool_size, &command_line);
+        context.leave_linux();
+        let first = first.map_err(|errno| match errno {
+            Errno::EBUSY => BootError::AlreadyBooted,
+            Errno::ENOMEM => BootError::NoMemory,
+            errno => BootError::Linux(errno),
+        })?;
+        // From here on Linux runs. Lack of memory for the two boxes below is met by halting it again.
+        let tasks = try_box(TaskPool::new(first, growing, freed));
+        let Some(tasks) = tasks else {
+            call::halt();
+            return Err(BootError::NoMemory);
+        };
+        let inner = Inner {
+            marks: context,
+            _table: table,
+            shared,
+            calls,
+            tasks,
+            halted: AtomicBool::new(false),
+            disks,
+            proc_fd: AtomicI32::new(-1),
+        };
+        Ok(Kernel { inner: Arc::new(inner) })
+    }
+
+    /// Stops Linux for all holders of this kernel: waits for system calls and disk reads under way, ends all of its
+    /// threads, gives the pool back. What was mounted is gone; what was open answers ENODEV. Disks are told that they
+    /// are gone first, so a call that waits for a device ends as soon as the [`Disk`] answers; a call that waits for
+    /// something else (a pipe) is waited for. Works after a panic of Linux, too. Calling it again does nothing.
+    pub fn halt(self) {
+        self.inner.halt();
+    }
+
+    /// True once Linux has died or was halted. Any context.
+    pub fn is_dead(&self) -> bool {
+        self.inner.calls.is_closed() || call::is_dead()
+    }
+
+    /// The last 64 KiB of what Linux printed, oldest byte first.
+    pub fn log(&self) -> Vec<u8> {
+        self.inner.shared.log.snapshot()
+    }
+
+    /// How many entry tasks there are: the most system calls that were ever made at the same time.
+    pub fn entry_tasks(&self) -> usize {
+        self.inner.tasks.made()
+    }
+
+    /// Announces a disk to Linux.
+    pub fn add_disk(&self, disk: Arc<dyn Disk>, options: DiskOptions) -> Result<BlockDevice, Errno> {
+        BlockDevice::attach(self.clone(), disk, options)
+    }
+
+    /// Mounts a disk, read-only, without device nodes, set-user-id, execution or following of symbolic links.
+    pub fn mount(
+        &self,
+        device: &BlockDevice,
+        kind: FsKind<'_>,
+        options: &MountOptions<'_>,
+    ) -> Result<Mount, MountError> {
+        Mount::new(self, device, kind, options)
+    }
+
+    /// Runs the port's self-tests. The number of failed ones; ENOSYS when the kernel was built without. Each prints
+    /// a TAP line to the log.
+    pub fn self_test(&self) -> Result<u64, Errno> {
+        call::self_test(self)
+    }
+
+    pub(crate) fn attach(&self, disk: Arc<dyn Disk>, options: &DiskOptions) -> Result<Attached, Errno> {
+        let params = DiskParams {
+            size: disk.size_bytes(),
+            block_size: disk.block_size(),
+            queue_depth: options.queue_depth,
+            overlay_limit: options.overlay_limit.unwrap_or(u64::MAX),
+        };
+        let link = Arc::new(DiskLink::new(disk, Arc::clone(&self.inner.shared)));
+        let word = self.inner.keep(&link)?;
+        match call::disk_add(self, word, &params) {
+            Ok(info) => {
+                link.set_device(info.major, info.minor);
+                let path = crate::disk::DevPath::from_info(&info);
+                Ok(Attached { major: info.major, minor: info.minor, path, link })
+            }
+            Err(errno) => {
+                // Linux did not take it, so it does not have the pointer.
+                self.inner.forget(&link);
+                Err(errno)
+            }
+        }
+    }
+
+    pub(crate) fn detach(&self, attached: Attached) -> Result<(), Errno> {
+        call::disk_remove(self, attached.major, attached.minor)?;
+        self.inner.forget(&attached.link);
+        Ok(())
+    }
+
+    pub(crate) fn disk_stats(&self, major: u32, minor: u32) -> Result<DiskStats, Errno> {
+        call::disk_stats(self, major, minor)
+    }
+
+    pub(crate) fn disk_gone(&self, major: u32, minor: u32) {
+        // Inside the gate, so that Linux is not halted under the call.
+        if self.inner.calls.enter() {
+            call::disk_gone(major, minor);
+            self.inner.calls.leave();
+        }
+    }
+}
+
+/// [`sys::lkl_disk_params`] without the pointer.
+pub(crate) struct DiskParams {
+    pub(crate) size: u64,
+    pub(crate) block_size: u32,
+    pub(crate) queue_depth: u32,
+    pub(crate) overlay_limit: u64,
+}
+
+impl Inner {
+    /// Keeps a link alive until `forget`, or until the end. The pointer that Linux gets.
+    fn keep(&self, link: &Arc<DiskLink>) -> Result<NonNull<DiskLink>, Errno> {
+        let pointer = Arc::into_raw(Arc::clone(link)).cast_mut();
+        for slot in &self.disks {
+            if slot.compare_exchange(null_mut(), pointer, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return NonNull::new(pointer).ok_or(Errno::ENOMEM);
+            }
+        }
+        call::drop_link(pointer);
+        Err(Errno::ENFILE)
+    }
+
+    fn forget(&self, link: &Arc<DiskLink>) {
+        let pointer = Arc::as_ptr(link).cast_mut();
+        for slot in &self.disks {
+            if slot.compare_exchange(pointer, null_mut(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                call::drop_link(pointer);
+                return;
+            }
+        }
+    }
+
+    fn halt(&self) {
+        if self.halted.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for slot in &self.disks {
+            if let Some((major, minor)) = call::peek_link(slot) {
+                call::disk_gone(major, minor);
+            }
+        }
+        self.calls.close();
+        self.shared.reads.close();
+        call::halt();
+        for slot in &self.disks {
+            call::drop_link(slot.swap(null_mut(), Ordering::AcqRel));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").field("dead", &self.is_dead()).finish_non_exhaustive()
+    }
+}

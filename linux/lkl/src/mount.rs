@@ -1,0 +1,306 @@
+//! Mounting a disk.
+//!
+//! A mount here has no place in a tree of folders: it is made with Linux's mount API of file descriptors (fsopen,
+//! fsconfig, fsmount), lives as long as its descriptor or anything opened below it, and cannot be seen by a path. What
+//! the file system had to say about a failure comes with the error.
+//!
+//! *Recovery.* Linux writes while it mounts a volume that was not unmounted cleanly (and XFS even then). Those writes
+//! go to the disk's overlay in RAM. When they do not fit, the disk is announced afresh, with no overlay, and mounted
+//! with the file system's own "do not recover" option: the volume then shows an older state, which
+//! [`Mount::stale`] says.
+
+use crate::call::{self, AT_FDCWD, CName, Fd};
+use crate::disk::BlockDevice;
+use crate::errno::Errno;
+use crate::fd::{OpenMode, OwnedFd};
+use crate::kernel::Kernel;
+use crate::memory::{try_copy, try_zeroed};
+use crate::stat::StatFs;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::Ordering;
+use fs_probe::{Kind, Superblock};
+
+const MOUNT_ATTR_RDONLY: u32 = 0x1;
+const MOUNT_ATTR_NOSUID: u32 = 0x2;
+const MOUNT_ATTR_NODEV: u32 = 0x4;
+const MOUNT_ATTR_NOEXEC: u32 = 0x8;
+const MOUNT_ATTR_NOSYMFOLLOW: u32 = 0x20_0000;
+const CAREFUL: u32 =
+    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW;
+
+/// Which file system to mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FsKind<'a> {
+    /// The one whose superblock is found on the disk.
+    Probe,
+    /// The one of this name in Linux, as in `"ext4"`.
+    Named(&'a str),
+}
+
+/// How to mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MountOptions<'a> {
+    /// More options of the file system's own, separated by commas, as in `"subvol=home"`.
+    pub extra: &'a str,
+    /// Let the file system replay its journal, into the overlay. Without it, the volume is shown as it stands.
+    pub recovery: bool,
+}
+
+impl Default for MountOptions<'_> {
+    fn default() -> Self {
+        MountOptions { extra: "", recovery: true }
+    }
+}
+
+/// Why a mount failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountError {
+    /// The file system that was tried, as Linux calls it; `None` when no superblock was recognised.
+    pub fs_name: Option<String>,
+    /// What Linux answered. EINVAL when no superblock was recognised.
+    pub errno: Errno,
+    /// What the file system said about it, if anything: one message a line.
+    pub detail: String,
+}
+
+impl MountError {
+    fn new(fs_name: Option<&str>, errno: Errno) -> Self {
+        MountError { fs_name: fs_name.map(owned), errno, detail: String::new() }
+    }
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fs_name {
+            None if self.errno == Errno::EINVAL => f.write_str("no file system is recognised")?,
+            None => write!(f, "the disk cannot be read: {}", self.errno)?,
+            Some(name) => write!(f, "mounting as {name}: {}", self.errno)?,
+        }
+        for line in self.detail.lines() {
+            write!(f, ": {line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for MountError {}
+
+/// A mounted file system.
+pub struct Mount {
+    tree: OwnedFd,
+    fs_name: String,
+    superblock: Option<Superblock>,
+    stale: bool,
+}
+
+impl Mount {
+    pub(crate) fn new(
+        kernel: &Kernel,
+        device: &BlockDevice,
+        kind: FsKind<'_>,
+        options: &MountOptions<'_>,
+    ) -> Result<Mount, MountError> {
+        let superblock = probe(kernel, device).map_err(|errno| MountError::new(None, errno))?;
+        let names: &[&str] = match (kind, &superblock) {
+            (FsKind::Named(name), _) => &[name],
+            (FsKind::Probe, Some(superblock)) => superblock.kind.linux_names(),
+            (FsKind::Probe, None) => return Err(MountError::new(None, Errno::EINVAL)),
+        };
+        let mut last = MountError::new(None, Errno::EINVAL);
+        for name in names {
+            match Mount::named(kernel, device, name, options) {
+                Ok((tree, stale)) => {
+                    let tree = OwnedFd::adopt(kernel.clone(), tree);
+                    return Ok(Mount { tree, fs_name: owned(name), superblock, stale });
+                }
+                // This kernel has no such file system; another one may read the same volume.
+                Err(error) if error.errno == Errno::ENODEV && !kernel.is_dead() => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn named(
+        kernel: &Kernel,
+        device: &BlockDevice,
+        name: &str,
+        options: &MountOptions<'_>,
+    ) -> Result<(Fd, bool), MountError> {
+        let quiet = no_recovery_option(name);
+        if !options.recovery {
+            return attempt(kernel, device, name, options.extra, quiet).map(|tree| (tree, quiet.is_some()));
+        }
+        let refused = |device: &BlockDevice| device.stats().map_or(0, |stats| stats.writes_refused);
+        let before = refused(device);
+        let error = match attempt(kernel, device, name, options.extra, None) {
+            Ok(tree) => return Ok((tree, false)),
+            Err(error) => error,
+        };
+        if quiet.is_none() || kernel.is_dead() || refused(device) == before {
+            return Err(error);
+        }
+        // The overlay holds a part of a recovery: start from the disk itself again.
+        device.restart(Some(0)).map_err(|errno| MountError::new(Some(name), errno))?;
+        match attempt(kernel, device, name, options.extra, quiet) {
+            Ok(tree) => Ok((tree, true)),
+            Err(_) => Err(error),
+        }
+    }
+
+    /// The root folder, as [`OpenMode::Path`].
+    pub fn root(&self) -> Result<OwnedFd, Errno> {
+        self.tree.open_at(b".", OpenMode::Path)
+    }
+
+    /// The file system's name in Linux, as in `"ext4"`.
+    pub fn fs_name(&self) -> &str {
+        &self.fs_name
+    }
+
+    /// What was found on the disk: label, UUID. `None` for a kind that only Linux knows.
+    pub fn superblock(&self) -> Option<&Superblock> {
+        self.superblock.as_ref()
+    }
+
+    /// True when the volume was mounted without recovery: it may show an older state than its journal holds.
+    pub fn stale(&self) -> bool {
+        self.stale
+    }
+
+    /// Counts and limits.
+    pub fn statfs(&self) -> Result<StatFs, Errno> {
+        self.tree.statfs()
+    }
+
+    /// Lets go of the mount. Linux unmounts the volume before this returns, unless something below is still open: then
+    /// with the last of that.
+    pub fn unmount(self) {}
+}
+
+impl fmt::Debug for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mount").field("fs_name", &self.fs_name).field("stale", &self.stale).finish_non_exhaustive()
+    }
+}
+
+/// The option of a file system that keeps it from recovering.
+fn no_recovery_option(fs_name: &str) -> Option<&'static str> {
+    match fs_name {
+        "ext3" | "ext4" => Some("noload"),
+        "xfs" => Some("norecovery"),
+        "btrfs" => Some("rescue=nologreplay"),
+        "f2fs" => Some("norecovery"),
+        "nilfs2" => Some("norecovery"),
+        _ => None,
+    }
+}
+
+/// Looks for a superblock through Linux's block layer.
+fn probe(kernel: &Kernel, device: &BlockDevice) -> Result<Option<Superblock>, Errno> {
+    const O_RDONLY_CLOEXEC: i32 = 0o2_000_000;
+    let path = CName::new(device.dev_path()?.as_bytes())?;
+    let node = call::openat(kernel, AT_FDCWD, &path, O_RDONLY_CLOEXEC)?;
+    let node = OwnedFd::adopt(kernel.clone(), node);
+    let mut first = [0u8; 512];
+    // An unreadable disk is told from an unrecognised one.
+    node.pread(&mut first, 0)?;
+    Ok(fs_probe::probe(&node))
+}
+
+/// One mount with one set of options.
+fn attempt(
+    kernel: &Kernel,
+    device: &BlockDevice,
+    name: &str,
+    extra: &str,
+    quiet: Option<&str>,
+) -> Result<Fd, MountError> {
+    let fail = |errno| MountError::new(Some(name), errno);
+    let fs_name = CName::new(name.as_bytes()).map_err(fail)?;
+    let fs = OwnedFd::adopt(kernel.clone(), call::fsopen(kernel, &fs_name).map_err(fail)?);
+    let configured = configure(kernel, fs.number(), device, extra, quiet)
+        .and_then(|()| call::fsconfig_create(kernel, fs.number()))
+        .and_then(|()| call::fsmount(kernel, fs.number(), CAREFUL));
+    configured.map_err(|errno| MountError { detail: messages(kernel, fs.number()), ..fail(errno) })
+}
+
+fn configure(
+    kernel: &Kernel,
+    fs: Fd,
+    device: &BlockDevice,
+    extra: &str,
+    quiet: Option<&str>,
+) -> Result<(), Errno> {
+    call::fsconfig_string(kernel, fs, &CName::new(b"source")?, &CName::new(device.dev_path()?.as_bytes())?)?;
+    call::fsconfig_flag(kernel, fs, &CName::new(b"ro")?)?;
+    for option in extra.split(',').chain(quiet).filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some((key, value)) => {
+                let (key, value) = (CName::new(key.as_bytes())?, CName::new(value.as_bytes())?);
+                call::fsconfig_string(kernel, fs, &key, &value)?;
+            }
+            None => call::fsconfig_flag(kernel, fs, &CName::new(option.as_bytes())?)?,
+        }
+    }
+    Ok(())
+}
+
+/// What a file system said while it was configured: each read of its descriptor returns one message, "e text" for an
+/// error, "w text" for a warning, until ENODATA.
+fn messages(kernel: &Kernel, fs: Fd) -> String {
+    let mut text: Vec<u8> = Vec::new();
+    let Some(mut buffer) = try_zeroed(1024) else { return String::new() };
+    for _ in 0..8 {
+        let Ok(len @ 1..) = call::read(kernel, fs, &mut buffer) else { break };
+        let message = buffer.get(..len).unwrap_or(&[]);
+        let message = message.get(2..).unwrap_or(message).trim_ascii_end();
+        if text.try_reserve(message.len().saturating_add(1)).is_err() {
+            break;
+        }
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        text.extend_from_slice(message);
+    }
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// A descriptor of the folder /proc/self/fd, of a procfs that is mounted nowhere; made when first wanted.
+pub(crate) fn proc_fd(kernel: &Kernel) -> Result<Fd, Errno> {
+    const O_PATH_DIRECTORY: i32 = 0o10_000_000 | 0o200_000 | 0o2_000_000;
+    let shared = &kernel.inner.proc_fd;
+    let known = shared.load(Ordering::Acquire);
+    if known >= 0 {
+        return Ok(known);
+    }
+    let fs = OwnedFd::adopt(kernel.clone(), call::fsopen(kernel, &CName::new(b"proc")?)?);
+    call::fsconfig_create(kernel, fs.number())?;
+    // This mount must follow links: its fd folder consists of them.
+    let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    let tree = OwnedFd::adopt(kernel.clone(), call::fsmount(kernel, fs.number(), attributes)?);
+    let folder = call::openat(kernel, tree.number(), &CName::new(b"self/fd")?, O_PATH_DIRECTORY)?;
+    match shared.compare_exchange(-1, folder, Ordering::AcqRel, Ordering::Acquire) {
+        // The folder keeps its mount alive when `tree` is closed. It stays open until the kernel's end.
+        Ok(_) => Ok(folder),
+        Err(winner) => {
+            // Another thread was faster.
+            let _ = call::close(kernel, folder);
+            Ok(winner)
+        }
+    }
+}
+
+/// A copy; empty for lack of memory, which is better than to die in an error path.
+fn owned(text: &str) -> String {
+    try_copy(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+impl Mount {
+    /// What kind of superblock was found, if any.
+    pub fn kind(&self) -> Option<Kind> {
+        self.superblock.as_ref().map(|superblock| superblock.kind)
+    }
+}

@@ -1,0 +1,1 @@
+//! Finds the partitions of a disk.

@@ -1,0 +1,97 @@
+//! The file systems that can be told.
+
+/// A kind of file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the names are the documentation
+pub enum Kind {
+    Ext2,
+    Ext3,
+    Ext4,
+    Btrfs,
+    Xfs,
+    F2fs,
+    Squashfs,
+    Erofs,
+    Vfat,
+    Exfat,
+    Ntfs,
+    Iso9660,
+    Udf,
+    Hfs,
+    HfsPlus,
+    Jfs,
+    Nilfs2,
+    Minix,
+    Romfs,
+    Cramfs,
+    Ufs,
+    Bcachefs,
+    Reiserfs,
+    Gfs2,
+    Ocfs2,
+}
+
+impl Kind {
+    /// Short lower-case name, as users know it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Ext2 => "ext2",
+            Kind::Ext3 => "ext3",
+            Kind::Ext4 => "ext4",
+            Kind::Btrfs => "btrfs",
+            Kind::Xfs => "xfs",
+            Kind::F2fs => "f2fs",
+            Kind::Squashfs => "squashfs",
+            Kind::Erofs => "erofs",
+            Kind::Vfat => "vfat",
+            Kind::Exfat => "exfat",
+            Kind::Ntfs => "ntfs",
+            Kind::Iso9660 => "iso9660",
+            Kind::Udf => "udf",
+            Kind::Hfs => "hfs",
+            Kind::HfsPlus => "hfsplus",
+            Kind::Jfs => "jfs",
+            Kind::Nilfs2 => "nilfs2",
+            Kind::Minix => "minix",
+            Kind::Romfs => "romfs",
+            Kind::Cramfs => "cramfs",
+            Kind::Ufs => "ufs",
+            Kind::Bcachefs => "bcachefs",
+            Kind::Reiserfs => "reiserfs",
+            Kind::Gfs2 => "gfs2",
+            Kind::Ocfs2 => "ocfs2",
+        }
+    }
+
+    /// The names under which Linux mounts it, best first.
+    pub const fn linux_names(self) -> &'static [&'static str] {
+        match self {
+            Kind::Ext2 => &["ext2", "ext4"],
+            Kind::Ext3 => &["ext3", "ext4"],
+            Kind::Ntfs => &["ntfs3"],
+            Kind::Ext4 => &["ext4"],
+            Kind::Btrfs => &["btrfs"],
+            Kind::Xfs => &["xfs"],
+            Kind::F2fs => &["f2fs"],
+            Kind::Squashfs => &["squashfs"],
+            Kind::Erofs => &["erofs"],
+            Kind::Vfat => &["vfat", "msdos"],
+            Kind::Exfat => &["exfat"],
+            Kind::Iso9660 => &["iso9660"],
+            Kind::Udf => &["udf"],
+            Kind::Hfs => &["hfs"],
+            Kind::HfsPlus => &["hfsplus"],
+            Kind::Jfs => &["jfs"],
+            Kind::Nilfs2 => &["nilfs2"],
+            Kind::Minix => &["minix"],
+            Kind::Romfs => &["romfs"],
+            Kind::Cramfs => &["cramfs"],
+            Kind::Ufs => &["ufs"],
+            Kind::Bcachefs => &["bcachefs"],
+            Kind::Reiserfs => &["reiserfs"],
+            Kind::Gfs2 => &["gfs2"],
+            Kind::Ocfs2 => &["ocfs2"],
+        }
+    }
+}
