@@ -1,1 +1,65 @@
-//! Builds the Linux kernel library: unpack, overlay, kconfig, kbuild, object checks, ELF to COFF
+//! Builds the Linux kernel library from an untouched Linux tree and the port in `linux/arch/lkl`.
+//!
+//! The stages, each in its own module, in the order in which [`build`] runs them:
+//!
+//! 1. [`request`] says what is wanted: which Linux, which configuration, for which kind of linker.
+//! 2. [`source`] unpacks the Linux tree once and lays the port over it: a tree of symbolic links in which only
+//!    `arch/lkl` is real, so that the tree below stays untouched and is shared by all builds.
+//! 3. [`fragment`] reads `linux/configs/NAME.config` and checks that each symbol it asks for got the value it asks for.
+//! 4. [`kbuild`] runs Linux's own build.
+//! 5. [`link`] does the last link, `ld -r` with the port's script, and makes every symbol but the API local.
+//! 6. [`check`] refuses an object that cannot live inside a Windows driver, naming the symbol at fault.
+//! 7. [`coff`] rewrites the ELF object as COFF, with [`unwind`] tables made from `.eh_frame`.
+//! 8. [`archive`] wraps the object for linkers that want a library.
+//!
+//! What comes out is kept in [`cache`] under a hash of everything that went in, so a second build costs milliseconds.
+//!
+//! A build script that links the kernel calls [`library`] and prints the link directives itself.
+
+pub mod archive;
+pub mod cache;
+pub mod check;
+pub mod coff;
+pub mod elf;
+mod error;
+pub mod fragment;
+pub mod kbuild;
+pub mod link;
+mod pipeline;
+pub mod report;
+pub mod request;
+pub mod source;
+pub mod unwind;
+
+pub use error::Error;
+pub use pipeline::build;
+pub use request::{Request, Source, Target};
+
+use std::path::PathBuf;
+
+/// The files that a build leaves in the cache. They are complete and do not change any more.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    /// The folder that holds all of them: also `report.txt`, `symbols.txt` and `checks.txt`.
+    pub dir: PathBuf,
+    /// One relocatable object: `lkl.o` (ELF) or `lkl.obj` (COFF).
+    pub object: PathBuf,
+    /// The same object as a static library: `liblkl.a` or `lkl.lib`.
+    pub library: PathBuf,
+    /// The full kernel configuration.
+    pub config: PathBuf,
+    /// The hash of everything that the build depends on.
+    pub key: String,
+}
+
+/// What a build script calls: builds for `target` with the defaults and the environment ([`Request::from_env`]), and
+/// tells cargo what to watch when it runs inside a build script.
+///
+/// The caller prints its own link directives from the result.
+pub fn library(target: Target) -> Result<Artifacts, Error> {
+    let request = Request::from_env()?;
+    if std::env::var_os("OUT_DIR").is_some() {
+        request.print_cargo_directives();
+    }
+    build(target, &request)
+}

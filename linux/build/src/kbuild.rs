@@ -1,0 +1,179 @@
+//! Runs Linux's own build: kconfig, then the objects, as far as `vmlinux.o`.
+//!
+//! The environment is emptied but for what tools need: what cargo or a user sets (`TARGET`, `CFLAGS`, `MAKEFLAGS`, `V`,
+//! ...) means something to kbuild too and would change the result behind the cache's back. Time, user and host are
+//! fixed, so that the same input gives the same object.
+
+use crate::Error;
+use crate::error::io;
+use crate::fragment::Fragment;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Variables given to make. A change of these changes the cache's key.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("ARCH", "lkl"),
+    ("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970"),
+    ("KBUILD_BUILD_USER", "lklfs"),
+    ("KBUILD_BUILD_HOST", "lklfs"),
+    ("KBUILD_BUILD_VERSION", "1"),
+    ("LC_ALL", "C"),
+    ("TZ", "UTC"),
+];
+
+/// What make is asked for: all objects joined in one, the one with the version's date (which the tree's own link step
+/// compiles last), and the script of our last link.
+pub const TARGETS: &[&str] = &[
+    "vmlinux.o",
+    "init/version-timestamp.o",
+    "arch/lkl/kernel/vmlinux.lds",
+];
+
+/// A folder in which a kernel is built.
+pub struct Kbuild {
+    /// The tree with the port laid over it.
+    pub tree: PathBuf,
+    /// kbuild's output.
+    pub objects: PathBuf,
+    /// The log of the last run.
+    pub log: PathBuf,
+    /// How many compilers run at once.
+    pub jobs: usize,
+}
+
+impl Kbuild {
+    /// Makes `.config` from `fragment` alone, everything else being off, and checks it.
+    pub fn configure(&self, fragment: &Fragment) -> Result<(), Error> {
+        let asked = self.objects.join("lkl.fragment");
+        io(fs::write(&asked, fragment.for_kconfig()), "cannot write", &asked)?;
+        self.make(&["allnoconfig"], &[("KCONFIG_ALLCONFIG", &asked)])?;
+        let config = self.objects.join(".config");
+        fragment.check(
+            &io(fs::read_to_string(&config), "cannot read", &config)?,
+            &self.tree,
+        )
+    }
+
+    /// Compiles. Returns the objects to link and the script to do it with.
+    pub fn compile(&self) -> Result<(Vec<PathBuf>, PathBuf), Error> {
+        // One after the other: the second and the third are "single targets", which kbuild does not mix with others.
+        for target in TARGETS {
+            self.make(&[target], &[])?;
+        }
+        let (objects, script): (Vec<_>, Vec<_>) = TARGETS
+            .iter()
+            .map(|t| self.objects.join(t))
+            .partition(|p| p.extension() == Some("o".as_ref()));
+        script
+            .into_iter()
+            .next()
+            .map(|script| (objects, script))
+            .ok_or_else(|| Error::Format {
+                what: "kbuild".into(),
+                why: "no linker script among its targets".into(),
+            })
+    }
+
+    fn make(&self, targets: &[&str], variables: &[(&str, &Path)]) -> Result<(), Error> {
+        let log = File::options().create(true).append(true).open(&self.log);
+        let log = io(log, "cannot write", &self.log)?;
+        let stdout = io(log.try_clone(), "cannot write", &self.log)?;
+        let mut command = Command::new("make");
+        command
+            .arg("-C")
+            .arg(&self.tree)
+            .arg(format!("O={}", self.objects.display()));
+        command
+            .arg(format!("-j{}", self.jobs))
+            .arg("--no-print-directory")
+            .args(targets);
+        clean_environment(&mut command);
+        command
+            .envs(VARIABLES.iter().copied())
+            .envs(variables.iter().copied());
+        command.stdin(Stdio::null()).stdout(stdout).stderr(log);
+        let status = command.status().map_err(|source| Error::ToolMissing {
+            tool: "make".into(),
+            package: "make gcc flex bison bc libelf-dev",
+            source,
+        })?;
+        if status.success() {
+            return Ok(());
+        }
+        let text = fs::read(&self.log).unwrap_or_default();
+        Err(Error::Tool {
+            tool: format!("make {}", targets.join(" ")),
+            status: status.to_string(),
+            tail: telling_lines(&String::from_utf8_lossy(&text)),
+            log: self.log.clone(),
+        })
+    }
+}
+
+/// Leaves a command only the variables that finding and running tools takes.
+pub fn clean_environment(command: &mut Command) {
+    command.env_clear();
+    for name in ["PATH", "HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+}
+
+/// The lines of a log that tell why it failed: those with an error, with what follows them; else the last ones.
+fn telling_lines(log: &str) -> String {
+    const SHOWN: usize = 40;
+    let lines: Vec<&str> = log.lines().collect();
+    let is_error = |line: &str| {
+        [
+            "error:",
+            "Error:",
+            "undefined reference",
+            "No rule to make",
+            "*** ",
+        ]
+        .iter()
+        .any(|mark| line.contains(mark))
+    };
+    let mut shown: Vec<&str> = Vec::new();
+    for (index, _) in lines.iter().enumerate().filter(|(_, line)| is_error(line)) {
+        shown.extend(
+            lines
+                .iter()
+                .skip(index)
+                .take(3)
+                .filter(|line| !shown.contains(line))
+                .copied()
+                .collect::<Vec<_>>(),
+        );
+    }
+    if shown.is_empty() {
+        shown = lines.iter().rev().take(SHOWN).rev().copied().collect();
+    }
+    shown.truncate(SHOWN);
+    shown.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_reduced_to_its_errors() {
+        let noise = "  CC      a.o\n".repeat(500);
+        let log = format!(
+            "{noise}a.c:3:1: error: no such thing\n    3 | x\n      | ^\n{noise}make: *** [x] Error 2\n"
+        );
+        let told = telling_lines(&log);
+        assert!(
+            told.starts_with("a.c:3:1: error: no such thing\n    3 | x"),
+            "{told}"
+        );
+        assert!(
+            told.ends_with("make: *** [x] Error 2") && told.lines().count() < 8,
+            "{told}"
+        );
+        assert_eq!(telling_lines("one\ntwo"), "one\ntwo");
+    }
+}

@@ -1,0 +1,67 @@
+//! `lkl-build`: builds the Linux kernel library and says where it is.
+//!
+//! Exit codes: 0 built (or found in the cache), 1 not built, with one message on the standard error stream; 2 wrong usage.
+
+use clap::{Parser, ValueEnum};
+use lkl_build::{Error, Request, Source, Target, build};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Build the Linux kernel library from an untouched Linux tree and the port in linux/arch/lkl.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The kind of linker that takes the object; both if not given
+    #[arg(long, value_enum)]
+    target: Option<Kind>,
+    /// The configuration: a name under linux/configs
+    #[arg(long, value_name = "NAME")]
+    config: Option<String>,
+    /// A tarball or a folder with a Linux tree
+    #[arg(long, value_name = "PATH")]
+    source: Option<PathBuf>,
+    /// How many compilers run at once
+    #[arg(long, short, value_name = "N")]
+    jobs: Option<usize>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// For programs on Linux
+    Elf,
+    /// For PE images
+    Coff,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lkl-build: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Error> {
+    let mut request = Request::from_env_or(arguments.source.as_deref().map(Source::at).transpose()?)?;
+    if let Some(config) = &arguments.config {
+        request.config.clone_from(config);
+    }
+    request.jobs = arguments.jobs.unwrap_or(request.jobs).max(1);
+    let targets = match arguments.target {
+        Some(Kind::Elf) => vec![Target::Elf],
+        Some(Kind::Coff) => vec![Target::Coff],
+        None => vec![Target::Elf, Target::Coff],
+    };
+    for target in targets {
+        let artifacts = build(target, &request)?;
+        println!("{}", artifacts.object.display());
+        println!("{}", artifacts.library.display());
+        let report = std::fs::read_to_string(artifacts.dir.join("report.txt")).unwrap_or_default();
+        for line in report.lines() {
+            println!("    {line}");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! The stages in their order, and what is kept of each.
+//!
+//! The ELF object is the base of both targets: asking for COFF makes it first. Each target's files have a key of their
+//! own, so that a change of the converter does not compile Linux again.
+
+use crate::cache::{self, Key};
+use crate::check;
+use crate::elf::Object;
+use crate::error::io;
+use crate::fragment::Fragment;
+use crate::kbuild::{self, Kbuild};
+use crate::report::{self, Report};
+use crate::source::{self, Tree};
+use crate::{Artifacts, Error, Request, Target, archive, coff, link};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Builds the kernel library for `target`, or finds it in the cache.
+pub fn build(target: Target, request: &Request) -> Result<Artifacts, Error> {
+    no_patches(&request.patches())?;
+    let source_id = source::identity(&request.source, &request.cache)?;
+    let key = key(request, &source_id)?;
+    let elf = artifacts(Target::Elf, &request.cache.join("kernel").join(&key), &key);
+    cache::once(&elf.dir, |partial| kernel(request, &source_id, partial))?;
+    match target {
+        Target::Elf => Ok(elf),
+        Target::Coff => {
+            let coff = artifacts(Target::Coff, &request.cache.join("coff").join(&key), &key);
+            cache::once(&coff.dir, |partial| convert(request, &elf, partial))?;
+            Ok(coff)
+        }
+    }
+}
+
+fn artifacts(target: Target, dir: &Path, key: &str) -> Artifacts {
+    let (object, library) = names(target);
+    Artifacts {
+        object: dir.join(object),
+        library: dir.join(library),
+        config: dir.join("config"),
+        key: key.to_owned(),
+        dir: dir.to_owned(),
+    }
+}
+
+fn names(target: Target) -> (&'static str, &'static str) {
+    match target {
+        Target::Elf => ("lkl.o", "liblkl.a"),
+        Target::Coff => ("lkl.obj", "lkl.lib"),
+    }
+}
+
+/// The hash of everything that the result depends on.
+fn key(request: &Request, source_id: &str) -> Result<String, Error> {
+    let mut key = Key::new();
+    key.part("builder", env!("LKL_BUILD_SELF").as_bytes());
+    key.part("source", source_id.as_bytes());
+    key.tree("overlay", &request.overlay())?;
+    let fragment = request.fragment();
+    key.part("fragment", &io(fs::read(&fragment), "cannot read", &fragment)?);
+    key.part(
+        "make",
+        format!("{:?} {:?}", kbuild::VARIABLES, kbuild::TARGETS).as_bytes(),
+    );
+    for tool in ["gcc", "ld"] {
+        key.part(tool, link::tool_version(tool)?.as_bytes());
+    }
+    Ok(key.finish())
+}
+
+/// There is nothing in the folder for patches but a text that says so.
+fn no_patches(folder: &Path) -> Result<(), Error> {
+    let files = if folder.is_dir() {
+        cache::files_under(folder)?
+    } else {
+        Vec::new()
+    };
+    match files.into_iter().find(|file| file != Path::new("README.md")) {
+        Some(file) => Err(Error::Patches(folder.join(file))),
+        None => Ok(()),
+    }
+}
+
+/// Makes the ELF object and what goes with it, in the folder `out`.
+fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
+    let tree = source::unpack(&request.source, source_id, &request.cache)?;
+    let fragment = Fragment::read(&request.fragment(), tree.version)?;
+    let family = || {
+        let id: String = source_id.chars().take(12).collect();
+        request
+            .cache
+            .join("work")
+            .join(format!("{id}-{}", request.config))
+    };
+    let work = request.object_tree.clone().unwrap_or_else(family);
+    let _lock = cache::lock(&work)?;
+    let kbuild = prepare(&tree, request, &work)?;
+    kbuild.configure(&fragment)?;
+    let (objects, script) = kbuild.compile()?;
+    let objects = objects.as_slice();
+
+    let api = link::api(&request.contract())?;
+    let object_path = out.join("lkl.o");
+    link::link(objects, &script, &api, &object_path)?;
+    let object = checked(&object_path, &api, &work)?;
+
+    archive::write(Target::Elf, &object_path, &out.join("liblkl.a"))?;
+    let copy =
+        |from: PathBuf, name: &str| io(fs::copy(&from, out.join(name)).map(drop), "cannot copy", &from);
+    copy(kbuild.objects.join(".config"), "config")?;
+    copy(kbuild.log.clone(), "build.log")?;
+    let symbols = report::symbol_list(&object);
+    io(
+        fs::write(out.join("symbols.txt"), symbols),
+        "cannot write",
+        &out.join("symbols.txt"),
+    )?;
+    let mut report = Report::new();
+    report.line("linux", tree.version);
+    report.line(
+        "configuration",
+        format!(
+            "{} ({} symbols asked for, all granted)",
+            request.config,
+            fragment.len()
+        ),
+    );
+    report.line("patches to linux", 0);
+    report.line("lines of the port", lines(&request.overlay())?);
+    report.object(&object);
+    report.save(&out.join("report.txt"))
+}
+
+/// Reads the linked object and checks it. An object that is refused is kept beside the object tree, to be looked at.
+fn checked(path: &Path, api: &[String], work: &Path) -> Result<Object, Error> {
+    let bytes = io(fs::read(path), "cannot read", path)?;
+    let object = Object::parse(&bytes, &path.display().to_string())?;
+    let findings = check::all(&object, api);
+    if findings.is_empty() {
+        return Ok(object);
+    }
+    let refused = work.join("refused.o");
+    io(fs::copy(path, &refused).map(drop), "cannot write", &refused)?;
+    Err(Error::Object {
+        object: refused,
+        findings,
+    })
+}
+
+fn prepare(tree: &Tree, request: &Request, work: &Path) -> Result<Kbuild, Error> {
+    let kbuild = Kbuild {
+        tree: work.join("tree"),
+        objects: work.join("obj"),
+        log: work.join("build.log"),
+        jobs: request.jobs,
+    };
+    cache::make_folder(&kbuild.objects)?;
+    source::overlay(&tree.path, &request.overlay(), &kbuild.tree)?;
+    io(fs::write(&kbuild.log, ""), "cannot write", &kbuild.log)?;
+    Ok(kbuild)
+}
+
+/// Makes the COFF object from the ELF one, in the folder `out`.
+fn convert(request: &Request, elf: &Artifacts, out: &Path) -> Result<(), Error> {
+    let api = link::api(&request.contract())?;
+    let bytes = io(fs::read(&elf.object), "cannot read", &elf.object)?;
+    let object = Object::parse(&bytes, &elf.object.display().to_string())?;
+    let (coff, summary) = coff::convert(&object, &api)?;
+    let path = out.join("lkl.obj");
+    io(fs::write(&path, &coff), "cannot write", &path)?;
+    archive::write(Target::Coff, &path, &out.join("lkl.lib"))?;
+    for name in ["config", "symbols.txt"] {
+        io(
+            fs::copy(elf.dir.join(name), out.join(name)).map(drop),
+            "cannot copy",
+            &elf.dir.join(name),
+        )?;
+    }
+    let mut report = Report::new();
+    report.line("object", format!("{} bytes", coff.len()));
+    report.coff(&summary);
+    report.save(&out.join("report.txt"))
+}
+
+/// Lines in all files of the port.
+fn lines(folder: &Path) -> Result<usize, Error> {
+    let mut lines = 0;
+    for file in cache::files_under(folder)? {
+        let path = folder.join(file);
+        lines += io(fs::read(&path), "cannot read", &path)?
+            .split(|byte| *byte == b'\n')
+            .count()
+            .saturating_sub(1);
+    }
+    Ok(lines)
+}
