@@ -1,2 +1,96 @@
-//! Build script of the driver image.
-fn main() {}
+//! Build script of the driver image: Linux as a COFF object, the version resource, the linker's options.
+//!
+//! For any other target than Windows the crate is empty and nothing is done. `LKLFS_LKL_OBJECT` names a ready object
+//! to link instead of building Linux; empty, it links none, which is enough to type-check.
+
+use std::env;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+/// The linker's options: what makes the image a driver, and a driver that loads under HVCI.
+const LINK_OPTIONS: &[&str] = &[
+    "/DRIVER",
+    "/ENTRY:DriverEntry",
+    "/NODEFAULTLIB",
+    "/DYNAMICBASE",
+    "/NXCOMPAT",
+    "/INTEGRITYCHECK",
+    "/RELEASE",
+    "/OPT:REF",
+    "/MANIFEST:NO",
+    "/SUBSYSTEM:NATIVE,10.00",
+];
+
+/// Warnings of Microsoft's linker about what rustc cannot know: objects not compiled for kernel mode, and an entry
+/// point that is exported too.
+const LINK_IGNORE: &[&str] = &["/IGNORE:4257", "/IGNORE:4216"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=LKLFS_LKL_OBJECT");
+    if env::var("CARGO_CFG_TARGET_OS")? != "windows" {
+        return Ok(());
+    }
+    if env::var("CARGO_CFG_TARGET_ENV")? != "msvc" {
+        return Err("the driver is built for x86_64-pc-windows-msvc".into());
+    }
+    link_kit()?;
+    if let Some(object) = linux()? {
+        println!("cargo::rerun-if-changed={}", object.display());
+        println!("cargo::rustc-cdylib-link-arg={}", object.display());
+    }
+    for option in LINK_OPTIONS.iter().chain(LINK_IGNORE) {
+        println!("cargo::rustc-cdylib-link-arg={option}");
+    }
+    version_resource()
+}
+
+/// Tells the linker where the kit's import libraries are.
+#[cfg(windows)]
+fn link_kit() -> Result<(), Box<dyn Error>> {
+    for path in wdk_build::Config::from_env_auto()?.library_paths()? {
+        println!("cargo::rustc-link-search={}", path.display());
+    }
+    Ok(())
+}
+
+/// Tells the linker where the kit's import libraries are: `cargo xtask` has made a kit and names it.
+#[cfg(not(windows))]
+fn link_kit() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-env-changed=WDKContentRoot");
+    println!("cargo::rerun-if-env-changed=Version_Number");
+    let root = env::var_os("WDKContentRoot").ok_or("no Windows Driver Kit: build with `cargo xtask driver`")?;
+    let path = Path::new(&root).join("Lib").join(env::var("Version_Number")?).join("km/x64");
+    println!("cargo::rustc-link-search={}", path.display());
+    Ok(())
+}
+
+/// The object that Linux is linked from.
+fn linux() -> Result<Option<PathBuf>, Box<dyn Error>> {
+    match env::var_os("LKLFS_LKL_OBJECT") {
+        Some(path) if path.is_empty() => Ok(None),
+        Some(path) => Ok(Some(path.into())),
+        None => Ok(Some(lkl_build::library(lkl_build::Target::Coff)?.object)),
+    }
+}
+
+/// The version resource that Explorer and the installer show.
+fn version_resource() -> Result<(), Box<dyn Error>> {
+    const VFT_DRV: u64 = 3;
+    const VFT2_DRV_SYSTEM: u64 = 7;
+    const LANG_EN_US: u16 = 0x0409;
+    if !cfg!(windows) && env::var_os("RC_PATH").is_none() {
+        return Err("no resource compiler: build with `cargo xtask driver`".into());
+    }
+    winresource::WindowsResource::new()
+        .set_language(LANG_EN_US)
+        .set("FileDescription", "Linux file systems for Windows (read-only)")
+        .set("ProductName", "lklfs")
+        .set("OriginalFilename", "lklfs.sys")
+        .set("InternalName", "lklfs.sys")
+        .set("LegalCopyright", "GPL-2.0-only; contains the Linux kernel")
+        .set_version_info(winresource::VersionInfo::FILETYPE, VFT_DRV)
+        .set_version_info(winresource::VersionInfo::FILESUBTYPE, VFT2_DRV_SYSTEM)
+        .compile()?;
+    Ok(())
+}

@@ -24,8 +24,7 @@ use crate::repo;
 pub struct Wdk {
     root: PathBuf,
     wdk_build: PathBuf,
-    libclang: PathBuf,
-    resource_include: PathBuf,
+    llvm: Llvm,
 }
 
 /// The names that `lklfs.sys` may import, in the checkout.
@@ -37,11 +36,11 @@ impl Wdk {
         if cfg!(windows) {
             return Ok(None);
         }
-        let (libclang, resource_include) = find_clang()?;
+        let llvm = Llvm::find()?;
         let exports = fs::read_to_string(repo::root().join(EXPORTS)).context(EXPORTS)?;
         let root = content_root::assemble(&exports)?;
         let wdk_build = adapt::wdk_build(sh)?;
-        Ok(Some(Wdk { root, wdk_build, libclang, resource_include }))
+        Ok(Some(Wdk { root, wdk_build, llvm }))
     }
 
     /// Adds to `cmd` (a cargo build for the driver's target) what makes `wdk-sys` build here.
@@ -49,27 +48,45 @@ impl Wdk {
         let clang_args = format!(
             "--target=x86_64-w64-windows-gnu -fno-ms-compatibility -D_WIN32_WINNT=0x0A00 \
              -DNTDDI_VERSION=0x0A000000 -isystem {}",
-            self.resource_include.display()
+            self.llvm.include.display()
         );
         cmd.arg("--config")
             .arg(format!("paths=[{:?}]", self.wdk_build.display().to_string()))
             .env("WDKContentRoot", &self.root)
             .env("Version_Number", content_root::VERSION)
-            .env("LIBCLANG_PATH", &self.libclang)
+            .env("LIBCLANG_PATH", &self.llvm.lib)
+            .env("RC_PATH", &self.llvm.rc)
             .env("BINDGEN_EXTRA_CLANG_ARGS", clang_args)
             .env(adapt::MANIFEST_VARIABLE, repo::root().join("Cargo.toml"))
             .env("RUST_LOG", "error")
     }
 }
 
-/// The folder of libclang and clang's own headers, newest version first.
-fn find_clang() -> Result<(PathBuf, PathBuf)> {
-    for version in (16..=22).rev() {
-        let lib = PathBuf::from(format!("/usr/lib/llvm-{version}/lib"));
-        let include = lib.join(format!("clang/{version}/include"));
-        if lib.join("libclang.so").exists() && include.is_dir() {
-            return Ok((lib, include));
+/// The parts of LLVM that a build for Windows takes.
+struct Llvm {
+    /// The folder of libclang.
+    lib: PathBuf,
+    /// Clang's own headers.
+    include: PathBuf,
+    /// The resource compiler.
+    rc: PathBuf,
+}
+
+impl Llvm {
+    /// The newest version that is installed whole.
+    fn find() -> Result<Llvm> {
+        for version in (16..=22).rev() {
+            let root = PathBuf::from(format!("/usr/lib/llvm-{version}"));
+            let lib = root.join("lib");
+            let llvm = Llvm {
+                include: lib.join(format!("clang/{version}/include")),
+                rc: root.join("bin/llvm-rc"),
+                lib,
+            };
+            if llvm.lib.join("libclang.so").exists() && llvm.include.is_dir() && llvm.rc.exists() {
+                return Ok(llvm);
+            }
         }
+        bail!("LLVM with libclang (16 or later) is not installed: run `cargo xtask setup`")
     }
-    bail!("libclang (16 or later) is not installed: run `cargo xtask setup`")
 }
