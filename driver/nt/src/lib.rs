@@ -5,9 +5,9 @@
 //! driver, the NT double uses it to check both.
 //!
 //! - numbers: [`NtStatus`], [`AccessMask`], [`CreateOptions`], [`FileAttributes`], [`FileInformationClass`],
-//!   [`FsInformationClass`], reparse tags, control codes;
-//! - records, written into a caller's bytes by a writer;
-//!
+//!   [`FsInformationClass`], [`ReparseTag`], [`ControlCode`];
+//! - records with C's layout ([`record`]), put into a caller's bytes by [`writer`]: [`fileinfo`], [`dirinfo`],
+//!   [`fsinfo`], [`reparse`], [`security`], [`ea`];
 //! - values: [`NtTime`], UTF-16 names ([`utf16`]), patterns ([`wildcard`]);
 //! - the driver's own control interface, shared with `userctl`: [`control`].
 //!
@@ -37,13 +37,27 @@ mod number;
 pub mod access;
 pub mod attributes;
 pub mod class;
+pub mod control;
 pub mod create;
+pub mod dirinfo;
+pub mod ea;
+pub mod fileinfo;
+pub mod fsinfo;
+pub mod ioctl;
+pub mod record;
+pub mod reparse;
+pub mod security;
 pub mod status;
 pub mod time;
+pub mod utf16;
+pub mod wildcard;
+pub mod writer;
 
 pub use access::AccessMask;
 pub use attributes::FileAttributes;
 pub use class::{FileInformationClass, FsInformationClass};
 pub use create::{CreateDisposition, CreateInformation, CreateOptions, ShareAccess};
+pub use ioctl::ControlCode;
+pub use reparse::ReparseTag;
 pub use status::NtStatus;
 pub use time::NtTime;

@@ -165,8 +165,6 @@ named_numbers! {
     ACCESS_VIOLATION = 0xC000_0005;
     /// The request's post must be done by the caller.
     CANT_WAIT = 0xC000_00D8;
-    /// A path name is too long or too deep.
-    NAME_TOO_DEEP = 0xC000_0190;
     /// The volume holds no object ID for this.
     OBJECTID_NOT_FOUND = 0xC000_02F0;
     /// A compression or encryption that this system cannot undo.
