@@ -1,0 +1,140 @@
+//! [`NtkHost`]: `lkl::Host` for the NT kernel, made of this crate's parts.
+//
+// UNSAFETY: `lkl::Host` has two unsafe methods; the panic note is printed through a variadic function.
+
+use crate::memory::Pages;
+use crate::nt::{APC, DbgPrintEx, KERNEL_MODE, KeDelayExecutionThread, NO, PASSIVE, large};
+use crate::sync::{Event, Semaphore};
+use crate::thread::Thread;
+use crate::timer::Timer;
+use crate::{clock, routines, thread};
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
+use lkl::{Alarm, ThreadBody};
+
+/// `DPFLTR_IHVDRIVER_ID`: the component of third-party drivers, silent unless a debugger asks for it.
+const DPFLTR_IHVDRIVER_ID: u32 = 77;
+const DPFLTR_ERROR_LEVEL: u32 = 0;
+const DPFLTR_INFO_LEVEL: u32 = 3;
+
+/// The NT kernel as Linux's machine.
+pub struct NtkHost {
+    pages: Pages,
+    died: AtomicBool,
+    /// Set when Linux dies.
+    death: Event,
+}
+
+impl NtkHost {
+    /// A host whose pool is not made yet. Call [`NtkHost::init`] once it is where it stays.
+    pub fn new() -> Self {
+        NtkHost {
+            pages: Pages::new(),
+            died: AtomicBool::new(false),
+            death: Event::uninit(),
+        }
+    }
+
+    /// Completes the construction in place.
+    pub fn init(&self) {
+        self.death.init();
+    }
+
+    /// Whether Linux has told that it died.
+    pub fn died(&self) -> bool {
+        self.died.load(Ordering::Acquire)
+    }
+
+    /// The pool, for disks that read into it.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
+    }
+}
+
+impl Default for NtkHost {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Passes text to the kernel debugger, a line or a part of one at a time. Any IRQL.
+fn debug_print(level: u32, text: &[u8]) {
+    for piece in text.chunks(120) {
+        let mut line = [0u8; 128];
+        for (place, byte) in line.iter_mut().zip(piece) {
+            *place = *byte;
+        }
+        // SAFETY: "%s" takes a NUL-terminated string; the last bytes of `line` are NUL.
+        unsafe { DbgPrintEx(DPFLTR_IHVDRIVER_ID, level, c"%s".as_ptr(), line.as_ptr()) };
+    }
+}
+
+impl lkl::Host for NtkHost {
+    type Semaphore = Semaphore;
+    type Thread = Thread;
+    type Timer = Timer;
+
+    fn print(&self, text: &[u8]) {
+        debug_print(DPFLTR_INFO_LEVEL, text);
+    }
+
+    fn panicked(&self, why: &[u8]) {
+        self.died.store(true, Ordering::Release);
+        self.death.set();
+        debug_print(DPFLTR_ERROR_LEVEL, b"lklfs: Linux died: ");
+        debug_print(DPFLTR_ERROR_LEVEL, why);
+        debug_print(DPFLTR_ERROR_LEVEL, b"\n");
+    }
+
+    fn semaphore(&self, count: u32) -> Option<Box<Semaphore>> {
+        Semaphore::new(count)
+    }
+
+    fn thread(&self, body: ThreadBody) -> Option<Box<Thread>> {
+        Thread::spawn(body)
+    }
+
+    fn exit_thread(&self) -> ! {
+        thread::exit()
+    }
+
+    fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>> {
+        self.pages.allocate(size)
+    }
+
+    unsafe fn pool_free(&self, _pool: NonNull<u8>, _size: usize) {
+        // SAFETY: promised by the caller.
+        unsafe { self.pages.free() };
+    }
+
+    fn pages_map(&self, pages: &[usize]) -> Option<NonNull<u8>> {
+        self.pages.map(pages)
+    }
+
+    unsafe fn pages_unmap(&self, addr: NonNull<u8>, _count: usize) {
+        // SAFETY: promised by the caller.
+        unsafe { self.pages.unmap(addr) };
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        clock::monotonic_ns()
+    }
+
+    fn realtime_ns(&self) -> u64 {
+        clock::realtime_ns()
+    }
+
+    fn timer(&self, alarm: Alarm) -> Option<Box<Timer>> {
+        Timer::new(alarm)
+    }
+
+    fn yield_now(&self) {
+        let irql = routines::irql();
+        if irql == PASSIVE || irql == APC {
+            let mut nothing = large(0);
+            // SAFETY: kernel mode, not alertable; the interval is readable. A zero interval only gives way.
+            let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut nothing) };
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Linux's pool of pages, and views of some of them side by side.
+//!
+//! The pool is pages of an MDL (`MmAllocatePagesForMdlEx`: cleared by the kernel, any physical place), mapped once.
+//! The frame numbers in that MDL are what later MDLs are made of: for [`Pages::map`], which maps scattered pages
+//! contiguously, and for disk reads ([`crate::disk`]). A kernel that cannot give so many pages, or cannot map them,
+//! gets the pool from non-paged pool instead.
+//!
+//! A mapping is found again by its address: the MDLs of all mappings hang in a hash table, chained by `MDL.Next`,
+//! which the kernel leaves to whoever owns the MDL.
+//
+// UNSAFETY: builds MDLs by hand, maps and unmaps them, and keeps raw pointers to them.
+
+use crate::nt::{
+    _MEMORY_CACHING_TYPE, IoAllocateMdl, IoFreeMdl, KERNEL_MODE, MDL_MAPPING_NO_EXECUTE, MDL_PAGES_LOCKED,
+    MM_ALLOCATE_FULLY_REQUIRED, MmAllocatePagesForMdlEx, MmFreePagesFromMdl, MmGetPhysicalAddress,
+    MmMapLockedPagesSpecifyCache, MmUnmapLockedPages, NO, PAGE_BYTES, PAGE_SHIFT, PMDL, PVOID, Pfn, ULONG,
+    large, mdl_pfns, quad,
+};
+use crate::sync::SpinLock;
+use crate::{pool, routines};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// `NormalPagePriority`.
+const NORMAL_PAGE_PRIORITY: u32 = 16;
+/// The most pages that an MDL's 16-bit size field can say: (32767 - 48) / 8.
+const MAX_MDL_PAGES: usize = 4089;
+/// Chains of mappings.
+const BUCKETS: usize = 256;
+
+struct Chains([PMDL; BUCKETS]);
+
+// SAFETY: the MDLs are only reached under the lock.
+unsafe impl Send for Chains {}
+
+/// The pool and its views. One for each host.
+pub struct Pages {
+    base: AtomicPtr<u8>,
+    bytes: AtomicUsize,
+    /// The pool's MDL; null when it came from non-paged pool.
+    mdl: AtomicPtr<crate::nt::MDL>,
+    /// The block in non-paged pool, which need not start on a page; null when the pool has an MDL.
+    block: AtomicPtr<core::ffi::c_void>,
+    views: SpinLock<Chains>,
+}
+
+/// The priority argument of a mapping: not executable where the kernel knows the flag.
+fn priority() -> u32 {
+    if routines::has_no_execute() {
+        NORMAL_PAGE_PRIORITY | MDL_MAPPING_NO_EXECUTE
+    } else {
+        NORMAL_PAGE_PRIORITY
+    }
+}
+
+/// Maps a locked MDL into system space; null when there is no room.
+///
+/// # Safety
+/// `mdl` describes locked pages.
+pub unsafe fn map_mdl(mdl: PMDL) -> PVOID {
+    // SAFETY: promised by the caller. FALSE: no bug check on failure.
+    unsafe {
+        MmMapLockedPagesSpecifyCache(
+            mdl,
+            KERNEL_MODE,
+            _MEMORY_CACHING_TYPE::MmCached,
+            null_mut(),
+            ULONG::from(NO),
+            priority() as _,
+        )
+    }
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pages {
+    /// No pool yet.
+    pub const fn new() -> Self {
+        Pages {
+            base: AtomicPtr::new(null_mut()),
+            bytes: AtomicUsize::new(0),
+            mdl: AtomicPtr::new(null_mut()),
+            block: AtomicPtr::new(null_mut()),
+            views: SpinLock::new(Chains([null_mut(); BUCKETS])),
+        }
+    }
+
+    /// Makes the pool: `bytes` of zeros, a multiple of the page size.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let base = self.from_mdl(bytes).or_else(|| self.from_pool(bytes))?;
+        self.bytes.store(bytes, Ordering::Release);
+        self.base.store(base.as_ptr(), Ordering::Release);
+        Some(base)
+    }
+
+    fn from_mdl(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let any = large(i64::MAX);
+        // SAFETY: plain numbers; pages come cleared, unless a flag says otherwise.
+        let mdl = unsafe {
+            MmAllocatePagesForMdlEx(
+                large(0),
+                any,
+                large(0),
+                bytes as _,
+                _MEMORY_CACHING_TYPE::MmCached,
+                MM_ALLOCATE_FULLY_REQUIRED,
+            )
+        };
+        if mdl.is_null() {
+            return None;
+        }
+        // A kernel that does not know FULLY_REQUIRED may give fewer.
+        // SAFETY: the MDL is ours.
+        let whole = usize::try_from(unsafe { (*mdl).ByteCount }).is_ok_and(|given| given == bytes);
+        // SAFETY: pages of such an MDL are locked.
+        let base = if whole {
+            unsafe { map_mdl(mdl) }
+        } else {
+            null_mut()
+        };
+        match NonNull::new(base.cast::<u8>()) {
+            Some(base) => {
+                self.mdl.store(mdl, Ordering::Release);
+                Some(base)
+            }
+            None => {
+                free_pages(mdl);
+                None
+            }
+        }
+    }
+
+    fn from_pool(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let block = pool::allocate(bytes.checked_add(PAGE_BYTES)?);
+        let start = NonNull::new(block.cast::<u8>())?;
+        let offset = start.as_ptr().align_offset(PAGE_BYTES);
+        let base = NonNull::new(start.as_ptr().wrapping_add(offset))?;
+        // SAFETY: `bytes` from `base` on are inside the block, which has a page to spare.
+        unsafe { base.as_ptr().write_bytes(0, bytes) };
+        self.block.store(block, Ordering::Release);
+        Some(base)
+    }
+
+    /// Gives the pool back.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Safety
+    /// Nothing uses it any more.
+    pub unsafe fn free(&self) {
+        let base = self.base.swap(null_mut(), Ordering::AcqRel);
+        self.bytes.store(0, Ordering::Release);
+        let mdl = self.mdl.swap(null_mut(), Ordering::AcqRel);
+        if !mdl.is_null() {
+            // SAFETY: from_mdl() mapped it there.
+            unsafe { MmUnmapLockedPages(base.cast(), mdl) };
+            free_pages(mdl);
+        }
+        let block = self.block.swap(null_mut(), Ordering::AcqRel);
+        if !block.is_null() {
+            // SAFETY: from_pool() allocated it.
+            unsafe { pool::free(block) };
+        }
+    }
+
+    /// The frame of the page that `address` lies in: from the pool's own list, else from the page tables.
+    ///
+    /// IRQL: <= DISPATCH_LEVEL. `address` is in non-paged memory.
+    pub fn pfn(&self, address: *const u8) -> Pfn {
+        let offset = address
+            .addr()
+            .wrapping_sub(self.base.load(Ordering::Acquire).addr());
+        let mdl = self.mdl.load(Ordering::Acquire);
+        if !mdl.is_null() && offset < self.bytes.load(Ordering::Acquire) {
+            // SAFETY: the MDL has a frame for each page of the pool, and the offset lies in the pool.
+            let pfns = unsafe { mdl_pfns(mdl) };
+            // SAFETY: as above.
+            return unsafe { pfns.add(offset >> PAGE_SHIFT).read() };
+        }
+        // SAFETY: any system address is allowed.
+        let physical = unsafe { MmGetPhysicalAddress(address.cast_mut().cast()) };
+        (quad(&physical) as u64) >> PAGE_SHIFT
+    }
+
+    /// Maps pages of the pool, named by their index, side by side. `None` when it cannot be done.
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    pub fn map(&self, pages: &[usize]) -> Option<NonNull<u8>> {
+        if pages.is_empty() || pages.len() > MAX_MDL_PAGES {
+            return None;
+        }
+        let base = self.base.load(Ordering::Acquire);
+        let bytes = ULONG::try_from(pages.len().checked_mul(PAGE_BYTES)?).ok()?;
+        // SAFETY: an MDL for that many bytes from address 0, not tied to an IRP.
+        let mdl = unsafe { IoAllocateMdl(null_mut(), bytes, NO, NO, null_mut()) };
+        if mdl.is_null() {
+            return None;
+        }
+        // SAFETY: the MDL is ours and has room for one frame a page.
+        let pfns = unsafe { mdl_pfns(mdl) };
+        for (index, page) in pages.iter().enumerate() {
+            let address = base.wrapping_add(page.wrapping_mul(PAGE_BYTES));
+            // SAFETY: as above.
+            unsafe { pfns.add(index).write(self.pfn(address)) };
+        }
+        // SAFETY: the MDL is ours; the pool's pages never leave memory, which is what "locked" says.
+        unsafe { (*mdl).MdlFlags |= MDL_PAGES_LOCKED as i16 };
+        // SAFETY: the pages are locked.
+        let view = unsafe { map_mdl(mdl) };
+        let Some(view) = NonNull::new(view.cast::<u8>()) else {
+            // SAFETY: the MDL is ours and not mapped.
+            unsafe { IoFreeMdl(mdl) };
+            return None;
+        };
+        let mut views = self.views.lock();
+        if let Some(chain) = views.0.get_mut(bucket(view.as_ptr())) {
+            // SAFETY: the MDL is ours, and no chain of anybody else's.
+            unsafe { (*mdl).Next = *chain };
+            *chain = mdl;
+        }
+        Some(view)
+    }
+
+    /// Undoes [`Pages::map`].
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    ///
+    /// # Safety
+    /// `view` came from `map` and nothing uses it any more.
+    pub unsafe fn unmap(&self, view: NonNull<u8>) {
+        let mdl = self.take_view(view);
+        if mdl.is_null() {
+            return;
+        }
+        // SAFETY: map() mapped this MDL there.
+        unsafe { MmUnmapLockedPages(view.as_ptr().cast(), mdl) };
+        // SAFETY: the MDL is ours.
+        unsafe { IoFreeMdl(mdl) };
+    }
+
+    fn take_view(&self, view: NonNull<u8>) -> PMDL {
+        let mut views = self.views.lock();
+        let Some(chain) = views.0.get_mut(bucket(view.as_ptr())) else {
+            return null_mut();
+        };
+        let mut link: *mut PMDL = chain;
+        // SAFETY: every link leads to an MDL of map()'s or is null, and the lock is held.
+        while let Some(mdl) = NonNull::new(unsafe { *link }) {
+            let mdl = mdl.as_ptr();
+            // SAFETY: as above.
+            if unsafe { (*mdl).MappedSystemVa } == view.as_ptr().cast() {
+                // SAFETY: as above.
+                unsafe { *link = (*mdl).Next };
+                // SAFETY: as above.
+                unsafe { (*mdl).Next = null_mut() };
+                return mdl;
+            }
+            // SAFETY: as above.
+            link = unsafe { &raw mut (*mdl).Next };
+        }
+        null_mut()
+    }
+}
+
+/// Views lie pages apart, so the page number spreads them well enough.
+fn bucket(view: *const u8) -> usize {
+    (view.addr() >> PAGE_SHIFT) % BUCKETS
+}
+
+fn free_pages(mdl: PMDL) {
+    // SAFETY: the MDL and its pages came from MmAllocatePagesForMdlEx and are not mapped.
+    unsafe { MmFreePagesFromMdl(mdl) };
+    // SAFETY: the header is pool that the kernel allocated for us; its tag is the kernel's.
+    unsafe { crate::nt::ExFreePool(mdl.cast()) };
+}

@@ -1,0 +1,81 @@
+//! The allocator behind `alloc`: non-paged, non-executable pool with the tag `LkFs`.
+//!
+//! Everything that the driver allocates may be touched at DISPATCH_LEVEL (a disk read ends there), so all of it is
+//! non-paged; the one big block, Linux's pool of pages, is [`crate::memory`]'s. Blocks of a page and more start on a
+//! page, smaller ones on 16 bytes, which is what Rust's types ask for.
+//
+// UNSAFETY: implements `GlobalAlloc`.
+
+use crate::nt::{ExAllocatePoolWithTag, ExFreePoolWithTag, POOL_TAG, PVOID};
+use crate::routines;
+use core::alloc::{GlobalAlloc, Layout};
+
+/// `NonPagedPool`: executable, and all there is before NT 6.2.
+const NON_PAGED_POOL: u32 = 0;
+/// `NonPagedPoolNx`.
+const NON_PAGED_POOL_NX: u32 = 512;
+/// What the pool aligns every block to on x64.
+const POOL_ALIGNMENT: usize = 16;
+
+/// The NT pool as Rust's global allocator: the image says `#[global_allocator] static POOL: NtPool = NtPool;`.
+#[derive(Debug)]
+pub struct NtPool;
+
+/// `bytes` of non-paged pool, not cleared; null for lack of it.
+///
+/// IRQL: <= DISPATCH_LEVEL.
+pub fn allocate(bytes: usize) -> PVOID {
+    let kind = if routines::has_no_execute() {
+        NON_PAGED_POOL_NX
+    } else {
+        NON_PAGED_POOL
+    };
+    // SAFETY: any size is allowed but 0, which pool gives a block for too; the type is one that this kernel knows.
+    unsafe { ExAllocatePoolWithTag(kind, bytes.max(1), POOL_TAG) }
+}
+
+/// Gives back what [`allocate`] gave.
+///
+/// # Safety
+/// `block` came from [`allocate`] (or from the kernel, with our tag) and is not used again.
+pub unsafe fn free(block: PVOID) {
+    // SAFETY: promised by the caller.
+    unsafe { ExFreePoolWithTag(block, POOL_TAG) }
+}
+
+// SAFETY: the pool's blocks are as long as asked, unique, and aligned to 16 bytes; for stricter layouts the block is
+// larger and remembers its own start just before the part that is handed out.
+unsafe impl GlobalAlloc for NtPool {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.align() <= POOL_ALIGNMENT {
+            return allocate(layout.size()).cast();
+        }
+        let Some(bytes) = layout
+            .size()
+            .checked_add(layout.align())
+            .and_then(|n| n.checked_add(size_of::<usize>()))
+        else {
+            return core::ptr::null_mut();
+        };
+        let block: *mut u8 = allocate(bytes).cast();
+        if block.is_null() {
+            return block;
+        }
+        let first = block.wrapping_add(size_of::<usize>());
+        let aligned = first.wrapping_add(first.align_offset(layout.align()));
+        // SAFETY: the word before `aligned` is inside the block: `aligned` is at least one word past its start.
+        unsafe { aligned.cast::<*mut u8>().wrapping_sub(1).write_unaligned(block) };
+        aligned
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let start = if layout.align() <= POOL_ALIGNMENT {
+            block
+        } else {
+            // SAFETY: alloc() wrote the block's start there.
+            unsafe { block.cast::<*mut u8>().wrapping_sub(1).read_unaligned() }
+        };
+        // SAFETY: `start` is what the pool gave.
+        unsafe { free(start.cast()) }
+    }
+}

@@ -1,0 +1,214 @@
+//! Linux's threads: system threads of NT, each on an expanded stack, each joined through its thread object.
+//!
+//! The life of one: [`Thread::spawn`] creates it and waits for its word that the larger stack is there (or that it
+//! is not, then the creation fails); the thread links a [`Record`] that lies on its own stack into the list of
+//! running threads and runs Linux's entry function; [`exit`] finds the record by the current thread and jumps back
+//! to it; the callout returns, the thread takes its record out and terminates itself.
+//
+// UNSAFETY: creates and references NT threads, keeps a list of records that lie on other threads' stacks.
+
+use crate::nt::{
+    HANDLE, KERNEL_MODE, KeDelayExecutionThread, NO, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
+    ObReferenceObjectByHandle, ObfDereferenceObject, PVOID, PsCreateSystemThread, PsGetCurrentThread,
+    PsTerminateSystemThread, THREAD_ALL_ACCESS, ZwClose, large,
+};
+use crate::stack::{self, Base};
+use crate::sync::{self, Event, SpinLock};
+use alloc::boxed::Box;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use lkl::ThreadBody;
+
+/// A thread that is to be joined.
+#[derive(Debug)]
+pub struct Thread {
+    /// A referenced thread object.
+    object: NonNull<core::ffi::c_void>,
+}
+
+// SAFETY: a reference to a thread object may be used and given back by any thread.
+unsafe impl Send for Thread {}
+
+/// One running thread of Linux; lies on that thread's stack.
+struct Record {
+    thread: PVOID,
+    base: Base,
+    next: *mut Record,
+}
+
+struct Records(*mut Record);
+
+// SAFETY: the records are only reached under the lock, and each unlinks itself before its stack goes.
+unsafe impl Send for Records {}
+
+static RUNNING: SpinLock<Records> = SpinLock::new(Records(core::ptr::null_mut()));
+
+/// What the creator and the new thread share until the thread has its stack.
+struct Start {
+    body: Cell<Option<ThreadBody>>,
+    answered: Event,
+    running: Cell<bool>,
+}
+
+impl Thread {
+    /// Starts a thread that runs `body`. `None` when there is no thread or no stack to be had.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn spawn(body: ThreadBody) -> Option<Box<Thread>> {
+        let start = Start {
+            body: Cell::new(Some(body)),
+            answered: Event::uninit(),
+            running: Cell::new(false),
+        };
+        start.answered.init();
+        let mut attributes = OBJECT_ATTRIBUTES {
+            Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
+            Attributes: OBJ_KERNEL_HANDLE,
+            ..Default::default()
+        };
+        let mut handle: HANDLE = core::ptr::null_mut();
+        // SAFETY: all pointers are valid; `start` stays until the thread has answered.
+        let status = unsafe {
+            PsCreateSystemThread(
+                &mut handle,
+                THREAD_ALL_ACCESS,
+                &mut attributes,
+                core::ptr::null_mut(),
+                core::ptr::null_mut(),
+                Some(thread_start),
+                (&raw const start).cast_mut().cast(),
+            )
+        };
+        if status < 0 {
+            return None;
+        }
+        let mut object: PVOID = core::ptr::null_mut();
+        // SAFETY: the handle is ours; a null type means "whatever it is", which a kernel-mode caller may say.
+        let status = unsafe {
+            ObReferenceObjectByHandle(
+                handle,
+                THREAD_ALL_ACCESS,
+                core::ptr::null_mut(),
+                KERNEL_MODE,
+                &mut object,
+                core::ptr::null_mut(),
+            )
+        };
+        // SAFETY: the handle is ours and not used again.
+        let _ = unsafe { ZwClose(handle) };
+        start.answered.wait();
+        // A fresh handle of our own cannot fail to resolve; if it did, the thread would run unjoined.
+        let object = if status < 0 { None } else { NonNull::new(object) };
+        let thread = Thread { object: object? };
+        if !start.running.get() {
+            thread.wait_for_end();
+            return None;
+        }
+        lkl::try_box(thread)
+    }
+
+    fn wait_for_end(&self) {
+        // SAFETY: a referenced thread object is a dispatcher object.
+        unsafe { sync::wait(self.object.as_ptr()) };
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // SAFETY: the reference was taken by spawn().
+        unsafe { ObfDereferenceObject(self.object.as_ptr()) };
+    }
+}
+
+impl lkl::Thread for Thread {
+    fn join(self: Box<Self>) {
+        self.wait_for_end();
+    }
+}
+
+unsafe extern "C" fn thread_start(context: PVOID) {
+    // SAFETY: spawn() passes its Start and waits until `answered` is set, after which it is not touched here.
+    let start = unsafe { &*context.cast::<Start>() };
+    let body = start.body.take();
+    let ran = stack::on_large_stack(|| {
+        start.running.set(true);
+        start.answered.set();
+        run(body);
+    });
+    if ran.is_err() {
+        // The closure did not run, so the creator still waits.
+        start.answered.set();
+    }
+    // SAFETY: this is a system thread, outside of the callout, and owns nothing.
+    let _ = unsafe { PsTerminateSystemThread(0) };
+}
+
+/// Runs `body` with a record that [`exit`] finds.
+fn run(mut body: Option<ThreadBody>) {
+    let mut record = Record {
+        // SAFETY: may be called anywhere.
+        thread: unsafe { PsGetCurrentThread() },
+        base: Base::new(),
+        next: core::ptr::null_mut(),
+    };
+    let this: *mut Record = &raw mut record;
+    {
+        let mut running = RUNNING.lock();
+        // SAFETY: `this` points to the record above, which nobody else knows yet.
+        unsafe { (*this).next = running.0 };
+        running.0 = this;
+    }
+    // SAFETY: `this` stays valid: it is unlinked and left below.
+    let base = unsafe { &raw mut (*this).base };
+    // SAFETY: the base outlives the call, and call_body takes a pointer to an Option<ThreadBody>.
+    unsafe { Base::run(base, call_body, (&raw mut body).cast()) };
+    let mut running = RUNNING.lock();
+    let mut link: *mut *mut Record = &raw mut running.0;
+    // SAFETY: under the lock every link leads to a live record or is null.
+    while unsafe { !(*link).is_null() } {
+        // SAFETY: as above.
+        if unsafe { *link } == this {
+            // SAFETY: as above.
+            unsafe { *link = (*this).next };
+            break;
+        }
+        // SAFETY: as above.
+        link = unsafe { &raw mut (**link).next };
+    }
+}
+
+unsafe extern "C" fn call_body(body: PVOID) {
+    // SAFETY: run() passes its Option<ThreadBody>, and only this uses it.
+    let body = unsafe { (*body.cast::<Option<ThreadBody>>()).take() };
+    if let Some(body) = body {
+        body.run();
+    }
+}
+
+/// Ends the calling thread, which [`Thread::spawn`] created.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn exit() -> ! {
+    // SAFETY: may be called anywhere.
+    let me = unsafe { PsGetCurrentThread() };
+    let record = {
+        let running = RUNNING.lock();
+        let mut at = running.0;
+        // SAFETY: under the lock every link leads to a live record or is null.
+        while !at.is_null() && unsafe { (*at).thread } != me {
+            // SAFETY: as above.
+            at = unsafe { (*at).next };
+        }
+        at
+    };
+    if record.is_null() {
+        // A thread that is not Linux's cannot end here, and must not go on either.
+        loop {
+            let mut long = large(-10_000_000);
+            // SAFETY: kernel mode, not alertable; the interval is readable.
+            let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut long) };
+        }
+    }
+    // SAFETY: the record is this thread's own, so the thread is inside run(); Linux' frames own nothing of ours.
+    unsafe { Base::leave(&raw const (*record).base) }
+}
