@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of arch/lkl share with each other. One paragraph a file:
+ *
+ *   kernel/boot.c     lkl_boot(): from the host's call to the first entry task
+ *   kernel/cpu.c      who holds the virtual processor
+ *   kernel/threads.c  tasks on host threads, the context switch
+ *   kernel/task.c     entry tasks: a host thread comes in, and leaves
+ *   kernel/irq.c      interrupts, and the thread that serves them while nobody is inside
+ *   kernel/idle.c     nothing to do
+ *   kernel/time.c     clock, tick and timers
+ *   kernel/halt.c     the end: panic, fault, halt
+ *   kernel/syscalls.c the calls offered
+ *   mm/vmap.c         scattered pages side by side
+ *   drivers/hostblk.c disks
+ */
+#ifndef _ASM_LKL_LKL_H
+#define _ASM_LKL_LKL_H
+
+#include <linux/list.h>
+#include <linux/types.h>
+#include <asm/host_ops.h>
+
+/* Where lkl_jump_to() continues: the registers that the ABI says a call preserves. */
+struct lkl_jump {
+	unsigned long rbx, rbp, r12, r13, r14, r15, rsp, rip;
+};
+
+int lkl_jump_save(struct lkl_jump *jump) __attribute__((returns_twice));
+void lkl_jump_to(struct lkl_jump *jump, int value) __noreturn;
+
+/**
+ * struct lkl_thread - a host thread, as Linux sees it
+ * @list: all of them
+ * @task: whose thread this is; NULL for the one that serves interrupts
+ * @sem: where it waits until the CPU is handed to it
+ * @handle: the host's, for the end; NULL where Linux did not make the thread (entry tasks)
+ * @last: who ran before it was handed the CPU
+ * @handed: the CPU was handed to it
+ * @entry: the task is an entry task
+ * @fresh: an entry task that has never run
+ * @dying: its task ended, or never began
+ * @leaving: it does not want to wait for its next turn, but to jump to @way_out
+ * @way_out: out of schedule(), to whoever called lkl_cpu_give_up()
+ * @home: out of Linux, when Linux has died
+ * @entries: how often a host thread came in as this task
+ * @fn: what the task runs
+ * @arg: its argument
+ */
+struct lkl_thread {
+	struct list_head list;
+	struct task_struct *task;
+	void *sem;
+	void *handle;
+	struct task_struct *last;
+	bool handed;
+	bool entry;
+	bool fresh;
+	bool dying;
+	bool leaving;
+	struct lkl_jump *way_out;
+	struct lkl_jump home;
+	unsigned long entries;
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+extern struct lkl_host_ops lkl_ops;
+extern struct list_head lkl_threads;
+extern struct lkl_thread lkl_boot_thread;
+extern struct lkl_thread lkl_servant;
+/* The host thread that holds the CPU; NULL when nobody does. */
+extern struct lkl_thread *lkl_running;
+
+#define host(op, ...) (lkl_ops.op(lkl_ops.host, ##__VA_ARGS__))
+
+/* kernel/cpu.c */
+extern unsigned int lkl_cpu_state;
+bool lkl_cpu_init(void);
+void lkl_cpu_free(void);
+void lkl_cpu_get(void);
+bool lkl_cpu_try_get(void);
+void lkl_cpu_put(void);
+void lkl_cpu_retire(struct lkl_thread *me);
+void lkl_cpu_give_up(struct lkl_thread *me);
+void lkl_become(struct lkl_thread *me);
+
+/* kernel/threads.c */
+void lkl_wait_for_cpu(struct lkl_thread *me);
+int lkl_entry_task(void *unused);
+
+/* kernel/irq.c */
+enum {
+	LKL_IRQ_TIMER = 1,
+	LKL_IRQ_DISK = 2,
+	LKL_IRQ_SELFTEST = 3,
+	LKL_IRQ_COUNT = 8,
+};
+
+/* An interrupt with data. The poster keeps it until its handler is called with it. */
+struct lkl_irq_event {
+	struct lkl_irq_event *next;
+	void (*handler)(struct lkl_irq_event *event);
+};
+
+void lkl_irq_raise(unsigned int irq);
+void lkl_irq_post(struct lkl_irq_event *event);
+void lkl_servant_main(void *unused);
+
+/* kernel/halt.c */
+extern int lkl_dead;
+void lkl_go_home(struct lkl_thread *me) __noreturn;
+
+/* kernel/boot.c */
+void lkl_boot_finished(struct task_struct *first);
+
+/* kernel/time.c */
+void lkl_time_free(void);
+
+/* kernel/syscalls.c */
+long lkl_syscall_dispatch(long number, const long args[6]);
+
+/* kernel/task.c */
+long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg);
+
+/* kernel/selftest.c */
+long lkl_run_selftest(void);
+
+#endif

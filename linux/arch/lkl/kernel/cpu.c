@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The virtual processor: who holds it, and how it changes hands.
+ *
+ * Exactly one host thread runs Linux code, the one that holds the CPU. Linux's own threads hand it to each other in
+ * __switch_to(); the lock here is for those who come from outside: a host thread with a system call, and the servant
+ * of interrupts.
+ *
+ * The CPU can only be free while the current task is *detached*: while no host thread is in the middle of running it.
+ * That is an entry task whose caller has left (for Linux, it is busy in user mode), or the idle task asleep. Whoever
+ * takes the free CPU may then speak for the current task, like an interrupt does, and make another one current with
+ * an ordinary schedule(): the part of schedule() after the switch belongs to the next task, and if that is the
+ * caller's own task, it goes on right there, with no thread switched at all. The frames of schedule() are
+ * interchangeable, since all that it keeps over the switch is handed over by __switch_to().
+ *
+ * These words are shared with host threads that run at the same time, so they use the processor's real atomics.
+ */
+#include <linux/sched.h>
+#include <linux/sched/debug.h>
+#include <linux/sched/stat.h>
+#include <linux/sched/task.h>
+#include <linux/tick.h>
+#include <asm/lkl.h>
+
+enum { CPU_FREE, CPU_HELD, CPU_WANTED };
+
+/* How often to look again before going to sleep: about a microsecond, most system calls are over by then. */
+#define SPINS 200
+
+unsigned int lkl_cpu_state = CPU_HELD;
+struct lkl_thread *lkl_running = &lkl_boot_thread;
+static void *cpu_sem;
+
+bool lkl_cpu_init(void)
+{
+	cpu_sem = host(sem_alloc, 0);
+	return cpu_sem;
+}
+
+void lkl_cpu_free(void)
+{
+	host(sem_free, cpu_sem);
+}
+
+bool lkl_cpu_try_get(void)
+{
+	unsigned int expected = CPU_FREE;
+
+	return __atomic_compare_exchange_n(&lkl_cpu_state, &expected, CPU_HELD, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
+}
+
+/* Takes the CPU, waiting for it if need be. */
+void lkl_cpu_get(void)
+{
+	int i;
+
+	for (i = 0; i < SPINS; i++) {
+		if (__atomic_load_n(&lkl_cpu_state, __ATOMIC_RELAXED) == CPU_FREE && lkl_cpu_try_get())
+			return;
+		__builtin_ia32_pause();
+	}
+	while (__atomic_exchange_n(&lkl_cpu_state, CPU_WANTED, __ATOMIC_SEQ_CST) != CPU_FREE)
+		host(sem_down, cpu_sem);
+}
+
+void lkl_cpu_put(void)
+{
+	lkl_running = NULL;
+	if (__atomic_exchange_n(&lkl_cpu_state, CPU_FREE, __ATOMIC_SEQ_CST) == CPU_WANTED)
+		host(sem_up, cpu_sem);
+}
+
+/* The current task is detached, and somebody else must have its place: it is no longer to be chosen. */
+static void detach_current(void)
+{
+	if (is_idle_task(current))
+		tick_nohz_idle_exit();
+	else
+		__set_current_state(TASK_PARKED);
+}
+
+/**
+ * lkl_become - makes the caller's task the current one
+ * @me: the calling host thread, which has just taken the CPU; an entry task's
+ *
+ * Returns with the task running, at once or when its turn has come.
+ */
+void lkl_become(struct lkl_thread *me)
+{
+	lkl_running = me;
+	if (current == me->task)
+		return;
+	detach_current();
+	if (me->fresh) {
+		me->fresh = false;
+		wake_up_new_task(me->task);
+	} else {
+		wake_up_state(me->task, TASK_PARKED);
+	}
+	schedule();
+}
+
+/**
+ * lkl_cpu_give_up - hands the CPU to whatever task the scheduler chooses instead of the current, detached one
+ * @me: the calling host thread, which holds the CPU
+ *
+ * The CPU belongs to somebody else on return.
+ */
+void lkl_cpu_give_up(struct lkl_thread *me)
+{
+	struct lkl_jump way_out;
+
+	detach_current();
+	if (!lkl_jump_save(&way_out)) {
+		me->way_out = &way_out;
+		me->leaving = true;
+		schedule();
+		panic("a detached task was scheduled");
+	}
+}
+
+/* Does anybody want to run besides the current task, which is detached? */
+static bool others_want_to_run(void)
+{
+	if (is_idle_task(current))
+		return need_resched() || nr_running() > 0;
+	return !single_task_running();
+}
+
+/**
+ * lkl_cpu_retire - leaves the CPU while the current task is detached
+ * @me: the calling host thread, which holds the CPU
+ *
+ * Serves interrupts that came meanwhile, and hands the CPU on if some task wants to run. An interrupt that is raised
+ * after the last look finds the CPU free and wakes the servant; one that is raised before is seen by the look: both
+ * sides write first and read then.
+ */
+void lkl_cpu_retire(struct lkl_thread *me)
+{
+	do {
+		lkl_running = me;
+		if (READ_ONCE(lkl_irqs_pending))
+			lkl_irqs_run();
+		if (others_want_to_run()) {
+			lkl_cpu_give_up(me);
+			return;
+		}
+		lkl_cpu_put();
+	} while (__atomic_load_n(&lkl_irqs_pending, __ATOMIC_SEQ_CST) && lkl_cpu_try_get());
+}
+
+void cpu_relax(void)
+{
+	if (!lkl_irqs_off && READ_ONCE(lkl_irqs_pending))
+		lkl_irqs_run();
+	else
+		host(yield);
+}
