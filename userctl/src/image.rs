@@ -1,0 +1,261 @@
+//! The image: a file or a device that is only ever read, and a part of it as a disk of Linux.
+//!
+//! Linux has one CPU and its disks must not wait on it, so a few threads do the reading. What lies beyond the end of
+//! the file fails with EIO: a truncated image gives what it has and says where it ends.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+
+use lkl::{Disk, Errno, ReadRequest};
+
+use crate::exit::{Exit, Failure, reason};
+use crate::watchdog;
+
+/// Threads that read; as many reads are under way at once.
+const READERS: usize = 8;
+
+/// An opened image.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// As it was named.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub size: u64,
+    file: Arc<File>,
+}
+
+impl Image {
+    /// Opens the image at `path` for reading.
+    pub fn open(path: &Path) -> Result<Image, Failure> {
+        let fail = |why: String| Failure::new(Exit::Image, format_args!("{}: {why}", path.display()));
+        let explain = |error: io::Error| {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => "name an existing image",
+                io::ErrorKind::PermissionDenied => {
+                    "choose an image that you may read, or run this as its owner"
+                }
+                _ => "check the image and the disk that it is on",
+            };
+            fail(format!("{}; {advice}", reason(&error)))
+        };
+        // A FIFO would be waited for; look first.
+        let metadata = std::fs::metadata(path).map_err(explain)?;
+        if metadata.is_dir() {
+            return Err(fail("is a directory; name an image file or a disk".to_string()));
+        }
+        if !metadata.is_file() && !is_disk(&metadata) {
+            return Err(fail(
+                "is neither a file nor a disk; name an image file or a disk".to_string(),
+            ));
+        }
+        let mut file = File::open(path).map_err(explain)?;
+        let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(explain)?;
+        let image = Image {
+            path: path.to_path_buf(),
+            size,
+            file: Arc::new(file),
+        };
+        if size == 0 {
+            return Err(fail(
+                "is empty; name an image that holds a file system".to_string(),
+            ));
+        }
+        // Reading may be refused although opening was not.
+        let mut first = [0; 512];
+        let length = first.len().min(usize::try_from(size).unwrap_or(usize::MAX));
+        image.read_at(&mut first[..length], 0).map_err(explain)?;
+        Ok(image)
+    }
+
+    /// Fills `buffer` from the byte `offset` of the image on.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        read_exact_at(&self.file, buffer, offset)
+    }
+
+    /// A reader with a position, for what needs one.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor {
+            image: self,
+            position: 0,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_disk(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_block_device(&metadata.file_type())
+}
+
+#[cfg(windows)]
+fn is_disk(_metadata: &std::fs::Metadata) -> bool {
+    // The length of a disk cannot be asked for by seeking there.
+    false
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                buffer = &mut buffer[count..];
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// An [`Image`] with a position.
+#[derive(Debug)]
+pub struct Cursor<'a> {
+    image: &'a Image,
+    position: u64,
+}
+
+impl io::Read for Cursor<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let rest = self.image.size.saturating_sub(self.position);
+        let length = buffer.len().min(usize::try_from(rest).unwrap_or(usize::MAX));
+        self.image.read_at(&mut buffer[..length], self.position)?;
+        self.position += length as u64;
+        Ok(length)
+    }
+}
+
+impl io::Seek for Cursor<'_> {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            io::SeekFrom::Start(position) => Some(position),
+            io::SeekFrom::End(offset) => self.image.size.checked_add_signed(offset),
+            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+/// A part of an image, as Linux sees it. Its threads end when it is dropped.
+pub struct Section {
+    offset: u64,
+    size: u64,
+    block_size: u32,
+    requests: Sender<ReadRequest>,
+}
+
+impl Section {
+    /// `size` bytes of `image` from `offset` on, in blocks of `block_size` bytes.
+    pub fn new(image: &Image, offset: u64, size: u64, block_size: u32) -> io::Result<Arc<Section>> {
+        let (requests, receiver) = channel();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..READERS {
+            let (receiver, image) = (Arc::clone(&receiver), image.clone());
+            std::thread::Builder::new()
+                .name("reader".into())
+                .spawn(move || serve(&receiver, &image, offset))?;
+        }
+        Ok(Arc::new(Section {
+            offset,
+            size,
+            block_size,
+            requests,
+        }))
+    }
+}
+
+impl std::fmt::Debug for Section {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Section")
+            .field("offset", &self.offset)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Disk for Section {
+    fn size_bytes(&self) -> u64 {
+        self.size
+    }
+
+    fn block_size(&self) -> u32 {
+        self.block_size
+    }
+
+    fn read(&self, request: ReadRequest) {
+        // The threads live as long as `self`; a request that cannot be sent is dropped, which answers EIO.
+        let _ = self.requests.send(request);
+    }
+}
+
+/// One reading thread: answers requests until the section is gone.
+fn serve(requests: &Mutex<Receiver<ReadRequest>>, image: &Image, base: u64) {
+    loop {
+        let request = requests
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .recv();
+        let Ok(mut request) = request else { return };
+        let mut offset = base.checked_add(request.offset());
+        let mut result = Ok(());
+        for segment in request.segments() {
+            result = match offset {
+                Some(offset) => image.read_at(segment, offset).map_err(|_| Errno::EIO),
+                None => Err(Errno::EIO),
+            };
+            if result.is_err() {
+                break;
+            }
+            offset = offset.and_then(|offset| offset.checked_add(segment.len() as u64));
+        }
+        watchdog::progress();
+        request.complete(result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Seek};
+
+    #[test]
+    fn what_is_no_image_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let empty = place.path().join("empty.img");
+        std::fs::write(&empty, "").unwrap();
+        for path in [
+            place.path().join("missing.img"),
+            place.path().to_path_buf(),
+            empty,
+        ] {
+            let failure = Image::open(&path).unwrap_err();
+            assert_eq!(failure.exit, Exit::Image);
+            assert!(failure.message.starts_with(&*path.to_string_lossy()), "{failure}");
+            assert!(failure.message.contains("; name an"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn the_cursor_ends_where_the_image_ends() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("i");
+        std::fs::write(&path, [1, 2, 3, 4, 5]).unwrap();
+        let image = Image::open(&path).unwrap();
+        let mut cursor = image.cursor();
+        cursor.seek(io::SeekFrom::End(-2)).unwrap();
+        let mut rest = Vec::new();
+        cursor.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, [4, 5]);
+        assert!(cursor.seek(io::SeekFrom::End(-6)).is_err());
+        assert!(image.read_at(&mut [0; 2], 4).is_err());
+    }
+}
