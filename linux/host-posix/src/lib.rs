@@ -1,1 +1,174 @@
-//! The POSIX host of the Linux kernel library
+//! The POSIX host of the Linux kernel library: Linux inside an ordinary process of Linux.
+//!
+//! [`boot`] is the whole of it for a program; [`PosixHost`] is the [`lkl::Host`] behind it, and [`FileDisk`] a disk in
+//! a file or block device. Each module is one part of the contract: [`sem`], [`thread`], [`pool`], [`timer`],
+//! [`fault`], [`disk`].
+//!
+//! What it is made for is a short way between two Linux threads, because each context switch of Linux is an `up` and a
+//! `down` here: see [`sem`].
+//!
+//! Linux is linked in by this crate's build script. Nothing but Linux on x86-64 is supported, and the crate is empty
+//! on other systems, so that a workspace can name it anyway.
+
+#![cfg(target_os = "linux")]
+#![deny(unsafe_code)]
+
+pub mod disk;
+pub mod fault;
+pub mod pool;
+pub mod sem;
+pub mod thread;
+pub mod timer;
+
+pub use disk::FileDisk;
+pub use lkl::{BootConfig, BootError, Kernel};
+
+use lkl::{Alarm, Host, ThreadBody};
+use rustix::time::{ClockId, clock_gettime};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Receives bytes of text. From any thread; must not call into Linux.
+pub type TextHook = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// What happens with console output and with the news of Linux's death.
+#[derive(Default)]
+pub struct Hooks {
+    /// Receives what Linux prints, as it comes.
+    pub print: Option<TextHook>,
+    /// Told once when Linux has died, with the reason.
+    pub panicked: Option<TextHook>,
+}
+
+impl Hooks {
+    /// Console output goes to standard error.
+    pub fn to_stderr() -> Hooks {
+        Hooks { print: Some(Box::new(write_stderr)), panicked: None }
+    }
+}
+
+fn write_stderr(text: &[u8]) {
+    use std::io::Write;
+    // A console that cannot be written to is no reason to fail.
+    let _ = std::io::stderr().write_all(text);
+}
+
+/// The host.
+pub struct PosixHost {
+    hooks: Hooks,
+    pool: pool::Pool,
+    timers: timer::Timers,
+    panicked: AtomicBool,
+}
+
+impl PosixHost {
+    /// A host for one boot.
+    pub fn new(hooks: Hooks) -> Arc<PosixHost> {
+        Arc::new(PosixHost {
+            hooks,
+            pool: pool::Pool::default(),
+            timers: timer::Timers::new(),
+            panicked: AtomicBool::new(false),
+        })
+    }
+
+    /// Whether Linux has said that it died.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.load(Ordering::Acquire)
+    }
+}
+
+/// Boots Linux in this process; its console output is only kept in [`Kernel::log`]. Installs handlers for faults
+/// ([`fault`]).
+pub fn boot(config: &BootConfig<'_>) -> Result<Kernel, BootError> {
+    boot_with(Hooks::default(), config)
+}
+
+/// As [`boot`], with a say in what is printed.
+pub fn boot_with(hooks: Hooks, config: &BootConfig<'_>) -> Result<Kernel, BootError> {
+    fault::install();
+    Kernel::boot(PosixHost::new(hooks), config)
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+impl Host for PosixHost {
+    type Semaphore = sem::Semaphore;
+    type Thread = thread::Thread;
+    type Timer = timer::Timer;
+
+    fn print(&self, text: &[u8]) {
+        if let Some(print) = &self.hooks.print {
+            print(text);
+        }
+    }
+
+    fn panicked(&self, why: &[u8]) {
+        if !self.panicked.swap(true, Ordering::AcqRel)
+            && let Some(panicked) = &self.hooks.panicked
+        {
+            panicked(why);
+        }
+    }
+
+    fn semaphore(&self, count: u32) -> Option<Box<sem::Semaphore>> {
+        lkl::try_box(sem::Semaphore::new(count))
+    }
+
+    fn thread(&self, body: ThreadBody) -> Option<Box<thread::Thread>> {
+        thread::Thread::start(body).ok().and_then(lkl::try_box)
+    }
+
+    fn exit_thread(&self) -> ! {
+        thread::exit()
+    }
+
+    fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>> {
+        self.pool.alloc(size)
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn pool_free(&self, pool: NonNull<u8>, size: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.pool.free(pool, size) }
+    }
+
+    fn pages_map(&self, pages: &[usize]) -> Option<NonNull<u8>> {
+        self.pool.map(pages)
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn pages_unmap(&self, addr: NonNull<u8>, count: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.pool.unmap(addr, count) }
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        nanoseconds(ClockId::Monotonic)
+    }
+
+    fn realtime_ns(&self) -> u64 {
+        nanoseconds(ClockId::Realtime)
+    }
+
+    fn timer(&self, alarm: Alarm) -> Option<Box<timer::Timer>> {
+        self.timers.timer(alarm).and_then(lkl::try_box)
+    }
+
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+
+    fn enter_linux(&self) {
+        fault::mark(true);
+    }
+
+    fn leave_linux(&self) {
+        fault::mark(false);
+    }
+}

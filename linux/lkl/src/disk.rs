@@ -26,20 +26,51 @@ pub trait Disk: Send + Sync + 'static {
     fn read(&self, request: ReadRequest);
 }
 
+/// A part of a disk as a disk of its own: a partition.
+pub struct Slice {
+    whole: Arc<dyn Disk>,
+    offset: u64,
+    size: u64,
+}
+
+impl Slice {
+    /// `size` bytes of `whole` from `offset` on. EINVAL when they are not all inside or do not begin at a block.
+    pub fn new(whole: Arc<dyn Disk>, offset: u64, size: u64) -> Result<Self, Errno> {
+        let end = offset.checked_add(size).ok_or(Errno::EINVAL)?;
+        let within = offset.checked_rem(u64::from(whole.block_size())).ok_or(Errno::EINVAL)?;
+        if end > whole.size_bytes() || within != 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Slice { whole, offset, size })
+    }
+}
+
+impl Disk for Slice {
+    fn size_bytes(&self) -> u64 {
+        self.size
+    }
+
+    fn block_size(&self) -> u32 {
+        self.whole.block_size()
+    }
+
+    fn read(&self, request: ReadRequest) {
+        let end = request.offset().checked_add(u64::try_from(request.len()).unwrap_or(u64::MAX));
+        match end {
+            Some(end) if end <= self.size => self.whole.read(request.shifted(self.offset)),
+            _ => request.complete(Err(Errno::EIO)),
+        }
+    }
+}
+
 /// How Linux treats a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiskOptions {
     /// Reads under way at once; 0 lets Linux choose.
     pub queue_depth: u32,
     /// Bytes of RAM that Linux's own writes (journal replay) may take. `None`: the default of 64 MiB; `Some(0)`: no
     /// write succeeds.
     pub overlay_limit: Option<u64>,
-}
-
-impl Default for DiskOptions {
-    fn default() -> Self {
-        DiskOptions { queue_depth: 0, overlay_limit: None }
-    }
 }
 
 /// Counters of a disk since it was added.

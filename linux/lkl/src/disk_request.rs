@@ -21,6 +21,8 @@ use core::ptr::NonNull;
 pub struct ReadRequest {
     raw: NonNull<lkl_disk_read>,
     link: Arc<DiskLink>,
+    /// Added to the offset that Linux asked for: the start of a partition.
+    shift: u64,
     result: Result<(), Errno>,
 }
 
@@ -36,7 +38,7 @@ impl ReadRequest {
     /// # Safety
     /// `raw` is a request that belongs to the host now, by the contract of disk_read.
     pub(crate) unsafe fn adopt(raw: NonNull<lkl_disk_read>, link: Arc<DiskLink>) -> Self {
-        ReadRequest { raw, link, result: Err(Errno::EIO) }
+        ReadRequest { raw, link, shift: 0, result: Err(Errno::EIO) }
     }
 
     fn raw(&self) -> &lkl_disk_read {
@@ -46,7 +48,13 @@ impl ReadRequest {
 
     /// Bytes from the start of the disk; a multiple of its block size.
     pub fn offset(&self) -> u64 {
-        self.raw().offset
+        self.raw().offset.saturating_add(self.shift)
+    }
+
+    /// The same request to a disk in which this one begins at `bytes`.
+    pub(crate) fn shifted(mut self, bytes: u64) -> Self {
+        self.shift = self.shift.saturating_add(bytes);
+        self
     }
 
     /// Bytes in all.
@@ -91,11 +99,10 @@ impl ReadRequest {
         unsafe { core::slice::from_raw_parts(raw.segments, raw.segment_count) }
     }
 
-    /// Three words that travel with the request, null at first, for a host's own state.
-    pub fn host_private(&mut self) -> &mut [*mut c_void; 3] {
+    /// Two words that travel with the request, null at first, for a host's own state.
+    pub fn host_private(&mut self) -> &mut [*mut c_void; 2] {
         // SAFETY: as for raw(); the member is the host's own, and `self` is borrowed mutably.
-        let [own @ .., _link] = unsafe { &mut (*self.raw.as_ptr()).host_private };
-        // The pattern above splits [T; 4] in [T; 3] and the word that into_raw uses.
+        let [own @ .., _shift, _link] = unsafe { &mut self.raw.as_mut().host_private };
         own
     }
 
@@ -110,9 +117,11 @@ impl ReadRequest {
         // SAFETY: `this` is not dropped and its Arc not used again: it moves into the word below.
         let link = unsafe { core::ptr::read(&this.link) };
         let raw = this.raw;
+        let shift = this.shift;
         // SAFETY: the request is ours, and nothing else refers to it now.
-        let [.., word] = unsafe { &mut this.raw.as_mut().host_private };
-        *word = Arc::into_raw(link).cast_mut().cast();
+        let [.., shift_word, link_word] = unsafe { &mut this.raw.as_mut().host_private };
+        *shift_word = core::ptr::without_provenance_mut(usize::try_from(shift).unwrap_or(usize::MAX));
+        *link_word = Arc::into_raw(link).cast_mut().cast();
         raw.cast()
     }
 
@@ -123,10 +132,11 @@ impl ReadRequest {
     pub unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         let raw: NonNull<lkl_disk_read> = raw.cast();
         // SAFETY: the request is still ours.
-        let [.., word] = unsafe { raw.as_ref().host_private };
+        let [.., shift, link] = unsafe { raw.as_ref().host_private };
         // SAFETY: into_raw put it there, with its count.
-        let link = unsafe { Arc::from_raw(word.cast::<DiskLink>().cast_const()) };
-        ReadRequest { raw, link, result: Err(Errno::EIO) }
+        let link = unsafe { Arc::from_raw(link.cast::<DiskLink>().cast_const()) };
+        let shift = u64::try_from(shift.addr()).unwrap_or(u64::MAX);
+        ReadRequest { raw, link, shift, result: Err(Errno::EIO) }
     }
 }
 

@@ -212,9 +212,14 @@ impl Kernel {
     }
 
     pub(crate) fn attach(&self, disk: Arc<dyn Disk>, options: &DiskOptions) -> Result<Attached, Errno> {
+        let block_size = disk.block_size();
+        if !block_size.is_power_of_two() || !(512..=4096).contains(&block_size) {
+            return Err(Errno::EINVAL);
+        }
+        let size = disk.size_bytes();
         let params = DiskParams {
-            size: disk.size_bytes(),
-            block_size: disk.block_size(),
+            size: size.saturating_sub(size.checked_rem(u64::from(block_size)).unwrap_or(0)),
+            block_size,
             queue_depth: options.queue_depth,
             overlay_limit: options.overlay_limit.unwrap_or(u64::MAX),
         };

@@ -64,7 +64,7 @@ mod tasks;
 mod xattr;
 
 pub use dir::{DirEntry, EntryKind};
-pub use disk::{BlockDevice, DevPath, Disk, DiskOptions, DiskStats};
+pub use disk::{BlockDevice, DevPath, Disk, DiskOptions, DiskStats, Slice};
 pub use disk_request::ReadRequest;
 pub use errno::Errno;
 pub use call::fault;
@@ -75,3 +75,12 @@ pub use kernel::{BootConfig, BootError, Kernel};
 pub use memory::try_box;
 pub use mount::{FsKind, Mount, MountError, MountOptions};
 pub use stat::{DeviceNumber, FileType, StatFs, Statx, Timestamp};
+
+const _: () = {
+    const fn shared_between_threads<T: Send + Sync>() {}
+    shared_between_threads::<Kernel>();
+    shared_between_threads::<BlockDevice>();
+    shared_between_threads::<Mount>();
+    shared_between_threads::<OwnedFd>();
+    shared_between_threads::<ReadRequest>();
+};

@@ -82,6 +82,11 @@ pub struct lkl_host_ops {
     pub yield_: unsafe extern "sysv64" fn(*mut c_void),
 }
 
+// SAFETY: the table is plain words; what its `host` points to is a host, which is Send and Sync (host.rs).
+unsafe impl Send for lkl_host_ops {}
+// SAFETY: as above.
+unsafe impl Sync for lkl_host_ops {}
+
 /// What `lkl_boot` wants to know.
 #[repr(C)]
 #[derive(Debug)]

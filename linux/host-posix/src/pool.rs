@@ -1,0 +1,111 @@
+//! Linux's memory: one memory file, mapped once as a whole and in pieces wherever Linux wants pages side by side.
+
+#![allow(unsafe_code)]
+
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use std::os::fd::OwnedFd;
+use std::ptr::{NonNull, null_mut};
+use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+
+/// Bytes of a page.
+const PAGE: usize = 4096;
+
+/// The pool of one boot.
+#[derive(Debug, Default)]
+pub struct Pool {
+    /// The memory file and its size, while there is one.
+    file: Mutex<Option<(Arc<OwnedFd>, usize)>>,
+}
+
+impl Pool {
+    /// `size` bytes of zeros, a multiple of 4096. Memory is only taken as it is touched. None for lack of it.
+    pub fn alloc(&self, size: usize) -> Option<NonNull<u8>> {
+        if size == 0 || !size.is_multiple_of(PAGE) {
+            return None;
+        }
+        let file = memfd_create("lkl-pool", MemfdFlags::CLOEXEC).ok()?;
+        ftruncate(&file, u64::try_from(size).ok()?).ok()?;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let base = unsafe { mmap(null_mut(), size, protection, MapFlags::SHARED | MapFlags::NORESERVE, &file, 0) };
+        let base = NonNull::new(base.ok()?.cast())?;
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::new(file), size));
+        Some(base)
+    }
+
+    /// Gives the pool back.
+    ///
+    /// # Safety
+    /// `base` and `size` are those of the last `alloc`, and nothing uses the memory any more.
+    pub unsafe fn free(&self, base: NonNull<u8>, size: usize) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // SAFETY: the caller's promise.
+        let unmapped = unsafe { munmap(base.as_ptr().cast(), size) };
+        debug_assert!(unmapped.is_ok(), "the pool cannot be unmapped");
+    }
+
+    /// Maps pages of the pool side by side. None when one is outside, or the process has no more mappings to give.
+    pub fn map(&self, pages: &[usize]) -> Option<NonNull<u8>> {
+        let (file, size) = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        if pages.is_empty() || pages.iter().any(|page| *page >= size / PAGE) {
+            return None;
+        }
+        let total = pages.len().checked_mul(PAGE)?;
+        // SAFETY: a new mapping at an address of the kernel's choice; it holds the range until it is filled.
+        let range = unsafe { mmap_anonymous(null_mut(), total, ProtFlags::empty(), MapFlags::PRIVATE) }.ok()?;
+        let mut at = 0;
+        for run in runs(pages) {
+            let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            let place = range.wrapping_byte_add(at);
+            let (len, offset) = (run.len() * PAGE, (run[0] * PAGE) as u64);
+            // SAFETY: replaces a part of the range that was just made and that nobody knows.
+            if unsafe { mmap(place, len, protection, flags, &*file, offset) }.is_err() {
+                // SAFETY: as above.
+                let _ = unsafe { munmap(range, total) };
+                return None;
+            }
+            at += len;
+        }
+        NonNull::new(range.cast())
+    }
+
+    /// Undoes a `map`.
+    ///
+    /// # Safety
+    /// `addr` came from `map` with `count` pages, and nothing uses the range any more.
+    pub unsafe fn unmap(&self, addr: NonNull<u8>, count: usize) {
+        // SAFETY: the caller's promise.
+        let unmapped = unsafe { munmap(addr.as_ptr().cast(), count * PAGE) };
+        debug_assert!(unmapped.is_ok(), "a range of pages cannot be unmapped");
+    }
+}
+
+/// Splits page numbers into runs of neighbours, each of which one mapping does.
+fn runs(pages: &[usize]) -> impl Iterator<Item = &[usize]> {
+    pages.chunk_by(|a, b| a.checked_add(1) == Some(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_make_one_run() {
+        let all: Vec<_> = runs(&[3, 4, 5, 9, 8, 8, usize::MAX]).collect();
+        assert_eq!(all, [&[3, 4, 5][..], &[9], &[8], &[8], &[usize::MAX]]);
+    }
+
+    #[test]
+    fn pages_outside_are_refused() {
+        let pool = Pool::default();
+        assert_eq!(pool.map(&[0]), None);
+        let base = pool.alloc(2 * PAGE).unwrap();
+        assert_eq!(pool.map(&[0, 2]), None);
+        assert_eq!(pool.map(&[]), None);
+        // SAFETY: nobody uses it.
+        unsafe { pool.free(base, 2 * PAGE) };
+    }
+}
