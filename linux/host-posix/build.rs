@@ -27,15 +27,26 @@ fn library() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os(ARCHIVE) {
         let path = PathBuf::from(path);
         println!("cargo::rerun-if-changed={}", path.display());
-        return if path.is_file() { Ok(path) } else { Err(format!("{ARCHIVE}: {} is not a file", path.display())) };
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(format!("{ARCHIVE}: {} is not a file", path.display()))
+        };
     }
-    lkl_build::library(lkl_build::Target::Elf).map(|built| built.library).map_err(|error| error.to_string())
+    lkl_build::library(lkl_build::Target::Elf)
+        .map(|built| built.library)
+        .map_err(|error| error.to_string())
 }
 
 fn link(library: &Path) -> Result<(), String> {
-    let name = library.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.strip_prefix("lib"));
+    let name = library
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .and_then(|stem| stem.strip_prefix("lib"));
     let name = name.ok_or_else(|| format!("{} is not named lib*.a", library.display()))?;
-    let folder = library.parent().ok_or_else(|| format!("{} has no folder", library.display()))?;
+    let folder = library
+        .parent()
+        .ok_or_else(|| format!("{} has no folder", library.display()))?;
     println!("cargo::rustc-link-search=native={}", folder.display());
     // Not bundled: a copy of some 30 MB in each rlib would be of no use.
     println!("cargo::rustc-link-lib=static:-bundle={name}");

@@ -63,12 +63,19 @@ impl FileDisk {
     /// A disk in an open file. InvalidInput when it is neither a regular file nor a block device.
     pub fn new(file: File) -> io::Result<FileDisk> {
         let (file_size, block_size) = geometry(&file)?;
-        let shared = Shared { file, file_size, queue: Mutex::new(Queue::default()), more: Condvar::new() };
+        let shared = Shared {
+            file,
+            file_size,
+            queue: Mutex::new(Queue::default()),
+            more: Condvar::new(),
+        };
         Ok(FileDisk {
             shared: Arc::new(shared),
             threads: Mutex::new(Vec::new()),
             // A file that ends inside a block has that block all the same: images are cut where their last byte is.
-            size: file_size.checked_next_multiple_of(u64::from(block_size)).unwrap_or(file_size),
+            size: file_size
+                .checked_next_multiple_of(u64::from(block_size))
+                .unwrap_or(file_size),
             block_size,
         })
     }
@@ -90,7 +97,10 @@ fn geometry(file: &File) -> io::Result<(u64, u32)> {
             Ok((size, rustix::fs::ioctl_blksszget(file)?))
         }
         FileType::Directory => Err(io::ErrorKind::IsADirectory.into()),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a regular file nor a block device")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "neither a regular file nor a block device",
+        )),
     }
 }
 
@@ -127,8 +137,15 @@ impl FileDisk {
         queue.readers += 1;
         drop(queue);
         let shared = Arc::clone(&self.shared);
-        match std::thread::Builder::new().name("lkl-disk".into()).spawn(move || shared.serve()) {
-            Ok(thread) => self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread),
+        match std::thread::Builder::new()
+            .name("lkl-disk".into())
+            .spawn(move || shared.serve())
+        {
+            Ok(thread) => self
+                .threads
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(thread),
             Err(_) => {
                 let mut queue = self.shared.lock();
                 queue.readers -= 1;
@@ -209,16 +226,20 @@ impl Shared {
             }
             _ => match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EINTR) => Ok(false),
-                code => {
-                    Err(code.and_then(|code| Errno::from_number(u16::try_from(code).ok()?)).unwrap_or(Errno::EIO))
-                }
+                code => Err(code
+                    .and_then(|code| Errno::from_number(u16::try_from(code).ok()?))
+                    .unwrap_or(Errno::EIO)),
             },
         }
     }
 
     /// What is beyond the file's end but in its last block: zeros. Anything further is an error.
     fn pad(&self, job: &mut Job) -> Result<bool, Errno> {
-        let end = job.request.offset().checked_add(job.request.len() as u64).ok_or(Errno::EIO)?;
+        let end = job
+            .request
+            .offset()
+            .checked_add(job.request.len() as u64)
+            .ok_or(Errno::EIO)?;
         let block_end = self.file_size.checked_next_multiple_of(4096).ok_or(Errno::EIO)?;
         if end > block_end {
             return Err(Errno::EIO);
@@ -243,7 +264,10 @@ fn pieces(request: &ReadRequest, done: usize) -> Vec<libc::iovec> {
         skip -= from;
         if from < len && pieces.len() < PIECES {
             let base = addr.as_ptr().wrapping_add(from).cast();
-            pieces.push(libc::iovec { iov_base: base, iov_len: len - from });
+            pieces.push(libc::iovec {
+                iov_base: base,
+                iov_len: len - from,
+            });
         }
     }
     pieces

@@ -43,7 +43,10 @@ pub fn install() {
                 continue;
             }
             // SAFETY: sigaction filled it. It lives for ever: a handler may need it at any time.
-            before.store(Box::into_raw(Box::new(unsafe { old.assume_init() })), Ordering::Release);
+            before.store(
+                Box::into_raw(Box::new(unsafe { old.assume_init() })),
+                Ordering::Release,
+            );
             // SAFETY: all zeros is a valid sigaction.
             let mut action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
             let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) = handle;
@@ -97,8 +100,14 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut c_vo
 /// The kernel is asked to read a byte; it says EFAULT if it cannot.
 fn unmapped_below(stack: usize) -> bool {
     let mut byte = 0u8;
-    let into = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
-    let from = libc::iovec { iov_base: stack.saturating_sub(4096) as *mut c_void, iov_len: 1 };
+    let into = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    let from = libc::iovec {
+        iov_base: stack.saturating_sub(4096) as *mut c_void,
+        iov_len: 1,
+    };
     // SAFETY: always works.
     let this = unsafe { libc::getpid() };
     // SAFETY: reads one byte of this very process into `byte`, or fails.
@@ -121,7 +130,9 @@ extern "sysv64" fn die(signal: i32) {
 /// Hands a signal to whom it belonged before.
 fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     let index = SIGNALS.iter().position(|each| *each == signal);
-    let before = index.map_or(std::ptr::null_mut(), |index| BEFORE[index].load(Ordering::Acquire));
+    let before = index.map_or(std::ptr::null_mut(), |index| {
+        BEFORE[index].load(Ordering::Acquire)
+    });
     // SAFETY: install stored a sigaction that lives for ever, or nothing.
     let before = unsafe { before.as_ref() };
     match before {
@@ -133,7 +144,8 @@ fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
                 handler(signal, info, context);
             } else {
                 // SAFETY: without it, one of this kind.
-                let handler = unsafe { std::mem::transmute::<usize, extern "C" fn(i32)>(action.sa_sigaction) };
+                let handler =
+                    unsafe { std::mem::transmute::<usize, extern "C" fn(i32)>(action.sa_sigaction) };
                 handler(signal);
             }
         }

@@ -44,7 +44,10 @@ pub struct Hooks {
 impl Hooks {
     /// Console output goes to standard error.
     pub fn to_stderr() -> Hooks {
-        Hooks { print: Some(Box::new(write_stderr)), panicked: None }
+        Hooks {
+            print: Some(Box::new(write_stderr)),
+            panicked: None,
+        }
     }
 }
 
@@ -94,7 +97,9 @@ pub fn boot_with(hooks: Hooks, config: &BootConfig<'_>) -> Result<Kernel, BootEr
 fn nanoseconds(clock: ClockId) -> u64 {
     let now = clock_gettime(clock);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+    seconds
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 impl Host for PosixHost {

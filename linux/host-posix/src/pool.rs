@@ -6,8 +6,8 @@ use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use std::os::fd::OwnedFd;
 use std::ptr::{NonNull, null_mut};
-use std::sync::{Mutex, PoisonError};
 use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
@@ -29,7 +29,16 @@ impl Pool {
         ftruncate(&file, u64::try_from(size).ok()?).ok()?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice.
-        let base = unsafe { mmap(null_mut(), size, protection, MapFlags::SHARED | MapFlags::NORESERVE, &file, 0) };
+        let base = unsafe {
+            mmap(
+                null_mut(),
+                size,
+                protection,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+                &file,
+                0,
+            )
+        };
         let base = NonNull::new(base.ok()?.cast())?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::new(file), size));
         Some(base)
@@ -54,7 +63,8 @@ impl Pool {
         }
         let total = pages.len().checked_mul(PAGE)?;
         // SAFETY: a new mapping at an address of the kernel's choice; it holds the range until it is filled.
-        let range = unsafe { mmap_anonymous(null_mut(), total, ProtFlags::empty(), MapFlags::PRIVATE) }.ok()?;
+        let range =
+            unsafe { mmap_anonymous(null_mut(), total, ProtFlags::empty(), MapFlags::PRIVATE) }.ok()?;
         let mut at = 0;
         for run in runs(pages) {
             let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;

@@ -41,7 +41,10 @@ impl Semaphore {
     /// A semaphore that starts at `count`.
     pub fn new(count: u32) -> Semaphore {
         let spin = if *PROCESSORS > 1 { SPIN_MOST / 2 } else { 0 };
-        Semaphore { state: AtomicU64::new(u64::from(count)), spin: AtomicU32::new(spin) }
+        Semaphore {
+            state: AtomicU64::new(u64::from(count)),
+            spin: AtomicU32::new(spin),
+        }
     }
 
     /// The half of the word that the futex looks at: the count. x86 is little-endian.
@@ -52,7 +55,10 @@ impl Semaphore {
     fn try_down(&self) -> bool {
         let mut seen = self.state.load(Ordering::Relaxed);
         while seen & COUNT != 0 {
-            match self.state.compare_exchange_weak(seen, seen - 1, Ordering::Acquire, Ordering::Relaxed) {
+            match self
+                .state
+                .compare_exchange_weak(seen, seen - 1, Ordering::Acquire, Ordering::Relaxed)
+            {
                 Ok(_) => return true,
                 Err(now) => seen = now,
             }
@@ -81,7 +87,10 @@ impl Semaphore {
         loop {
             while seen & COUNT != 0 {
                 let taken = seen - 1 - WAITER;
-                match self.state.compare_exchange_weak(seen, taken, Ordering::Acquire, Ordering::Relaxed) {
+                match self
+                    .state
+                    .compare_exchange_weak(seen, taken, Ordering::Acquire, Ordering::Relaxed)
+                {
                     Ok(_) => return,
                     Err(now) => seen = now,
                 }
@@ -113,5 +122,13 @@ fn futex(word: *const u32, operation: i32, value: u32) {
     let operation = operation | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: a futex call reads the word only to compare it (WAIT, where the semaphore is borrowed), and takes its
     // address as a name (WAKE).
-    unsafe { libc::syscall(libc::SYS_futex, word, operation, value, std::ptr::null::<libc::timespec>()) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            word,
+            operation,
+            value,
+            std::ptr::null::<libc::timespec>(),
+        )
+    };
 }

@@ -31,16 +31,19 @@ pub struct Thread {
 impl Thread {
     /// Starts a thread that runs `body`.
     pub fn start(body: ThreadBody) -> io::Result<Thread> {
-        let handle = std::thread::Builder::new().name("lkl".into()).stack_size(STACK_SIZE).spawn(move || {
-            fault::mark(true);
-            let mut body = Some(body);
-            let place: *mut Option<ThreadBody> = &mut body;
-            WAY_BACK.with(|way_back| {
-                // SAFETY: `run` gets `place`, which outlives the call, and the cell is this thread's.
-                unsafe { call_with_way_back(run, place.cast(), way_back.as_ptr()) }
-            });
-            fault::mark(false);
-        })?;
+        let handle = std::thread::Builder::new()
+            .name("lkl".into())
+            .stack_size(STACK_SIZE)
+            .spawn(move || {
+                fault::mark(true);
+                let mut body = Some(body);
+                let place: *mut Option<ThreadBody> = &mut body;
+                WAY_BACK.with(|way_back| {
+                    // SAFETY: `run` gets `place`, which outlives the call, and the cell is this thread's.
+                    unsafe { call_with_way_back(run, place.cast(), way_back.as_ptr()) }
+                });
+                fault::mark(false);
+            })?;
         Ok(Thread { handle })
     }
 }

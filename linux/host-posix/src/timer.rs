@@ -67,9 +67,15 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 impl Timers {
     /// No timers yet.
     pub fn new() -> Timers {
-        let queue =
-            Queue { state: Mutex::new(State::default()), earlier: Condvar::new(), fired: Condvar::new() };
-        Timers { queue: Arc::new(queue), thread: Mutex::new(None) }
+        let queue = Queue {
+            state: Mutex::new(State::default()),
+            earlier: Condvar::new(),
+            fired: Condvar::new(),
+        };
+        Timers {
+            queue: Arc::new(queue),
+            thread: Mutex::new(None),
+        }
     }
 
     /// A timer that is not armed. None when there is no thread to be had for it.
@@ -78,15 +84,29 @@ impl Timers {
         let mut state = self.queue.lock();
         let id = state.next_id;
         state.next_id += 1;
-        state.timers.insert(id, Entry { alarm: Arc::new(alarm), armed: None });
-        Some(Timer { queue: Arc::clone(&self.queue), id })
+        state.timers.insert(
+            id,
+            Entry {
+                alarm: Arc::new(alarm),
+                armed: None,
+            },
+        );
+        Some(Timer {
+            queue: Arc::clone(&self.queue),
+            id,
+        })
     }
 
     fn start_thread(&self) -> Option<()> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let queue = Arc::clone(&self.queue);
-            *thread = Some(std::thread::Builder::new().name("lkl-timer".into()).spawn(move || run(&queue)).ok()?);
+            *thread = Some(
+                std::thread::Builder::new()
+                    .name("lkl-timer".into())
+                    .spawn(move || run(&queue))
+                    .ok()?,
+            );
         }
         Some(())
     }
@@ -102,7 +122,11 @@ impl Drop for Timers {
     fn drop(&mut self) {
         self.queue.lock().ending = true;
         self.queue.earlier.notify_one();
-        let thread = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread
             && thread.thread().id() != std::thread::current().id()
         {
@@ -115,10 +139,14 @@ impl Drop for Timers {
 impl lkl::Timer for Timer {
     fn arm(&self, delta_ns: u64) {
         let now = Instant::now();
-        let due = now.checked_add(Duration::from_nanos(delta_ns)).unwrap_or(now + NEVER);
+        let due = now
+            .checked_add(Duration::from_nanos(delta_ns))
+            .unwrap_or(now + NEVER);
         let mut state = self.queue.lock();
         let state = &mut *state;
-        let Some(entry) = state.timers.get_mut(&self.id) else { return };
+        let Some(entry) = state.timers.get_mut(&self.id) else {
+            return;
+        };
         if let Some(before) = entry.armed.replace(due) {
             state.due.remove(&(before, self.id));
         }
@@ -140,7 +168,11 @@ impl Drop for Timer {
         }
         // From inside its own fire a timer cannot wait for the fire's end.
         while state.firing == Some(self.id) && state.firing_thread != Some(std::thread::current().id()) {
-            state = self.queue.fired.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .queue
+                .fired
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -155,7 +187,9 @@ fn run(queue: &Queue) {
         match state.due.first().copied() {
             Some((due, id)) if due <= now => {
                 state.due.pop_first();
-                let Some(entry) = state.timers.get_mut(&id) else { continue };
+                let Some(entry) = state.timers.get_mut(&id) else {
+                    continue;
+                };
                 entry.armed = None;
                 let alarm = Arc::clone(&entry.alarm);
                 state.firing = Some(id);

@@ -124,18 +124,24 @@ unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Result<u64, Er
 }
 
 /// Runs `act` inside Linux's door: with a task, counted at the gate, marked at the host.
-fn with_task<T>(kernel: &Kernel, act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>) -> Result<T, Errno> {
+fn with_task<T>(
+    kernel: &Kernel,
+    act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>,
+) -> Result<T, Errno> {
     let inner = &*kernel.inner;
     if !inner.calls.enter() {
         return Err(Errno::ENODEV);
     }
-    let result = inner.tasks.take(|parent| new_task(kernel, parent)).and_then(|lent| {
-        inner.marks.enter_linux();
-        let result = act(lent.task);
-        inner.marks.leave_linux();
-        inner.tasks.give_back(lent);
-        result
-    });
+    let result = inner
+        .tasks
+        .take(|parent| new_task(kernel, parent))
+        .and_then(|lent| {
+            inner.marks.enter_linux();
+            let result = act(lent.task);
+            inner.marks.leave_linux();
+            inner.tasks.give_back(lent);
+            result
+        });
     inner.calls.leave();
     result
 }
@@ -156,7 +162,10 @@ pub(crate) fn boot(
     pool_size: usize,
     command_line: &[u8],
 ) -> Result<NonNull<lkl_task>, Errno> {
-    let params = sys::lkl_boot_params { pool_size, command_line: command_line.as_ptr().cast() };
+    let params = sys::lkl_boot_params {
+        pool_size,
+        command_line: command_line.as_ptr().cast(),
+    };
     let mut first = null_mut();
     // SAFETY: all three live through the call, and the table for as long as the kernel (see Inner).
     Errno::check(unsafe { sys::lkl_boot(table, &params, &mut first) })?;
@@ -183,7 +192,9 @@ pub fn fault(why: &core::ffi::CStr) {
 
 pub(crate) fn self_test(kernel: &Kernel) -> Result<u64, Errno> {
     // SAFETY: the task is lent.
-    with_task(kernel, |task| Errno::check(unsafe { sys::lkl_selftest(task.as_ptr()) }))
+    with_task(kernel, |task| {
+        Errno::check(unsafe { sys::lkl_selftest(task.as_ptr()) })
+    })
 }
 
 pub(crate) fn disk_add(
@@ -208,7 +219,9 @@ pub(crate) fn disk_add(
 
 pub(crate) fn disk_remove(kernel: &Kernel, major: u32, minor: u32) -> Result<(), Errno> {
     // SAFETY: the task is lent.
-    with_task(kernel, |task| Errno::check(unsafe { sys::lkl_disk_remove(task.as_ptr(), major, minor) }))?;
+    with_task(kernel, |task| {
+        Errno::check(unsafe { sys::lkl_disk_remove(task.as_ptr(), major, minor) })
+    })?;
     Ok(())
 }
 
@@ -309,7 +322,16 @@ pub(crate) fn fstatfs(kernel: &Kernel, fd: Fd) -> Result<RawStatFs, Errno> {
 pub(crate) fn readlink(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
     let empty = c"".as_ptr();
     // SAFETY: a NUL-terminated string; Linux writes at most len bytes.
-    amount(unsafe { syscall!(kernel, SYS_READLINKAT, fd, empty, buffer.as_mut_ptr(), buffer.len()) })
+    amount(unsafe {
+        syscall!(
+            kernel,
+            SYS_READLINKAT,
+            fd,
+            empty,
+            buffer.as_mut_ptr(),
+            buffer.len()
+        )
+    })
 }
 
 /// With an empty buffer: the size that is wanted.
@@ -321,7 +343,16 @@ pub(crate) fn flistxattr(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<u
 /// With an empty buffer: the size that is wanted.
 pub(crate) fn fgetxattr(kernel: &Kernel, fd: Fd, name: &CName, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: a NUL-terminated string; Linux writes at most len bytes.
-    amount(unsafe { syscall!(kernel, SYS_FGETXATTR, fd, name.0.as_ptr(), buffer.as_mut_ptr(), buffer.len()) })
+    amount(unsafe {
+        syscall!(
+            kernel,
+            SYS_FGETXATTR,
+            fd,
+            name.0.as_ptr(),
+            buffer.as_mut_ptr(),
+            buffer.len()
+        )
+    })
 }
 
 pub(crate) fn fsopen(kernel: &Kernel, fs_name: &CName) -> Result<Fd, Errno> {
@@ -333,7 +364,18 @@ pub(crate) fn fsopen(kernel: &Kernel, fs_name: &CName) -> Result<Fd, Errno> {
 pub(crate) fn fsconfig_flag(kernel: &Kernel, fs: Fd, key: &CName) -> Result<(), Errno> {
     const FSCONFIG_SET_FLAG: u32 = 0;
     // SAFETY: a NUL-terminated string.
-    unsafe { syscall!(kernel, SYS_FSCONFIG, fs, FSCONFIG_SET_FLAG, key.0.as_ptr(), null::<u8>(), 0i32) }.map(drop)
+    unsafe {
+        syscall!(
+            kernel,
+            SYS_FSCONFIG,
+            fs,
+            FSCONFIG_SET_FLAG,
+            key.0.as_ptr(),
+            null::<u8>(),
+            0i32
+        )
+    }
+    .map(drop)
 }
 
 pub(crate) fn fsconfig_string(kernel: &Kernel, fs: Fd, key: &CName, value: &CName) -> Result<(), Errno> {
@@ -346,7 +388,18 @@ pub(crate) fn fsconfig_string(kernel: &Kernel, fs: Fd, key: &CName, value: &CNam
 pub(crate) fn fsconfig_create(kernel: &Kernel, fs: Fd) -> Result<(), Errno> {
     const FSCONFIG_CMD_CREATE: u32 = 6;
     // SAFETY: no pointers but null.
-    unsafe { syscall!(kernel, SYS_FSCONFIG, fs, FSCONFIG_CMD_CREATE, null::<u8>(), null::<u8>(), 0i32) }.map(drop)
+    unsafe {
+        syscall!(
+            kernel,
+            SYS_FSCONFIG,
+            fs,
+            FSCONFIG_CMD_CREATE,
+            null::<u8>(),
+            null::<u8>(),
+            0i32
+        )
+    }
+    .map(drop)
 }
 
 pub(crate) fn fsmount(kernel: &Kernel, fs: Fd, attributes: u32) -> Result<Fd, Errno> {

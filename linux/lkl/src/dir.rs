@@ -119,7 +119,15 @@ mod tests {
         let mut buffer = record(2, 10, 4, b".");
         buffer.extend(record(11, u64::MAX >> 1, 8, b"a longer name\xff"));
         let all: Vec<_> = entries(&buffer).map(Result::unwrap).collect();
-        assert_eq!(all[0], DirEntry { ino: 2, cookie: 10, kind: EntryKind::Directory, name: b"." });
+        assert_eq!(
+            all[0],
+            DirEntry {
+                ino: 2,
+                cookie: 10,
+                kind: EntryKind::Directory,
+                name: b"."
+            }
+        );
         assert_eq!(all[1].name, b"a longer name\xff");
         assert_eq!(all[1].cookie, u64::MAX >> 1);
         assert_eq!(all.len(), 2);

@@ -37,7 +37,9 @@ impl Slice {
     /// `size` bytes of `whole` from `offset` on. EINVAL when they are not all inside or do not begin at a block.
     pub fn new(whole: Arc<dyn Disk>, offset: u64, size: u64) -> Result<Self, Errno> {
         let end = offset.checked_add(size).ok_or(Errno::EINVAL)?;
-        let within = offset.checked_rem(u64::from(whole.block_size())).ok_or(Errno::EINVAL)?;
+        let within = offset
+            .checked_rem(u64::from(whole.block_size()))
+            .ok_or(Errno::EINVAL)?;
         if end > whole.size_bytes() || within != 0 {
             return Err(Errno::EINVAL);
         }
@@ -55,7 +57,9 @@ impl Disk for Slice {
     }
 
     fn read(&self, request: ReadRequest) {
-        let end = request.offset().checked_add(u64::try_from(request.len()).unwrap_or(u64::MAX));
+        let end = request
+            .offset()
+            .checked_add(u64::try_from(request.len()).unwrap_or(u64::MAX));
         match end {
             Some(end) if end <= self.size => self.whole.read(request.shifted(self.offset)),
             _ => request.complete(Err(Errno::EIO)),
@@ -98,7 +102,11 @@ const NO_DEVICE: u64 = u64::MAX;
 
 impl DiskLink {
     pub(crate) fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>) -> Self {
-        DiskLink { disk, shared, device: AtomicU64::new(NO_DEVICE) }
+        DiskLink {
+            disk,
+            shared,
+            device: AtomicU64::new(NO_DEVICE),
+        }
     }
 
     /// Counts a request in; false when Linux is being halted.
@@ -113,7 +121,8 @@ impl DiskLink {
 
     /// Remembers the numbers that Linux gave.
     pub(crate) fn set_device(&self, major: u32, minor: u32) {
-        self.device.store((u64::from(major) << 32) | u64::from(minor), Ordering::Release);
+        self.device
+            .store((u64::from(major) << 32) | u64::from(minor), Ordering::Release);
     }
 
     /// The numbers, once Linux has given them.
@@ -122,7 +131,10 @@ impl DiskLink {
         if device == NO_DEVICE {
             return None;
         }
-        Some((u32::try_from(device >> 32).ok()?, u32::try_from(device & u64::from(u32::MAX)).ok()?))
+        Some((
+            u32::try_from(device >> 32).ok()?,
+            u32::try_from(device & u64::from(u32::MAX)).ok()?,
+        ))
     }
 }
 
@@ -177,7 +189,11 @@ pub struct BlockDevice {
 impl BlockDevice {
     pub(crate) fn attach(kernel: Kernel, disk: Arc<dyn Disk>, options: DiskOptions) -> Result<Self, Errno> {
         let attached = kernel.attach(disk, &options)?;
-        Ok(BlockDevice { kernel, options, attached: Mutex::new(Some(attached)) })
+        Ok(BlockDevice {
+            kernel,
+            options,
+            attached: Mutex::new(Some(attached)),
+        })
     }
 
     fn current(&self) -> Result<Attached, Errno> {
@@ -218,14 +234,19 @@ impl BlockDevice {
     pub(crate) fn restart(&self, overlay_limit: Option<u64>) -> Result<(), Errno> {
         let disk = Arc::clone(&self.current()?.link.disk);
         self.detach()?;
-        let options = DiskOptions { overlay_limit, ..self.options };
+        let options = DiskOptions {
+            overlay_limit,
+            ..self.options
+        };
         let attached = self.kernel.attach(disk, &options)?;
         *self.attached.lock() = Some(attached);
         Ok(())
     }
 
     fn detach(&self) -> Result<(), Errno> {
-        let Some(attached) = self.attached.lock().take() else { return Ok(()) };
+        let Some(attached) = self.attached.lock().take() else {
+            return Ok(());
+        };
         self.kernel.detach(attached)
     }
 }
@@ -239,6 +260,8 @@ impl Drop for BlockDevice {
 
 impl fmt::Debug for BlockDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BlockDevice").field("path", &self.dev_path()).finish_non_exhaustive()
+        f.debug_struct("BlockDevice")
+            .field("path", &self.dev_path())
+            .finish_non_exhaustive()
     }
 }

@@ -38,7 +38,12 @@ impl ReadRequest {
     /// # Safety
     /// `raw` is a request that belongs to the host now, by the contract of disk_read.
     pub(crate) unsafe fn adopt(raw: NonNull<lkl_disk_read>, link: Arc<DiskLink>) -> Self {
-        ReadRequest { raw, link, shift: 0, result: Err(Errno::EIO) }
+        ReadRequest {
+            raw,
+            link,
+            shift: 0,
+            result: Err(Errno::EIO),
+        }
     }
 
     fn raw(&self) -> &lkl_disk_read {
@@ -86,7 +91,10 @@ impl ReadRequest {
     pub fn raw_segments(&self) -> impl ExactSizeIterator<Item = (NonNull<u8>, usize)> + Clone {
         self.pieces().iter().map(|piece| {
             // A null segment cannot be: an empty one has no address to speak of.
-            (NonNull::new(piece.addr.cast::<u8>()).unwrap_or(NonNull::dangling()), piece.len)
+            (
+                NonNull::new(piece.addr.cast::<u8>()).unwrap_or(NonNull::dangling()),
+                piece.len,
+            )
         })
     }
 
@@ -136,7 +144,12 @@ impl ReadRequest {
         // SAFETY: into_raw put it there, with its count.
         let link = unsafe { Arc::from_raw(link.cast::<DiskLink>().cast_const()) };
         let shift = u64::try_from(shift.addr()).unwrap_or(u64::MAX);
-        ReadRequest { raw, link, shift, result: Err(Errno::EIO) }
+        ReadRequest {
+            raw,
+            link,
+            shift,
+            result: Err(Errno::EIO),
+        }
     }
 }
 

@@ -103,7 +103,11 @@ errnos! {
 impl Errno {
     /// The error of a number, which is positive; `None` when it is outside 1..=4095.
     pub const fn from_number(number: u16) -> Option<Errno> {
-        if number == 0 || number > 4095 { None } else { Some(Errno(number)) }
+        if number == 0 || number > 4095 {
+            None
+        } else {
+            Some(Errno(number))
+        }
     }
 
     /// The number, positive.

@@ -64,7 +64,11 @@ pub struct OwnedFd {
 
 impl OwnedFd {
     pub(crate) fn adopt(kernel: Kernel, fd: Fd) -> Self {
-        OwnedFd { kernel, fd, position: AtomicU64::new(0) }
+        OwnedFd {
+            kernel,
+            fd,
+            position: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn number(&self) -> Fd {
@@ -85,7 +89,11 @@ impl OwnedFd {
         if name == b".." {
             return Err(Errno::EXDEV);
         }
-        let how = OpenHow { flags: mode.flags() | O_NOFOLLOW, mode: 0, resolve: RESOLVE_ONE };
+        let how = OpenHow {
+            flags: mode.flags() | O_NOFOLLOW,
+            mode: 0,
+            resolve: RESOLVE_ONE,
+        };
         let name = CName::new(name)?;
         let fd = loop {
             match call::openat2(&self.kernel, self.fd, &name, &how) {
@@ -101,7 +109,11 @@ impl OwnedFd {
     pub fn reopen(&self, mode: OpenMode) -> Result<OwnedFd, Errno> {
         let fd = match mode {
             OpenMode::Directory => {
-                let how = OpenHow { flags: mode.flags(), mode: 0, resolve: RESOLVE_ONE };
+                let how = OpenHow {
+                    flags: mode.flags(),
+                    mode: 0,
+                    resolve: RESOLVE_ONE,
+                };
                 call::openat2(&self.kernel, self.fd, &CName::new(b".")?, &how)?
             }
             OpenMode::Path | OpenMode::Read => {
@@ -152,7 +164,9 @@ impl OwnedFd {
             if rest.is_empty() {
                 break;
             }
-            let at = offset.checked_add(u64::try_from(done).unwrap_or(u64::MAX)).ok_or(Errno::EINVAL)?;
+            let at = offset
+                .checked_add(u64::try_from(done).unwrap_or(u64::MAX))
+                .ok_or(Errno::EINVAL)?;
             match call::pread(&self.kernel, self.fd, rest, at) {
                 Ok(0) => break,
                 Ok(more) => done = done.saturating_add(more),

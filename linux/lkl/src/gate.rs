@@ -19,7 +19,10 @@ pub(crate) struct Gate {
 impl Gate {
     /// An open gate. `drained` starts at zero.
     pub(crate) fn new(drained: Box<dyn Semaphore>) -> Self {
-        Gate { state: AtomicUsize::new(0), drained }
+        Gate {
+            state: AtomicUsize::new(0),
+            drained,
+        }
     }
 
     /// Goes in. False when the gate is closed. Any context.

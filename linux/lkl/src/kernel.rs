@@ -35,7 +35,10 @@ pub struct BootConfig<'a> {
 
 impl Default for BootConfig<'_> {
     fn default() -> Self {
-        BootConfig { pool_size: 64 << 20, command_line: "" }
+        BootConfig {
+            pool_size: 64 << 20,
+            command_line: "",
+        }
     }
 }
 
@@ -129,7 +132,9 @@ impl Kernel {
             *place = *byte;
         }
         let mut disks = Vec::new();
-        disks.try_reserve_exact(MAX_DISKS).map_err(|_| BootError::NoMemory)?;
+        disks
+            .try_reserve_exact(MAX_DISKS)
+            .map_err(|_| BootError::NoMemory)?;
         disks.resize_with(MAX_DISKS, || AtomicPtr::new(null_mut()));
         let calls = Gate::new(semaphore(&*host, 0)?);
         let growing = semaphore(&*host, 1)?;
@@ -138,7 +143,11 @@ impl Kernel {
             log: LogRing::new().ok_or(BootError::NoMemory)?,
             reads: Gate::new(semaphore(&*host, 0)?),
         });
-        let context = try_box(Context { host, shared: Arc::clone(&shared) }).ok_or(BootError::NoMemory)?;
+        let context = try_box(Context {
+            host,
+            shared: Arc::clone(&shared),
+        })
+        .ok_or(BootError::NoMemory)?;
         let table = try_box(ops::table::<H>(&context)).ok_or(BootError::NoMemory)?;
         context.enter_linux();
         let first = call::boot(&table, config.pool_size, &command_line);
@@ -164,7 +173,9 @@ impl Kernel {
             disks,
             proc_fd: AtomicI32::new(-1),
         };
-        Ok(Kernel { inner: Arc::new(inner) })
+        Ok(Kernel {
+            inner: Arc::new(inner),
+        })
     }
 
     /// Stops Linux for all holders of this kernel: waits for system calls and disk reads under way, ends all of its
@@ -229,7 +240,12 @@ impl Kernel {
             Ok(info) => {
                 link.set_device(info.major, info.minor);
                 let path = crate::disk::DevPath::from_info(&info);
-                Ok(Attached { major: info.major, minor: info.minor, path, link })
+                Ok(Attached {
+                    major: info.major,
+                    minor: info.minor,
+                    path,
+                    link,
+                })
             }
             Err(errno) => {
                 // Linux did not take it, so it does not have the pointer.
@@ -271,7 +287,10 @@ impl Inner {
     fn keep(&self, link: &Arc<DiskLink>) -> Result<NonNull<DiskLink>, Errno> {
         let pointer = Arc::into_raw(Arc::clone(link)).cast_mut();
         for slot in &self.disks {
-            if slot.compare_exchange(null_mut(), pointer, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if slot
+                .compare_exchange(null_mut(), pointer, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
                 return NonNull::new(pointer).ok_or(Errno::ENOMEM);
             }
         }
@@ -282,7 +301,10 @@ impl Inner {
     fn forget(&self, link: &Arc<DiskLink>) {
         let pointer = Arc::as_ptr(link).cast_mut();
         for slot in &self.disks {
-            if slot.compare_exchange(pointer, null_mut(), Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            if slot
+                .compare_exchange(pointer, null_mut(), Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+            {
                 call::drop_link(pointer);
                 return;
             }
@@ -315,6 +337,8 @@ impl Drop for Inner {
 
 impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Kernel").field("dead", &self.is_dead()).finish_non_exhaustive()
+        f.debug_struct("Kernel")
+            .field("dead", &self.is_dead())
+            .finish_non_exhaustive()
     }
 }

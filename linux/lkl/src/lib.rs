@@ -63,11 +63,11 @@ pub mod sys;
 mod tasks;
 mod xattr;
 
+pub use call::fault;
 pub use dir::{DirEntry, EntryKind};
 pub use disk::{BlockDevice, DevPath, Disk, DiskOptions, DiskStats, Slice};
 pub use disk_request::ReadRequest;
 pub use errno::Errno;
-pub use call::fault;
 pub use fd::{OpenMode, OwnedFd};
 pub use fs_probe as probe;
 pub use host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};

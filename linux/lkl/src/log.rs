@@ -21,7 +21,10 @@ impl LogRing {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(CAPACITY).ok()?;
         bytes.resize_with(CAPACITY, || AtomicU8::new(0));
-        Some(LogRing { bytes, cursor: AtomicUsize::new(0) })
+        Some(LogRing {
+            bytes,
+            cursor: AtomicUsize::new(0),
+        })
     }
 
     /// Any context.

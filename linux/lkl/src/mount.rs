@@ -50,7 +50,10 @@ pub struct MountOptions<'a> {
 
 impl Default for MountOptions<'_> {
     fn default() -> Self {
-        MountOptions { extra: "", recovery: true }
+        MountOptions {
+            extra: "",
+            recovery: true,
+        }
     }
 }
 
@@ -67,7 +70,11 @@ pub struct MountError {
 
 impl MountError {
     fn new(fs_name: Option<&str>, errno: Errno) -> Self {
-        MountError { fs_name: fs_name.map(owned), errno, detail: String::new() }
+        MountError {
+            fs_name: fs_name.map(owned),
+            errno,
+            detail: String::new(),
+        }
     }
 }
 
@@ -113,7 +120,12 @@ impl Mount {
             match Mount::named(kernel, device, name, options) {
                 Ok((tree, stale)) => {
                     let tree = OwnedFd::adopt(kernel.clone(), tree);
-                    return Ok(Mount { tree, fs_name: owned(name), superblock, stale });
+                    return Ok(Mount {
+                        tree,
+                        fs_name: owned(name),
+                        superblock,
+                        stale,
+                    });
                 }
                 // This kernel has no such file system; another one may read the same volume.
                 Err(error) if error.errno == Errno::ENODEV && !kernel.is_dead() => last = error,
@@ -143,7 +155,9 @@ impl Mount {
             return Err(error);
         }
         // The overlay holds a part of a recovery: start from the disk itself again.
-        device.restart(Some(0)).map_err(|errno| MountError::new(Some(name), errno))?;
+        device
+            .restart(Some(0))
+            .map_err(|errno| MountError::new(Some(name), errno))?;
         match attempt(kernel, device, name, options.extra, quiet) {
             Ok(tree) => Ok((tree, true)),
             Err(_) => Err(error),
@@ -182,7 +196,10 @@ impl Mount {
 
 impl fmt::Debug for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mount").field("fs_name", &self.fs_name).field("stale", &self.stale).finish_non_exhaustive()
+        f.debug_struct("Mount")
+            .field("fs_name", &self.fs_name)
+            .field("stale", &self.stale)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,7 +241,10 @@ fn attempt(
     let configured = configure(kernel, fs.number(), device, extra, quiet)
         .and_then(|()| call::fsconfig_create(kernel, fs.number()))
         .and_then(|()| call::fsmount(kernel, fs.number(), CAREFUL));
-    configured.map_err(|errno| MountError { detail: messages(kernel, fs.number()), ..fail(errno) })
+    configured.map_err(|errno| MountError {
+        detail: messages(kernel, fs.number()),
+        ..fail(errno)
+    })
 }
 
 fn configure(
@@ -234,7 +254,12 @@ fn configure(
     extra: &str,
     quiet: Option<&str>,
 ) -> Result<(), Errno> {
-    call::fsconfig_string(kernel, fs, &CName::new(b"source")?, &CName::new(device.dev_path()?.as_bytes())?)?;
+    call::fsconfig_string(
+        kernel,
+        fs,
+        &CName::new(b"source")?,
+        &CName::new(device.dev_path()?.as_bytes())?,
+    )?;
     call::fsconfig_flag(kernel, fs, &CName::new(b"ro")?)?;
     for option in extra.split(',').chain(quiet).filter(|option| !option.is_empty()) {
         match option.split_once('=') {
@@ -252,9 +277,13 @@ fn configure(
 /// error, "w text" for a warning, until ENODATA.
 fn messages(kernel: &Kernel, fs: Fd) -> String {
     let mut text: Vec<u8> = Vec::new();
-    let Some(mut buffer) = try_zeroed(1024) else { return String::new() };
+    let Some(mut buffer) = try_zeroed(1024) else {
+        return String::new();
+    };
     for _ in 0..8 {
-        let Ok(len @ 1..) = call::read(kernel, fs, &mut buffer) else { break };
+        let Ok(len @ 1..) = call::read(kernel, fs, &mut buffer) else {
+            break;
+        };
         let message = buffer.get(..len).unwrap_or(&[]);
         let message = message.get(2..).unwrap_or(message).trim_ascii_end();
         if text.try_reserve(message.len().saturating_add(1)).is_err() {
@@ -295,7 +324,9 @@ pub(crate) fn proc_fd(kernel: &Kernel) -> Result<Fd, Errno> {
 
 /// A copy; empty for lack of memory, which is better than to die in an error path.
 fn owned(text: &str) -> String {
-    try_copy(text.as_bytes()).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
+    try_copy(text.as_bytes())
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_default()
 }
 
 impl Mount {

@@ -136,7 +136,11 @@ unsafe extern "sysv64" fn sem_down<H: Host>(_host: *mut c_void, sem: *mut c_void
     unsafe { look::<H::Semaphore>(sem) }.down();
 }
 
-unsafe extern "sysv64" fn thread_create<H: Host>(host: *mut c_void, entry: Entry, arg: *mut c_void) -> *mut c_void {
+unsafe extern "sysv64" fn thread_create<H: Host>(
+    host: *mut c_void,
+    entry: Entry,
+    arg: *mut c_void,
+) -> *mut c_void {
     // SAFETY: host_ops.h: entry(arg) is what the new thread has to do.
     let body = unsafe { ThreadBody::new(entry, arg) };
     // SAFETY: host_ops.h.
@@ -160,14 +164,20 @@ unsafe extern "sysv64" fn pool_alloc<H: Host>(host: *mut c_void, size: usize) ->
 }
 
 unsafe extern "sysv64" fn pool_free<H: Host>(host: *mut c_void, pool: *mut c_void, size: usize) {
-    let Some(pool) = NonNull::new(pool.cast::<u8>()) else { return };
+    let Some(pool) = NonNull::new(pool.cast::<u8>()) else {
+        return;
+    };
     // SAFETY: host_ops.h.
     let context = unsafe { context::<H>(host) };
     // SAFETY: host_ops.h: it came from pool_alloc and Linux is done with it.
     unsafe { context.host.pool_free(pool, size) }
 }
 
-unsafe extern "sysv64" fn pages_map<H: Host>(host: *mut c_void, pages: *const usize, count: usize) -> *mut c_void {
+unsafe extern "sysv64" fn pages_map<H: Host>(
+    host: *mut c_void,
+    pages: *const usize,
+    count: usize,
+) -> *mut c_void {
     if pages.is_null() || count == 0 {
         return null_mut();
     }
@@ -179,7 +189,9 @@ unsafe extern "sysv64" fn pages_map<H: Host>(host: *mut c_void, pages: *const us
 }
 
 unsafe extern "sysv64" fn pages_unmap<H: Host>(host: *mut c_void, addr: *mut c_void, count: usize) {
-    let Some(addr) = NonNull::new(addr.cast::<u8>()) else { return };
+    let Some(addr) = NonNull::new(addr.cast::<u8>()) else {
+        return;
+    };
     // SAFETY: host_ops.h.
     let context = unsafe { context::<H>(host) };
     // SAFETY: host_ops.h: it came from pages_map with the same count.
@@ -196,7 +208,11 @@ unsafe extern "sysv64" fn realtime_ns<H: Host>(host: *mut c_void) -> u64 {
     unsafe { context::<H>(host) }.host.realtime_ns()
 }
 
-unsafe extern "sysv64" fn timer_alloc<H: Host>(host: *mut c_void, fire: Entry, arg: *mut c_void) -> *mut c_void {
+unsafe extern "sysv64" fn timer_alloc<H: Host>(
+    host: *mut c_void,
+    fire: Entry,
+    arg: *mut c_void,
+) -> *mut c_void {
     // SAFETY: host_ops.h: fire(arg) may be called until timer_free.
     let alarm = unsafe { Alarm::new(fire, arg) };
     // SAFETY: host_ops.h.
@@ -216,7 +232,9 @@ unsafe extern "sysv64" fn timer_free<H: Host>(_host: *mut c_void, timer: *mut c_
 }
 
 unsafe extern "sysv64" fn disk_read(_host: *mut c_void, disk: *mut c_void, request: *mut lkl_disk_read) {
-    let Some(request) = NonNull::new(request) else { return };
+    let Some(request) = NonNull::new(request) else {
+        return;
+    };
     let link = disk.cast::<DiskLink>().cast_const();
     // SAFETY: the word is the address of an Arc's content, which the kernel's table of disks keeps until
     // lkl_disk_remove or lkl_halt has returned.

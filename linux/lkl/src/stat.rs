@@ -71,12 +71,17 @@ pub struct Timestamp {
 
 impl Timestamp {
     fn from_raw(raw: &RawTimestamp) -> Self {
-        Timestamp { sec: raw.sec, nsec: raw.nsec.min(999_999_999) }
+        Timestamp {
+            sec: raw.sec,
+            nsec: raw.nsec.min(999_999_999),
+        }
     }
 
     /// Nanoseconds since 1970; negative before.
     pub fn nanos(self) -> i128 {
-        i128::from(self.sec).saturating_mul(1_000_000_000).saturating_add(i128::from(self.nsec))
+        i128::from(self.sec)
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i128::from(self.nsec))
     }
 }
 
@@ -187,8 +192,14 @@ impl Statx {
             btime: (raw.mask & STATX_BTIME != 0).then(|| Timestamp::from_raw(&raw.btime)),
             ctime: Timestamp::from_raw(&raw.ctime),
             mtime: Timestamp::from_raw(&raw.mtime),
-            rdev: DeviceNumber { major: raw.rdev_major, minor: raw.rdev_minor },
-            dev: DeviceNumber { major: raw.dev_major, minor: raw.dev_minor },
+            rdev: DeviceNumber {
+                major: raw.rdev_major,
+                minor: raw.rdev_minor,
+            },
+            dev: DeviceNumber {
+                major: raw.dev_major,
+                minor: raw.dev_minor,
+            },
             mnt_id: raw.mnt_id,
             dio_mem_align: raw.dio_mem_align,
             dio_offset_align: raw.dio_offset_align,

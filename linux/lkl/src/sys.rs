@@ -149,12 +149,20 @@ pub struct lkl_task {
 // What Linux does for its host. The final program links these symbols; see the crate's head.
 #[allow(missing_docs)] // documented in host_ops.h
 unsafe extern "sysv64" {
-    pub fn lkl_boot(ops: *const lkl_host_ops, params: *const lkl_boot_params, first: *mut *mut lkl_task) -> Long;
+    pub fn lkl_boot(
+        ops: *const lkl_host_ops,
+        params: *const lkl_boot_params,
+        first: *mut *mut lkl_task,
+    ) -> Long;
     pub fn lkl_halt();
     pub fn lkl_task_new(parent: *mut lkl_task, child: *mut *mut lkl_task) -> Long;
     pub fn lkl_task_free(parent: *mut lkl_task, task: *mut lkl_task);
     pub fn lkl_syscall(task: *mut lkl_task, number: Long, args: *const [Long; 6]) -> Long;
-    pub fn lkl_disk_add(task: *mut lkl_task, params: *const lkl_disk_params, info: *mut lkl_disk_info) -> Long;
+    pub fn lkl_disk_add(
+        task: *mut lkl_task,
+        params: *const lkl_disk_params,
+        info: *mut lkl_disk_info,
+    ) -> Long;
     pub fn lkl_disk_remove(task: *mut lkl_task, major: u32, minor: u32) -> Long;
     pub fn lkl_disk_gone(major: u32, minor: u32);
     pub fn lkl_disk_stats(task: *mut lkl_task, major: u32, minor: u32, stats: *mut lkl_disk_stats) -> Long;

@@ -40,7 +40,11 @@ pub(crate) struct Lent {
 
 impl TaskPool {
     /// `growing` starts at one, `freed` at zero.
-    pub(crate) fn new(parent: NonNull<lkl_task>, growing: Box<dyn Semaphore>, freed: Box<dyn Semaphore>) -> Self {
+    pub(crate) fn new(
+        parent: NonNull<lkl_task>,
+        growing: Box<dyn Semaphore>,
+        freed: Box<dyn Semaphore>,
+    ) -> Self {
         TaskPool {
             parent: AtomicPtr::new(parent.as_ptr()),
             slots: [const { AtomicPtr::new(null_mut()) }; CAPACITY],
@@ -99,7 +103,9 @@ impl TaskPool {
 
     /// Takes one off the count of waiters, unless it is zero.
     fn stop_waiting(&self) -> bool {
-        self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1)).is_ok()
+        self.waiting
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1))
+            .is_ok()
     }
 
     fn try_take(&self) -> Option<Lent> {
@@ -139,7 +145,9 @@ impl TaskPool {
             return Ok(Some(lent));
         }
         let slot = self.made.load(Ordering::Acquire);
-        let Some(home) = self.slots.get(slot) else { return Ok(None) };
+        let Some(home) = self.slots.get(slot) else {
+            return Ok(None);
+        };
         let parent = NonNull::new(self.parent.load(Ordering::Acquire)).ok_or(Errno::ENODEV)?;
         let task = make(parent)?;
         home.store(task.as_ptr(), Ordering::Release);
@@ -150,12 +158,16 @@ impl TaskPool {
 
 /// Where a slot's bit is.
 fn place(slot: usize) -> (usize, u64) {
-    (slot / 64, 1u64.wrapping_shl(u32::try_from(slot % 64).unwrap_or(0)))
+    (
+        slot / 64,
+        1u64.wrapping_shl(u32::try_from(slot % 64).unwrap_or(0)),
+    )
 }
 
 /// The slot of one bit.
 fn slot_of(word: usize, bit: u64) -> usize {
-    word.saturating_mul(64).saturating_add(usize::try_from(bit.trailing_zeros()).unwrap_or(usize::MAX))
+    word.saturating_mul(64)
+        .saturating_add(usize::try_from(bit.trailing_zeros()).unwrap_or(usize::MAX))
 }
 
 #[cfg(test)]

@@ -49,7 +49,10 @@ pub(crate) fn list(file: &OwnedFd, sink: &mut dyn FnMut(&[u8])) -> Result<(), Er
     let names = readable(file, &|file| {
         whole(&|buffer| call::flistxattr(file.kernel(), file.number(), buffer))
     })?;
-    names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).for_each(sink);
+    names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+        .for_each(sink);
     Ok(())
 }
 

@@ -21,7 +21,13 @@ pub struct Superblock {
 
 impl Superblock {
     pub(crate) fn new(kind: Kind) -> Self {
-        Superblock { kind, label: Label::default(), uuid: None, size_bytes: None, block_size: None }
+        Superblock {
+            kind,
+            label: Label::default(),
+            uuid: None,
+            size_bytes: None,
+            block_size: None,
+        }
     }
 }
 
@@ -38,7 +44,10 @@ impl Label {
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        self.bytes.get(..self.len).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or("")
+        self.bytes
+            .get(..self.len)
+            .and_then(|bytes| core::str::from_utf8(bytes).ok())
+            .unwrap_or("")
     }
 
     /// Whether there is none.
@@ -49,7 +58,10 @@ impl Label {
 
 impl Default for Label {
     fn default() -> Self {
-        Label { bytes: [0; Label::CAPACITY], len: 0 }
+        Label {
+            bytes: [0; Label::CAPACITY],
+            len: 0,
+        }
     }
 }
 
