@@ -13,7 +13,11 @@ use sha2::{Digest, Sha256};
 
 /// The root of the cache. It need not exist yet.
 pub fn root() -> Result<PathBuf> {
-    let from = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let from = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     from("LKLFS_CACHE")
         .or_else(|| from("XDG_CACHE_HOME").map(|dir| dir.join("lklfs")))
         .or_else(|| from("HOME").map(|dir| dir.join(".cache/lklfs")))
@@ -42,7 +46,12 @@ impl Key {
 
     /// The first 16 hex digits.
     pub fn finish(self) -> String {
-        self.0.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        self.0
+            .finalize()
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }
 

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell};
 
+use crate::image_check;
 use crate::repo;
 use crate::toolchain::{Toolchain, Windows};
-use crate::wdk::Wdk;
+use crate::wdk::{self, Wdk};
 
 /// What cargo is asked to do with a crate of the driver.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,10 @@ fn cargo<'a>(sh: &'a Shell, verb: Verb, package: &str, release: bool) -> Result<
         .cargo(sh, Windows::Driver, name)
         .args(["-p", package, "--manifest-path"])
         .arg(repo::root().join("Cargo.toml"))
-        .args(["--config", "target.x86_64-pc-windows-msvc.rustflags=[\"-Ctarget-feature=+crt-static\"]"]);
+        .args([
+            "--config",
+            "target.x86_64-pc-windows-msvc.rustflags=[\"-Ctarget-feature=+crt-static\"]",
+        ]);
     if !cfg!(windows) {
         cmd = cmd.args(["--config", "target.x86_64-pc-windows-msvc.linker=\"lld-link-19\""]);
     }
@@ -51,12 +55,16 @@ fn cargo<'a>(sh: &'a Shell, verb: Verb, package: &str, release: bool) -> Result<
 
 /// Type-checks one crate for the driver's target.
 pub fn check(sh: &Shell, package: &str, verb: Verb) -> Result<()> {
-    cargo(sh, verb, package, false)?.run().with_context(|| format!("{package} does not pass for the driver's target"))
+    cargo(sh, verb, package, false)?
+        .run()
+        .with_context(|| format!("{package} does not pass for the driver's target"))
 }
 
 /// Builds `lklfs.sys` and returns its path.
 pub fn build(sh: &Shell, release: bool) -> Result<PathBuf> {
-    cargo(sh, Verb::Build, "lklfs", release)?.run().context("the driver does not build")?;
+    cargo(sh, Verb::Build, "lklfs", release)?
+        .run()
+        .context("the driver does not build")?;
     let profile = if release { "release" } else { "debug" };
     let dir = repo::target_dir().join(Windows::Driver.triple()).join(profile);
     let (dll, sys) = (dir.join("lklfs.dll"), dir.join("lklfs.sys"));
@@ -64,5 +72,12 @@ pub fn build(sh: &Shell, release: bool) -> Result<PathBuf> {
         bail!("cargo made no {}", dll.display());
     }
     std::fs::copy(&dll, &sys)?;
+    let allowed = std::fs::read_to_string(repo::root().join(wdk::EXPORTS))?;
+    let report = image_check::check(&sys, &allowed)?;
+    eprintln!(
+        "lklfs.sys: {} KiB, {} imports, all rules kept",
+        report.bytes / 1024,
+        report.imports.len()
+    );
     Ok(sys)
 }

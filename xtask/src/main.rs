@@ -2,6 +2,7 @@
 
 mod cache;
 mod driver;
+mod image_check;
 mod repo;
 mod toolchain;
 mod wdk;
@@ -56,7 +57,15 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Driver { release } => println!("{}", driver::build(&sh, release)?.display()),
         Task::CheckDriver { package, clippy } => {
-            driver::check(&sh, &package, if clippy { driver::Verb::Clippy } else { driver::Verb::Check })?;
+            driver::check(
+                &sh,
+                &package,
+                if clippy {
+                    driver::Verb::Clippy
+                } else {
+                    driver::Verb::Check
+                },
+            )?;
         }
     }
     Ok(())

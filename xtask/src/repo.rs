@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 pub fn root() -> PathBuf {
     // `cargo run` says where the manifest is now; the compiled-in path serves when the program is started by hand.
     let manifest = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
-    Path::new(&manifest).parent().map(Path::to_path_buf).unwrap_or_default()
+    Path::new(&manifest)
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
 }
 
 /// Cargo's target folder: `$CARGO_TARGET_DIR`, else `target` in the checkout.

@@ -51,12 +51,26 @@ impl Toolchain {
     /// Finds the toolchain for `target`.
     pub fn find(sh: &Shell, target: Windows) -> Result<Toolchain> {
         let sysroot = sh.cmd("rustc").args(["--print", "sysroot"]).quiet().read()?;
-        let installed = Path::new(&sysroot).join("lib/rustlib").join(target.triple()).join("lib");
+        let installed = Path::new(&sysroot)
+            .join("lib/rustlib")
+            .join(target.triple())
+            .join("lib");
         if installed.is_dir() {
-            return Ok(Toolchain { cargo: "cargo".into(), rustc: "rustc".into(), build_std: false });
+            return Ok(Toolchain {
+                cargo: "cargo".into(),
+                rustc: "rustc".into(),
+                build_std: false,
+            });
         }
-        if [WEB_CARGO, WEB_RUSTC, WEB_STD_SOURCE].iter().all(|path| Path::new(path).exists()) {
-            return Ok(Toolchain { cargo: WEB_CARGO.into(), rustc: WEB_RUSTC.into(), build_std: true });
+        if [WEB_CARGO, WEB_RUSTC, WEB_STD_SOURCE]
+            .iter()
+            .all(|path| Path::new(path).exists())
+        {
+            return Ok(Toolchain {
+                cargo: WEB_CARGO.into(),
+                rustc: WEB_RUSTC.into(),
+                build_std: true,
+            });
         }
         bail!(
             "no Rust toolchain for {}: run `rustup target add {}`, or on Debian `cargo xtask setup`",
@@ -69,7 +83,14 @@ impl Toolchain {
     pub fn cargo<'a>(&self, sh: &'a Shell, target: Windows, verb: &str) -> Cmd<'a> {
         let mut cmd = sh.cmd(&self.cargo).arg(verb).arg("--target").arg(target.triple());
         // Cargo sets these for xtask itself; they name the other toolchain.
-        for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC_WRAPPER", "RUSTDOC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"] {
+        for name in [
+            "RUSTUP_TOOLCHAIN",
+            "CARGO",
+            "RUSTC_WRAPPER",
+            "RUSTDOC",
+            "RUSTFLAGS",
+            "CARGO_ENCODED_RUSTFLAGS",
+        ] {
             cmd = cmd.env_remove(name);
         }
         if self.build_std {
@@ -77,7 +98,10 @@ impl Toolchain {
                 .env("RUSTC_BOOTSTRAP", "1")
                 .env("RUSTC", &self.rustc)
                 // cargo-clippy is found beside cargo, not through rustup's proxies.
-                .env("PATH", format!("/usr/bin:{}", std::env::var("PATH").unwrap_or_default()))
+                .env(
+                    "PATH",
+                    format!("/usr/bin:{}", std::env::var("PATH").unwrap_or_default()),
+                )
                 .arg(format!("-Zbuild-std={}", target.std_crates()));
             if target == Windows::Driver {
                 cmd = cmd.arg("-Zbuild-std-features=compiler-builtins-mem");

@@ -35,7 +35,12 @@ const EDITS: &[Edit] = &[
         to: "\n[target.'cfg(windows)'.dependencies.windows]\n",
         times: 1,
     },
-    Edit { file: "src/utils.rs", from: "\nuse windows::{\n", to: "\n#[cfg(windows)]\nuse windows::{\n", times: 1 },
+    Edit {
+        file: "src/utils.rs",
+        from: "\nuse windows::{\n",
+        to: "\n#[cfg(windows)]\nuse windows::{\n",
+        times: 1,
+    },
     Edit {
         file: "src/utils.rs",
         from: "    if let Some(path) = read_registry_key_string_value(",
@@ -55,8 +60,18 @@ const EDITS: &[Edit] = &[
         to: "pub fn ",
         times: 2,
     },
-    Edit { file: "src/utils.rs", from: "#[cfg(not(target_os = \"windows\"))]\n", to: "#[cfg(any())]\n", times: 2 },
-    Edit { file: "src/cargo_make.rs", from: "std::os::windows::fs::", to: "std::os::unix::fs::", times: 2 },
+    Edit {
+        file: "src/utils.rs",
+        from: "#[cfg(not(target_os = \"windows\"))]\n",
+        to: "#[cfg(any())]\n",
+        times: 2,
+    },
+    Edit {
+        file: "src/cargo_make.rs",
+        from: "std::os::windows::fs::",
+        to: "std::os::unix::fs::",
+        times: 2,
+    },
     Edit {
         file: "src/cargo_make.rs",
         from: "unix::fs::symlink_file",
@@ -100,13 +115,18 @@ fn locate(sh: &Shell, name: &str) -> Result<PathBuf> {
         .read()
         .context("cargo metadata")?;
     let metadata: Value = serde_json::from_str(&json).context("cargo metadata's output")?;
-    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .context("cargo metadata lists no packages")?;
     let path = packages
         .iter()
         .find(|package| package["name"] == name)
         .and_then(|package| package["manifest_path"].as_str())
         .with_context(|| format!("{name} is not a dependency of the workspace"))?;
-    Ok(Path::new(path).parent().map(Path::to_path_buf).unwrap_or_default())
+    Ok(Path::new(path)
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default())
 }
 
 /// Makes one edit, which must match as often as it says.

@@ -30,7 +30,10 @@ pub fn assemble(exports: &str) -> Result<PathBuf> {
     if !mingw.join("ddk/ntifs.h").exists() {
         bail!("mingw-w64's DDK headers are not in {MINGW_INCLUDE}: run `cargo xtask setup`");
     }
-    let mut key = Key::default().add(VERSION).add(include_str!("import_library.rs")).add(exports);
+    let mut key = Key::default()
+        .add(VERSION)
+        .add(include_str!("import_library.rs"))
+        .add(exports);
     for (name, text) in OVERLAY {
         key = key.add(name).add(text);
     }
@@ -74,5 +77,8 @@ fn link(target: &Path, path: &Path) -> Result<()> {
 
 #[cfg(not(unix))]
 fn link(_target: &Path, path: &Path) -> Result<()> {
-    bail!("{}: the content root is made only where there is no WDK", path.display())
+    bail!(
+        "{}: the content root is made only where there is no WDK",
+        path.display()
+    )
 }

@@ -43,12 +43,13 @@ const OWN: &[&str] = &["memcmp", "memcpy", "memmove", "memset", "strlen"];
 
 /// The names of `list` (one a line, `#` comments, `image!name` for other images) that `image` exports.
 pub fn names<'a>(list: &'a str, image: &'a str) -> impl Iterator<Item = &'a str> {
-    list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).filter_map(
-        move |line| {
+    list.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .filter_map(move |line| {
             let (from, name) = line.split_once('!').unwrap_or((KERNEL, line));
             (from == image).then_some(name)
-        },
-    )
+        })
 }
 
 /// Writes the import library of `image` for the names in `list`.
@@ -81,7 +82,10 @@ mod tests {
     fn a_line_belongs_to_the_kernel_unless_it_names_an_image() {
         let list = "# comment\nCcCopyRead\n\nhal.dll!KeStallExecutionProcessor\n";
         assert_eq!(names(list, KERNEL).collect::<Vec<_>>(), ["CcCopyRead"]);
-        assert_eq!(names(list, HAL).collect::<Vec<_>>(), ["KeStallExecutionProcessor"]);
+        assert_eq!(
+            names(list, HAL).collect::<Vec<_>>(),
+            ["KeStallExecutionProcessor"]
+        );
     }
 
     #[test]
@@ -89,7 +93,11 @@ mod tests {
         let list = std::fs::read_to_string(crate::repo::root().join(super::super::EXPORTS)).unwrap();
         let kernel: Vec<&str> = names(&list, KERNEL).collect();
         for name in DATA {
-            assert!(kernel.contains(name), "{name} is not in {}", super::super::EXPORTS);
+            assert!(
+                kernel.contains(name),
+                "{name} is not in {}",
+                super::super::EXPORTS
+            );
         }
     }
 }

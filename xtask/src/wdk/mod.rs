@@ -10,7 +10,7 @@
 
 mod adapt;
 mod content_root;
-mod import_library;
+pub mod import_library;
 
 use std::fs;
 use std::path::PathBuf;
@@ -40,7 +40,11 @@ impl Wdk {
         let exports = fs::read_to_string(repo::root().join(EXPORTS)).context(EXPORTS)?;
         let root = content_root::assemble(&exports)?;
         let wdk_build = adapt::wdk_build(sh)?;
-        Ok(Some(Wdk { root, wdk_build, llvm }))
+        Ok(Some(Wdk {
+            root,
+            wdk_build,
+            llvm,
+        }))
     }
 
     /// Adds to `cmd` (a cargo build for the driver's target) what makes `wdk-sys` build here.
