@@ -1,12 +1,23 @@
 //! Every task of the project. `cargo xtask help` lists them.
+//!
+//! [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped, [`double`] runs the driver on
+//! Linux, [`lint`] and [`test`] check everything. [`wdk`] and [`toolchain`] are what building for Windows on another
+//! system takes; [`cache`] keeps what is expensive.
 
 mod cache;
+mod double;
 mod driver;
 mod image_check;
+mod lint;
 mod repo;
+mod setup;
+mod steps;
+mod test;
 mod toolchain;
+mod userctl;
 mod wdk;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -24,26 +35,51 @@ struct Arguments {
 /// The tasks.
 #[derive(Subcommand)]
 enum Task {
-    /// Build lklfs.sys and print its path
+    /// Install with apt what this machine lacks
+    Setup,
+    /// Run every test
+    Test {
+        /// Leave out clippy and the build of the port against another Linux
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Build lklfs.sys, check it and print its path
     Driver {
         /// Optimised, as it is shipped
         #[arg(long)]
         release: bool,
     },
-    /// Type-check one crate for the driver's target (with clippy when asked)
+    /// Type-check crates for the driver's target
     CheckDriver {
-        /// The crate's name
-        #[arg(short, long)]
-        package: String,
+        /// The crate's name; may be given several times
+        #[arg(short, long, required = true)]
+        package: Vec<String>,
         /// Run clippy, warnings being errors
         #[arg(long)]
         clippy: bool,
     },
+    /// Build userctl for this machine and for Windows, and print the paths
+    Userctl {
+        /// Optimised, as it is shipped
+        #[arg(long)]
+        release: bool,
+    },
+    /// Read an image through lklfs.sys in the NT kernel double: manifest, ls, cat or info
+    #[command(disable_help_flag = true)]
+    Double {
+        /// What the double is asked; `help` lists it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Check formatting, clippy on both sides, and the wall around unsafe code
+    Lint,
+    /// What continuous integration runs
+    Ci,
 }
 
 fn main() -> ExitCode {
     match run(Arguments::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -52,14 +88,24 @@ fn main() -> ExitCode {
 }
 
 /// Does one task.
-fn run(task: Task) -> Result<()> {
+fn run(task: Task) -> Result<ExitCode> {
     let sh = Shell::new()?;
     match task {
-        Task::Driver { release } => println!("{}", driver::build(&sh, release)?.display()),
+        Task::Setup => {
+            setup::ensure(&sh, setup::ALL)?;
+            println!("setup: everything is installed");
+        }
+        Task::Test { quick } => test::run(&sh, quick)?,
+        Task::Ci => test::run(&sh, false)?,
+        Task::Driver { release } => {
+            setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
+            println!("{}", driver::build(&sh, release)?.display());
+        }
         Task::CheckDriver { package, clippy } => {
+            let packages: Vec<&str> = package.iter().map(String::as_str).collect();
             driver::check(
                 &sh,
-                &package,
+                &packages,
                 if clippy {
                     driver::Verb::Clippy
                 } else {
@@ -67,6 +113,22 @@ fn run(task: Task) -> Result<()> {
                 },
             )?;
         }
+        Task::Userctl { release } => {
+            setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
+            println!("{}", userctl::native(&sh, release)?.display());
+            println!("{}", userctl::windows(&sh, release)?.display());
+        }
+        Task::Double { arguments } => {
+            setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
+            let driver = driver::build(&sh, true)?;
+            let program = double::build(&sh, true)?;
+            let code = double::run(&sh, &program, &driver, &arguments)?;
+            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+        }
+        Task::Lint => {
+            setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
+            lint::run(&sh)?;
+        }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

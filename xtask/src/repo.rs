@@ -21,3 +21,8 @@ pub fn target_dir() -> PathBuf {
         None => root().join("target"),
     }
 }
+
+/// The name of cargo's output folder for a profile.
+pub fn profile(release: bool) -> &'static str {
+    if release { "release" } else { "debug" }
+}

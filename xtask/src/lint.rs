@@ -1,0 +1,207 @@
+//! `cargo xtask lint`: formatting, clippy on both sides, and the wall around `unsafe`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use proc_macro2::{TokenStream, TokenTree};
+use xshell::Shell;
+
+use crate::driver::{self, Verb};
+use crate::repo;
+
+/// Crates that must forbid unsafe code in their root.
+const SAFE_CRATES: &[&str] = &[
+    "driver/fsd",
+    "driver/lkl-vfs",
+    "driver/nt",
+    "linux/partitions",
+    "linux/probe",
+    "userctl",
+];
+
+/// Crates that run in the kernel; clippy sees them for the driver's target too.
+const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-ntk"];
+
+/// All of it.
+pub fn run(sh: &Shell) -> Result<()> {
+    unsafe_wall(&repo::root())?;
+    format(sh)?;
+    clippy_host(sh)?;
+    clippy_driver(sh)
+}
+
+/// Clippy on the crates that live in the driver, for the driver's target.
+pub fn clippy_driver(sh: &Shell) -> Result<()> {
+    driver::check(sh, DRIVER_CRATES, Verb::Clippy)
+}
+
+/// rustfmt in checking mode.
+pub fn format(sh: &Shell) -> Result<()> {
+    sh.cmd("cargo")
+        .args(["fmt", "--all", "--check"])
+        .run()
+        .context("`cargo fmt --all` would change files")
+}
+
+/// Clippy on everything that builds for this machine, warnings being errors.
+pub fn clippy_host(sh: &Shell) -> Result<()> {
+    sh.cmd("cargo")
+        .args([
+            "clippy",
+            "--workspace",
+            "--exclude",
+            "lklfs",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .run()
+        .context("clippy has something to say")
+}
+
+/// A file that uses `unsafe` says why at its top (`// UNSAFETY: why`); the crates behind the wall forbid it.
+pub fn unsafe_wall(root: &Path) -> Result<()> {
+    let mut broken = Vec::new();
+    for dir in SAFE_CRATES {
+        let source = root.join(dir).join("src");
+        let roots = ["lib.rs", "main.rs"].map(|name| source.join(name));
+        let existing: Vec<&PathBuf> = roots.iter().filter(|path| path.exists()).collect();
+        for path in &existing {
+            if !fs::read_to_string(path)?.contains("#![forbid(unsafe_code)]") {
+                broken.push(format!("{}: no #![forbid(unsafe_code)]", shown(root, path)));
+            }
+        }
+        if existing.is_empty() {
+            broken.push(format!("{dir}: not a crate"));
+        }
+    }
+    let mut files = BTreeSet::new();
+    for dir in ["driver", "linux", "tests", "userctl", "xtask", "build.rs"] {
+        collect(&root.join(dir), &mut files)?;
+    }
+    for path in files {
+        let text = fs::read_to_string(&path)?;
+        match uses_unsafe(&text) {
+            Ok(true) if !says_why(&text) => {
+                broken.push(format!(
+                    "{}: uses unsafe and has no `// UNSAFETY: why` line",
+                    shown(root, &path)
+                ));
+            }
+            Ok(_) => {}
+            Err(error) => broken.push(format!("{}: {error}", shown(root, &path))),
+        }
+    }
+    if !broken.is_empty() {
+        bail!(
+            "the wall around unsafe code has holes:\n  {}",
+            broken.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+/// A path as it is written in the repository.
+fn shown(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+/// All Rust files below `path`, build output left out.
+fn collect(path: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {
+    if path.is_file() {
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            files.insert(path.to_path_buf());
+        }
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))? {
+        let entry = entry?;
+        if entry.file_name() != "target" {
+            collect(&entry.path(), files)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the keyword occurs in code: not in comments, not in strings.
+fn uses_unsafe(text: &str) -> Result<bool, String> {
+    let tokens: TokenStream = text.parse().map_err(|error| format!("not Rust: {error}"))?;
+    Ok(has_keyword(tokens))
+}
+
+/// Whether the keyword is anywhere in the tree of tokens.
+fn has_keyword(tokens: TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "unsafe",
+        TokenTree::Group(group) => has_keyword(group.stream()),
+        _ => false,
+    })
+}
+
+/// Whether a line of comment gives the reason.
+fn says_why(text: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line
+            .trim_start()
+            .trim_start_matches('/')
+            .trim_start_matches('!')
+            .trim_start();
+        line.strip_prefix("UNSAFETY:")
+            .is_some_and(|reason| reason.trim().len() >= 10)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keyword_counts_only_in_code() {
+        assert_eq!(
+            uses_unsafe("// unsafe\nfn f() { let _ = \"unsafe\"; }"),
+            Ok(false)
+        );
+        assert_eq!(uses_unsafe("fn f() { unsafe { g() } }"), Ok(true));
+        assert_eq!(
+            uses_unsafe("#[unsafe(no_mangle)] pub extern \"C\" fn f() {}"),
+            Ok(true)
+        );
+        assert_eq!(uses_unsafe("#![forbid(unsafe_code)]"), Ok(false));
+        assert!(uses_unsafe("fn f( {").is_err());
+    }
+
+    #[test]
+    fn a_reason_is_more_than_a_mark() {
+        assert!(says_why("// UNSAFETY: calls the host's C functions.\n"));
+        assert!(says_why("//! UNSAFETY: calls the host's C functions.\n"));
+        assert!(!says_why("// UNSAFETY:\n"));
+        assert!(!says_why("let reason = \"UNSAFETY: in a string\";\n"));
+    }
+
+    #[test]
+    fn holes_are_named() {
+        let dir = std::env::temp_dir().join(format!("lklfs-wall-{}", std::process::id()));
+        for name in SAFE_CRATES {
+            fs::create_dir_all(dir.join(name).join("src")).unwrap();
+            fs::write(dir.join(name).join("src/lib.rs"), "#![forbid(unsafe_code)]\n").unwrap();
+        }
+        for name in ["tests", "xtask"] {
+            fs::create_dir_all(dir.join(name)).unwrap();
+        }
+        fs::write(dir.join("build.rs"), "fn main() {}\n").unwrap();
+        unsafe_wall(&dir).unwrap();
+
+        fs::write(dir.join("tests/edge.rs"), "fn f() { unsafe { g() } }\n").unwrap();
+        fs::write(dir.join(SAFE_CRATES[0]).join("src/lib.rs"), "\n").unwrap();
+        let message = unsafe_wall(&dir).unwrap_err().to_string();
+        fs::remove_dir_all(&dir).unwrap();
+        assert!(message.contains("tests/edge.rs: uses unsafe"), "{message}");
+        assert!(
+            message.contains(&format!("{}/src/lib.rs: no #![forbid", SAFE_CRATES[0])),
+            "{message}"
+        );
+    }
+}

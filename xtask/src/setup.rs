@@ -1,0 +1,221 @@
+//! `cargo xtask setup`: what a fresh Debian 12 machine lacks, by apt.
+//!
+//! Every task that needs packages calls [`ensure`] first. Nothing is run when nothing is missing, so an ordinary user
+//! is asked for no password on a machine that is ready.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
+use xshell::Shell;
+
+/// A set of packages that are needed for one thing.
+pub struct Group {
+    /// What needs them.
+    pub what: &'static str,
+    packages: &'static [&'static str],
+}
+
+/// Linux as a library: source, kbuild's tools.
+pub const KERNEL: Group = Group {
+    what: "to build Linux",
+    packages: &[
+        "bc",
+        "bison",
+        "flex",
+        "gcc",
+        "libelf-dev",
+        "linux-source-6.12",
+        "make",
+        "rsync",
+        "xz-utils",
+    ],
+};
+
+/// The second Linux, which shows that the port follows mainline.
+pub const OTHER_KERNEL: Group = Group {
+    what: "to build the port against another Linux",
+    packages: &["linux-source-6.1"],
+};
+
+/// The driver and programs for Windows.
+pub const WINDOWS: Group = Group {
+    what: "to build for Windows",
+    packages: &[
+        "cargo-web",
+        "clang-19",
+        "gcc-mingw-w64-x86-64",
+        "libclang-19-dev",
+        "lld-19",
+        "llvm-19",
+        "mingw-w64-x86-64-dev",
+        "rust-web-clippy",
+        "rust-web-src",
+        "rustc-web",
+    ],
+};
+
+/// Tools that make file systems.
+pub const VOLUMES: Group = Group {
+    what: "to make test images",
+    packages: &[
+        "attr",
+        "btrfs-progs",
+        "dosfstools",
+        "e2fsprogs",
+        "erofs-utils",
+        "exfatprogs",
+        "f2fs-tools",
+        "fdisk",
+        "gdisk",
+        "genisoimage",
+        "genromfs",
+        "hfsutils",
+        "jfsutils",
+        "makefs",
+        "mtools",
+        "nilfs-tools",
+        "ntfs-3g",
+        "squashfs-tools",
+        "udfclient",
+        "udftools",
+        "util-linux",
+        "xfsprogs",
+    ],
+};
+
+/// References that results are compared with.
+pub const REFERENCES: Group = Group {
+    what: "to compare with",
+    packages: &["fuse2fs", "fuse3", "user-mode-linux", "wine", "wine64"],
+};
+
+/// Everything.
+pub const ALL: &[&Group] = &[&KERNEL, &OTHER_KERNEL, &WINDOWS, &VOLUMES, &REFERENCES];
+
+/// Installs what is missing of `groups`, saying so.
+pub fn ensure(sh: &Shell, groups: &[&Group]) -> Result<()> {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    let mut missing = BTreeSet::new();
+    for group in groups {
+        let lacking = not_installed(sh, group.packages)?;
+        if !lacking.is_empty() {
+            eprintln!("setup: {}: {}", group.what, lacking.join(" "));
+        }
+        missing.extend(lacking);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    install(sh, &missing.into_iter().collect::<Vec<_>>())
+}
+
+/// Those of `packages` that dpkg does not list as installed.
+fn not_installed(sh: &Shell, packages: &[&'static str]) -> Result<Vec<&'static str>> {
+    let listed = sh
+        .cmd("dpkg-query")
+        .args(["-W", "-f=${Package} ${db:Status-Status}\\n"])
+        .args(packages)
+        .quiet()
+        .ignore_status()
+        .ignore_stderr()
+        .read()
+        .context(
+            "dpkg-query: the set-up knows Debian 12; on another system install the same tools by hand",
+        )?;
+    let installed: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(" installed"))
+        .collect();
+    Ok(packages
+        .iter()
+        .copied()
+        .filter(|package| !installed.contains(package))
+        .collect())
+}
+
+/// Runs apt-get, as root or through sudo; the lists are fetched only when the packages are not in them.
+fn install(sh: &Shell, packages: &[&str]) -> Result<()> {
+    if apt(sh, &["install"], packages).is_ok() {
+        return Ok(());
+    }
+    eprintln!("setup: the package lists are missing or old");
+    apt(sh, &["update"], &[])?;
+    apt(sh, &["install"], packages)
+        .with_context(|| format!("apt-get could not install: {}", packages.join(" ")))
+}
+
+/// One run of apt-get that asks nothing.
+fn apt(sh: &Shell, verb: &[&str], packages: &[&str]) -> Result<()> {
+    let options = [
+        "-q",
+        "-y",
+        "--no-install-recommends",
+        "-o",
+        "Dpkg::Use-Pty=0",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+    ];
+    let cmd = if is_root(sh)? {
+        sh.cmd("env")
+    } else if sh
+        .cmd("sudo")
+        .arg("-V")
+        .quiet()
+        .ignore_stdout()
+        .ignore_stderr()
+        .run()
+        .is_ok()
+    {
+        sh.cmd("sudo").arg("env")
+    } else {
+        bail!("not root and no sudo: install as root: {}", packages.join(" "));
+    };
+    cmd.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
+        .args(options)
+        .args(verb)
+        .args(packages)
+        .run()?;
+    Ok(())
+}
+
+/// Whether this process may install packages itself.
+fn is_root(sh: &Shell) -> Result<bool> {
+    Ok(sh.cmd("id").arg("-u").quiet().read()? == "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_package_is_listed_once_and_in_order() {
+        let mut seen = BTreeSet::new();
+        for group in ALL {
+            assert!(group.packages.is_sorted(), "{}: not in order", group.what);
+            for package in group.packages {
+                assert!(seen.insert(package), "{package} is in two groups");
+            }
+        }
+    }
+
+    #[test]
+    fn a_package_that_does_not_exist_is_missing_and_one_that_must_exist_is_not() {
+        let sh = Shell::new().unwrap();
+        if sh
+            .cmd("dpkg-query")
+            .arg("--version")
+            .quiet()
+            .ignore_stdout()
+            .run()
+            .is_err()
+        {
+            return;
+        }
+        assert_eq!(
+            not_installed(&sh, &["dpkg", "no-such-package"]).unwrap(),
+            ["no-such-package"]
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! `cargo xtask test`: everything that must hold, from a machine that has nothing but Rust.
+
+use anyhow::{Context, Result};
+use xshell::{Cmd, Shell};
+
+use crate::steps::Steps;
+use crate::{double, driver, lint, repo, setup, userctl};
+
+/// Where Debian's package puts the Linux that the port is not developed on.
+const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
+
+/// Runs the steps and prints a summary. `quick` leaves out what takes minutes on a warm machine.
+pub fn run(sh: &Shell, quick: bool) -> Result<()> {
+    let mut steps = Steps::default();
+    if steps.run("set-up", || setup::ensure(sh, setup::ALL)).is_none() {
+        return steps.finish();
+    }
+    steps.run("formatting and the wall around unsafe", || {
+        lint::unsafe_wall(&repo::root())?;
+        lint::format(sh)
+    });
+    let object = steps.run("Linux 6.12 as an ELF library and a COFF object", || {
+        linux(sh, None)
+    });
+    let sys = match object {
+        Some(()) => steps.run("lklfs.sys", || driver::build(sh, true)),
+        None => {
+            steps.skip("lklfs.sys", "Linux did not build");
+            None
+        }
+    };
+    let windows = steps.run("userctl.exe", || userctl::windows(sh, true));
+    steps.run("tests", || {
+        let mut cmd = cargo_test(sh);
+        if let Some(sys) = &sys {
+            cmd = cmd.env(double::DRIVER_VARIABLE, sys);
+        }
+        if let Some(exe) = &windows {
+            cmd = cmd.env("LKLFS_USERCTL_EXE", exe);
+        }
+        cmd.run().context("a test failed")
+    });
+    if !quick {
+        steps.run("clippy for this machine", || lint::clippy_host(sh));
+        steps.run("clippy for the driver's target", || lint::clippy_driver(sh));
+        steps.run("the port on Linux 6.1", || linux(sh, Some(OTHER_LINUX)));
+    }
+    steps.finish()
+}
+
+/// Builds Linux, or finds it in the cache.
+pub fn linux(sh: &Shell, source: Option<&str>) -> Result<()> {
+    let mut cmd = sh.cmd("cargo").args(["run", "-q", "-p", "lkl-build", "--"]);
+    if let Some(source) = source {
+        cmd = cmd.args(["--target", "elf", "--source", source]);
+    }
+    cmd.run().context("Linux does not build")
+}
+
+/// `cargo test` of every crate that runs on this machine, going on after a failure.
+fn cargo_test(sh: &Shell) -> Cmd<'_> {
+    sh.cmd("cargo")
+        .args(["test", "--workspace", "--exclude", "lklfs", "--no-fail-fast"])
+}
