@@ -7,6 +7,7 @@
 use crate::Error;
 use crate::error::io;
 use crate::fragment::Fragment;
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -121,38 +122,31 @@ pub fn clean_environment(command: &mut Command) {
     }
 }
 
-/// The lines of a log that tell why it failed: those with an error, with what follows them; else the last ones.
+/// The lines of a log that tell why it failed: those with an error, with what stands around them; else the last ones.
 fn telling_lines(log: &str) -> String {
     const SHOWN: usize = 40;
     let lines: Vec<&str> = log.lines().collect();
-    let is_error = |line: &str| {
-        [
-            "error:",
-            "Error:",
-            "undefined reference",
-            "No rule to make",
-            "*** ",
-        ]
-        .iter()
-        .any(|mark| line.contains(mark))
-    };
-    let mut shown: Vec<&str> = Vec::new();
-    for (index, _) in lines.iter().enumerate().filter(|(_, line)| is_error(line)) {
-        shown.extend(
-            lines
-                .iter()
-                .skip(index)
-                .take(3)
-                .filter(|line| !shown.contains(line))
-                .copied()
-                .collect::<Vec<_>>(),
-        );
+    let mut shown = BTreeSet::new();
+    for (index, line) in lines.iter().enumerate() {
+        // make reports the end of a command: what it said stands before. A compiler shows the place after its error.
+        if line.contains("*** ") {
+            shown.extend(index.saturating_sub(2)..=index);
+        } else if ["error:", "Error:", "undefined reference", "No rule to make"]
+            .iter()
+            .any(|m| line.contains(m))
+        {
+            shown.extend(index..lines.len().min(index + 3));
+        }
     }
     if shown.is_empty() {
-        shown = lines.iter().rev().take(SHOWN).rev().copied().collect();
+        shown.extend(lines.len().saturating_sub(SHOWN)..lines.len());
     }
-    shown.truncate(SHOWN);
-    shown.join("\n")
+    let text: Vec<&str> = shown
+        .into_iter()
+        .take(SHOWN)
+        .filter_map(|index| lines.get(index).copied())
+        .collect();
+    text.join("\n")
 }
 
 #[cfg(test)]
@@ -171,7 +165,7 @@ mod tests {
             "{told}"
         );
         assert!(
-            told.ends_with("make: *** [x] Error 2") && told.lines().count() < 8,
+            told.ends_with("make: *** [x] Error 2") && told.lines().count() < 10,
             "{told}"
         );
         assert_eq!(telling_lines("one\ntwo"), "one\ntwo");

@@ -22,6 +22,8 @@ pub mod check;
 pub mod coff;
 pub mod elf;
 mod error;
+#[cfg(test)]
+mod fixture;
 pub mod fragment;
 pub mod kbuild;
 pub mod link;

@@ -114,11 +114,13 @@ pub fn tables(object: &Object) -> Result<Tables, Error> {
             continue;
         };
         let fde = partial
-            .parse(|section, bases, offset| match cies.get(&offset.0) {
-                Some(cie) => Ok(Clone::clone(cie)),
-                None => section
-                    .cie_from_offset(bases, offset)
-                    .inspect(|cie| drop(cies.insert(offset.0, cie.clone()))),
+            .parse(|section, bases, offset| {
+                if let Some(cie) = cies.get(&offset.0) {
+                    return Ok(Clone::clone(cie));
+                }
+                let cie = section.cie_from_offset(bases, offset)?;
+                cies.insert(offset.0, cie.clone());
+                Ok(cie)
             })
             .map_err(gimli)?;
         let Some((code_index, start)) = map.find(fde.initial_address()) else {

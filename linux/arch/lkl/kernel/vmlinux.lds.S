@@ -17,7 +17,7 @@
  * put where its kind belongs. The macros come from the tree's own asm-generic/vmlinux.lds.h, so that the script
  * follows the tree; what that header offers as whole output sections only is spelled out.
  *
- * No alignment above 8192 bytes may be asked for: COFF cannot say more.
+ * No alignment above a page may be asked for: the sections of a PE image start at any multiple of a page.
  */
 #define RO_AFTER_INIT_DATA	/* lies in .data: Linux writes it while it boots, and no one write-protects it later */
 

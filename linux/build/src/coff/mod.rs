@@ -138,12 +138,6 @@ impl<'a> Conversion<'a> {
             let Some((index, section)) = object.section(elf_name) else {
                 continue;
             };
-            if section.align > 8192 {
-                return Err(failed(
-                    elf_name,
-                    format!("aligned to {} bytes; COFF ends at 8192", section.align),
-                ));
-            }
             conversion.places.insert(index, conversion.sections.len());
             conversion.sections.push(Section {
                 name,
@@ -385,3 +379,6 @@ fn failed(what: &str, why: String) -> Error {
         why,
     }
 }
+
+#[cfg(test)]
+mod tests;
