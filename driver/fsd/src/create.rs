@@ -7,19 +7,25 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use lklfs_nt::{AccessMask, CreateDisposition, CreateInformation, CreateOptions, NtStatus};
+use lklfs_nt::{
+    AccessMask, CreateDisposition, CreateInformation, CreateOptions, NtStatus, ReparseTag, reparse,
+    utf16::{self, SEPARATOR},
+};
 
-use crate::{Ccb, Fcb, IrpContext, Vcb, Volume};
+use crate::{
+    Ccb, Fcb, FcbKind, FileKind, IrpContext, LinkView, Metadata, Vcb, Volume,
+    errno::Context,
+    linksup, namesup,
+    pathname::{self, Pathname, Stream},
+};
 
 /// What the IRP asks for, decoded.
 pub struct Request<'a, V: Volume> {
     /// `RelatedFileObject`'s objects, when the name is relative to it.
     pub related: Option<(&'a Fcb<V>, &'a Ccb)>,
-    /// `FileObject->FileName`, as it came: UTF-16 units, or the bytes of an ID for FILE_OPEN_BY_FILE_ID (see
-    /// [`Request::id`]).
+    /// `FileObject->FileName`, as it came. Ignored with FILE_OPEN_BY_FILE_ID, which is refused by name: Linux's
+    /// file handles would be needed for it, which not every file system has.
     pub name: &'a [u16],
-    /// The raw bytes of the name, for an open by ID (8 or 16 bytes).
-    pub id: &'a [u8],
     /// `SL_CASE_SENSITIVE` in the stack location's flags.
     pub case_sensitive: bool,
     /// `SL_OPEN_TARGET_DIRECTORY`: open the parent of the last component (for renames).
@@ -63,10 +69,317 @@ pub struct Opening<V: Volume> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reparse {
     /// `IoStatus.Information`: the tag.
-    pub tag: u32,
+    pub tag: ReparseTag,
     /// A `REPARSE_DATA_BUFFER` whose `Reserved` field holds the length in bytes of the part of the name that is not yet
     /// parsed. The edge copies it to pool and hangs it at `Irp->Tail.Overlay.AuxiliaryBuffer`.
     pub data: Vec<u8>,
+}
+
+/// What MAXIMUM_ALLOWED gives on a read-only volume.
+const READING: AccessMask = AccessMask(AccessMask::FILE_GENERIC_READ.0 | AccessMask::FILE_GENERIC_EXECUTE.0);
+/// The rights that neither take share access nor break oplocks.
+const ATTRIBUTES_ONLY: AccessMask =
+    AccessMask(AccessMask::FILE_READ_ATTRIBUTES.0 | AccessMask::SYNCHRONIZE.0 | AccessMask::READ_CONTROL.0);
+
+/// Where a walk ended.
+struct Place<V: Volume> {
+    node: V::Node,
+    metadata: Metadata,
+    /// The directory above.
+    parent: Metadata,
+    /// The path from the volume's root in true case; `\` for the root.
+    path: Vec<u16>,
+}
+
+/// What a walk leads to.
+enum Walked<V: Volume> {
+    /// Every component was found; a link at the end is not followed.
+    Found(Box<Place<V>>),
+    /// A reparse point is in the middle; so many bytes of the name are not parsed.
+    Reparse(LinkView, u16),
+    /// All but the last component was found.
+    Missing,
+}
+
+/// Walks `components` from the root or from an open directory.
+fn walk<V: Volume>(
+    vcb: &Vcb<V>,
+    start: Option<(&Fcb<V>, &Ccb)>,
+    components: &[u16],
+    case_sensitive: bool,
+    unparsed_end: u16,
+) -> Result<Walked<V>, NtStatus> {
+    let volume = vcb.volume();
+    let walking = |errno: crate::Errno| errno.to_status(Context::Walking);
+    let mut path = Vec::new();
+    // The directory where the walk stands: the start, which is borrowed, and then each that is found.
+    let mut found: Option<Place<V>> = None;
+    let root;
+    let (start, start_metadata) = match start.and_then(|(fcb, ccb)| Some((fcb.node()?, fcb, ccb))) {
+        Some((node, fcb, ccb)) => {
+            if ccb.path != [SEPARATOR] {
+                utf16::append(&mut path, &ccb.path)?;
+            }
+            (node, *fcb.metadata())
+        }
+        None => {
+            root = volume.root().map_err(walking)?;
+            (&root, *vcb.root_metadata())
+        }
+    };
+    let mut rest = components;
+    loop {
+        let length = rest
+            .iter()
+            .position(|unit| *unit == SEPARATOR)
+            .unwrap_or(rest.len());
+        let (name, tail) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        let last = tail.is_empty();
+        let (node, metadata) = match &found {
+            Some(place) => (&place.node, place.metadata),
+            None => (start, start_metadata),
+        };
+        let parent_length = path.len();
+        let Some(entry) = namesup::find(volume, node, name, case_sensitive)
+            .map_err(|status| if last { status } else { on_the_way(status) })?
+        else {
+            return if last {
+                Ok(Walked::Missing)
+            } else {
+                Err(NtStatus::OBJECT_PATH_NOT_FOUND)
+            };
+        };
+        let below = volume.metadata(&entry.node).map_err(|errno| {
+            errno.to_status(if last {
+                Context::FinalName
+            } else {
+                Context::Walking
+            })
+        })?;
+        utf16::append(&mut path, &[SEPARATOR])?;
+        utf16::append(&mut path, &entry.windows)?;
+        if last {
+            return Ok(Walked::Found(Box::new(Place {
+                node: entry.node,
+                metadata: below,
+                parent: metadata,
+                path,
+            })));
+        }
+        match below.kind {
+            FileKind::Directory => {}
+            FileKind::File => return Err(NtStatus::OBJECT_PATH_NOT_FOUND),
+            _ => {
+                let directory = path.get(..parent_length).unwrap_or_default();
+                let Some(view) = linksup::view(vcb, directory, &entry.node, &below)? else {
+                    return Err(NtStatus::OBJECT_PATH_NOT_FOUND);
+                };
+                let unparsed = tail.len().saturating_mul(2).saturating_add(unparsed_end.into());
+                return Ok(Walked::Reparse(view, u16::try_from(unparsed).unwrap_or(u16::MAX)));
+            }
+        }
+        found = Some(Place {
+            node: entry.node,
+            metadata: below,
+            parent: metadata,
+            path: Vec::new(),
+        });
+        rest = tail.strip_prefix(&[SEPARATOR]).unwrap_or(tail);
+    }
+}
+
+/// What NT calls, on the way of a path, what it calls otherwise at the path's end.
+const fn on_the_way(status: NtStatus) -> NtStatus {
+    match status {
+        NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::NOT_A_DIRECTORY => NtStatus::OBJECT_PATH_NOT_FOUND,
+        other => other,
+    }
+}
+
+/// The root as a place.
+fn root<V: Volume>(vcb: &Vcb<V>) -> Result<Place<V>, NtStatus> {
+    let node = vcb
+        .volume()
+        .root()
+        .map_err(|errno| errno.to_status(Context::FinalName))?;
+    let mut path = Vec::new();
+    utf16::append(&mut path, &[SEPARATOR])?;
+    Ok(Place {
+        node,
+        metadata: *vcb.root_metadata(),
+        parent: *vcb.root_metadata(),
+        path,
+    })
+}
+
+/// Options and disposition that contradict themselves, before any name is looked at.
+fn check_options<V: Volume>(request: &Request<'_, V>) -> Result<(), NtStatus> {
+    let directory = request.options.contains(CreateOptions::FILE_DIRECTORY_FILE);
+    if directory && request.options.contains(CreateOptions::FILE_NON_DIRECTORY_FILE) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    match request.disposition {
+        CreateDisposition::FILE_OPEN | CreateDisposition::FILE_OPEN_IF | CreateDisposition::FILE_CREATE => {}
+        CreateDisposition::FILE_SUPERSEDE
+        | CreateDisposition::FILE_OVERWRITE
+        | CreateDisposition::FILE_OVERWRITE_IF
+            if !directory => {}
+        _ => return Err(NtStatus::INVALID_PARAMETER),
+    }
+    if request.options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID) {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    // The parent is opened as the target of a rename or link.
+    if request.open_target_directory {
+        return Err(NtStatus::MEDIA_WRITE_PROTECTED);
+    }
+    Ok(())
+}
+
+/// The rights that an open gets on a read-only volume. The security descriptor is the edge's to check.
+fn grant(desired: AccessMask) -> Result<(AccessMask, bool), NtStatus> {
+    let desired = desired.map_generic();
+    if desired.intersects(AccessMask::CHANGING) {
+        return Err(NtStatus::MEDIA_WRITE_PROTECTED);
+    }
+    let maximum = desired.contains(AccessMask::MAXIMUM_ALLOWED);
+    let granted = desired.without(AccessMask::MAXIMUM_ALLOWED);
+    Ok((if maximum { granted | READING } else { granted }, maximum))
+}
+
+/// Opens the volume itself.
+fn open_volume<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>) -> Result<Plan<V>, NtStatus> {
+    if request.options.contains(CreateOptions::FILE_DIRECTORY_FILE) {
+        return Err(NtStatus::NOT_A_DIRECTORY);
+    }
+    if request.options.contains(CreateOptions::FILE_DELETE_ON_CLOSE) {
+        return Err(NtStatus::CANNOT_DELETE);
+    }
+    if !matches!(
+        request.disposition,
+        CreateDisposition::FILE_OPEN | CreateDisposition::FILE_OPEN_IF
+    ) {
+        return Err(NtStatus::MEDIA_WRITE_PROTECTED);
+    }
+    // Programs that lock or eject a volume ask for write access; that WRITE itself is refused is enough.
+    let granted = request.desired_access.map_generic();
+    let maximum_allowed = granted.contains(AccessMask::MAXIMUM_ALLOWED);
+    let granted = granted.without(AccessMask::MAXIMUM_ALLOWED);
+    let fcb = Fcb::volume(vcb);
+    let ccb = Ccb {
+        path: Vec::new(),
+        granted: if maximum_allowed {
+            granted | READING
+        } else {
+            granted
+        },
+        options: request.options,
+        case_sensitive: request.case_sensitive,
+        parent: *fcb.metadata(),
+        link: None,
+    };
+    Ok(opening(fcb, ccb, maximum_allowed))
+}
+
+fn opening<V: Volume>(fcb: Fcb<V>, ccb: Ccb, maximum_allowed: bool) -> Plan<V> {
+    let attributes_only = !maximum_allowed && ccb.granted.without(ATTRIBUTES_ONLY).is_empty();
+    let no_buffering = ccb
+        .options
+        .contains(CreateOptions::FILE_NO_INTERMEDIATE_BUFFERING);
+    let information = CreateInformation::FILE_OPENED;
+    Plan::Open(Box::new(Opening {
+        fcb,
+        ccb,
+        information,
+        maximum_allowed,
+        attributes_only,
+        no_buffering,
+    }))
+}
+
+/// Opens what the walk found.
+fn open_found<V: Volume>(
+    vcb: &Vcb<V>,
+    request: &Request<'_, V>,
+    pathname: &Pathname<'_>,
+    place: Place<V>,
+) -> Result<Plan<V>, NtStatus> {
+    let last = place
+        .path
+        .iter()
+        .rposition(|unit| *unit == SEPARATOR)
+        .unwrap_or(0);
+    let directory_path = place.path.get(..last).unwrap_or_default();
+    let link = linksup::view(vcb, directory_path, &place.node, &place.metadata)?;
+    if let Some(link) = &link
+        && !request.options.contains(CreateOptions::FILE_OPEN_REPARSE_POINT)
+    {
+        return reparse(link, components_end(request.name, pathname.components));
+    }
+    let is_directory = match &link {
+        Some(link) => link.directory,
+        None => place.metadata.kind == FileKind::Directory,
+    };
+    match pathname.stream {
+        Stream::Unnamed => {}
+        Stream::Data if place.metadata.kind == FileKind::File => {}
+        Stream::Index if place.metadata.kind == FileKind::Directory => {}
+        _ => return Err(missing(request.disposition)),
+    }
+    if !is_directory && pathname.trailing_separator {
+        return Err(NtStatus::OBJECT_NAME_INVALID);
+    }
+    if request.disposition == CreateDisposition::FILE_CREATE {
+        return Err(NtStatus::OBJECT_NAME_COLLISION);
+    }
+    if !is_directory && request.options.contains(CreateOptions::FILE_DIRECTORY_FILE) {
+        return Err(NtStatus::NOT_A_DIRECTORY);
+    }
+    if is_directory && request.options.contains(CreateOptions::FILE_NON_DIRECTORY_FILE) {
+        return Err(NtStatus::FILE_IS_A_DIRECTORY);
+    }
+    if !matches!(
+        request.disposition,
+        CreateDisposition::FILE_OPEN | CreateDisposition::FILE_OPEN_IF
+    ) {
+        // Overwriting a directory collides with it on every volume.
+        let collides = is_directory && link.is_none();
+        return Err(if collides {
+            NtStatus::OBJECT_NAME_COLLISION
+        } else {
+            NtStatus::MEDIA_WRITE_PROTECTED
+        });
+    }
+    if request.options.contains(CreateOptions::FILE_DELETE_ON_CLOSE) {
+        return Err(NtStatus::MEDIA_WRITE_PROTECTED);
+    }
+    let (granted, maximum_allowed) = grant(request.desired_access)?;
+    let ccb = Ccb {
+        path: place.path,
+        granted,
+        options: request.options,
+        case_sensitive: request.case_sensitive,
+        parent: place.parent,
+        link,
+    };
+    Ok(opening(
+        Fcb::new(place.node, place.metadata),
+        ccb,
+        maximum_allowed,
+    ))
+}
+
+/// What an open of a name that does not exist ends with.
+const fn missing(disposition: CreateDisposition) -> NtStatus {
+    match disposition {
+        CreateDisposition::FILE_OPEN | CreateDisposition::FILE_OVERWRITE => NtStatus::OBJECT_NAME_NOT_FOUND,
+        _ => NtStatus::MEDIA_WRITE_PROTECTED,
+    }
+}
+
+fn reparse<V: Volume>(link: &LinkView, unparsed: u16) -> Result<Plan<V>, NtStatus> {
+    let data = reparse::buffer(link.tag, unparsed, &link.data)?;
+    Ok(Plan::Reparse(Reparse { tag: link.tag, data }))
 }
 
 /// Decides an open.
@@ -80,9 +393,44 @@ pub struct Reparse {
 /// PASSIVE_LEVEL; may block.
 pub fn open<V: Volume>(
     vcb: &Vcb<V>,
-    context: IrpContext,
+    _context: IrpContext,
     request: &Request<'_, V>,
 ) -> Result<Plan<V>, NtStatus> {
-    let _ = (vcb, context, request);
-    Err(NtStatus::NOT_IMPLEMENTED)
+    check_options(request)?;
+    let related_is_volume = request
+        .related
+        .is_none_or(|(fcb, _)| fcb.kind() == FcbKind::Volume);
+    if request.name.is_empty() && related_is_volume {
+        return open_volume(vcb, request);
+    }
+    let pathname = pathname::parse(request.name, request.related.is_some())?;
+    let place = match request.related {
+        Some((fcb, _)) if fcb.kind() == FcbKind::Volume => return Err(NtStatus::INVALID_PARAMETER),
+        // The open file itself, or a stream of it: its own path leads there.
+        Some((_, ccb)) if pathname.components.is_empty() => {
+            match ccb.path.strip_prefix(&[SEPARATOR]).unwrap_or_default() {
+                [] => Walked::Found(Box::new(root(vcb)?)),
+                path => walk(vcb, None, path, true, 0)?,
+            }
+        }
+        Some((fcb, _)) if fcb.kind() != FcbKind::Directory => return Err(NtStatus::INVALID_PARAMETER),
+        None if pathname.components.is_empty() => Walked::Found(Box::new(root(vcb)?)),
+        related => {
+            // What comes after the components (a stream, a separator) is unparsed as well.
+            let after = components_end(request.name, pathname.components);
+            walk(vcb, related, pathname.components, request.case_sensitive, after)?
+        }
+    };
+    match place {
+        Walked::Found(place) => open_found(vcb, request, &pathname, *place),
+        Walked::Reparse(link, unparsed) => reparse(&link, unparsed),
+        Walked::Missing => Err(missing(request.disposition)),
+    }
+}
+
+/// The bytes of `name` that follow `components`, which end before a stream or a trailing separator.
+fn components_end(name: &[u16], components: &[u16]) -> u16 {
+    let head = name.iter().take_while(|unit| **unit == SEPARATOR).count();
+    let after = name.len().saturating_sub(head).saturating_sub(components.len());
+    u16::try_from(after.saturating_mul(2)).unwrap_or(u16::MAX)
 }

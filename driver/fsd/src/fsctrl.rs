@@ -3,9 +3,9 @@
 //! `IRP_MN_MOUNT_VOLUME` and `IRP_MN_VERIFY_VOLUME` are the edge's: it has the device, and it asks the signature probe
 //! before Linux sees a byte. [`user_request`] decides `IRP_MN_USER_FS_REQUEST` and `IRP_MN_KERNEL_CALL`.
 
-use lklfs_nt::NtStatus;
+use lklfs_nt::{ControlCode, NtStatus, record::Field, reparse};
 
-use crate::{Ccb, Fcb, IrpContext, Outcome, Vcb, Volume, VolumeState};
+use crate::{Ccb, Fcb, FcbKind, Outcome, Volume, VolumeState};
 
 /// What a control leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,27 +21,193 @@ pub enum Plan {
     Unlock,
     /// Dismount: the volume is marked in `state`; complete pended notifications, disconnect the VPB.
     Dismount,
-    /// Not a file-system control: pass to the disk below.
-    PassDown,
 }
 
-/// Decides a control on a file or volume. `handle` is the identity of the file object for volume locks.
+/// The parts of a control's IRP.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// `Parameters.FileSystemControl.FsControlCode`.
+    pub code: ControlCode,
+    /// The input, captured when the code's method is METHOD_NEITHER.
+    pub input: &'a [u8],
+    /// The output. For METHOD_BUFFERED it is the same memory as the input in NT: the edge passes a copy of one of them.
+    pub output: &'a mut [u8],
+    /// The identity of the file object, for volume locks.
+    pub handle: u64,
+}
+
+/// What a control that would change the volume ends with.
+const PROTECTED: Plan = done(NtStatus::MEDIA_WRITE_PROTECTED);
+
+const fn done(status: NtStatus) -> Plan {
+    Plan::Done(Outcome::failed(status))
+}
+
+fn lock<V: Volume>(fcb: &Fcb<V>, state: &mut VolumeState, handle: u64) -> Plan {
+    if fcb.kind() != FcbKind::Volume {
+        return done(NtStatus::INVALID_PARAMETER);
+    }
+    // The one handle is the caller's.
+    if state.locked_by.is_some() || state.handles > 1 {
+        return done(NtStatus::ACCESS_DENIED);
+    }
+    state.locked_by = Some(handle);
+    Plan::Lock
+}
+
+fn unlock<V: Volume>(fcb: &Fcb<V>, state: &mut VolumeState, handle: u64) -> Plan {
+    if fcb.kind() != FcbKind::Volume {
+        return done(NtStatus::INVALID_PARAMETER);
+    }
+    if state.locked_by != Some(handle) {
+        return done(NtStatus::NOT_LOCKED);
+    }
+    state.locked_by = None;
+    Plan::Unlock
+}
+
+fn dismount<V: Volume>(fcb: &Fcb<V>, state: &mut VolumeState, handle: u64) -> Plan {
+    if fcb.kind() != FcbKind::Volume {
+        return done(NtStatus::INVALID_PARAMETER);
+    }
+    if state.locked_by.is_some_and(|holder| holder != handle) {
+        return done(NtStatus::ACCESS_DENIED);
+    }
+    if state.dismounted {
+        return done(NtStatus::VOLUME_DISMOUNTED);
+    }
+    state.dismounted = true;
+    Plan::Dismount
+}
+
+/// Writes an answer of fixed size; BUFFER_TOO_SMALL when it does not fit.
+fn answer(output: &mut [u8], bytes: &[u8]) -> Plan {
+    match output.get_mut(..bytes.len()) {
+        Some(place) => {
+            place.copy_from_slice(bytes);
+            Plan::Done(Outcome::success(bytes.len()))
+        }
+        None => done(NtStatus::BUFFER_TOO_SMALL),
+    }
+}
+
+fn get_reparse_point(ccb: &Ccb, output: &mut [u8]) -> Plan {
+    let Some(link) = &ccb.link else {
+        return done(NtStatus::NOT_A_REPARSE_POINT);
+    };
+    let whole = match reparse::buffer(link.tag, 0, &link.data) {
+        Ok(whole) => whole,
+        Err(status) => return done(status),
+    };
+    if output.len() < reparse::HEADER_SIZE {
+        return done(NtStatus::BUFFER_TOO_SMALL);
+    }
+    let length = whole.len().min(output.len());
+    if let (Some(place), Some(bytes)) = (output.get_mut(..length), whole.get(..length)) {
+        place.copy_from_slice(bytes);
+    }
+    let status = if length < whole.len() {
+        NtStatus::BUFFER_OVERFLOW
+    } else {
+        NtStatus::SUCCESS
+    };
+    Plan::Done(Outcome::new(status, length))
+}
+
+/// The volume trait does not tell holes, so all of the file within the asked range is one allocated range.
+fn query_allocated_ranges<V: Volume>(fcb: &Fcb<V>, input: &[u8], output: &mut [u8]) -> Plan {
+    if fcb.kind() != FcbKind::File {
+        return done(NtStatus::INVALID_PARAMETER);
+    }
+    let asked = i64::get(input).zip(input.get(8..).and_then(i64::get));
+    let asked = asked.and_then(|(offset, length)| {
+        let (offset, length) = (u64::try_from(offset).ok()?, u64::try_from(length).ok()?);
+        Some((offset, offset.checked_add(length)?))
+    });
+    let Some((start, end)) = asked else {
+        return done(NtStatus::INVALID_PARAMETER);
+    };
+    let length = end.min(fcb.file_size()).saturating_sub(start);
+    if length == 0 {
+        return Plan::Done(Outcome::success(0));
+    }
+    let mut range = [0; 16];
+    start.put(&mut range);
+    if let Some(place) = range.get_mut(8..) {
+        length.put(place);
+    }
+    answer(output, &range)
+}
+
+/// No flag of the persistent state is ever set.
+fn query_persistent_state(input: &[u8], output: &mut [u8]) -> Plan {
+    // VolumeFlags, FlagMask, Version, Reserved.
+    let version = input.get(8..).and_then(u32::get);
+    if version != Some(1) || input.len() < 16 {
+        return done(NtStatus::INVALID_PARAMETER);
+    }
+    let mut state = [0; 16];
+    if let (Some(place), Some(mask)) = (state.get_mut(4..12), input.get(4..12)) {
+        place.copy_from_slice(mask);
+    }
+    answer(output, &state)
+}
+
+/// Decides a control on a file or volume.
+///
+/// What asks is answered, what changes the volume is refused with MEDIA_WRITE_PROTECTED, and what is not known with
+/// INVALID_DEVICE_REQUEST, as NT demands: programs take that for "not this file system".
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; may block.
-#[allow(clippy::too_many_arguments, reason = "the IRP's own parameters")]
+/// PASSIVE_LEVEL; does not block.
 pub fn user_request<V: Volume>(
-    vcb: &Vcb<V>,
-    context: IrpContext,
     fcb: &Fcb<V>,
     ccb: &Ccb,
     state: &mut VolumeState,
-    handle: u64,
-    code: u32,
-    input: &[u8],
-    output: &mut [u8],
+    request: &mut Request<'_>,
 ) -> Plan {
-    let _ = (vcb, context, fcb, ccb, state, handle, code, input, output);
-    Plan::Done(Outcome::failed(NtStatus::INVALID_DEVICE_REQUEST))
+    type C = ControlCode;
+    let handle = request.handle;
+    match request.code {
+        C::FSCTL_LOCK_VOLUME => lock(fcb, state, handle),
+        C::FSCTL_UNLOCK_VOLUME => unlock(fcb, state, handle),
+        C::FSCTL_DISMOUNT_VOLUME => dismount(fcb, state, handle),
+        C::FSCTL_IS_VOLUME_MOUNTED if state.dismounted => done(NtStatus::VOLUME_DISMOUNTED),
+        C::FSCTL_IS_VOLUME_MOUNTED | C::FSCTL_IS_PATHNAME_VALID => Plan::Done(Outcome::success(0)),
+        C::FSCTL_ALLOW_EXTENDED_DASD_IO if fcb.kind() == FcbKind::Volume => Plan::Done(Outcome::success(0)),
+        C::FSCTL_IS_VOLUME_DIRTY => answer(request.output, &[0; 4]),
+        C::FSCTL_REQUEST_OPLOCK_LEVEL_1
+        | C::FSCTL_REQUEST_OPLOCK_LEVEL_2
+        | C::FSCTL_REQUEST_BATCH_OPLOCK
+        | C::FSCTL_REQUEST_FILTER_OPLOCK
+        | C::FSCTL_REQUEST_OPLOCK
+        | C::FSCTL_OPLOCK_BREAK_ACKNOWLEDGE
+        | C::FSCTL_OPLOCK_BREAK_ACK_NO_2
+        | C::FSCTL_OPLOCK_BREAK_NOTIFY
+        | C::FSCTL_OPBATCH_ACK_CLOSE_PENDING => match fcb.kind() {
+            FcbKind::File | FcbKind::Directory => Plan::Oplock,
+            FcbKind::Volume | FcbKind::Reparse => done(NtStatus::INVALID_PARAMETER),
+        },
+        C::FSCTL_GET_REPARSE_POINT => get_reparse_point(ccb, request.output),
+        C::FSCTL_GET_COMPRESSION => answer(request.output, &[0; 2]),
+        C::FSCTL_GET_OBJECT_ID => done(NtStatus::OBJECTID_NOT_FOUND),
+        C::FSCTL_QUERY_ALLOCATED_RANGES => query_allocated_ranges(fcb, request.input, request.output),
+        C::FSCTL_QUERY_PERSISTENT_VOLUME_STATE => query_persistent_state(request.input, request.output),
+        C::FSCTL_MARK_VOLUME_DIRTY
+        | C::FSCTL_SET_COMPRESSION
+        | C::FSCTL_MOVE_FILE
+        | C::FSCTL_SET_OBJECT_ID
+        | C::FSCTL_DELETE_OBJECT_ID
+        | C::FSCTL_CREATE_OR_GET_OBJECT_ID
+        | C::FSCTL_SET_REPARSE_POINT
+        | C::FSCTL_DELETE_REPARSE_POINT
+        | C::FSCTL_SET_SPARSE
+        | C::FSCTL_SET_ZERO_DATA
+        | C::FSCTL_WRITE_USN_CLOSE_RECORD
+        | C::FSCTL_SET_PERSISTENT_VOLUME_STATE
+        | C::FSCTL_FILE_LEVEL_TRIM => PROTECTED,
+        // Disk runs, bitmaps, USN, NTFS's own data: these are not told.
+        _ => done(NtStatus::INVALID_DEVICE_REQUEST),
+    }
 }

@@ -38,6 +38,7 @@
 
 extern crate alloc;
 
+pub mod attributes;
 pub mod cleanup;
 pub mod close;
 pub mod create;
@@ -61,9 +62,11 @@ pub mod write;
 
 mod objects;
 mod outcome;
+mod pathname;
 mod volume;
 
 pub use errno::Errno;
+pub use linksup::LinkView;
 pub use objects::{Ccb, Fcb, FcbKind, FcbTable, FileKey, Geometry, Vcb, VolumeOptions, VolumeState};
 pub use outcome::{IrpContext, Outcome, Requestor};
 pub use volume::{DirEntry, FileKind, InodeFlags, Metadata, UnixTime, Volume, VolumeInfo};

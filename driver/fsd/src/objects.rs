@@ -226,7 +226,7 @@ impl<V: Volume> Fcb<V> {
 #[derive(Clone, Debug)]
 pub struct Ccb {
     /// The path by which it was opened, from the volume's root, in the names' true case: `\` for the root, empty for
-    /// the volume itself and for opens by ID.
+    /// the volume itself.
     pub path: Vec<u16>,
     /// The rights that were granted, generic rights and MAXIMUM_ALLOWED resolved.
     pub granted: AccessMask,
@@ -234,12 +234,10 @@ pub struct Ccb {
     pub options: CreateOptions,
     /// Names below this handle are compared with case.
     pub case_sensitive: bool,
-    /// The metadata of the directory above, shown as `..`; the directory's own when it has none or was opened by ID.
+    /// The metadata of the directory above, shown as `..`; its own when it has none.
     pub parent: Metadata,
     /// How a link or special file shows itself under this path.
     pub link: Option<LinkView>,
-    /// The name was a file ID.
-    pub opened_by_id: bool,
 }
 
 /// The Fcbs of a volume by key: the same inode is always the same Fcb.

@@ -7,7 +7,7 @@
 
 use lklfs_nt::NtStatus;
 
-use crate::{Ccb, Fcb, Outcome, Vcb, Volume};
+use crate::{Ccb, Fcb, FcbKind, Outcome, Vcb, Volume, errno::Context};
 
 /// What the IRP asks for, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,18 +57,105 @@ pub enum Plan {
 /// # IRQL
 ///
 /// <= APC_LEVEL; never blocks.
-pub fn plan<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, ccb: &Ccb, request: Request) -> Plan {
-    let _ = (vcb, fcb, ccb, request);
-    Plan::Done(Outcome::failed(NtStatus::NOT_IMPLEMENTED))
+pub fn plan<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, _ccb: &Ccb, request: Request) -> Plan {
+    match fcb.kind() {
+        FcbKind::File | FcbKind::Volume => {}
+        FcbKind::Directory | FcbKind::Reparse => return refuse(NtStatus::INVALID_DEVICE_REQUEST),
+    }
+    if request.length == 0 {
+        return Plan::Done(Outcome::success(0));
+    }
+    let Ok(offset) = u64::try_from(request.offset) else {
+        return refuse(NtStatus::INVALID_PARAMETER);
+    };
+    let end = offset
+        .checked_add(request.length.into())
+        .filter(|end| i64::try_from(*end).is_ok());
+    if end.is_none() {
+        return refuse(NtStatus::INVALID_PARAMETER);
+    }
+    let whole_sectors = is_aligned(vcb, offset) && is_aligned(vcb, request.length.into());
+    let non_cached = request.non_cached || request.paging;
+    // A memory manager's read begins at a page; its length may end with the file.
+    let aligned = if request.paging {
+        is_aligned(vcb, offset)
+    } else {
+        whole_sectors
+    };
+    if (non_cached || fcb.kind() == FcbKind::Volume) && !aligned {
+        return refuse(NtStatus::INVALID_PARAMETER);
+    }
+    let available = fcb.file_size().saturating_sub(offset);
+    if available == 0 {
+        return refuse(NtStatus::END_OF_FILE);
+    }
+    let inside = u32::try_from(available).map_or(request.length, |available| available.min(request.length));
+    match (fcb.kind(), non_cached) {
+        (FcbKind::Volume, _) => Plan::Device {
+            offset,
+            length: inside,
+        },
+        (_, true) => Plan::Direct {
+            offset,
+            length: request.length,
+            information: inside,
+        },
+        (_, false) => Plan::Cached {
+            offset,
+            length: inside,
+        },
+    }
+}
+
+const fn refuse(status: NtStatus) -> Plan {
+    Plan::Done(Outcome::failed(status))
+}
+
+/// Whether a count of bytes is whole sectors.
+fn is_aligned<V: Volume>(vcb: &Vcb<V>, bytes: u64) -> bool {
+    bytes & u64::from(vcb.geometry().sector_size).saturating_sub(1) == 0
 }
 
 /// Fills `out` with the file's data from `offset`, zeros after its end. Information is the count of bytes before the
 /// file's end.
 ///
+/// Fails as a whole: `out` is zeroed when Linux reports an error, so that no half of a page is taken for data.
+/// FILE_CORRUPT_ERROR when the data ends before the size that the inode tells.
+///
 /// # IRQL
 ///
 /// PASSIVE_LEVEL; may block.
 pub fn direct<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, offset: u64, out: &mut [u8]) -> Outcome {
-    let _ = (vcb, fcb, offset, out);
-    Outcome::failed(NtStatus::NOT_IMPLEMENTED)
+    let Some(node) = fcb.node().filter(|_| fcb.kind() == FcbKind::File) else {
+        return Outcome::failed(NtStatus::INVALID_DEVICE_REQUEST);
+    };
+    let available = fcb.file_size().saturating_sub(offset);
+    if available == 0 && !out.is_empty() {
+        return Outcome::failed(NtStatus::END_OF_FILE);
+    }
+    let inside = usize::try_from(available).map_or(out.len(), |available| available.min(out.len()));
+    let (data, rest) = out.split_at_mut_checked(inside).unwrap_or((&mut [], &mut []));
+    rest.fill(0);
+    let result = fill(vcb.volume(), node, offset, data);
+    if result.is_err() {
+        data.fill(0);
+    }
+    Outcome::from(result.map(|()| inside))
+}
+
+/// Reads until `data` is full.
+fn fill<V: Volume>(volume: &V, node: &V::Node, offset: u64, data: &mut [u8]) -> Result<(), NtStatus> {
+    let mut at = offset;
+    let mut rest = data;
+    while !rest.is_empty() {
+        let count = volume
+            .read(node, at, rest)
+            .map_err(|errno| errno.to_status(Context::Reading))?;
+        if count == 0 {
+            return Err(NtStatus::FILE_CORRUPT_ERROR);
+        }
+        at = at.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        rest = rest.get_mut(count..).ok_or(NtStatus::INTERNAL_ERROR)?;
+    }
+    Ok(())
 }

@@ -46,7 +46,7 @@ pub trait Record: Field {
 }
 
 /// `at` rounded up to a multiple of `align`, a power of two. Used in constants and with offsets inside records only.
-pub(crate) const fn align_up(at: usize, align: usize) -> usize {
+pub const fn align_up(at: usize, align: usize) -> usize {
     let mask = align.saturating_sub(1);
     at.saturating_add(mask) & !mask
 }

@@ -89,6 +89,8 @@ named_numbers! {
     SHARING_VIOLATION = 0xC000_0043;
     /// Quota is used up.
     QUOTA_EXCEEDED = 0xC000_0044;
+    /// The list of extended attributes has no such index.
+    NONEXISTENT_EA_ENTRY = 0xC000_0051;
     /// Extended attributes are not there.
     NO_EAS_ON_FILE = 0xC000_0052;
     /// Extended attributes are not supported.
