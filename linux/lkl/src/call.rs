@@ -191,8 +191,8 @@ pub fn fault(why: &core::ffi::CStr) {
 }
 
 pub(crate) fn self_test(kernel: &Kernel) -> Result<u64, Errno> {
-    // SAFETY: the task is lent.
     with_task(kernel, |task| {
+        // SAFETY: the task is lent.
         Errno::check(unsafe { sys::lkl_selftest(task.as_ptr()) })
     })
 }
@@ -218,8 +218,8 @@ pub(crate) fn disk_add(
 }
 
 pub(crate) fn disk_remove(kernel: &Kernel, major: u32, minor: u32) -> Result<(), Errno> {
-    // SAFETY: the task is lent.
     with_task(kernel, |task| {
+        // SAFETY: the task is lent.
         Errno::check(unsafe { sys::lkl_disk_remove(task.as_ptr(), major, minor) })
     })?;
     Ok(())

@@ -115,9 +115,14 @@ impl Mount {
             (FsKind::Probe, Some(superblock)) => superblock.kind.linux_names(),
             (FsKind::Probe, None) => return Err(MountError::new(None, Errno::EINVAL)),
         };
+        // What a variant needs goes with the file system that was recognised, not with one that the caller insists on.
+        let needed = match (kind, &superblock) {
+            (FsKind::Probe, Some(superblock)) => superblock.linux_options,
+            _ => "",
+        };
         let mut last = MountError::new(None, Errno::EINVAL);
         for name in names {
-            match Mount::named(kernel, device, name, options) {
+            match Mount::named(kernel, device, name, needed, options) {
                 Ok((tree, stale)) => {
                     let tree = OwnedFd::adopt(kernel.clone(), tree);
                     return Ok(Mount {
@@ -139,15 +144,17 @@ impl Mount {
         kernel: &Kernel,
         device: &BlockDevice,
         name: &str,
+        needed: &str,
         options: &MountOptions<'_>,
     ) -> Result<(Fd, bool), MountError> {
         let quiet = no_recovery_option(name);
+        let attempt = |quiet| attempt(kernel, device, name, &[needed, options.extra], quiet);
         if !options.recovery {
-            return attempt(kernel, device, name, options.extra, quiet).map(|tree| (tree, quiet.is_some()));
+            return attempt(quiet).map(|tree| (tree, quiet.is_some()));
         }
         let refused = |device: &BlockDevice| device.stats().map_or(0, |stats| stats.writes_refused);
         let before = refused(device);
-        let error = match attempt(kernel, device, name, options.extra, None) {
+        let error = match attempt(None) {
             Ok(tree) => return Ok((tree, false)),
             Err(error) => error,
         };
@@ -158,7 +165,7 @@ impl Mount {
         device
             .restart(Some(0))
             .map_err(|errno| MountError::new(Some(name), errno))?;
-        match attempt(kernel, device, name, options.extra, quiet) {
+        match attempt(quiet) {
             Ok(tree) => Ok((tree, true)),
             Err(_) => Err(error),
         }
@@ -232,13 +239,13 @@ fn attempt(
     kernel: &Kernel,
     device: &BlockDevice,
     name: &str,
-    extra: &str,
+    options: &[&str; 2],
     quiet: Option<&str>,
 ) -> Result<Fd, MountError> {
     let fail = |errno| MountError::new(Some(name), errno);
     let fs_name = CName::new(name.as_bytes()).map_err(fail)?;
     let fs = OwnedFd::adopt(kernel.clone(), call::fsopen(kernel, &fs_name).map_err(fail)?);
-    let configured = configure(kernel, fs.number(), device, extra, quiet)
+    let configured = configure(kernel, fs.number(), device, options, quiet)
         .and_then(|()| call::fsconfig_create(kernel, fs.number()))
         .and_then(|()| call::fsmount(kernel, fs.number(), CAREFUL));
     configured.map_err(|errno| MountError {
@@ -251,7 +258,7 @@ fn configure(
     kernel: &Kernel,
     fs: Fd,
     device: &BlockDevice,
-    extra: &str,
+    options: &[&str; 2],
     quiet: Option<&str>,
 ) -> Result<(), Errno> {
     call::fsconfig_string(
@@ -261,7 +268,8 @@ fn configure(
         &CName::new(device.dev_path()?.as_bytes())?,
     )?;
     call::fsconfig_flag(kernel, fs, &CName::new(b"ro")?)?;
-    for option in extra.split(',').chain(quiet).filter(|option| !option.is_empty()) {
+    let options = options.iter().flat_map(|options| options.split(','));
+    for option in options.chain(quiet).filter(|option| !option.is_empty()) {
         match option.split_once('=') {
             Some((key, value)) => {
                 let (key, value) = (CName::new(key.as_bytes())?, CName::new(value.as_bytes())?);

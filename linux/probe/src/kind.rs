@@ -28,8 +28,6 @@ pub enum Kind {
     Ufs,
     Bcachefs,
     Reiserfs,
-    Gfs2,
-    Ocfs2,
 }
 
 impl Kind {
@@ -59,8 +57,6 @@ impl Kind {
             Kind::Ufs => "ufs",
             Kind::Bcachefs => "bcachefs",
             Kind::Reiserfs => "reiserfs",
-            Kind::Gfs2 => "gfs2",
-            Kind::Ocfs2 => "ocfs2",
         }
     }
 
@@ -90,8 +86,6 @@ impl Kind {
             Kind::Ufs => &["ufs"],
             Kind::Bcachefs => &["bcachefs"],
             Kind::Reiserfs => &["reiserfs"],
-            Kind::Gfs2 => &["gfs2"],
-            Kind::Ocfs2 => &["ocfs2"],
         }
     }
 }

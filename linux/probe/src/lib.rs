@@ -2,11 +2,13 @@
 //!
 //! [`probe`] reads a few blocks of a volume and says which file system is there, with its label and UUID. It is what
 //! the driver's recogniser asks before it lets Linux near a disk, and what `mount` asks for the name to mount by. It
-//! believes nothing: every field is read with checked offsets, and where a magic number is short or weak, the
-//! superblock must make sense too.
+//! believes nothing: every field is read with checked offsets ([`window`]), and where a magic number is short or weak,
+//! the superblock must make sense too.
 //!
 //! Offsets and magic numbers are those of Linux's own headers (`include/uapi/linux/magic.h` and each file system's
-//! superblock structure). One file per family holds the recognisers; [`Kind`] is the list of what can be told.
+//! superblock structure). One file per family holds the recognisers: [`native`] for file systems that grew up with
+//! Linux, [`image`] for read-only and small ones, [`microsoft`], [`optical`], [`unix`]. [`Kind`] is the list of what can
+//! be told.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -18,19 +20,42 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions
 )]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions
+    )
+)]
 
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod image;
 mod kind;
+mod label;
+mod microsoft;
+mod native;
+mod optical;
 mod superblock;
+mod unix;
+mod window;
 
 pub use kind::Kind;
-pub use superblock::{Label, Superblock, Uuid};
+pub use label::Label;
+pub use superblock::{Superblock, Uuid};
+
+use window::Window;
 
 /// A volume that can be read at any offset.
 pub trait ReadAt {
     /// Fills the buffer with the bytes at `offset`. An error when any of them cannot be read, as beyond the end.
+    /// [`probe`] asks for whole blocks of 4096 bytes at multiples of 4096 first, and for less only when that fails.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError>;
 }
 
@@ -53,9 +78,37 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
     }
 }
 
-/// Says which file system is on a volume; `None` when none is recognised. Reads some 40 KiB at most, in pieces of
-/// 4 KiB or less; what cannot be read is taken for not recognised.
-pub fn probe(volume: &(impl ReadAt + ?Sized)) -> Option<Superblock> {
-    let _ = volume;
-    None
+/// A recogniser: looks at a volume, may move the window.
+type Recogniser<V> = fn(&mut Window<'_, V>) -> Option<Superblock>;
+
+/// Says which file system is on a volume; `None` when none is recognised. Reads some 80 KiB at most, in pieces of
+/// 4 KiB or less, with one buffer of that size from the heap; what cannot be read is taken for not recognised.
+///
+/// The order matters where one volume bears two signatures: long and checked ones come before short ones, and the
+/// boot sector of FAT, which has no magic number worth the name, comes last.
+pub fn probe<V: ReadAt + ?Sized>(volume: &V) -> Option<Superblock> {
+    let recognisers: [Recogniser<V>; 20] = [
+        image::squashfs,
+        native::xfs,
+        image::romfs,
+        image::cramfs,
+        microsoft::exfat,
+        microsoft::ntfs,
+        native::bcachefs,
+        native::btrfs,
+        native::reiserfs,
+        native::f2fs,
+        image::erofs,
+        native::ext,
+        native::jfs,
+        native::nilfs2,
+        optical::udf,
+        optical::iso9660,
+        unix::hfs,
+        unix::ufs,
+        microsoft::vfat,
+        image::minix,
+    ];
+    let mut window = Window::new(volume)?;
+    recognisers.iter().find_map(|recognise| recognise(&mut window))
 }

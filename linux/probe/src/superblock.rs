@@ -1,6 +1,7 @@
 //! What a superblock says: kind, label, identity.
 
 use crate::kind::Kind;
+use crate::label::Label;
 use core::fmt;
 
 /// A recognised file system.
@@ -17,9 +18,33 @@ pub struct Superblock {
     pub size_bytes: Option<u64>,
     /// Bytes per block (cluster, sector), where the superblock tells.
     pub block_size: Option<u32>,
+    /// Mount options without which Linux does not mount this variant, as in `"ufstype=ufs2"`; mostly empty.
+    pub linux_options: &'static str,
 }
 
 impl Superblock {
+    /// Sets the identity, unless all of it is zero.
+    pub(crate) fn with_uuid(mut self, uuid: Option<[u8; 16]>) -> Self {
+        self.uuid = uuid
+            .filter(|bytes| bytes.iter().any(|byte| *byte != 0))
+            .map(Uuid::Full);
+        self
+    }
+
+    pub(crate) fn with_label(mut self, label: Label) -> Self {
+        self.label = label;
+        self
+    }
+
+    /// Sets the size of a block and the number of them.
+    pub(crate) fn with_blocks(mut self, block_size: Option<u32>, blocks: Option<u64>) -> Self {
+        self.block_size = block_size;
+        self.size_bytes = block_size
+            .zip(blocks)
+            .and_then(|(size, blocks)| blocks.checked_mul(u64::from(size)));
+        self
+    }
+
     pub(crate) fn new(kind: Kind) -> Self {
         Superblock {
             kind,
@@ -27,53 +52,8 @@ impl Superblock {
             uuid: None,
             size_bytes: None,
             block_size: None,
+            linux_options: "",
         }
-    }
-}
-
-/// A label: UTF-8, what was not is replaced by U+FFFD; without the padding of its field.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Label {
-    bytes: [u8; Label::CAPACITY],
-    len: usize,
-}
-
-impl Label {
-    /// Room for the longest label field in UTF-8 (a btrfs label has 256 bytes); longer ones are cut at a character.
-    const CAPACITY: usize = 512;
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        self.bytes
-            .get(..self.len)
-            .and_then(|bytes| core::str::from_utf8(bytes).ok())
-            .unwrap_or("")
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
-
-impl Default for Label {
-    fn default() -> Self {
-        Label {
-            bytes: [0; Label::CAPACITY],
-            len: 0,
-        }
-    }
-}
-
-impl fmt::Debug for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().fmt(f)
-    }
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_str().fmt(f)
     }
 }
 
@@ -83,7 +63,9 @@ impl fmt::Display for Label {
 pub enum Uuid {
     /// A UUID, in the order of its text.
     Full([u8; 16]),
-    /// A serial number of 64 bits (NTFS).
+    /// A date of 16 digits that serves as identity (ISO 9660): `YYYYMMDDhhmmsscc`.
+    Date([u8; 16]),
+    /// A serial number of 64 bits (NTFS, HFS+, UFS).
     Serial64(u64),
     /// A serial number of 32 bits (FAT, exFAT, cramfs).
     Serial32(u32),
@@ -99,6 +81,15 @@ impl fmt::Display for Uuid {
                         f.write_str("-")?;
                     }
                     write!(f, "{byte:02x}")?;
+                }
+                Ok(())
+            }
+            Uuid::Date(digits) => {
+                for (index, digit) in digits.iter().enumerate() {
+                    if matches!(index, 4 | 6 | 8 | 10 | 12 | 14) {
+                        f.write_str("-")?;
+                    }
+                    write!(f, "{}", char::from(*digit))?;
                 }
                 Ok(())
             }
