@@ -51,6 +51,8 @@ pub mod flush;
 pub mod fsctrl;
 pub mod linksup;
 pub mod lockctrl;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod namesup;
 pub mod pnp;
 pub mod read;
