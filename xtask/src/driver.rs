@@ -46,7 +46,7 @@ fn cargo<'a>(sh: &'a Shell, verb: Verb, packages: &[&str], release: bool) -> Res
         cmd = cmd.arg("--release");
     }
     if let Some(wdk) = wdk {
-        cmd = wdk.apply(cmd);
+        cmd = wdk.apply(cmd)?;
     }
     if verb == Verb::Clippy {
         cmd = cmd.args(["--", "-D", "warnings"]);

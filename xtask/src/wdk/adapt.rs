@@ -49,6 +49,12 @@ const EDITS: &[Edit] = &[
     },
     Edit {
         file: "src/utils.rs",
+        from: "    ffi::{CStr, OsStr},\n",
+        to: "    ffi::OsStr,\n",
+        times: 1,
+    },
+    Edit {
+        file: "src/utils.rs",
         from: "\nfn read_registry_key_string_value(",
         to: "\n#[cfg(windows)]\nfn read_registry_key_string_value(",
         times: 1,

@@ -6,14 +6,15 @@
 //!
 //! * [`content_root`]: a folder laid out as the WDK is, whose headers are mingw-w64's DDK headers;
 //! * [`import_library`]: `ntoskrnl.lib` and `hal.lib`, made from the list of names that the driver may import;
-//! * [`adapt`]: a copy of the registry's `wdk-build` that compiles on Linux, used through cargo's `paths` override.
+//! * [`adapt`]: a copy of the registry's `wdk-build` that compiles on Linux, used through `[patch]`. The lock file that
+//!   belongs to it is a copy in the target folder.
 
 mod adapt;
 mod content_root;
 pub mod import_library;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell};
@@ -48,22 +49,46 @@ impl Wdk {
     }
 
     /// Adds to `cmd` (a cargo build for the driver's target) what makes `wdk-sys` build here.
-    pub fn apply<'a>(&self, cmd: Cmd<'a>) -> Cmd<'a> {
+    pub fn apply<'a>(&self, cmd: Cmd<'a>) -> Result<Cmd<'a>> {
+        let lock = patched_lock()?;
         let clang_args = format!(
             "--target=x86_64-w64-windows-gnu -fno-ms-compatibility -D_WIN32_WINNT=0x0A00 \
              -DNTDDI_VERSION=0x0A000000 -isystem {}",
             self.llvm.include.display()
         );
-        cmd.arg("--config")
-            .arg(format!("paths=[{:?}]", self.wdk_build.display().to_string()))
+        let string = |path: &Path| format!("{:?}", path.display().to_string());
+        Ok(cmd
+            .arg("--config")
+            .arg(format!(
+                "patch.crates-io.wdk-build.path={}",
+                string(&self.wdk_build)
+            ))
+            .arg("-Zlockfile-path")
+            .arg("--config")
+            .arg(format!("resolver.lockfile-path={}", string(&lock)))
+            .env("RUSTC_BOOTSTRAP", "1")
             .env("WDKContentRoot", &self.root)
             .env("Version_Number", content_root::VERSION)
             .env("LIBCLANG_PATH", &self.llvm.lib)
             .env("RC_PATH", &self.llvm.rc)
             .env("BINDGEN_EXTRA_CLANG_ARGS", clang_args)
             .env(adapt::MANIFEST_VARIABLE, repo::root().join("Cargo.toml"))
-            .env("RUST_LOG", "error")
+            .env("RUST_LOG", "error"))
     }
+}
+
+/// A copy of the lock file that cargo may change for the patch. It is made anew only when the original has changed, so
+/// that nothing is built twice.
+fn patched_lock() -> Result<PathBuf> {
+    let dir = repo::target_dir().join("wdk-lock");
+    let (lock, origin) = (dir.join("Cargo.lock"), dir.join("Cargo.lock.origin"));
+    let current = fs::read(repo::root().join("Cargo.lock")).context("Cargo.lock")?;
+    if !lock.exists() || fs::read(&origin).ok().as_deref() != Some(&current) {
+        fs::create_dir_all(&dir)?;
+        fs::write(&lock, &current)?;
+        fs::write(&origin, &current)?;
+    }
+    Ok(lock)
 }
 
 /// The parts of LLVM that a build for Windows takes.
