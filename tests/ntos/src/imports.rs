@@ -105,7 +105,18 @@ macro_rules! table {
 
 /// Every table there is.
 fn tables() -> impl Iterator<Item = &'static [Import]> {
-    [crate::ke::IMPORTS, crate::io::IMPORTS].into_iter().flat_map(|module| module.iter().copied())
+    [
+        crate::ke::IMPORTS,
+        crate::loader::IMPORTS,
+        crate::mm::IMPORTS,
+        crate::ob::IMPORTS,
+        crate::ps::IMPORTS,
+        crate::rtl::IMPORTS,
+        crate::se::IMPORTS,
+        crate::io::IMPORTS,
+    ]
+    .into_iter()
+    .flat_map(|module| module.iter().copied())
 }
 
 /// Every modelled import.

@@ -1,0 +1,69 @@
+//! Expanded stacks: a callout on a fresh stack of the asked size.
+//!
+//! NT leaves the current stack when too little of it remains; the double always does, so that what the callout uses can
+//! be measured (under the name `expanded`).
+
+#![allow(non_snake_case)]
+
+use crate::{
+    ke::{
+        gate,
+        stack::{CALLER_SHARE, KernelStack, LARGEST},
+    },
+    mm::PAGE_SIZE,
+    nt::*,
+    ps,
+    verifier::fault::{self, Site},
+};
+
+crate::table! {
+    /// This module's imports.
+    pub static IMPORTS = {
+        KeExpandKernelStackAndCallout <= APC since Nt60;
+        KeExpandKernelStackAndCalloutEx <= DISPATCH since Nt60;
+    }
+}
+
+/// MAXIMUM_EXPANSION_SIZE: what may be asked for, in bytes.
+const MAXIMUM: usize = LARGEST - PAGE_SIZE;
+
+fn expand(callout: *const (), parameter: PVOID, size: usize) -> NTSTATUS {
+    if size > MAXIMUM {
+        return STATUS_INVALID_PARAMETER_3;
+    }
+    if fault::should_fail(Site::Stack) {
+        return STATUS_NO_MEMORY;
+    }
+    let thread = ps::current();
+    let stack = KernelStack::new(size + PAGE_SIZE + CALLER_SHARE);
+    let range = stack.range();
+    let outer = thread.limits.replace((range.start, range.end));
+    thread.expansions.set(thread.expansions.get() + 1);
+    let irql = thread.irql.get();
+    // SAFETY: the driver passed the callout; the stack is ours and unused.
+    unsafe { gate::call(thread, callout, &[parameter as u64], stack.top()) };
+    if thread.irql.get() != irql {
+        crate::fail!(IrqlMismatch, "an expanded-stack callout returned at IRQL {}, not {irql}", thread.irql.get());
+    }
+    thread.expansions.set(thread.expansions.get() - 1);
+    thread.limits.set(outer);
+    stack.note("expanded");
+    STATUS_SUCCESS
+}
+
+unsafe extern "win64" fn KeExpandKernelStackAndCallout(callout: *const (), parameter: PVOID, size: SIZE_T) -> NTSTATUS {
+    expand(callout, parameter, size as usize)
+}
+
+unsafe extern "win64" fn KeExpandKernelStackAndCalloutEx(
+    callout: *const (),
+    parameter: PVOID,
+    size: SIZE_T,
+    _wait: BOOLEAN,
+    context: PVOID,
+) -> NTSTATUS {
+    if !context.is_null() {
+        return STATUS_INVALID_PARAMETER_5;
+    }
+    expand(callout, parameter, size as usize)
+}

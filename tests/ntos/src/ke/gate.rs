@@ -1,0 +1,498 @@
+//! The border between the driver and the double.
+//!
+//! Every import of the driver is bound to a gate: a few instructions that name the import and jump to the common
+//! part, `gate`. That part saves all of the driver's registers in a [`Frame`] on the kernel stack, lets `enter`
+//! check the call, changes to the thread's host stack, calls the Rust function there, and comes back. In the other
+//! direction [`call`] changes from the host stack to the kernel stack and calls a function of the driver. The two
+//! nest to any depth.
+//!
+//! So the kernel stack, which is as small as NT's, carries the driver's frames and the gates' only; and at any time the
+//! thread's chain of frames tells which import was called from where with which registers, which is what exceptions
+//! ([`crate::ke::seh`]) and reports need.
+
+use crate::{
+    imports::{Import, Target},
+    nt::KIRQL,
+    ps::{self, Thread},
+};
+use std::{
+    arch::naked_asm,
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Mutex,
+        atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+/// The registers of the driver at a call of an import. The layout is that of the pushes in `gate`.
+#[repr(C)]
+pub struct Frame {
+    /// rcx, rdx, r8, r9; after the call, the first is the result.
+    pub arguments: [u64; 4],
+    target: u64,
+    index: u64,
+    previous: *mut Frame,
+    outer_kernel_rsp: usize,
+    was_in_driver: u64,
+    /// xmm6 to xmm15.
+    pub xmm: [[u64; 2]; 10],
+    /// rbx, rsi, rdi, r12, r13, r14, r15, rbp.
+    pub registers: [u64; 8],
+    /// Where the import returns to.
+    pub return_address: u64,
+}
+const _: () = assert!(std::mem::offset_of!(Frame, xmm) == 0x48);
+const _: () = assert!(std::mem::offset_of!(Frame, registers) == 0xE8);
+const _: () = assert!(std::mem::offset_of!(Frame, return_address) == 0x128);
+
+impl Frame {
+    /// The stack pointer after the import's return.
+    pub fn caller_rsp(&self) -> u64 {
+        (&raw const self.return_address) as u64 + 8
+    }
+}
+
+/// What a gate knows of its import.
+struct Gate {
+    name: String,
+    target: Option<*const ()>,
+    ceiling: KIRQL,
+    calls: AtomicU64,
+}
+
+/// Most imports that all images of a process have together.
+const GATES: usize = 4096;
+static TABLE: [AtomicPtr<Gate>; GATES] = [const { AtomicPtr::new(std::ptr::null_mut()) }; GATES];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static ENTRIES: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
+/// Bytes of one gate's instructions.
+const ENTRY: usize = 32;
+
+fn gate_of(index: usize) -> Option<&'static Gate> {
+    let pointer = TABLE.get(index)?.load(Ordering::Acquire);
+    // SAFETY: entries of the table are leaked boxes or null.
+    unsafe { pointer.as_ref() }
+}
+
+/// The address that an import table gets for a function. The same for the same name; a name that is not modelled gets a
+/// gate that fails by name.
+pub fn entry_of(name: &str, import: Option<&Import>) -> usize {
+    let mut entries = ENTRIES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let entries = entries.get_or_insert_with(HashMap::new);
+    if let Some(entry) = entries.get(name) {
+        return *entry;
+    }
+    let index = COUNT.fetch_add(1, Ordering::Relaxed);
+    assert!(index < GATES, "more than {GATES} imports");
+    let target = import.and_then(|import| match import.target {
+        Target::Function(function) => Some(function),
+        Target::Data(_) => None,
+    });
+    let ceiling = import.map_or(crate::imports::level::HIGH, |import| import.ceiling);
+    let gate = Box::new(Gate { name: name.to_owned(), target, ceiling, calls: AtomicU64::new(0) });
+    if let Some(slot) = TABLE.get(index) {
+        slot.store(Box::into_raw(gate), Ordering::Release);
+    }
+    let entry = make_entry(index);
+    entries.insert(name.to_owned(), entry);
+    entry
+}
+
+/// Writes `mov eax, index; jmp [rip]; address of gate` into executable memory.
+fn make_entry(index: usize) -> usize {
+    static PAGE: Mutex<(usize, usize)> = Mutex::new((0, 0));
+    const LENGTH: usize = GATES * ENTRY;
+    let mut page = PAGE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if page.0 == 0 {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping; the result is checked.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), LENGTH, libc::PROT_NONE, flags, -1, 0) };
+        assert!(base != libc::MAP_FAILED, "no memory for gates");
+        page.0 = base as usize;
+    }
+    let entry = page.0 + page.1;
+    page.1 += ENTRY;
+    let mut code = vec![0xB8];
+    code.extend((index as u32).to_le_bytes());
+    code.extend([0xFF, 0x25, 0, 0, 0, 0]);
+    code.extend((gate as *const () as u64).to_le_bytes());
+    let base = page.0 as *mut libc::c_void;
+    // SAFETY: the mapping is ours; nobody runs gates while an image is being bound but gates already written stay as
+    // they are, and another thread that runs one meanwhile keeps PROT_EXEC.
+    unsafe {
+        libc::mprotect(base, LENGTH, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC);
+        std::ptr::copy_nonoverlapping(code.as_ptr(), entry as *mut u8, code.len());
+        libc::mprotect(base, LENGTH, libc::PROT_READ | libc::PROT_EXEC);
+    }
+    entry
+}
+
+/// The common part of all gates: eax is the index, the rest is the driver's call.
+#[unsafe(naked)]
+unsafe extern "C" fn gate() {
+    naked_asm!(
+        "push rbp",
+        "push r15",
+        "push r14",
+        "push r13",
+        "push r12",
+        "push rdi",
+        "push rsi",
+        "push rbx",
+        "sub rsp, 0xE8",
+        "mov [rsp], rcx",
+        "mov [rsp + 0x08], rdx",
+        "mov [rsp + 0x10], r8",
+        "mov [rsp + 0x18], r9",
+        "mov [rsp + 0x28], rax",
+        "movups [rsp + 0x48], xmm6",
+        "movups [rsp + 0x58], xmm7",
+        "movups [rsp + 0x68], xmm8",
+        "movups [rsp + 0x78], xmm9",
+        "movups [rsp + 0x88], xmm10",
+        "movups [rsp + 0x98], xmm11",
+        "movups [rsp + 0xA8], xmm12",
+        "movups [rsp + 0xB8], xmm13",
+        "movups [rsp + 0xC8], xmm14",
+        "movups [rsp + 0xD8], xmm15",
+        "mov rbp, rsp",
+        "mov rcx, rsp",
+        "sub rsp, 0x20",
+        "cld",
+        "call {enter}",
+        // On to the host stack, with the register arguments' home and sixteen arguments from the caller's stack.
+        "lea rsi, [rbp + 0x150]",
+        "sub rax, 0xA0",
+        "lea rdi, [rax + 0x20]",
+        "mov rsp, rax",
+        "mov ecx, 16",
+        "rep movsq",
+        "mov rcx, [rbp]",
+        "mov rdx, [rbp + 0x08]",
+        "mov r8, [rbp + 0x10]",
+        "mov r9, [rbp + 0x18]",
+        "call [rbp + 0x20]",
+        "mov [rbp], rax",
+        "mov rcx, rbp",
+        "lea rsp, [rbp - 0x20]",
+        "call {leave}",
+        "mov rax, [rbp]",
+        "lea rsp, [rbp + 0xE8]",
+        "pop rbx",
+        "pop rsi",
+        "pop rdi",
+        "pop r12",
+        "pop r13",
+        "pop r14",
+        "pop r15",
+        "pop rbp",
+        "ret",
+        enter = sym enter,
+        leave = sym leave,
+    )
+}
+
+/// Checks a call and returns the stack pointer to make it on.
+unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
+    let thread = ps::current();
+    // SAFETY: the gate passes its own frame, which lives until the gate returns.
+    let frame_ref = unsafe { &mut *frame };
+    frame_ref.previous = thread.gate.replace(frame);
+    frame_ref.was_in_driver = u64::from(thread.in_driver.get());
+    frame_ref.outer_kernel_rsp = thread.kernel_rsp.get();
+    let stack = if thread.in_driver.replace(false) {
+        thread.kernel_rsp.set((frame as usize - 0x40) & !15);
+        thread.host_stack()
+    } else {
+        // Rust code of the double called through a gate: there is nothing to change.
+        (frame as usize - 0x100) & !15
+    };
+    let Some(gate) = gate_of(frame_ref.index as usize) else { unreachable!("gates are made with their entries") };
+    gate.calls.fetch_add(1, Ordering::Relaxed);
+    frame_ref.target = match gate.target {
+        Some(target) => target as u64,
+        None => unmodelled as *const () as u64,
+    };
+    if thread.irql.get() > gate.ceiling {
+        frame_ref.target = too_high as *const () as u64;
+    }
+    stack
+}
+
+/// Stands in for an import that nobody wrote.
+unsafe extern "win64" fn unmodelled() -> ! {
+    let name = import_names().pop().unwrap_or_default();
+    crate::fail!(Unmodelled, "the double does not model {name}")
+}
+
+/// Stands in for an import that was called above its ceiling.
+unsafe extern "win64" fn too_high() -> ! {
+    let thread = ps::current();
+    // SAFETY: the chain of frames of the current thread is valid while it runs in a gate.
+    let gate = unsafe { thread.gate.get().as_ref() }.and_then(|frame| gate_of(frame.index as usize));
+    let (name, ceiling) = gate.map_or(("?", 0), |gate| (gate.name.as_str(), gate.ceiling));
+    crate::fail!(IrqlTooHigh, "{name} is called at IRQL {}, allowed is <= {ceiling}", thread.irql.get())
+}
+
+/// Undoes [`enter`].
+unsafe extern "win64" fn leave(frame: *mut Frame) {
+    // SAFETY: the gate passes its own frame.
+    let frame = unsafe { &*frame };
+    let thread = ps::current();
+    thread.restore(frame);
+}
+
+impl Thread {
+    /// Where imports run: below the innermost call into the driver.
+    pub(crate) fn host_stack(&self) -> usize {
+        match self.host_rsp.get() {
+            0 => self.base_rsp.get(),
+            inner => inner,
+        }
+    }
+
+    /// Takes a frame off the chain: the driver runs again above it.
+    pub(crate) fn restore(&self, frame: &Frame) {
+        self.gate.set(frame.previous);
+        self.kernel_rsp.set(frame.outer_kernel_rsp);
+        self.in_driver.set(frame.was_in_driver != 0);
+    }
+}
+
+/// Arguments that [`call`] passes at most.
+pub const ARGUMENTS: usize = 12;
+
+/// Saves the host's registers, stores the stack pointer, and calls `function` on another stack.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn switch_and_call(
+    function: *const (),
+    arguments: *const u64,
+    stack: usize,
+    host_rsp: *mut usize,
+) -> u64 {
+    naked_asm!(
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "sub rsp, 8",
+        "mov [rcx], rsp",
+        "mov rbp, rsp",
+        "mov rax, rdi",
+        "lea rsp, [rdx - 0x60]",
+        "mov rdi, rsp",
+        "mov ecx, 12",
+        "cld",
+        "rep movsq",
+        "mov rcx, [rsp]",
+        "mov rdx, [rsp + 0x08]",
+        "mov r8, [rsp + 0x10]",
+        "mov r9, [rsp + 0x18]",
+        "call rax",
+        ".globl ntos_driver_returns_here",
+        "ntos_driver_returns_here:",
+        "mov rsp, rbp",
+        "add rsp, 8",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+/// Returns from the `switch_and_call` whose saved stack pointer is given, with `value`, from anywhere below it.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn return_from(host_rsp: usize, value: u64) -> ! {
+    naked_asm!(
+        "mov rax, rsi",
+        "lea rsp, [rdi + 8]",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+    )
+}
+
+unsafe extern "C" {
+    /// The return address of every call into the driver: where walks of the kernel stack end.
+    safe static ntos_driver_returns_here: u8;
+}
+
+/// The address that calls into the driver return to.
+pub fn boundary() -> u64 {
+    (&raw const ntos_driver_returns_here) as u64
+}
+
+/// Calls a function of the driver on the current thread's kernel stack and checks that it returns with the IRQL, the
+/// regions and the locks that it came with.
+///
+/// # Safety
+/// `function` follows Microsoft's calling convention and the arguments are what it expects. The caller holds nothing
+/// that an import of the driver may want, and has no unfinished Rust borrow of what the driver may change.
+pub unsafe fn call_driver<const N: usize>(function: *const (), arguments: [u64; N]) -> u64 {
+    let thread = ps::current();
+    let before = State::of(thread);
+    // SAFETY: passed on from the caller; kernel_rsp is this thread's kernel stack.
+    let result = unsafe { call(thread, function, &arguments, thread.kernel_rsp.get()) };
+    before.check(thread, function as usize);
+    result
+}
+
+/// [`call_driver`] on the stack that ends at `top`, and without the check at the end.
+///
+/// # Safety
+/// As [`call_driver`]; `top` is the end of a mapped stack that nobody else uses.
+pub unsafe fn call(thread: &Thread, function: *const (), arguments: &[u64], top: usize) -> u64 {
+    assert!(!thread.in_driver.get(), "a call into the driver comes from an import or from host code");
+    let mut block = [0_u64; ARGUMENTS];
+    for (slot, argument) in block.iter_mut().zip(arguments) {
+        *slot = *argument;
+    }
+    let outer_host = thread.host_rsp.get();
+    let outer_kernel = thread.kernel_rsp.get();
+    thread.in_driver.set(true);
+    // SAFETY: passed on from the caller.
+    let result = unsafe { switch_and_call(function, block.as_ptr(), top & !15, thread.host_rsp.as_ptr()) };
+    thread.in_driver.set(false);
+    thread.host_rsp.set(outer_host);
+    thread.kernel_rsp.set(outer_kernel);
+    result
+}
+
+/// The outermost call of a system thread: where [`leave_thread`] returns from.
+///
+/// # Safety
+/// As [`call`].
+pub unsafe fn call_base(thread: &Thread, routine: *const (), context: u64, top: usize) {
+    let mut block = [0_u64; ARGUMENTS];
+    block[0] = context;
+    let before = State::of(thread);
+    thread.in_driver.set(true);
+    // SAFETY: passed on from the caller. The stack pointer goes to `base_rsp`, from where imports take it while there is
+    // no inner call.
+    unsafe { switch_and_call(routine, block.as_ptr(), top & !15, thread.base_rsp.as_ptr()) };
+    thread.in_driver.set(false);
+    thread.base_rsp.set(0);
+    before.check(thread, routine as usize);
+}
+
+/// The limits of the stack that the driver runs on.
+pub fn stack_limits() -> (usize, usize) {
+    ps::current().limits.get()
+}
+
+/// Ends the current system thread: its outermost call into the driver returns.
+pub fn leave_thread() -> ! {
+    let thread = ps::current();
+    let base = thread.base_rsp.get();
+    assert!(base != 0, "only a system thread ends itself");
+    thread.gate.set(std::ptr::null_mut());
+    thread.host_rsp.set(0);
+    thread.kernel_rsp.set(thread.stack_top());
+    // SAFETY: base_rsp was stored by the thread's outermost call, whose host frame is still there below us; the Rust
+    // frames in between are the import's, which own nothing any more.
+    unsafe { return_from(base, 0) }
+}
+
+/// What a driver must leave as it was.
+struct State {
+    irql: KIRQL,
+    critical: i32,
+    guarded: i32,
+    held: usize,
+}
+
+impl State {
+    fn of(thread: &Thread) -> Self {
+        Self {
+            irql: thread.irql.get(),
+            critical: thread.critical_regions.get(),
+            guarded: thread.guarded_regions.get(),
+            held: thread.held.borrow().len(),
+        }
+    }
+
+    fn check(&self, thread: &Thread, function: usize) {
+        let now = Self::of(thread);
+        let name = crate::loader::describe(function);
+        if now.irql != self.irql {
+            crate::fail!(IrqlMismatch, "{name} was called at IRQL {} and returned at {}", self.irql, now.irql);
+        }
+        if (now.critical, now.guarded) != (self.critical, self.guarded) {
+            crate::fail!(
+                CriticalRegion,
+                "{name} was called with {} critical and {} guarded regions and returned with {} and {}",
+                self.critical,
+                self.guarded,
+                now.critical,
+                now.guarded
+            );
+        }
+        // A resource may be handed to another thread or kept by design (AcquireForLazyWrite and the like), but a spin
+        // lock or mutex may not.
+        let kept = thread.held.borrow().iter().skip(self.held).copied().find(|lock| lock.short());
+        if let Some(lock) = kept {
+            let place = crate::loader::describe(lock.place);
+            crate::fail!(LockOwner, "{name} returned with {:?} {:#x} held since {place}", lock.kind, lock.address);
+        }
+    }
+}
+
+/// Where in the driver the import that runs now was called; 0 when none runs.
+pub fn caller() -> usize {
+    let Some(thread) = ps::current_if_attached() else { return 0 };
+    // SAFETY: the chain of frames of the current thread is valid while it runs in a gate.
+    unsafe { thread.gate.get().as_ref() }.map_or(0, |frame| frame.return_address as usize)
+}
+
+/// The frames of the current thread's gates, innermost first.
+fn frames() -> Vec<&'static Frame> {
+    let Some(thread) = ps::current_if_attached() else { return Vec::new() };
+    let mut list = Vec::new();
+    let mut next = thread.gate.get();
+    // SAFETY: the chain of frames of the current thread is valid while it runs in a gate.
+    while let Some(frame) = unsafe { next.as_ref() } {
+        list.push(frame);
+        next = frame.previous;
+    }
+    list
+}
+
+/// The imports that the current thread runs, outermost first.
+pub fn import_names() -> Vec<String> {
+    let mut names: Vec<String> = frames()
+        .into_iter()
+        .map(|frame| gate_of(frame.index as usize).map_or_else(String::new, |gate| gate.name.clone()))
+        .collect();
+    names.reverse();
+    names
+}
+
+/// Where in the driver the current thread is, innermost first, in words.
+pub fn driver_stack() -> Vec<String> {
+    let Some(thread) = ps::current_if_attached() else { return Vec::new() };
+    let mut places = Vec::new();
+    if let Some(context) = thread.exception.get() {
+        places.extend(crate::ke::unwind::walk(context));
+    }
+    for frame in frames() {
+        places.extend(crate::ke::unwind::walk(crate::ke::unwind::Context::of_frame(frame)));
+    }
+    places.truncate(48);
+    places.into_iter().map(crate::loader::describe).collect()
+}
+
+/// How often each import was called.
+pub fn call_counts() -> BTreeMap<String, u64> {
+    let gates = (0..COUNT.load(Ordering::Relaxed)).filter_map(gate_of);
+    let counts = gates.map(|gate| (gate.name.clone(), gate.calls.load(Ordering::Relaxed)));
+    counts.filter(|(_, count)| *count > 0).collect()
+}

@@ -1,0 +1,80 @@
+//! The rules, by name.
+
+/// A rule that a driver can break. The comment names the bug check or Verifier code that NT would stop with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+pub enum Code {
+    /// An import was called above its IRQL ceiling (0xA, 0xC4/0x30 and others).
+    IrqlTooHigh,
+    /// The driver returned, or a lock was released, at another IRQL than expected (0xC8, 0xC4/0x31).
+    IrqlMismatch,
+    /// A wait that may block at DISPATCH_LEVEL or above (0xA, 0xB8).
+    WaitAtDispatch,
+    /// Pool asked for wrongly: size 0, tag 0, paged pool at DISPATCH_LEVEL (0xC4).
+    PoolRequest,
+    /// Executable pool (0xC4/0x2000).
+    ExecutablePool,
+    /// A pool block freed twice (0xC2).
+    DoubleFree,
+    /// Free of something that is no pool block, or with another tag (0xC2).
+    BadFree,
+    /// Bytes before or after a pool block were written (0xC1, 0x19).
+    PoolCorruption,
+    /// Freed memory still holds a live lock, timer or awaited object (0xC7, 0xC4/0xD2).
+    FreedInUse,
+    /// Memory touched after it was freed (0xCC, 0xD5).
+    UseAfterFree,
+    /// A guard page was touched: overrun or underrun of a block (0xCD, 0xD6).
+    GuardPage,
+    /// Any other fault in the driver (0x50, 0x7E, 0x8E).
+    AccessViolation,
+    /// A kernel stack ran out (0x7F/8).
+    StackOverflow,
+    /// An illegal instruction, a division by zero, a breakpoint in the driver (0x7E).
+    IllegalInstruction,
+    /// An exception nobody handled (0x1E).
+    UnhandledException,
+    /// Locks were taken in two orders (0xC4/0x1001).
+    LockOrder,
+    /// A lock was taken twice, released by another thread, or not held (0xC4/0x1005, 0xE3, 0x162).
+    LockOwner,
+    /// A resource or fast mutex was used with APCs enabled (0xC4/0x37, 0x38).
+    ApcsEnabled,
+    /// KeLeaveCriticalRegion without an enter, or a return with one left (0xC4/0x39, 0x4000).
+    CriticalRegion,
+    /// A semaphore above its limit, a mutant not owned: an exception that NT raises (0x1E).
+    BadRelease,
+    /// A wrong or uninitialised dispatcher object.
+    BadObject,
+    /// A reference or handle count went wrong (0x18, 0x93).
+    Reference,
+    /// An MDL used wrongly: locked twice, unlocked unlocked, mapped twice, freed mapped (0xC4/0x140 and others).
+    Mdl,
+    /// A timer or DPC was freed or initialised while queued (0xC7).
+    Timer,
+    /// A thread ended holding something, or in a place where it must not (0xC4, 0x1F9).
+    ThreadExit,
+    /// What the driver leaves behind after unload (0xC4/0x62).
+    Leak,
+    /// An import that the double does not model was called.
+    Unmodelled,
+    /// The driver called KeBugCheck(Ex).
+    BugCheck,
+    /// The image breaks a loader or HVCI rule (0xC4/0x2001 to 0x2005).
+    Image,
+    /// An argument that NT would reject with a bug check or that Verifier flags.
+    BadArgument,
+    /// An IRP was completed twice or touched after its completion (0x44, 0xC9).
+    IrpCompletedTwice,
+    /// Any other misuse of an IRP or a stack location (0xC9).
+    Irp,
+    /// A misuse of a device object, VPB or file object (0xC9).
+    Device,
+    /// A misuse of the cache manager (0x34).
+    Cache,
+    /// A misuse of FsRtl (0x35 and others).
+    FsRtl,
+    /// A write reached a disk.
+    DiskWrite,
+    /// Nothing happened for too long.
+    Hang,
+}

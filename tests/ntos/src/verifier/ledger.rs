@@ -1,0 +1,185 @@
+//! What the driver holds: every object that must be given back before unload.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Mutex,
+};
+
+/// A kind of holding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+pub enum Kind {
+    /// A pool block.
+    Pool,
+    /// An MDL from IoAllocateMdl or MmAllocatePagesForMdl.
+    Mdl,
+    /// Pages that an MDL holds locked.
+    LockedPages,
+    /// A system mapping of an MDL.
+    Mapping,
+    /// An IRP of the driver's own.
+    Irp,
+    /// An open handle.
+    Handle,
+    /// A system thread that still runs.
+    Thread,
+    /// A reference to an object that the driver took.
+    Reference,
+    /// A queued timer.
+    Timer,
+    /// A queued DPC.
+    Dpc,
+    /// A work item.
+    WorkItem,
+    /// An initialised ERESOURCE.
+    Resource,
+    /// An initialised lookaside list.
+    Lookaside,
+    /// A device object.
+    Device,
+    /// A symbolic link.
+    SymbolicLink,
+    /// A registration: file system, shutdown, notification.
+    Registration,
+    /// A cache map.
+    CacheMap,
+    /// Anything else.
+    Other,
+}
+
+/// One holding.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Holding {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its address or handle.
+    pub address: usize,
+    /// Bytes, where that means something, else 0.
+    pub bytes: usize,
+    /// Tag, name, or other words that find the culprit.
+    pub detail: String,
+    /// The place in the driver that took it.
+    pub place: String,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    bytes: usize,
+    count: usize,
+    place: usize,
+}
+
+struct Ledger {
+    holdings: HashMap<(Kind, usize), (Entry, Option<String>)>,
+    peaks: BTreeMap<Kind, (usize, usize)>,
+    now: BTreeMap<Kind, (usize, usize)>,
+}
+
+static LEDGER: Mutex<Option<Ledger>> = Mutex::new(None);
+
+fn with<R>(act: impl FnOnce(&mut Ledger) -> R) -> R {
+    let mut ledger = LEDGER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    act(ledger.get_or_insert_with(|| Ledger {
+        holdings: HashMap::new(),
+        peaks: BTreeMap::new(),
+        now: BTreeMap::new(),
+    }))
+}
+
+/// The driver now holds `address`. A second holding of the same address counts up.
+pub fn add(kind: Kind, address: usize, detail: impl Into<String>) {
+    add_bytes(kind, address, 0, Some(detail.into()));
+}
+
+/// [`add`] for a holding of so many bytes; with no detail its place in the driver has to do.
+pub fn add_bytes(kind: Kind, address: usize, bytes: usize, detail: Option<String>) {
+    let place = crate::ke::gate::caller();
+    with(|ledger| {
+        let fresh = (Entry { bytes, count: 0, place }, detail);
+        ledger.holdings.entry((kind, address)).or_insert(fresh).0.count += 1;
+        let now = ledger.now.entry(kind).or_default();
+        now.0 += 1;
+        now.1 += bytes;
+        let now = *now;
+        let peak = ledger.peaks.entry(kind).or_default();
+        peak.0 = peak.0.max(now.0);
+        peak.1 = peak.1.max(now.1);
+    });
+}
+
+/// The driver gave `address` back. False: it did not hold it.
+pub fn remove(kind: Kind, address: usize) -> bool {
+    with(|ledger| {
+        let Some((entry, _)) = ledger.holdings.get_mut(&(kind, address)) else { return false };
+        entry.count -= 1;
+        let bytes = entry.bytes;
+        if entry.count == 0 {
+            ledger.holdings.remove(&(kind, address));
+        }
+        let now = ledger.now.entry(kind).or_default();
+        now.0 -= 1;
+        now.1 -= bytes;
+        true
+    })
+}
+
+/// The driver holds `address`.
+pub fn holds(kind: Kind, address: usize) -> bool {
+    with(|ledger| ledger.holdings.contains_key(&(kind, address)))
+}
+
+/// The first holding of a kind whose address lies in `range`.
+pub fn find_in(kind: Kind, range: std::ops::Range<usize>) -> Option<usize> {
+    with(|ledger| {
+        let mut hits = ledger.holdings.keys().filter(|(k, a)| *k == kind && range.contains(a));
+        hits.next().map(|(_, address)| *address)
+    })
+}
+
+/// Count and bytes of a kind: now, and at their highest.
+pub fn totals(kind: Kind) -> ((usize, usize), (usize, usize)) {
+    with(|ledger| {
+        let zero = (0, 0);
+        (*ledger.now.get(&kind).unwrap_or(&zero), *ledger.peaks.get(&kind).unwrap_or(&zero))
+    })
+}
+
+/// Everything that is held, sorted by kind and address.
+pub fn holdings() -> Vec<Holding> {
+    let mut all: Vec<Holding> = with(|ledger| {
+        let list = ledger.holdings.iter().map(|(&(kind, address), (entry, detail))| Holding {
+            kind,
+            address,
+            bytes: entry.bytes,
+            detail: match (detail, entry.count) {
+                (Some(text), 1) => text.clone(),
+                (Some(text), count) => format!("{text} x{count}"),
+                (None, 1) => String::new(),
+                (None, count) => format!("x{count}"),
+            },
+            place: entry.place.to_string(),
+        });
+        list.collect()
+    });
+    for holding in &mut all {
+        let place = holding.place.parse().unwrap_or(0);
+        holding.place = crate::loader::describe(place);
+    }
+    all.sort_by_key(|holding| (holding.kind, holding.address));
+    all
+}
+
+/// Stops when the driver left anything behind. The loader calls this after unload.
+pub fn check_empty(driver: &str) {
+    let left = holdings();
+    if left.is_empty() {
+        return;
+    }
+    let mut text = String::new();
+    for holding in left.iter().take(40) {
+        text += &format!(
+            "\n      {:?} {:#x} {} bytes {} (from {})",
+            holding.kind, holding.address, holding.bytes, holding.detail, holding.place
+        );
+    }
+    crate::fail!(Leak, "{driver} left {} things behind:{text}", left.len());
+}
