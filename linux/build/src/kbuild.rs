@@ -25,11 +25,17 @@ pub const VARIABLES: &[(&str, &str)] = &[
 
 /// What make is asked for: all objects joined in one, the one with the version's date (which the tree's own link step
 /// compiles last), and the script of our last link.
-pub const TARGETS: &[&str] = &[
+pub const TARGETS: [&str; 3] = [
     "vmlinux.o",
     "init/version-timestamp.o",
     "arch/lkl/kernel/vmlinux.lds",
 ];
+
+/// The objects to link and the script to do it with, in a folder of kbuild's.
+pub fn outputs(objects: &Path) -> (Vec<PathBuf>, PathBuf) {
+    let [joined, date, script] = TARGETS.map(|target| objects.join(target));
+    (vec![joined, date], script)
+}
 
 /// A folder in which a kernel is built.
 pub struct Kbuild {
@@ -62,18 +68,7 @@ impl Kbuild {
         for target in TARGETS {
             self.make(&[target], &[])?;
         }
-        let (objects, script): (Vec<_>, Vec<_>) = TARGETS
-            .iter()
-            .map(|t| self.objects.join(t))
-            .partition(|p| p.extension() == Some("o".as_ref()));
-        script
-            .into_iter()
-            .next()
-            .map(|script| (objects, script))
-            .ok_or_else(|| Error::Format {
-                what: "kbuild".into(),
-                why: "no linker script among its targets".into(),
-            })
+        Ok(outputs(&self.objects))
     }
 
     fn make(&self, targets: &[&str], variables: &[(&str, &Path)]) -> Result<(), Error> {

@@ -34,7 +34,7 @@ pub mod source;
 pub mod unwind;
 
 pub use error::Error;
-pub use pipeline::build;
+pub use pipeline::{build, relink};
 pub use request::{Request, Source, Target};
 
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ use std::path::PathBuf;
 /// The files that a build leaves in the cache. They are complete and do not change any more.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
-    /// The folder that holds all of them: also `report.txt`, `symbols.txt` and `checks.txt`.
+    /// The folder that holds all of them: also `report.txt`, `symbols.txt`.
     pub dir: PathBuf,
     /// One relocatable object: `lkl.o` (ELF) or `lkl.obj` (COFF).
     pub object: PathBuf,

@@ -3,7 +3,7 @@
 //! Exit codes: 0 built (or found in the cache), 1 not built, with one message on the standard error stream; 2 wrong usage.
 
 use clap::{Parser, ValueEnum};
-use lkl_build::{Error, Request, Source, Target, build};
+use lkl_build::{Artifacts, Error, Request, Source, Target, build, relink};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -23,6 +23,12 @@ struct Arguments {
     /// How many compilers run at once
     #[arg(long, short, value_name = "N")]
     jobs: Option<usize>,
+    /// Take this kbuild tree, built by hand, and write the objects into --out, past the cache
+    #[arg(long, value_name = "DIR", requires = "out")]
+    objects: Option<PathBuf>,
+    /// Where the objects go
+    #[arg(long, value_name = "DIR", requires = "objects")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -54,14 +60,21 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         Some(Kind::Coff) => vec![Target::Coff],
         None => vec![Target::Elf, Target::Coff],
     };
+    if let (Some(objects), Some(out)) = (&arguments.objects, &arguments.out) {
+        relink(&request, objects, out)?.iter().for_each(show);
+        return Ok(());
+    }
     for target in targets {
-        let artifacts = build(target, &request)?;
-        println!("{}", artifacts.object.display());
-        println!("{}", artifacts.library.display());
-        let report = std::fs::read_to_string(artifacts.dir.join("report.txt")).unwrap_or_default();
-        for line in report.lines() {
-            println!("    {line}");
-        }
+        show(&build(target, &request)?);
     }
     Ok(())
+}
+
+fn show(artifacts: &Artifacts) {
+    println!("{}", artifacts.object.display());
+    println!("{}", artifacts.library.display());
+    let report = std::fs::read_to_string(artifacts.dir.join("report.txt")).unwrap_or_default();
+    for line in report.lines() {
+        println!("    {line}");
+    }
 }

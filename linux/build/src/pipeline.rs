@@ -97,24 +97,6 @@ fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
     let kbuild = prepare(&tree, request, &work)?;
     kbuild.configure(&fragment)?;
     let (objects, script) = kbuild.compile()?;
-    let objects = objects.as_slice();
-
-    let api = link::api(&request.contract())?;
-    let object_path = out.join("lkl.o");
-    link::link(objects, &script, &api, &object_path)?;
-    let object = checked(&object_path, &api, &work)?;
-
-    archive::write(Target::Elf, &object_path, &out.join("liblkl.a"))?;
-    let copy =
-        |from: PathBuf, name: &str| io(fs::copy(&from, out.join(name)).map(drop), "cannot copy", &from);
-    copy(kbuild.objects.join(".config"), "config")?;
-    copy(kbuild.log.clone(), "build.log")?;
-    let symbols = report::symbol_list(&object);
-    io(
-        fs::write(out.join("symbols.txt"), symbols),
-        "cannot write",
-        &out.join("symbols.txt"),
-    )?;
     let mut report = Report::new();
     report.line("linux", tree.version);
     report.line(
@@ -125,6 +107,51 @@ fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
             fragment.len()
         ),
     );
+    finish(request, &objects, &script, &work, report, out)?;
+    let copy =
+        |from: PathBuf, name: &str| io(fs::copy(&from, out.join(name)).map(drop), "cannot copy", &from);
+    copy(kbuild.objects.join(".config"), "config")?;
+    copy(kbuild.log.clone(), "build.log")
+}
+
+/// Makes both objects in the folder `out` from a kbuild tree `objects` that was built by hand, past the cache and past
+/// the check of the configuration. For work on the port.
+pub fn relink(request: &Request, objects: &Path, out: &Path) -> Result<[Artifacts; 2], Error> {
+    let (files, script) = kbuild::outputs(objects);
+    cache::make_folder(out)?;
+    finish(request, &files, &script, out, Report::new(), out)?;
+    io(
+        fs::copy(objects.join(".config"), out.join("config")).map(drop),
+        "cannot copy",
+        &objects.join(".config"),
+    )?;
+    let elf = artifacts(Target::Elf, out, "by-hand");
+    let coff = artifacts(Target::Coff, &out.join("coff"), "by-hand");
+    cache::make_folder(&coff.dir)?;
+    convert(request, &elf, &coff.dir)?;
+    Ok([elf, coff])
+}
+
+/// Links, checks, and writes what follows from the ELF object into `out`. A refused object is left in `work`.
+fn finish(
+    request: &Request,
+    objects: &[PathBuf],
+    script: &Path,
+    work: &Path,
+    mut report: Report,
+    out: &Path,
+) -> Result<(), Error> {
+    let api = link::api(&request.contract())?;
+    let path = out.join("lkl.o");
+    link::link(objects, script, &api, &path)?;
+    let object = checked(&path, &api, work)?;
+    archive::write(Target::Elf, &path, &out.join("liblkl.a"))?;
+    let symbols = out.join("symbols.txt");
+    io(
+        fs::write(&symbols, report::symbol_list(&object)),
+        "cannot write",
+        &symbols,
+    )?;
     report.line("patches to linux", 0);
     report.line("lines of the port", lines(&request.overlay())?);
     report.object(&object);

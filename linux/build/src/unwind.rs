@@ -19,8 +19,10 @@ use crate::elf::{Object, Place, Relocation};
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, LittleEndian, RegisterRule, UnwindContext, UnwindSection, X86_64,
 };
+use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
 use object::elf::{R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PC64};
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The tables of one object.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +68,9 @@ struct Row {
     /// Windows' register number to the distance below the caller's frame address (a return address is at 8).
     saved: BTreeMap<u8, u32>,
 }
+
+/// A range of code and the row for it, if it is expressible.
+type MaybeRow = (u64, u64, Option<Row>);
 
 /// How the caller's frame address (the value of rsp before the call) is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -286,7 +291,8 @@ fn is_leaf(row: &Row) -> bool {
 }
 
 /// Turns the rows of one function into ranges with unwind information.
-fn entries(rows: &[(u64, u64, Option<Row>)], code: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
+fn entries(rows: &[MaybeRow], code: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
+    let whole = rows.first().map_or(0, |(from, ..)| *from)..rows.last().map_or(0, |(_, to, _)| *to);
     let mut out = Vec::new();
     let mut rest = rows;
     while let Some(((start, end, first), mut tail)) = rest.split_first() {
@@ -309,10 +315,18 @@ fn entries(rows: &[(u64, u64, Option<Row>)], code: &[u8]) -> Vec<(u64, u64, Vec<
         // Then the rows that repeat the last one, and the ends of epilogues between them.
         let body = steps.last().map_or(first, |(_, row)| row);
         while let [(from, to, Some(row)), more @ ..] = tail {
-            if *from != last_end || !(row == body || is_leaf(row) && is_return(code, *from, *to)) {
+            if *from != last_end {
                 break;
             }
-            (last_end, tail) = (*to, more);
+            if row == body {
+                (last_end, tail) = (*to, more);
+            } else {
+                let length = epilogue(tail, body, code, &whole);
+                let Some((_, end, _)) = length.checked_sub(1).and_then(|last| tail.get(last)) else {
+                    break;
+                };
+                (last_end, tail) = (*end, tail.get(length..).unwrap_or_default());
+            }
         }
         if let Some(info) = encode(&steps)
             && !(is_leaf(body) && steps.len() == 1)
@@ -351,17 +365,52 @@ fn grows(before: &Row, row: &Row) -> bool {
         }
 }
 
-/// Whether a range is nothing but `ret`, a jump elsewhere, or filling after one.
-fn is_return(code: &[u8], from: u64, to: u64) -> bool {
-    let range = usize::try_from(from).ok().zip(usize::try_from(to).ok());
-    let bytes = range
-        .and_then(|(from, to)| code.get(from..to))
-        .unwrap_or_default();
-    match bytes {
-        [0xc3] | [0xf3, 0xc3] => true,
-        [0xe9, rest @ ..] => rest.len() == 4,
-        _ => false,
+/// How many rows at the start of `rows` are the end of an epilogue that Windows' unwinder recognises by itself: nothing
+/// but pops, each in a row of its own as the frame shrinks, and then a return or a jump out of the function `whole`.
+/// 0 if they are something else.
+fn epilogue(rows: &[MaybeRow], body: &Row, code: &[u8], whole: &Range<u64>) -> usize {
+    let mut before = body;
+    let mut expected = None;
+    for (index, (from, to, row)) in rows.iter().enumerate() {
+        let Some(row) = row else { return 0 };
+        let shrinks = match (before.frame, row.frame) {
+            (FrameFrom::Stack(a), FrameFrom::Stack(b)) => b < a,
+            (FrameFrom::Pointer, FrameFrom::Stack(_)) => true,
+            _ => false,
+        };
+        let range = usize::try_from(*from).ok().zip(usize::try_from(*to).ok());
+        let bytes = range
+            .and_then(|(from, to)| code.get(from..to))
+            .unwrap_or_default();
+        if !shrinks || bytes.is_empty() || expected.is_some_and(|at| at != *from) {
+            return 0;
+        }
+        for instruction in Decoder::with_ip(64, bytes, *from, DecoderOptions::NONE).iter() {
+            let leaves = match instruction.mnemonic() {
+                Mnemonic::Ret => instruction.op_count() == 0,
+                // Before the linker has seen a jump to another function, its distance is 0 and has a relocation;
+                // none of the jumps within a function has.
+                Mnemonic::Jmp if instruction.op0_kind() == OpKind::NearBranch64 => {
+                    let target = instruction.near_branch_target();
+                    target == instruction.next_ip() || !whole.contains(&target)
+                }
+                _ => false,
+            };
+            if leaves {
+                return if instruction.next_ip() == *to && is_leaf(row) {
+                    index + 1
+                } else {
+                    0
+                };
+            }
+            let pops = instruction.mnemonic() == Mnemonic::Pop && instruction.op0_kind() == OpKind::Register;
+            if !pops {
+                return 0;
+            }
+        }
+        (before, expected) = (row, Some(*to));
     }
+    0
 }
 
 // The operations of UNWIND_CODE.

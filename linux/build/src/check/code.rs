@@ -158,7 +158,9 @@ fn judge(instruction: &Instruction) -> Option<(Rule, &'static str)> {
     if state || registers || instruction.cpuid_features().iter().any(x87) {
         return Some((Rule::Vector, ""));
     }
+    // With an index the sum may lie anywhere: the compiler addresses the end of a buffer in the frame so.
     let below_rsp = instruction.memory_base() == Register::RSP
+        && instruction.memory_index() == Register::None
         && i64::from_ne_bytes(instruction.memory_displacement64().to_ne_bytes()) < 0
         && has_memory(instruction)
         && !addresses_only(instruction);

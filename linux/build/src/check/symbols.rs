@@ -19,7 +19,13 @@ pub(super) fn check(object: &Object, api: &[String]) -> Vec<Finding> {
             found(Rule::ThreadLocal, "a thread-local variable".into());
         }
         match symbol.place {
-            Place::Undefined => found(Rule::Undefined, users(object, index)),
+            Place::Undefined => {
+                // The assembler mentions this name beside each GOT relocation, and every ELF linker defines it.
+                let mention = symbol.name == "_GLOBAL_OFFSET_TABLE_" && !is_used(object, index);
+                if !mention {
+                    found(Rule::Undefined, users(object, index));
+                }
+            }
             Place::Common => found(Rule::Section, "common: compile with -fno-common".into()),
             Place::Absolute | Place::Section(_) => {}
         }
@@ -61,6 +67,12 @@ fn place(object: &Object, symbol: &Symbol) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn is_used(object: &Object, symbol: usize) -> bool {
+    object
+        .loaded()
+        .any(|(_, section)| section.relocations.iter().any(|r| r.symbol == symbol))
 }
 
 /// The first place that refers to a symbol, and how many do.

@@ -53,7 +53,7 @@ fn a_good_object_has_no_findings() {
     // Instructions that look like bad ones and are none.
     let text = r#"long f(long *p) {
         asm volatile("prefetcht0 (%0); mfence; lfence; rdtsc; cpuid; pause; ud2; lea -8(%%rsp), %%rax; clflush (%0);"
-                     "lock cmpxchg16b (%%rsi); pushfq; popfq; mov 8(%%rsp), %%rax" :: "r"(p) : "memory", "rax", "rbx", "rcx", "rdx");
+                     "lock cmpxchg16b (%%rsi); pushfq; popfq; mov 8(%%rsp), %%rax; mov -8(%%rsp,%%rcx), %%rdx" :: "r"(p) : "memory", "rax", "rbx", "rcx", "rdx");
         return p[-3]; }"#;
     let found = findings(text, &[]);
     assert_eq!(found, Vec::<String>::new());

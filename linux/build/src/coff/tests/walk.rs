@@ -49,8 +49,10 @@ unsafe extern "sysv64" {
     fn lkl_test_back(x: u64) -> u64;
 }
 
-/// The image to walk in, and what was found: for each call the number of frames walked.
-static WALK: Mutex<Option<(Image, Vec<usize>, Vec<String>)>> = Mutex::new(None);
+/// The image to walk in; for each call the number of frames walked; what went wrong.
+type Walk = (Image, Vec<usize>, Vec<String>);
+
+static WALK: Mutex<Option<Walk>> = Mutex::new(None);
 
 extern "sysv64" fn record(context: &Context, x: u64) -> u64 {
     let mut guard = WALK.lock().unwrap();
