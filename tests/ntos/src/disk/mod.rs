@@ -1,1 +1,174 @@
-//! (being written)
+//! Disks of the double: device stacks over image files, owned by a modelled disk driver.
+//!
+//! A [`Disk`] has a device `\Device\HarddiskN\DR0` for the whole disk and a `\Device\HarddiskVolumeM` for each partition, or one
+//! volume for the whole disk when there is no partition table. Their requests end in [`queue`], which completes them at once
+//! or later, in order or not, at DISPATCH_LEVEL as a disk's DPC would. There is no way to write: a write request is
+//! counted, reported and refused.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`image`] | the bytes, read-only |
+//! | [`layout`] | partition tables |
+//! | [`driver`] | the dispatch routines |
+//! | [`ioctl`] | answers to controls |
+//! | [`queue`] | reads on their way |
+//! | [`faults`] | what goes wrong on demand |
+
+pub mod driver;
+pub mod faults;
+pub mod image;
+pub mod ioctl;
+pub mod layout;
+pub mod queue;
+
+pub use driver::{devices, find, present};
+pub use faults::{Fault, FaultKind};
+pub use image::{Image, ImageError};
+pub use layout::{Layout, Partition, PartitionKind};
+
+use crate::nt::*;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// When reads complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// Before the dispatch routine returns.
+    Inline,
+    /// On a thread of the disk's, in order of arrival.
+    Queued,
+    /// Either, by the seed, and queued ones out of order.
+    Seeded,
+}
+
+/// What a disk is made from and how it behaves.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// The image file.
+    pub image: PathBuf,
+    /// Bytes in a sector: 512 or 4096.
+    pub sector: u32,
+    /// When reads complete.
+    pub completion: Completion,
+    /// The least time that a queued read takes.
+    pub delay: Duration,
+    /// Removable media.
+    pub removable: bool,
+}
+
+impl DiskConfig {
+    /// A fixed disk with sectors of 512 bytes and completions by the seed.
+    pub fn image(path: impl Into<PathBuf>) -> DiskConfig {
+        DiskConfig {
+            image: path.into(),
+            sector: 512,
+            completion: Completion::Seeded,
+            delay: Duration::ZERO,
+            removable: false,
+        }
+    }
+
+    /// With sectors of `bytes`.
+    pub fn sector(mut self, bytes: u32) -> DiskConfig {
+        self.sector = bytes;
+        self
+    }
+
+    /// With reads completing as said.
+    pub fn completion(mut self, completion: Completion) -> DiskConfig {
+        self.completion = completion;
+        self
+    }
+
+    /// With queued reads taking at least `delay`.
+    pub fn delay(mut self, delay: Duration) -> DiskConfig {
+        self.delay = delay;
+        self
+    }
+}
+
+/// What came to a disk so far.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Read requests.
+    pub reads: AtomicU64,
+    /// Bytes asked for by them.
+    pub bytes: AtomicU64,
+    /// Write requests: each is a failure of the driver's.
+    pub writes: AtomicU64,
+    /// Device controls.
+    pub controls: AtomicU64,
+    /// The most reads that were under way at a time.
+    pub deepest: AtomicU64,
+    /// Reads under way.
+    pub under_way: AtomicU64,
+}
+
+/// A disk.
+pub struct Disk {
+    /// N of `\Device\HarddiskN`.
+    pub number: u32,
+    /// Its bytes.
+    pub image: Image,
+    /// Its partitions.
+    pub layout: Layout,
+    /// What came to it.
+    pub counts: Counts,
+    config: DiskConfig,
+    removed: AtomicBool,
+    faults: Mutex<Vec<Fault>>,
+    volumes: Mutex<Vec<Volume>>,
+    queue: queue::Queue,
+}
+
+/// A device that can carry a volume.
+#[derive(Clone, Copy, Debug)]
+pub struct Volume {
+    /// Partition number, or 0 for the whole disk.
+    pub partition: u32,
+    /// M of `\Device\HarddiskVolumeM`.
+    pub number: u32,
+    device: usize,
+}
+
+impl Volume {
+    /// Its device object.
+    pub fn device(&self) -> PDEVICE_OBJECT {
+        self.device as PDEVICE_OBJECT
+    }
+
+    /// Its path in the name space.
+    pub fn path(&self) -> String {
+        format!("\\Device\\HarddiskVolume{}", self.number)
+    }
+}
+
+impl Disk {
+    /// The devices that can carry a volume: the partitions' by number, or the whole disk's.
+    pub fn volumes(&self) -> Vec<Volume> {
+        self.volumes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Arms a fault.
+    pub fn fail(&self, fault: Fault) {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    /// The disk is pulled: requests under way and all later ones fail with STATUS_NO_SUCH_DEVICE.
+    pub fn remove(self: &Arc<Self>) {
+        self.removed.store(true, Ordering::SeqCst);
+        self.queue.release_held();
+    }
+
+    /// It was pulled.
+    pub fn is_removed(&self) -> bool {
+        self.removed.load(Ordering::SeqCst)
+    }
+
+    /// How it behaves.
+    pub fn config(&self) -> &DiskConfig {
+        &self.config
+    }
+}

@@ -4,9 +4,10 @@
 //! pool block of the double and is unmapped when it is freed, so touching an IRP after its completion faults at once.
 //! The ledger ([`super::ledger`]) knows every IRP by its address.
 
+use super::kernel;
 use super::ledger::{self, Owner};
 use crate::nt::*;
-use crate::{mm::pool, verifier};
+use crate::{mm::pool, verifier::fail};
 use std::mem::size_of;
 use std::ptr;
 
@@ -23,11 +24,11 @@ pub fn size_of_irp(stack_size: i8) -> usize {
 /// A new IRP with `stack_size` locations, or null when pool is exhausted (or made to fail).
 pub fn allocate(stack_size: i8, owner: Owner) -> PIRP {
     let size = size_of_irp(stack_size);
-    let irp: PIRP = pool::allocate(pool::Kind::NonPaged, size, TAG).cast();
+    let irp: PIRP = kernel::take(size, TAG).cast();
     if !irp.is_null() {
         // SAFETY: the block is ours and `size` bytes long.
         unsafe { initialize(irp, size as u16, stack_size) };
-        ledger::allocated(irp, stack_size, owner);
+        ledger::allocated(irp, owner);
     }
     irp
 }
@@ -131,17 +132,17 @@ pub fn status_block(status: NTSTATUS, information: usize) -> IO_STATUS_BLOCK {
 /// Nothing uses `irp` afterwards.
 pub unsafe fn free(irp: PIRP) {
     match ledger::freed(irp) {
-        Ok(Owner::Embedded) => verifier::fail(format_args!("IoFreeIrp of {irp:p}, which IoInitializeIrp made in other memory")),
+        Ok(Owner::Embedded) => fail!(Irp, "IoFreeIrp of {irp:p}, which IoInitializeIrp made in other memory"),
         // SAFETY: the block came from `allocate`.
         Ok(_) => unsafe { pool::free(irp.cast(), TAG) },
-        Err(fault) => verifier::fail(format_args!("IoFreeIrp: {fault}")),
+        Err(fault) => fail!(Irp, "IoFreeIrp: {fault}"),
     }
 }
 
 /// `IoAllocateIrp`.
 pub unsafe extern "win64" fn IoAllocateIrp(stack_size: CCHAR, _charge_quota: BOOLEAN) -> PIRP {
     if stack_size < 1 {
-        verifier::fail(format_args!("IoAllocateIrp with {stack_size} stack locations"));
+        fail!(Irp, "IoAllocateIrp with {stack_size} stack locations");
     }
     allocate(stack_size, Owner::Driver)
 }
@@ -155,22 +156,25 @@ pub unsafe extern "win64" fn IoFreeIrp(irp: PIRP) {
 /// `IoInitializeIrp`, over memory of the driver's own.
 pub unsafe extern "win64" fn IoInitializeIrp(irp: PIRP, packet_size: USHORT, stack_size: CCHAR) {
     if usize::from(packet_size) < size_of_irp(stack_size) {
-        verifier::fail(format_args!("IoInitializeIrp: {packet_size} bytes are too few for {stack_size} locations"));
+        fail!(Irp, "IoInitializeIrp: {packet_size} bytes are too few for {stack_size} locations");
     }
     if ledger::owner(irp).is_ok_and(|owner| owner != Owner::Embedded) {
-        verifier::fail(format_args!("IoInitializeIrp on {irp:p}, which IoAllocateIrp made; IoReuseIrp is meant"));
+        fail!(Irp, "IoInitializeIrp on {irp:p}, which IoAllocateIrp made; IoReuseIrp is meant");
     }
     // SAFETY: the driver says that `packet_size` bytes are there, and it is enough.
     unsafe { initialize(irp, packet_size, stack_size) };
-    ledger::allocated(irp, stack_size, Owner::Embedded);
+    ledger::allocated(irp, Owner::Embedded);
 }
 
 /// `IoReuseIrp`.
 pub unsafe extern "win64" fn IoReuseIrp(irp: PIRP, status: NTSTATUS) {
     match ledger::owner(irp) {
-        Ok(Owner::Manager) => verifier::fail(format_args!("IoReuseIrp on {irp:p}, which the driver did not allocate")),
-        Err(fault) => verifier::fail(format_args!("IoReuseIrp: {fault}")),
+        Ok(Owner::Manager) => fail!(Irp, "IoReuseIrp on {irp:p}, which the driver did not allocate"),
+        Err(fault) => fail!(Irp, "IoReuseIrp: {fault}"),
         Ok(_) => {}
+    }
+    if let Err(fault) = ledger::reused(irp) {
+        fail!(Irp, "IoReuseIrp: {fault}");
     }
     // SAFETY: the ledger knows the IRP, so its block and header are intact.
     unsafe {
@@ -179,7 +183,6 @@ pub unsafe extern "win64" fn IoReuseIrp(irp: PIRP, status: NTSTATUS) {
         (*irp).AllocationFlags = allocation;
         set_status(irp, status, 0);
     }
-    ledger::taken_back(irp);
 }
 
 /// `IoMakeAssociatedIrp`.

@@ -11,6 +11,7 @@
 
 use crate::nt::*;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Who allocated an IRP, which decides who frees it.
@@ -61,6 +62,11 @@ impl Frame {
         Ok(())
     }
 
+    /// Which driver and request this was.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     fn check(&self, outcome: &Outcome) -> Result<(), String> {
         let (Some(returned), Some((completed, marked))) = (outcome.returned, outcome.completed) else {
             return Ok(());
@@ -83,11 +89,13 @@ impl Frame {
 struct Record {
     owner: Owner,
     state: State,
-    stack_count: i8,
+    /// Distinguishes IRPs that had the same address.
+    life: u64,
     frames: Vec<Arc<Frame>>,
     last: String,
 }
 
+static LIVES: AtomicU64 = AtomicU64::new(1);
 static RECORDS: LazyLock<Mutex<HashMap<usize, Record>>> = LazyLock::new(Mutex::default);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -95,19 +103,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// An IRP came into being.
-pub fn allocated(irp: PIRP, stack_count: i8, owner: Owner) {
-    let record = Record { owner, state: State::Idle, stack_count, frames: Vec::new(), last: "never sent".into() };
+pub fn allocated(irp: PIRP, owner: Owner) {
+    let life = LIVES.fetch_add(1, Ordering::Relaxed);
+    let record = Record { owner, state: State::Idle, life, frames: Vec::new(), last: "never sent".into() };
     lock(&RECORDS).insert(irp as usize, record);
 }
 
 /// Who allocated `irp`; an error when there is no such IRP.
 pub fn owner(irp: PIRP) -> Result<Owner, String> {
     lock(&RECORDS).get(&(irp as usize)).map(|record| record.owner).ok_or_else(|| unknown(irp))
-}
-
-/// Number of stack locations that `irp` was allocated with.
-pub fn stack_count(irp: PIRP) -> Result<i8, String> {
-    lock(&RECORDS).get(&(irp as usize)).map(|record| record.stack_count).ok_or_else(|| unknown(irp))
 }
 
 /// `irp` is passed to a driver at stack location `location`; `what` says to which and for what.
@@ -153,11 +157,39 @@ pub fn passing(irp: PIRP, location: i8, status: NTSTATUS, marked: bool) -> Vec<S
     faults
 }
 
-/// A completion routine said STATUS_MORE_PROCESSING_REQUIRED: the driver above owns the IRP again.
-pub fn taken_back(irp: PIRP) {
-    if let Some(record) = lock(&RECORDS).get_mut(&(irp as usize)) {
-        record.state = if record.frames.is_empty() { State::Idle } else { State::InFlight };
+/// A completion routine is about to be called: the driver above owns the IRP and may free it or send it again.
+/// The answer tells [`resumed`] which life of the IRP this is.
+pub fn offered(irp: PIRP) -> u64 {
+    match lock(&RECORDS).get_mut(&(irp as usize)) {
+        Some(record) => {
+            record.state = if record.frames.is_empty() { State::Idle } else { State::InFlight };
+            record.life
+        }
+        None => 0,
     }
+}
+
+/// The completion routine returned and did not keep the IRP: the walk goes on.
+pub fn resumed(irp: PIRP, life: u64) -> Result<(), String> {
+    match lock(&RECORDS).get_mut(&(irp as usize)) {
+        Some(record) if record.life == life && record.state != State::Completing => {
+            record.state = State::Completing;
+            Ok(())
+        }
+        _ => Err(format!("{irp:p} was freed or sent again, but STATUS_MORE_PROCESSING_REQUIRED was not returned")),
+    }
+}
+
+/// The driver reuses its IRP from the start.
+pub fn reused(irp: PIRP) -> Result<(), String> {
+    let mut records = lock(&RECORDS);
+    let record = records.get_mut(&(irp as usize)).ok_or_else(|| unknown(irp))?;
+    if record.state == State::InFlight {
+        return Err(format!("IRP {irp:p} is reused while a driver has it ({})", record.last));
+    }
+    record.state = State::Idle;
+    record.frames.clear();
+    Ok(())
 }
 
 /// `irp` is about to be freed: it must not be on its way.
@@ -195,7 +227,7 @@ mod tests {
     #[test]
     fn an_irp_is_completed_once() {
         let irp = fake(0x1000);
-        allocated(irp, 1, Owner::Manager);
+        allocated(irp, Owner::Manager);
         assert!(completing(irp).is_err(), "never sent");
         let frame = called(irp, 1, "read".into()).expect("known");
         completing(irp).expect("in flight");
@@ -215,7 +247,7 @@ mod tests {
             (0x2003, STATUS_END_OF_FILE, false, false),
         ] {
             let irp = fake(address);
-            allocated(irp, 1, Owner::Manager);
+            allocated(irp, Owner::Manager);
             let frame = called(irp, 1, "read".into()).expect("known");
             completing(irp).expect("in flight");
             let _ = passing(irp, 1, STATUS_SUCCESS, marked);
@@ -227,11 +259,11 @@ mod tests {
     #[test]
     fn completion_may_come_after_the_return() {
         let irp = fake(0x3000);
-        allocated(irp, 1, Owner::Manager);
+        allocated(irp, Owner::Manager);
         let frame = called(irp, 1, "read".into()).expect("known");
         frame.returned(STATUS_PENDING).expect("still open");
         assert!(freed(irp).is_err(), "a driver has it");
-        allocated(irp, 1, Owner::Manager);
+        allocated(irp, Owner::Manager);
         let frame = called(irp, 1, "read".into()).expect("known");
         assert!(frame.returned(STATUS_SUCCESS).is_err(), "nobody completed it");
         completing(irp).expect("in flight");

@@ -1,6 +1,72 @@
 //! The I/O manager of the double.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`irp`], [`ledger`] | packets, and what is known about each apart from its memory |
+//! | [`call`], [`complete`], [`cancel`] | down the stack, up again, and out of turn |
+//! | [`request`] | building requests and ending them |
+//! | [`device`], [`native`], [`names`] | driver and device objects, modelled drivers, the name space |
+//! | [`mount`], [`open`], [`file`], [`share`] | volumes, opening, file objects, sharing |
+//! | [`work`], [`thread`], [`misc`] | work queues, per-thread state, the rest |
+//! | [`kernel`] | what this side uses of the kernel |
+
+#![allow(non_snake_case, reason = "imports have NT's names")]
+#![allow(clippy::multiple_unsafe_ops_per_block, reason = "NT structs are handled by pointer throughout; the proof is per step")]
 
 use crate::imports::Import;
+use crate::nt::PDRIVER_OBJECT;
+
+pub mod call;
+pub mod cancel;
+pub mod complete;
+pub mod device;
+pub mod file;
+pub mod irp;
+pub mod kernel;
+pub mod ledger;
+pub mod misc;
+pub mod mount;
+pub mod names;
+pub mod native;
+pub mod open;
+pub mod request;
+pub mod share;
+pub mod thread;
+pub mod work;
+
+/// The name of `driver`, for messages.
+///
+/// # Safety
+/// `driver` is live.
+pub unsafe fn name_of_driver(driver: PDRIVER_OBJECT) -> String {
+    // SAFETY: a driver object's name lives as long as it.
+    unsafe { String::from_utf16_lossy(&names::characters(&raw const (*driver).DriverName)) }
+}
 
 /// The imports of this module, and of `cc` and `fsrtl`.
-pub static IMPORTS: &[&[Import]] = &[];
+pub static IMPORTS: &[&[Import]] = &[
+    irp::IMPORTS,
+    call::IMPORTS,
+    complete::IMPORTS,
+    cancel::IMPORTS,
+    request::IMPORTS,
+    device::IMPORTS,
+    names::IMPORTS,
+    mount::IMPORTS,
+    open::IMPORTS,
+    file::IMPORTS,
+    share::IMPORTS,
+    thread::IMPORTS,
+    work::IMPORTS,
+    misc::IMPORTS,
+    crate::cc::cache::IMPORTS,
+    crate::cc::copy::IMPORTS,
+    crate::cc::mapped::IMPORTS,
+    crate::cc::section::IMPORTS,
+    crate::fsrtl::names::IMPORTS,
+    crate::fsrtl::locks::IMPORTS,
+    crate::fsrtl::notify::IMPORTS,
+    crate::fsrtl::contexts::IMPORTS,
+    crate::fsrtl::fast::IMPORTS,
+    crate::fsrtl::misc::IMPORTS,
+];

@@ -1,0 +1,146 @@
+//! Sections: files that programs map, and the memory manager's functions that file systems call about them.
+//!
+//! [`Section::create`] does what NtCreateSection does to a file system: it acquires the file through the file system's
+//! AcquireFileForNtCreateSection callback, asks for the size, and hangs a data or image segment on the stream. A view's bytes are
+//! read through it with the same paging reads as page faults make; a read that fails is the program's STATUS_IN_PAGE_ERROR.
+
+use super::segment::{self, Role, Segment};
+use crate::fsrtl::fast;
+use crate::io::kernel;
+use crate::nt::*;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A section object of a test program, with a view of the whole file.
+pub struct Section {
+    segment: Arc<Segment>,
+    size: u64,
+}
+
+impl Section {
+    /// Maps the file that `file_object` has open, as data or as a program.
+    ///
+    /// # Safety
+    /// `file_object` is live and open for reading.
+    pub unsafe fn create(file_object: PFILE_OBJECT, role: Role) -> Result<Section, NTSTATUS> {
+        // SAFETY: by contract.
+        unsafe {
+            if (*file_object).SectionObjectPointer.is_null() {
+                return Err(STATUS_INVALID_FILE_FOR_SECTION);
+            }
+            fast::acquire_for_section(file_object)?;
+            let size = fast::file_size(file_object);
+            let result = size.and_then(|size| {
+                if size == 0 {
+                    return Err(STATUS_MAPPED_FILE_SIZE_ZERO);
+                }
+                let segment = Segment::get(file_object, role, size);
+                segment.views.fetch_add(1, Ordering::AcqRel);
+                Ok(Section { segment, size })
+            });
+            fast::release_for_section(file_object);
+            result
+        }
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Reads through the view, faulting pages in.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), NTSTATUS> {
+        let len = buffer.len() as u64;
+        if offset.checked_add(len).is_none_or(|end| end > self.size) {
+            return Err(STATUS_ACCESS_VIOLATION);
+        }
+        if len != 0 {
+            self.segment.fault_in(offset, len).map_err(|_| STATUS_IN_PAGE_ERROR)?;
+            // SAFETY: the pages are here and stay: the view keeps the segment from being purged.
+            unsafe { kernel::copy(buffer.as_mut_ptr(), self.segment.address(offset), buffer.len()) };
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        self.segment.views.fetch_sub(1, Ordering::AcqRel);
+        self.segment.release();
+    }
+}
+
+/// Takes every segment away that nobody uses, as memory pressure would; their files are closed. Returns how many.
+pub fn trim() -> usize {
+    segment::all().into_iter().filter(Segment::delete).count()
+}
+
+/// Segments that exist: what each file object's section pointers still hold.
+pub fn outstanding() -> Vec<String> {
+    let describe = |segment: Arc<Segment>| {
+        let unused = if segment.is_unused() { "unused" } else { "in use" };
+        // SAFETY: the segment references its file object.
+        let name = unsafe { crate::io::names::characters(&raw const (*segment.file_object()).FileName) };
+        format!("{:?} segment of {} ({unused})", segment.role, String::from_utf16_lossy(&name))
+    };
+    segment::all().into_iter().map(describe).collect()
+}
+
+/// `MmFlushImageSection`.
+pub unsafe extern "win64" fn MmFlushImageSection(
+    pointers: PSECTION_OBJECT_POINTERS,
+    kind: MMFLUSH_TYPE,
+) -> BOOLEAN {
+    if kind == _MMFLUSH_TYPE_MmFlushForDelete {
+        let mapped = |segment: Arc<Segment>| segment.views.load(Ordering::Acquire) != 0;
+        if segment::find(pointers, Role::Data).is_some_and(mapped) {
+            return 0;
+        }
+    }
+    match segment::find(pointers, Role::Image) {
+        None => 1,
+        Some(segment) => segment.delete().into(),
+    }
+}
+
+/// `MmCanFileBeTruncated`.
+pub unsafe extern "win64" fn MmCanFileBeTruncated(
+    pointers: PSECTION_OBJECT_POINTERS,
+    _size: PLARGE_INTEGER,
+) -> BOOLEAN {
+    // SAFETY: MmFlushImageSection has no other precondition than this function.
+    if unsafe { MmFlushImageSection(pointers, _MMFLUSH_TYPE_MmFlushForWrite) } == 0 {
+        return 0;
+    }
+    let data = segment::find(pointers, Role::Data);
+    data.is_none_or(|segment| segment.views.load(Ordering::Acquire) == 0).into()
+}
+
+/// `MmForceSectionClosed`.
+pub unsafe extern "win64" fn MmForceSectionClosed(
+    pointers: PSECTION_OBJECT_POINTERS,
+    _delay_close: BOOLEAN,
+) -> BOOLEAN {
+    let mut closed = true;
+    for role in [Role::Data, Role::Image] {
+        if let Some(segment) = segment::find(pointers, role) {
+            closed &= segment.delete();
+        }
+    }
+    closed.into()
+}
+
+/// `MmDoesFileHaveUserWritableReferences`: no volume is writable.
+pub unsafe extern "win64" fn MmDoesFileHaveUserWritableReferences(_pointers: PSECTION_OBJECT_POINTERS) -> ULONG {
+    0
+}
+
+crate::table! {
+    /// Sections.
+    pub static IMPORTS = {
+        MmFlushImageSection <= APC;
+        MmCanFileBeTruncated <= APC;
+        MmForceSectionClosed <= APC;
+        MmDoesFileHaveUserWritableReferences <= APC;
+    }
+}

@@ -1,0 +1,367 @@
+//! The pages of a file in memory.
+//!
+//! A segment has address space and page frames for the whole file from the start; a page is empty, being read, or here.
+//! A page that is wanted and empty is read by a paging IRP: IRP_MJ_READ with IRP_PAGING_IO, IRP_NOCACHE and IRP_SYNCHRONOUS_PAGING_IO, an
+//! MDL of locked frames that is not mapped, a page-aligned offset and whole pages in length, sent to the top of the volume's
+//! stack with APCs disabled, at PASSIVE_LEVEL or at APC_LEVEL. What the file system does not fill is zeroed.
+
+use crate::io::file::{self, Waiter};
+use crate::io::ledger::Owner;
+use crate::io::{call, irp, kernel, request};
+use crate::mm::PAGE_SIZE;
+use crate::mm::phys::{self, Extent};
+use crate::mm::space::{self, Protection, Region, RegionKind};
+use crate::nt::*;
+use crate::verifier::fail;
+use crate::ke;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+
+/// Most pages that one fault reads: 64 KiB.
+const FAULT_CLUSTER: usize = 16;
+/// Most pages that one read-ahead request reads: 1 MiB.
+pub const AHEAD_CLUSTER: usize = 256;
+
+const TAG_MDL: u32 = u32::from_le_bytes(*b"MmMd");
+
+/// Which of the section object pointers a segment hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Data: the cache and mapped files.
+    Data,
+    /// A program's image.
+    Image,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    Empty,
+    Reading,
+    Here,
+}
+
+struct Pages {
+    states: Vec<Page>,
+    /// Bytes of the file.
+    size: u64,
+}
+
+/// A file's pages.
+pub struct Segment {
+    /// Where it hangs.
+    pub pointers: usize,
+    /// As what.
+    pub role: Role,
+    file_object: usize,
+    region: Region,
+    frames: Extent,
+    pages: Mutex<Pages>,
+    changed: Condvar,
+    /// Cache maps, sections, MDLs and mapped data that keep it.
+    users: AtomicU32,
+    /// Views that programs have.
+    pub views: AtomicU32,
+    /// MDLs and mapped data over its pages.
+    pub pins: AtomicU32,
+}
+
+static SEGMENTS: LazyLock<Mutex<HashMap<(usize, Role), Arc<Segment>>>> = LazyLock::new(Mutex::default);
+static RANDOM: AtomicU64 = AtomicU64::new(1);
+static PAGING_READS: AtomicUsize = AtomicUsize::new(0);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the choices of cache and memory manager from `seed`.
+pub fn seed(seed: u64) {
+    RANDOM.store(seed, Ordering::Relaxed);
+}
+
+/// One of `bound` possibilities, from the seed.
+pub fn choose(bound: u64) -> u64 {
+    let mut z = RANDOM.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) % bound
+}
+
+/// Paging reads that were sent so far.
+pub fn paging_reads() -> usize {
+    PAGING_READS.load(Ordering::Relaxed)
+}
+
+/// The segment of `pointers` in that role.
+pub fn find(pointers: PSECTION_OBJECT_POINTERS, role: Role) -> Option<Arc<Segment>> {
+    lock(&SEGMENTS).get(&(pointers as usize, role)).cloned()
+}
+
+/// Every segment.
+pub fn all() -> Vec<Arc<Segment>> {
+    lock(&SEGMENTS).values().cloned().collect()
+}
+
+/// # Safety
+/// `pointers` is the live record of a file system's stream.
+unsafe fn slot(pointers: PSECTION_OBJECT_POINTERS, role: Role) -> *mut PVOID {
+    // SAFETY: by contract.
+    unsafe {
+        match role {
+            Role::Data => &raw mut (*pointers).DataSectionObject,
+            Role::Image => &raw mut (*pointers).ImageSectionObject,
+        }
+    }
+}
+
+impl Segment {
+    /// The segment of `file_object`'s stream with one more user, made for `size` bytes if there is none.
+    ///
+    /// # Safety
+    /// `file_object` is live and has section object pointers.
+    pub unsafe fn get(file_object: PFILE_OBJECT, role: Role, size: u64) -> Arc<Segment> {
+        // SAFETY: by contract.
+        unsafe {
+            let pointers = (*file_object).SectionObjectPointer;
+            let mut segments = lock(&SEGMENTS);
+            if let Some(segment) = segments.get(&(pointers as usize, role)) {
+                segment.users.fetch_add(1, Ordering::AcqRel);
+                return Arc::clone(segment);
+            }
+            let pages = usize::try_from(size.div_ceil(PAGE_SIZE as u64)).unwrap_or(usize::MAX).max(1);
+            let Some(frames) = phys::allocate(pages as u64) else {
+                fail!(Cache, "a file of {size} bytes is larger than the double's memory");
+            };
+            let region = space::map(RegionKind::View, pages, 1 << 16, vec![frames], Protection::ReadWrite);
+            file::reference(file_object);
+            let segment = Arc::new(Segment {
+                pointers: pointers as usize,
+                role,
+                file_object: file_object as usize,
+                region,
+                frames,
+                pages: Mutex::new(Pages { states: vec![Page::Empty; pages], size }),
+                changed: Condvar::new(),
+                users: AtomicU32::new(1),
+                views: AtomicU32::new(0),
+                pins: AtomicU32::new(0),
+            });
+            *slot(pointers, role) = Arc::as_ptr(&segment).cast_mut().cast();
+            segments.insert((pointers as usize, role), Arc::clone(&segment));
+            segment
+        }
+    }
+
+    /// The file object that it references.
+    pub fn file_object(&self) -> PFILE_OBJECT {
+        self.file_object as PFILE_OBJECT
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        lock(&self.pages).size
+    }
+
+    /// The file has `size` bytes now.
+    pub fn set_size(&self, size: u64) {
+        let mut pages = lock(&self.pages);
+        if size > (pages.states.len() * PAGE_SIZE) as u64 {
+            fail!(Cache, "a cached file grows to {size} bytes; the double's volumes are read-only");
+        }
+        pages.size = size;
+    }
+
+    /// Where byte `offset` lies in memory.
+    pub fn address(&self, offset: u64) -> *mut u8 {
+        (self.region.base + usize::try_from(offset).unwrap_or(usize::MAX)) as *mut u8
+    }
+
+    /// One user less. An unused segment stays.
+    pub fn release(&self) {
+        if self.users.fetch_sub(1, Ordering::AcqRel) == 0 {
+            fail!(Cache, "a section loses a user that it did not have");
+        }
+    }
+
+    /// Nobody uses it.
+    pub fn is_unused(&self) -> bool {
+        self.users.load(Ordering::Acquire) == 0
+    }
+
+    /// Takes an unused segment away, which may close its file. False: it is used.
+    pub fn delete(self: &Arc<Self>) -> bool {
+        let mut segments = lock(&SEGMENTS);
+        let busy = lock(&self.pages).states.contains(&Page::Reading);
+        if !self.is_unused() || busy || segments.remove(&(self.pointers, self.role)).is_none() {
+            return false;
+        }
+        // SAFETY: the stream's record lives until the file is closed, which this reference prevents.
+        unsafe { *slot(self.pointers as PSECTION_OBJECT_POINTERS, self.role) = std::ptr::null_mut() };
+        drop(segments);
+        space::release(self.region.base);
+        phys::free(self.frames);
+        // SAFETY: the reference was the segment's.
+        unsafe { file::dereference(self.file_object()) };
+        true
+    }
+
+    /// Empties pages of `first..`; those that are being read or pinned make it fail.
+    pub fn purge(&self, first: u64, len: Option<u64>) -> bool {
+        if self.views.load(Ordering::Acquire) != 0 || self.pins.load(Ordering::Acquire) != 0 {
+            return false;
+        }
+        let from = usize::try_from(first / PAGE_SIZE as u64).unwrap_or(usize::MAX);
+        let mut pages = lock(&self.pages);
+        let end = len.map_or(pages.states.len(), |len| {
+            usize::try_from((first + len).div_ceil(PAGE_SIZE as u64)).unwrap_or(usize::MAX).min(pages.states.len())
+        });
+        while pages.states.get(from..end).is_some_and(|range| range.contains(&Page::Reading)) {
+            pages = self.changed.wait(pages).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(range) = pages.states.get_mut(from..end) {
+            range.fill(Page::Empty);
+        }
+        true
+    }
+
+    /// All of `offset..offset + len` is here.
+    pub fn is_here(&self, offset: u64, len: u64) -> bool {
+        let pages = lock(&self.pages);
+        let (first, end) = span(offset, len);
+        pages.states.get(first..end).is_some_and(|range| range.iter().all(|page| *page == Page::Here))
+    }
+
+    /// Reads in what is missing of `offset..offset + len`, up to `cluster` pages at a time. Only pages that are wanted
+    /// and, when faulting, some behind them are read.
+    pub fn page_in(&self, offset: u64, len: u64, cluster: usize) -> Result<(), NTSTATUS> {
+        let (first, end) = span(offset, len);
+        let mut at = first;
+        while at < end {
+            let mut pages = lock(&self.pages);
+            match pages.states.get(at).copied() {
+                None => return Err(STATUS_END_OF_FILE),
+                Some(Page::Here) => {
+                    at += 1;
+                    continue;
+                }
+                Some(Page::Reading) => {
+                    drop(self.changed.wait(pages).unwrap_or_else(PoisonError::into_inner));
+                    continue;
+                }
+                Some(Page::Empty) => {}
+            }
+            let last = (at + cluster).min(pages.states.len()).min(end.max(at + 1));
+            let run = pages.states[at..last].iter().take_while(|page| **page == Page::Empty).count();
+            pages.states[at..at + run].fill(Page::Reading);
+            drop(pages);
+            let result = self.read(at, run);
+            let mut pages = lock(&self.pages);
+            let state = if result.is_ok() { Page::Here } else { Page::Empty };
+            pages.states[at..at + run].fill(state);
+            drop(pages);
+            self.changed.notify_all();
+            result?;
+            at += run;
+        }
+        Ok(())
+    }
+
+    /// As a page fault reads: in clusters.
+    pub fn fault_in(&self, offset: u64, len: u64) -> Result<(), NTSTATUS> {
+        self.page_in(offset, len, FAULT_CLUSTER)
+    }
+
+    /// Sends the paging read for `count` pages from page `first`.
+    fn read(&self, first: usize, count: usize) -> Result<(), NTSTATUS> {
+        let irql = ke::irql();
+        if irql > 1 {
+            fail!(IrqlTooHigh, "a page fault on file data at IRQL {irql}");
+        }
+        let (offset, len) = ((first * PAGE_SIZE) as u64, count * PAGE_SIZE);
+        let address = self.address(offset);
+        PAGING_READS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the segment references the file object; the MDL and the frames outlive the read.
+        unsafe {
+            let file_object = self.file_object();
+            let device = file::related_device(file_object);
+            let waiter = Waiter::new();
+            let packet = request::start(device, Owner::Manager, 0);
+            if packet.is_null() {
+                return Err(STATUS_INSUFFICIENT_RESOURCES);
+            }
+            let mdl = self.describe(first, count);
+            (*packet).Flags = IRP_PAGING_IO | IRP_NOCACHE | IRP_SYNCHRONOUS_PAGING_IO | IRP_INPUT_OPERATION;
+            (*packet).MdlAddress = mdl;
+            (*packet).UserBuffer = address.cast();
+            (*packet).UserIosb = waiter.block();
+            (*packet).UserEvent = waiter.event();
+            (*packet).Tail.Overlay.OriginalFileObject = file_object;
+            let location = irp::next(packet);
+            (*location).MajorFunction = IRP_MJ_READ as u8;
+            (*location).FileObject = file_object;
+            (*location).Parameters.Read.Length = len as u32;
+            (*location).Parameters.Read.ByteOffset.QuadPart = offset as i64;
+            kernel::enter_critical_region();
+            let raised = (irql == 0 && choose(2) == 0).then(|| ke::raise_irql(1));
+            let status = call::call_driver(device, packet);
+            let (status, information) = waiter.outcome(status);
+            if let Some(before) = raised {
+                ke::lower_irql(before);
+            }
+            kernel::leave_critical_region();
+            release_mdl(mdl);
+            let filled = match status {
+                STATUS_END_OF_FILE => 0,
+                _ if nt_success(status) => information,
+                _ => return Err(status),
+            };
+            if filled > len {
+                fail!(Irp, "a paging read of {len} bytes ends with Information {filled}");
+            }
+            let expected = usize::try_from(self.size().saturating_sub(offset)).unwrap_or(usize::MAX).min(len);
+            if filled < expected {
+                fail!(Cache, "a paging read at {offset} gave {filled} bytes where the file has {expected} more");
+            }
+            address.add(filled).write_bytes(0, len - filled);
+        }
+        Ok(())
+    }
+
+    /// An MDL over `count` pages from page `first`: locked, not mapped.
+    pub fn describe(&self, first: usize, count: usize) -> PMDL {
+        let size = size_of::<MDL>() + count * 8;
+        let mdl: PMDL = kernel::take(size, TAG_MDL).cast();
+        // SAFETY: the block has room for the MDL and its frame numbers.
+        unsafe {
+            mdl.write_bytes(0, 1);
+            (*mdl).Size = i16::try_from(size).unwrap_or(i16::MAX);
+            (*mdl).MdlFlags = (MDL_PAGES_LOCKED | MDL_IO_PAGE_READ) as i16;
+            (*mdl).StartVa = self.address((first * PAGE_SIZE) as u64).cast();
+            (*mdl).ByteCount = (count * PAGE_SIZE) as u32;
+            let frames = mdl.add(1).cast::<u64>();
+            for page in 0..count {
+                frames.add(page).write(self.frames.first + (first + page) as u64);
+            }
+        }
+        mdl
+    }
+}
+
+/// Frees an MDL of [`Segment::describe`] and any mapping that the file system made of it.
+///
+/// # Safety
+/// The MDL is not in use.
+pub unsafe fn release_mdl(mdl: PMDL) {
+    // SAFETY: by contract.
+    unsafe {
+        crate::mm::mdl::unmap_if_mapped(mdl);
+        crate::mm::pool::free(mdl.cast(), TAG_MDL);
+    }
+}
+
+/// Pages first..end of a range of bytes.
+fn span(offset: u64, len: u64) -> (usize, usize) {
+    let first = offset / PAGE_SIZE as u64;
+    let end = (offset + len).div_ceil(PAGE_SIZE as u64);
+    (usize::try_from(first).unwrap_or(usize::MAX), usize::try_from(end).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,172 @@
+//! I/O manager functions that stand alone: who asks, how much stack is left, errors for the user, remove locks' kin.
+
+use super::names;
+use crate::nt::*;
+use crate::{ke, ps};
+use std::sync::{Mutex, PoisonError};
+
+/// Errors that a driver asked to show to the user.
+static HARD_ERRORS: Mutex<Vec<(NTSTATUS, String)>> = Mutex::new(Vec::new());
+
+/// Takes the errors that were to be shown to the user so far.
+pub fn take_hard_errors() -> Vec<(NTSTATUS, String)> {
+    std::mem::take(&mut *HARD_ERRORS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// `IoIsOperationSynchronous`.
+pub unsafe extern "win64" fn IoIsOperationSynchronous(packet: PIRP) -> BOOLEAN {
+    // SAFETY: the driver owns the IRP.
+    unsafe {
+        let flags = (*packet).Flags;
+        if flags & IRP_PAGING_IO != 0 {
+            return u8::from(flags & IRP_SYNCHRONOUS_PAGING_IO != 0);
+        }
+        let file_object = (*super::irp::current(packet)).FileObject;
+        let synchronous = !file_object.is_null() && (*file_object).Flags & FO_SYNCHRONOUS_IO != 0;
+        u8::from(synchronous || flags & IRP_SYNCHRONOUS_API != 0)
+    }
+}
+
+/// `IoGetRequestorProcess`.
+pub unsafe extern "win64" fn IoGetRequestorProcess(packet: PIRP) -> PEPROCESS {
+    // SAFETY: the driver owns the IRP; its thread, if any, is referenced by the request.
+    unsafe {
+        let thread = (*packet).Tail.Overlay.Thread;
+        if thread.is_null() { std::ptr::null_mut() } else { IoThreadToProcess(thread) }
+    }
+}
+
+/// `IoThreadToProcess`.
+pub unsafe extern "win64" fn IoThreadToProcess(thread: PETHREAD) -> PEPROCESS {
+    // SAFETY: every PETHREAD of the double is the address of a Thread.
+    let thread = unsafe { &*thread.cast::<ps::Thread>() };
+    if thread.is_system { ps::system_process() } else { ps::user_process() }
+}
+
+/// `IoGetCurrentProcess`.
+pub unsafe extern "win64" fn IoGetCurrentProcess() -> PEPROCESS {
+    ps::current_process()
+}
+
+/// `IoGetRequestorProcessId`.
+pub unsafe extern "win64" fn IoGetRequestorProcessId(packet: PIRP) -> ULONG {
+    // SAFETY: the driver owns the IRP.
+    unsafe {
+        let process = IoGetRequestorProcess(packet);
+        if process.is_null() { 0 } else { ps::process_id(process) as ULONG }
+    }
+}
+
+/// `IoIsSystemThread`.
+pub unsafe extern "win64" fn IoIsSystemThread(thread: PETHREAD) -> BOOLEAN {
+    // SAFETY: every PETHREAD of the double is the address of a Thread.
+    u8::from(unsafe { (*thread.cast::<ps::Thread>()).is_system })
+}
+
+/// `IoGetStackLimits`.
+pub unsafe extern "win64" fn IoGetStackLimits(low: *mut ULONG_PTR, high: *mut ULONG_PTR) {
+    let (start, end) = ke::gate::stack_limits();
+    // SAFETY: the driver gives places for both.
+    unsafe {
+        *low = start as ULONG_PTR;
+        *high = end as ULONG_PTR;
+    }
+}
+
+/// `IoGetInitialStack`.
+pub unsafe extern "win64" fn IoGetInitialStack() -> PVOID {
+    ke::gate::stack_limits().1 as PVOID
+}
+
+/// `IoRaiseInformationalHardError`: recorded.
+pub unsafe extern "win64" fn IoRaiseInformationalHardError(
+    status: NTSTATUS,
+    text: PUNICODE_STRING,
+    _thread: PVOID,
+) -> BOOLEAN {
+    // SAFETY: the driver gives a string or null.
+    let text = String::from_utf16_lossy(&unsafe { names::characters(text) });
+    HARD_ERRORS.lock().unwrap_or_else(PoisonError::into_inner).push((status, text));
+    1
+}
+
+/// `IoSetHardErrorOrVerifyDevice`.
+pub unsafe extern "win64" fn IoSetHardErrorOrVerifyDevice(packet: PIRP, device: PDEVICE_OBJECT) {
+    let _ = (packet, device);
+}
+
+/// `IoGetFileObjectGenericMapping`.
+pub unsafe extern "win64" fn IoGetFileObjectGenericMapping() -> *const GENERIC_MAPPING {
+    &raw const FILE_MAPPING
+}
+
+/// What GENERIC_READ and so on mean for files.
+pub static FILE_MAPPING: GENERIC_MAPPING = GENERIC_MAPPING {
+    GenericRead: FILE_GENERIC_READ,
+    GenericWrite: FILE_GENERIC_WRITE,
+    GenericExecute: FILE_GENERIC_EXECUTE,
+    GenericAll: FILE_ALL_ACCESS,
+};
+
+/// `access` with generic rights replaced by files' own.
+pub fn map_generic(access: u32) -> u32 {
+    let mut mapped = access & !(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE | GENERIC_ALL);
+    for (generic, specific) in [
+        (GENERIC_READ, FILE_MAPPING.GenericRead),
+        (GENERIC_WRITE, FILE_MAPPING.GenericWrite),
+        (GENERIC_EXECUTE, FILE_MAPPING.GenericExecute),
+        (GENERIC_ALL, FILE_MAPPING.GenericAll),
+    ] {
+        if access & generic != 0 {
+            mapped |= specific;
+        }
+    }
+    mapped
+}
+
+/// Drivers that want to hear of a shutdown, by device.
+static SHUTDOWN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+/// `IoRegisterShutdownNotification`.
+pub unsafe extern "win64" fn IoRegisterShutdownNotification(device: PDEVICE_OBJECT) -> NTSTATUS {
+    // SAFETY: the device is live.
+    unsafe { (*device).Flags |= DO_SHUTDOWN_REGISTERED };
+    SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner).push(device as usize);
+    use crate::verifier::ledger;
+    ledger::add(ledger::Kind::Registration, device as usize, "shutdown notification");
+    STATUS_SUCCESS
+}
+
+/// `IoUnregisterShutdownNotification`.
+pub unsafe extern "win64" fn IoUnregisterShutdownNotification(device: PDEVICE_OBJECT) {
+    // SAFETY: the device is live.
+    unsafe { (*device).Flags &= !DO_SHUTDOWN_REGISTERED };
+    SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| *known != device as usize);
+    use crate::verifier::ledger;
+    ledger::remove(ledger::Kind::Registration, device as usize);
+}
+
+/// Devices that are to get IRP_MJ_SHUTDOWN, the last registered first.
+pub fn shutdown_devices() -> Vec<PDEVICE_OBJECT> {
+    let devices = SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    devices.iter().rev().map(|device| *device as PDEVICE_OBJECT).collect()
+}
+
+crate::table! {
+    /// What stands alone.
+    pub static IMPORTS = {
+        IoIsOperationSynchronous <= DISPATCH;
+        IoGetRequestorProcess <= DISPATCH;
+        IoGetRequestorProcessId <= DISPATCH;
+        IoThreadToProcess <= DISPATCH;
+        IoGetCurrentProcess <= DISPATCH;
+        IoIsSystemThread <= DISPATCH;
+        IoGetStackLimits <= HIGH;
+        IoGetInitialStack <= HIGH;
+        IoRaiseInformationalHardError <= APC;
+        IoSetHardErrorOrVerifyDevice <= DISPATCH;
+        IoGetFileObjectGenericMapping <= PASSIVE;
+        IoRegisterShutdownNotification <= PASSIVE;
+        IoUnregisterShutdownNotification <= PASSIVE;
+    }
+}
