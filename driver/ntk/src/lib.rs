@@ -1,1 +1,68 @@
-//! The edge between the safe core and the NT kernel
+//! The edge between the safe core (`lklfs-fsd`) and the NT kernel.
+//!
+//! The life of a request: the kernel calls one of the callbacks in [`dispatch`]; the IRP becomes an [`irp::Irp`],
+//! which is linear (only completing, posting or handing on consumes it); the file for its major function decodes the
+//! parameters, asks the core, and does with NT's routines what the core says. Whatever calls Linux runs on an
+//! expanded stack, and only in a thread that may wait.
+//!
+//! | files | what they hold |
+//! |---|---|
+//! | [`entry`], [`linux`] | DriverEntry and unload; the one Linux, booted with the first mount |
+//! | [`dispatch`], [`irp`], [`work`] | callbacks, the linear IRP, posting to a worker thread |
+//! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
+//! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
+//! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
+//! | [`nt`], [`sync`], [`buffer`], [`fault`] | NT's names, locks, callers' buffers, and the one place that survives a fault |
+//!
+//! `unsafe` stands in most of these files, because most of them talk to NT; each says why in its `UNSAFETY` line.
+//! What decides is in the core.
+//!
+//! # Lock order
+//! 1. the driver's Linux lock ([`linux::Linux`]) 2. a volume's state 3. an open's cursor 4. an FCB's main resource
+//! 5. its paging resource 6. a volume's FCB table (a spin lock). Nothing is held while Linux is asked, but for 1 at
+//!    mount, 2 in a volume control and 3 in a listing.
+//!
+//! On anything but Windows this crate is empty.
+#![cfg(windows)]
+#![no_std]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+extern crate alloc;
+
+pub mod buffer;
+pub mod cache;
+pub mod cleanup;
+pub mod close;
+pub mod create;
+pub mod devctrl;
+pub mod dirctrl;
+pub mod dispatch;
+pub mod ea;
+pub mod entry;
+pub mod fastio;
+pub mod fault;
+pub mod fileinfo;
+pub mod fsctrl;
+pub mod irp;
+pub mod linux;
+pub mod lockctrl;
+pub mod mount;
+pub mod nt;
+pub mod open;
+pub mod pnp;
+pub mod read;
+pub mod refuse;
+pub mod secur;
+pub mod sync;
+pub mod volinfo;
+pub mod volume;
+pub mod work;
+
+pub use entry::driver_entry;
+pub use lkl_host_ntk::pool::NtPool;

@@ -138,3 +138,10 @@ impl lkl::Host for NtkHost {
         }
     }
 }
+
+/// Tells the kernel debugger a line of the driver's own, ended by a NUL or by the slice's end. Any IRQL.
+pub fn print_line(text: &[u8]) {
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    debug_print(DPFLTR_ERROR_LEVEL, text.get(..end).unwrap_or(&[]));
+    debug_print(DPFLTR_ERROR_LEVEL, b"\n");
+}

@@ -46,4 +46,4 @@ pub mod thread;
 pub mod timer;
 
 pub use disk::{DeviceDisk, DiskError};
-pub use host::NtkHost;
+pub use host::{NtkHost, print_line};

@@ -1,0 +1,94 @@
+//! The cache manager's side of an FCB: its cache map, and the locks that it takes when it reads ahead.
+//
+// UNSAFETY: Cc* calls, and callbacks with the FCB as their context.
+
+use crate::fault;
+use crate::nt::{
+    self, BOOLEAN, CACHE_MANAGER_CALLBACKS, CC_FILE_SIZES, CcInitializeCacheMap, CcPurgeCacheSection,
+    IoGetTopLevelIrp, IoSetTopLevelIrp, PFILE_OBJECT, PVOID, large,
+};
+use crate::open::{FcbBlock, Open};
+use core::ptr::null_mut;
+use lklfs_nt::NtStatus;
+
+/// `FSRTL_CACHE_TOP_LEVEL_IRP`: the thread's top-level "IRP" while the cache manager reads ahead.
+const CACHE_TOP_LEVEL: usize = 2;
+
+struct Callbacks(CACHE_MANAGER_CALLBACKS);
+
+// SAFETY: the table is only read.
+unsafe impl Sync for Callbacks {}
+
+static CALLBACKS: Callbacks = Callbacks(CACHE_MANAGER_CALLBACKS {
+    AcquireForLazyWrite: Some(acquire),
+    ReleaseFromLazyWrite: Some(release),
+    AcquireForReadAhead: Some(acquire),
+    ReleaseFromReadAhead: Some(release),
+});
+
+/// Gives a file object a cache map, if it has none yet.
+///
+/// IRQL: <= APC_LEVEL.
+pub fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus> {
+    // SAFETY: an IRP of ours keeps the file object.
+    if !unsafe { (*file).PrivateCacheMap }.is_null() {
+        return Ok(());
+    }
+    let fcb: &FcbBlock = &open.fcb;
+    open.volume.note_cached(&open.fcb);
+    let (allocation, size, valid) = fcb.sizes();
+    let mut sizes = CC_FILE_SIZES {
+        AllocationSize: large(allocation),
+        FileSize: large(size),
+        ValidDataLength: large(valid),
+    };
+    let context: PVOID = (&raw const *fcb).cast_mut().cast();
+    let callbacks = (&raw const CALLBACKS.0).cast_mut();
+    let act = || {
+        // SAFETY: the FCB outlives the cache map, because file objects with one keep it.
+        unsafe { CcInitializeCacheMap(file, &mut sizes, nt::NO, callbacks, context) }
+    };
+    // SAFETY: one NT call, which raises for lack of memory and has then changed nothing.
+    let made = unsafe { fault::guarded(act) };
+    made.map_err(|code| {
+        if code < 0 {
+            nt::status(code)
+        } else {
+            NtStatus::INSUFFICIENT_RESOURCES
+        }
+    })
+}
+
+/// Throws away what the cache holds of a file; whether nothing is left.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn purge(fcb: &FcbBlock) -> bool {
+    fcb.main().acquire_exclusive(true);
+    // SAFETY: the section pointers are the FCB's, and the main resource is held. Nothing is dirty.
+    let purged = unsafe { CcPurgeCacheSection(fcb.sections(), null_mut(), 0, 0) } != 0;
+    fcb.main().release();
+    purged
+}
+
+unsafe extern "C" fn acquire(context: PVOID, wait: BOOLEAN) -> BOOLEAN {
+    // SAFETY: initialize() gave the FCB, which lives as long as the cache map.
+    let fcb = unsafe { &*context.cast::<FcbBlock>() };
+    if !fcb.main().acquire_shared(wait != 0) {
+        return nt::NO;
+    }
+    // SAFETY: marks this thread until release().
+    unsafe { IoSetTopLevelIrp(core::ptr::without_provenance_mut(CACHE_TOP_LEVEL)) };
+    nt::YES
+}
+
+unsafe extern "C" fn release(context: PVOID) {
+    // SAFETY: as in acquire().
+    let fcb = unsafe { &*context.cast::<FcbBlock>() };
+    // SAFETY: set by acquire() in this thread.
+    unsafe {
+        if IoGetTopLevelIrp().addr() == CACHE_TOP_LEVEL {
+            IoSetTopLevelIrp(null_mut());
+        }
+    }
+    fcb.main().release();
+}

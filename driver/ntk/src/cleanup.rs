@@ -1,0 +1,48 @@
+//! `IRP_MJ_CLEANUP`: the last handle of a file object is gone.
+//
+// UNSAFETY: NT's routines over the file object.
+
+use crate::create::give_share_access_back;
+use crate::irp::Irp;
+use crate::nt::{
+    CcUninitializeCacheMap, FO_CLEANUP_COMPLETE, FsRtlFastUnlockAll, FsRtlNotifyCleanup,
+    IoGetRequestorProcess, NTSTATUS,
+};
+use crate::open::Open;
+use core::ptr::null_mut;
+use lklfs_fsd::{Outcome, cleanup};
+
+/// Does what the core's plan says, in its order. Always succeeds.
+///
+/// IRQL: PASSIVE_LEVEL; blocks for the volume's locks only.
+pub fn cleanup(irp: Irp, open: &Open) -> NTSTATUS {
+    let file = irp.file_object();
+    let plan = {
+        let mut state = open.volume.state.lock();
+        cleanup::cleanup(&open.fcb.fcb, &open.ccb, &mut state, file.addr() as u64)
+    };
+    if plan.complete_notifications {
+        let (sync, list) = open.volume.notifications();
+        let context = (&raw const *open).cast_mut().cast();
+        // SAFETY: both belong to the volume; the context is what dirctrl pended with.
+        unsafe { FsRtlNotifyCleanup(sync, list, context) };
+    }
+    if plan.unlock_ranges {
+        // SAFETY: the IRP is ours.
+        let process = unsafe { IoGetRequestorProcess(irp.as_ptr()) };
+        // SAFETY: the lock belongs to the FCB, the file object is this IRP's.
+        let _ = unsafe { FsRtlFastUnlockAll(open.fcb.locks(), file, process, null_mut()) };
+    }
+    if plan.uninitialize_cache {
+        // SAFETY: allowed whether or not the file object has a cache map.
+        let _ = unsafe { CcUninitializeCacheMap(file, null_mut(), null_mut()) };
+    }
+    if plan.remove_share_access && open.shares {
+        give_share_access_back(&open.fcb, file);
+    }
+    if plan.cleanup_complete {
+        // SAFETY: in CLEANUP this flag is the file system's to set.
+        unsafe { (*file).Flags |= FO_CLEANUP_COMPLETE };
+    }
+    irp.complete(Outcome::success(0))
+}

@@ -1,0 +1,203 @@
+//! `IRP_MJ_CREATE`: the core decides what is opened; here the inode gets its FCB, sharing is settled, and the file
+//! object its two context words.
+//
+// UNSAFETY: reads and fills the file object; share access.
+
+use crate::irp::Irp;
+use crate::nt::{
+    self, FO_CACHE_SUPPORTED, FO_NO_INTERMEDIATE_BUFFERING, IoCheckShareAccess, IoRemoveShareAccess,
+    NTSTATUS, PFILE_OBJECT, SL_CASE_SENSITIVE, SL_OPEN_PAGING_FILE, SL_OPEN_TARGET_DIRECTORY, YES,
+};
+use crate::open::{Cursors, FcbHandle, Open};
+use crate::secur;
+use crate::sync::Guarded;
+use crate::volume::{MountedVolume, volume_of};
+use alloc::sync::Arc;
+use lkl_host_ntk::{pool, stack};
+use lklfs_fsd::create::{self, Opening, Plan, Reparse, Request};
+use lklfs_fsd::{FcbKind, Outcome};
+use lklfs_nt::{AccessMask, CreateDisposition, CreateOptions, NtStatus};
+
+/// Answers CREATE on a volume. Always in the thread that sent it.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn create(mut irp: Irp) -> NTSTATUS {
+    // SAFETY: the IRP was sent to this volume device and keeps it alive.
+    let Some(volume) = (unsafe { volume_of(irp.device()) }) else {
+        return irp.fail(NtStatus::VOLUME_DISMOUNTED);
+    };
+    let opened = stack::on_large_stack(|| {
+        let result = try_create(&volume, &mut irp);
+        // The count of a volume that was torn down meanwhile may be the last one.
+        drop(volume);
+        result
+    });
+    match opened {
+        Ok(Ok(outcome)) => irp.complete(outcome),
+        Ok(Err(status)) => irp.fail(status),
+        Err(stack::NoStack) => irp.fail(NtStatus::INSUFFICIENT_RESOURCES),
+    }
+}
+
+fn try_create(volume: &Arc<MountedVolume>, irp: &mut Irp) -> Result<Outcome, NtStatus> {
+    admit(volume)?;
+    let flags = irp.stack_flags();
+    if flags & SL_OPEN_PAGING_FILE != 0 {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let parameters = irp.create();
+    let file: PFILE_OBJECT = irp.file_object();
+    let object = irp.file().ok_or(NtStatus::INVALID_PARAMETER)?;
+    // SAFETY: the I/O manager holds the related file object while this one is being opened.
+    let related = unsafe { Open::of(object.RelatedFileObject) };
+    if related.is_some_and(|related| !Arc::ptr_eq(&related.volume, volume)) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let name = name_of(object);
+    let options = CreateOptions(parameters.options & 0x00ff_ffff);
+    let request = Request {
+        related: related.map(|open| (&open.fcb.fcb, &open.ccb)),
+        name,
+        case_sensitive: flags & SL_CASE_SENSITIVE != 0,
+        open_target_directory: flags & SL_OPEN_TARGET_DIRECTORY != 0,
+        desired_access: AccessMask(parameters.desired_access),
+        options,
+        disposition: CreateDisposition(parameters.options >> 24),
+        ea_length: parameters.ea_length,
+    };
+    match create::open(&volume.vcb, irp.context(), &request)? {
+        Plan::Reparse(reparse) => answer_reparse(irp, &reparse),
+        Plan::Open(opening) => {
+            let opening = *opening;
+            let information = opening.information.0 as usize;
+            let share = u32::from(parameters.share_access);
+            let granted = secur::check(volume, irp, &opening)?;
+            finish(volume, file, opening, granted, share)?;
+            Ok(Outcome::success(information))
+        }
+    }
+}
+
+/// Whether the volume takes new opens.
+fn admit(volume: &MountedVolume) -> Result<(), NtStatus> {
+    let state = volume.state.lock();
+    if state.removed {
+        return Err(NtStatus::NO_SUCH_DEVICE);
+    }
+    if state.dismounted {
+        return Err(NtStatus::VOLUME_DISMOUNTED);
+    }
+    if state.locked_by.is_some() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    Ok(())
+}
+
+/// The name as UTF-16 units.
+fn name_of(object: &nt::FILE_OBJECT) -> &[u16] {
+    let name = &object.FileName;
+    if name.Buffer.is_null() || name.Length == 0 {
+        return &[];
+    }
+    // SAFETY: the I/O manager captured the name in pool, hence aligned; it belongs to the file object and does not change
+    // during CREATE.
+    unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) }
+}
+
+/// Hangs the reparse data at the IRP, for the I/O manager to parse the name again.
+fn answer_reparse(irp: &mut Irp, reparse: &Reparse) -> Result<Outcome, NtStatus> {
+    let buffer: *mut u8 = pool::allocate(reparse.data.len()).cast();
+    if buffer.is_null() {
+        return Err(NtStatus::INSUFFICIENT_RESOURCES);
+    }
+    // SAFETY: the block is as long as the data, and new.
+    unsafe { core::ptr::copy_nonoverlapping(reparse.data.as_ptr(), buffer, reparse.data.len()) };
+    // SAFETY: the I/O manager frees it.
+    unsafe { irp.set_auxiliary_buffer(buffer) };
+    Ok(Outcome::new(NtStatus::REPARSE, reparse.tag.0 as usize))
+}
+
+/// Enters the FCB, settles sharing and fills the file object.
+fn finish(
+    volume: &Arc<MountedVolume>,
+    file: PFILE_OBJECT,
+    opening: Opening<lkl_vfs::LklVolume>,
+    granted: AccessMask,
+    share: u32,
+) -> Result<(), NtStatus> {
+    let Opening {
+        fcb,
+        mut ccb,
+        attributes_only,
+        no_buffering,
+        ..
+    } = opening;
+    ccb.granted = granted;
+    let key = fcb.key();
+    let cacheable = fcb.kind() == FcbKind::File;
+    let sector = volume.vcb.geometry().sector_size;
+    let candidate = FcbHandle::new(fcb, sector).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let cursors = Guarded::new(Cursors::default()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let (fcb, _) = volume.table.lock().enter(key, || Arc::clone(&candidate));
+    // If another open of the inode was first, this closes what was opened in vain.
+    drop(candidate);
+    let shares = !attributes_only;
+    if shares && let Err(status) = take_share_access(&fcb, file, granted, share) {
+        volume.leave(fcb);
+        return Err(status);
+    }
+    let again = Arc::clone(&fcb);
+    let open = Open {
+        fcb,
+        ccb,
+        cursors,
+        volume: Arc::clone(volume),
+        shares,
+    };
+    // SAFETY: the file object is the one of the CREATE under way.
+    if let Err(status) = unsafe { open.attach(file, volume.vpb()) } {
+        if shares {
+            give_share_access_back(&again, file);
+        }
+        volume.leave(again);
+        return Err(status);
+    }
+    drop(again);
+    // SAFETY: as above.
+    unsafe {
+        if no_buffering {
+            (*file).Flags |= FO_NO_INTERMEDIATE_BUFFERING;
+        } else if cacheable {
+            (*file).Flags |= FO_CACHE_SUPPORTED;
+        }
+    }
+    let mut state = volume.state.lock();
+    state.handles = state.handles.saturating_add(1);
+    state.references = state.references.saturating_add(1);
+    Ok(())
+}
+
+fn take_share_access(
+    fcb: &FcbHandle,
+    file: PFILE_OBJECT,
+    granted: AccessMask,
+    share: u32,
+) -> Result<(), NtStatus> {
+    fcb.main().acquire_exclusive(true);
+    // SAFETY: the record is guarded by the main resource; the file object is the one of the CREATE under way.
+    let status = unsafe { IoCheckShareAccess(granted.0, share, file, fcb.share(), YES) };
+    fcb.main().release();
+    if status < 0 {
+        Err(nt::status(status))
+    } else {
+        Ok(())
+    }
+}
+
+/// Undoes [`take_share_access`].
+pub fn give_share_access_back(fcb: &FcbHandle, file: PFILE_OBJECT) {
+    fcb.main().acquire_exclusive(true);
+    // SAFETY: as in take_share_access(); the record counts this file object.
+    unsafe { IoRemoveShareAccess(file, fcb.share()) };
+    fcb.main().release();
+}

@@ -1,0 +1,116 @@
+//! The door: one callback for all major functions, which enters the file system and routes the IRP to its file.
+//!
+//! "Entering" is what every Windows file system does: normal kernel APCs are off (nobody can suspend a thread that
+//! holds our locks), and the IRP is noted as the top-level one unless the memory or cache manager already is.
+//
+// UNSAFETY: the callback itself, and the thread's top-level IRP.
+
+use crate::irp::Irp;
+use crate::nt::{
+    IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_DIRECTORY_CONTROL,
+    IRP_MJ_FILE_SYSTEM_CONTROL, IRP_MJ_FLUSH_BUFFERS, IRP_MJ_LOCK_CONTROL, IRP_MJ_PNP, IRP_MJ_QUERY_EA,
+    IRP_MJ_QUERY_INFORMATION, IRP_MJ_QUERY_SECURITY, IRP_MJ_QUERY_VOLUME_INFORMATION, IRP_MJ_READ,
+    IRP_MJ_SET_EA, IRP_MJ_SET_INFORMATION, IRP_MJ_SET_SECURITY, IRP_MJ_SET_VOLUME_INFORMATION,
+    IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IRP_MN_MOUNT_VOLUME, IoGetTopLevelIrp, IoSetTopLevelIrp,
+    KeEnterCriticalRegion, KeLeaveCriticalRegion, NTSTATUS, PDEVICE_OBJECT, PIRP, raw_status,
+};
+use crate::open::Open;
+use crate::volume::{Kind, kind_of};
+use crate::{
+    cleanup, close, create, devctrl, dirctrl, ea, entry, fileinfo, fsctrl, lockctrl, mount, pnp, read,
+    refuse, secur, volinfo,
+};
+use core::ptr::{NonNull, null_mut};
+use lklfs_fsd::Outcome;
+use lklfs_nt::NtStatus;
+
+/// The MajorFunction of every major.
+///
+/// # Safety
+/// Called by the kernel with an IRP for a device of this driver.
+pub unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATUS {
+    let Some(irp) = NonNull::new(irp) else {
+        return raw_status(NtStatus::INVALID_PARAMETER);
+    };
+    // SAFETY: the kernel passes the IRP to this driver.
+    let irp = unsafe { Irp::adopt(irp) };
+    inside_file_system(irp, |irp| {
+        let may_wait = irp.is_synchronous();
+        route(irp, may_wait)
+    })
+}
+
+/// Runs `act` with kernel APCs off and the IRP as the thread's top-level one, if there was none.
+pub fn inside_file_system(irp: Irp, act: impl FnOnce(Irp) -> NTSTATUS) -> NTSTATUS {
+    // SAFETY: balanced below.
+    unsafe { KeEnterCriticalRegion() };
+    // SAFETY: may be called by any thread.
+    let is_top = unsafe { IoGetTopLevelIrp() }.is_null();
+    if is_top {
+        // SAFETY: only noted; taken away again below, before anybody could mistake it.
+        unsafe { IoSetTopLevelIrp(irp.as_ptr()) };
+    }
+    let status = act(irp);
+    if is_top {
+        // SAFETY: as above.
+        unsafe { IoSetTopLevelIrp(null_mut()) };
+    }
+    // SAFETY: entered above.
+    unsafe { KeLeaveCriticalRegion() };
+    status
+}
+
+/// Sends the IRP to the file of its major function. `may_wait`: the thread may block; otherwise what would block is
+/// posted.
+pub fn route(irp: Irp, may_wait: bool) -> NTSTATUS {
+    let major = u32::from(irp.major());
+    // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
+    match unsafe { kind_of(irp.device()) } {
+        Kind::Control => entry::control(irp),
+        Kind::FileSystem => match major {
+            IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
+            IRP_MJ_FILE_SYSTEM_CONTROL if u32::from(irp.minor()) == IRP_MN_MOUNT_VOLUME => mount::mount(irp),
+            IRP_MJ_SHUTDOWN => irp.complete(Outcome::success(0)),
+            _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
+        },
+        Kind::Volume => on_volume(irp, major, may_wait),
+        Kind::Unready => irp.fail(NtStatus::DEVICE_NOT_READY),
+    }
+}
+
+fn on_volume(irp: Irp, major: u32, may_wait: bool) -> NTSTATUS {
+    match major {
+        IRP_MJ_CREATE => return create::create(irp),
+        IRP_MJ_CLOSE => return close::close(irp),
+        IRP_MJ_PNP => return pnp::pnp(irp),
+        IRP_MJ_SHUTDOWN => return irp.complete(Outcome::success(0)),
+        IRP_MJ_FILE_SYSTEM_CONTROL if irp.file_object().is_null() => return fsctrl::volume_control(irp),
+        _ => {}
+    }
+    // SAFETY: the IRP keeps its file object, which was opened on this device and is not closed before the IRP ends.
+    let Some(open) = (unsafe { Open::of(irp.file_object()) }) else {
+        return irp.fail(NtStatus::INVALID_DEVICE_REQUEST);
+    };
+    match major {
+        IRP_MJ_CLEANUP => return cleanup::cleanup(irp, open),
+        IRP_MJ_FILE_SYSTEM_CONTROL => return fsctrl::control(irp, open),
+        _ => {}
+    }
+    match major {
+        IRP_MJ_READ => read::read(irp, open, may_wait),
+        IRP_MJ_DIRECTORY_CONTROL => dirctrl::directory_control(irp, open, may_wait),
+        IRP_MJ_QUERY_INFORMATION => fileinfo::query(irp, open),
+        IRP_MJ_SET_INFORMATION => fileinfo::set(irp, open),
+        IRP_MJ_QUERY_VOLUME_INFORMATION => volinfo::query(irp, open),
+        IRP_MJ_DEVICE_CONTROL => devctrl::device_control(irp, open),
+        IRP_MJ_LOCK_CONTROL => lockctrl::lock_control(irp, open),
+        IRP_MJ_QUERY_SECURITY => secur::query(irp, open),
+        IRP_MJ_QUERY_EA => ea::query(irp, open),
+        IRP_MJ_FLUSH_BUFFERS => irp.complete(lklfs_fsd::flush::flush()),
+        IRP_MJ_WRITE => refuse::write(irp),
+        IRP_MJ_SET_EA => refuse::set_ea(irp),
+        IRP_MJ_SET_SECURITY => refuse::set_security(irp),
+        IRP_MJ_SET_VOLUME_INFORMATION => refuse::set_volume_information(irp),
+        _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
+    }
+}

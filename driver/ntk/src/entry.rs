@@ -1,0 +1,389 @@
+//! DriverEntry and its counterpart: the control device, the file systems that are registered, and the end.
+//!
+//! Three devices live as long as the driver: `\Device\Lklfs` (linked as `\DosDevices\Lklfs`, for administrators
+//! only), and one device for each kind of medium that file systems are registered for. They are registered with low
+//! priority: Windows' own file systems see a volume first, and what they do not know comes here.
+//
+// UNSAFETY: creates and deletes devices, fills the driver object, and keeps the driver's state behind a static.
+
+use crate::dispatch::dispatch;
+use crate::fastio;
+use crate::irp::Irp;
+use crate::linux::Linux;
+use crate::nt::{
+    self, DO_DEVICE_INITIALIZING, DO_LOW_PRIORITY_FILESYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM,
+    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, HANDLE, IRP_MJ_CLEANUP,
+    IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
+    IoDeleteSymbolicLink, IoRegisterFileSystem, IoUnregisterFileSystem, NTSTATUS, OBJ_KERNEL_HANDLE,
+    ObOpenObjectByPointer, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT,
+    UNICODE_STRING, WRITE_DAC, ZwClose, ZwSetSecurityObject, raw_status,
+};
+use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use lkl_host_ntk::{routines, stack};
+use lklfs_fsd::Outcome;
+use lklfs_nt::NtStatus;
+use lklfs_nt::control::{self, DriverStatus, Head};
+use lklfs_nt::record::Field;
+
+/// Names of the devices that are registered as file systems.
+const DISK_FILE_SYSTEM: &str = "\\LklfsDisk";
+const CD_FILE_SYSTEM: &str = "\\LklfsCd";
+
+/// `DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION`.
+const PROTECTED_DACL: u32 = 0x8000_0004;
+
+/// What lives as long as the driver.
+pub struct Driver {
+    object: PDRIVER_OBJECT,
+    control: PDEVICE_OBJECT,
+    file_systems: [PDEVICE_OBJECT; 2],
+    /// The one Linux.
+    pub linux: Linux,
+}
+
+static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(null_mut());
+
+/// The driver's state; `None` before the end of DriverEntry and after the beginning of the unload.
+pub fn driver<'a>() -> Option<&'a Driver> {
+    // SAFETY: the pointer is null or leads to a box that only the unload frees, when no request is left.
+    unsafe { DRIVER.load(Ordering::Acquire).as_ref() }
+}
+
+impl Driver {
+    /// The driver object.
+    pub fn object(&self) -> PDRIVER_OBJECT {
+        self.object
+    }
+}
+
+/// A UNICODE_STRING over a buffer on the caller's stack.
+struct Name {
+    units: [u16; 32],
+    bytes: u16,
+}
+
+impl Name {
+    fn new(text: &str) -> Self {
+        let mut name = Name {
+            units: [0; 32],
+            bytes: 0,
+        };
+        for (place, unit) in name.units.iter_mut().zip(text.encode_utf16()) {
+            *place = unit;
+            name.bytes = name.bytes.saturating_add(2);
+        }
+        name
+    }
+
+    fn string(&mut self) -> UNICODE_STRING {
+        UNICODE_STRING {
+            Length: self.bytes,
+            MaximumLength: self.bytes,
+            Buffer: self.units.as_mut_ptr(),
+        }
+    }
+}
+
+/// What DriverEntry does.
+///
+/// IRQL: PASSIVE_LEVEL.
+///
+/// # Safety
+/// `object` is the driver object that the kernel passes to DriverEntry.
+pub unsafe fn driver_entry(object: PDRIVER_OBJECT) -> NTSTATUS {
+    routines::init();
+    // SAFETY: promised by the caller.
+    match unsafe { start(object) } {
+        Ok(()) => raw_status(NtStatus::SUCCESS),
+        Err(status) => raw_status(status),
+    }
+}
+
+unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
+    let linux = Linux::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let mut driver = lkl::try_box(Driver {
+        object,
+        control: null_mut(),
+        file_systems: [null_mut(); 2],
+        linux,
+    })
+    .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let made = make_devices(&mut driver);
+    if let Err(status) = made {
+        delete_devices(&driver);
+        return Err(status);
+    }
+    // SAFETY: the driver object is ours to fill until DriverEntry returns.
+    unsafe {
+        for entry in &mut (*object).MajorFunction {
+            *entry = Some(dispatch);
+        }
+        (*object).FastIoDispatch = fastio::table();
+        (*object).DriverUnload = Some(unload);
+    }
+    let file_systems = driver.file_systems;
+    let control = driver.control;
+    DRIVER.store(Box::into_raw(driver), Ordering::Release);
+    for device in file_systems {
+        // SAFETY: the device is ours; an extra reference keeps it until the unload is done with it, as registration
+        // may be taken back by others.
+        unsafe {
+            ObfReferenceObject(device.cast());
+            (*device).Flags &= !DO_DEVICE_INITIALIZING;
+            IoRegisterFileSystem(device);
+        }
+    }
+    // SAFETY: as above.
+    unsafe { (*control).Flags &= !DO_DEVICE_INITIALIZING };
+    Ok(())
+}
+
+fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
+    driver.control = make_device(
+        driver.object,
+        control::DEVICE_NAME,
+        FILE_DEVICE_UNKNOWN,
+        Kind::Control,
+    )?;
+    for (slot, (name, kind)) in driver.file_systems.iter_mut().zip([
+        (DISK_FILE_SYSTEM, FILE_DEVICE_DISK_FILE_SYSTEM),
+        (CD_FILE_SYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM),
+    ]) {
+        *slot = make_device(driver.object, name, kind, Kind::FileSystem)?;
+        // SAFETY: the device is ours and not registered yet.
+        unsafe { (**slot).Flags |= DO_LOW_PRIORITY_FILESYSTEM };
+    }
+    protect(driver.control)?;
+    let (mut link, mut target) = (Name::new(control::LINK_NAME), Name::new(control::DEVICE_NAME));
+    // SAFETY: both strings outlive the call.
+    let status = unsafe { IoCreateSymbolicLink(&mut link.string(), &mut target.string()) };
+    if status < 0 {
+        Err(nt::status(status))
+    } else {
+        Ok(())
+    }
+}
+
+fn make_device(
+    object: PDRIVER_OBJECT,
+    name: &str,
+    device_type: u32,
+    kind: Kind,
+) -> Result<PDEVICE_OBJECT, NtStatus> {
+    let mut name = Name::new(name);
+    let mut device: PDEVICE_OBJECT = null_mut();
+    // SAFETY: all pointers outlive the call; the driver object is ours.
+    let status = unsafe {
+        IoCreateDevice(
+            object,
+            size_of::<Extension>() as u32,
+            &mut name.string(),
+            device_type,
+            FILE_DEVICE_SECURE_OPEN,
+            nt::NO,
+            &mut device,
+        )
+    };
+    if status < 0 {
+        return Err(nt::status(status));
+    }
+    // SAFETY: the device is new.
+    unsafe { set_kind(device, kind) };
+    Ok(device)
+}
+
+/// `D:P(A;;GA;;;SY)(A;;GA;;;BA)` as a self-relative security descriptor.
+const ADMINISTRATORS_ONLY: [u8; 20 + 8 + 20 + 24] = {
+    let mut bytes = [0u8; 72];
+    let head = [
+        1, 0, 0x04, 0x90, // revision 1; SE_DACL_PRESENT | SE_DACL_PROTECTED | SE_SELF_RELATIVE
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // no owner, group, system list
+        20, 0, 0, 0, // the list's offset
+        2, 0, 52, 0, 2, 0, 0, 0, // ACL revision 2, 52 bytes, 2 entries
+        0, 0, 20, 0, 0, 0, 0, 0x10, // allowed, 20 bytes, GENERIC_ALL
+        1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0, // S-1-5-18
+        0, 0, 24, 0, 0, 0, 0, 0x10, // allowed, 24 bytes, GENERIC_ALL
+        1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 0x02, 0, 0, // S-1-5-32-544
+    ];
+    let mut at = 0;
+    #[allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "evaluated by the compiler"
+    )]
+    while at < head.len() {
+        bytes[at] = head[at];
+        at += 1;
+    }
+    bytes
+};
+
+/// A copy of the descriptor, aligned as the kernel reads it.
+#[repr(align(8))]
+struct Descriptor([u8; ADMINISTRATORS_ONLY.len()]);
+
+/// Lets only SYSTEM and administrators open the device.
+fn protect(device: PDEVICE_OBJECT) -> Result<(), NtStatus> {
+    let mut handle: HANDLE = null_mut();
+    // SAFETY: the device is ours; a null type means "whatever it is", which a kernel-mode caller may say.
+    let status = unsafe {
+        ObOpenObjectByPointer(
+            device.cast(),
+            OBJ_KERNEL_HANDLE,
+            null_mut(),
+            WRITE_DAC,
+            null_mut(),
+            nt::KERNEL_MODE,
+            &mut handle,
+        )
+    };
+    if status < 0 {
+        return Err(nt::status(status));
+    }
+    let mut descriptor = Descriptor(ADMINISTRATORS_ONLY);
+    // SAFETY: the descriptor is well formed and outlives the call.
+    let status = unsafe { ZwSetSecurityObject(handle, PROTECTED_DACL, descriptor.0.as_mut_ptr().cast()) };
+    // SAFETY: the handle is ours and not used again.
+    let _ = unsafe { ZwClose(handle) };
+    if status < 0 {
+        Err(nt::status(status))
+    } else {
+        Ok(())
+    }
+}
+
+fn delete_devices(driver: &Driver) {
+    let mut link = Name::new(control::LINK_NAME);
+    // SAFETY: the string outlives the call. If the link was never made, nothing happens.
+    let _ = unsafe { IoDeleteSymbolicLink(&mut link.string()) };
+    for device in driver.file_systems.into_iter().chain([driver.control]) {
+        if !device.is_null() {
+            // SAFETY: made by make_device(), and deleted once.
+            unsafe { IoDeleteDevice(device) };
+        }
+    }
+}
+
+/// The end: nothing is open on any device of the driver when the kernel calls this.
+unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
+    let driver = DRIVER.load(Ordering::Acquire);
+    // SAFETY: DriverEntry put a box there; it is taken back below.
+    let Some(state) = (unsafe { driver.as_ref() }) else {
+        return;
+    };
+    for device in state.file_systems {
+        // SAFETY: registered by DriverEntry.
+        unsafe { IoUnregisterFileSystem(device) };
+        // SAFETY: referenced by DriverEntry.
+        unsafe { ObfDereferenceObject(device.cast()) };
+    }
+    while let Some(volume) = first_volume(object) {
+        volume.purge();
+        let ended = stack::on_large_stack(move || {
+            volume.tear_down();
+            drop(volume);
+        });
+        if ended.is_err() {
+            break;
+        }
+    }
+    // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
+    // waits until there is one.
+    while stack::on_large_stack(|| state.linux.halt()).is_err() {}
+    delete_devices(state);
+    DRIVER.store(null_mut(), Ordering::Release);
+    // SAFETY: DriverEntry made it of a box; nobody can reach it any more.
+    drop(unsafe { Box::from_raw(driver) });
+}
+
+/// A volume that still has its device.
+fn first_volume(object: PDRIVER_OBJECT) -> Option<Arc<MountedVolume>> {
+    // SAFETY: during the unload the list of the driver's devices is only changed by this thread.
+    let mut device = unsafe { (*object).DeviceObject };
+    while !device.is_null() {
+        // SAFETY: a device of ours.
+        if unsafe { kind_of(device) } == Kind::Volume {
+            // SAFETY: as above.
+            if let Some(volume) = unsafe { volume_of(device) } {
+                return Some(volume);
+            }
+        }
+        // SAFETY: as above.
+        device = unsafe { (*device).NextDevice };
+    }
+    None
+}
+
+/// Requests to the control device.
+pub fn control(mut irp: Irp) -> NTSTATUS {
+    match u32::from(irp.major()) {
+        IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
+        IRP_MJ_DEVICE_CONTROL => {
+            let parameters = irp.control();
+            let length = parameters.output_length;
+            let outcome = match parameters.code {
+                control::IOCTL_QUERY_STATUS => query_status(irp.system_buffer(length)),
+                _ => Outcome::failed(NtStatus::INVALID_DEVICE_REQUEST),
+            };
+            irp.complete(outcome)
+        }
+        _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
+    }
+}
+
+/// How the driver is doing.
+fn query_status(out: &mut [u8]) -> Outcome {
+    let Some(driver) = driver() else {
+        return Outcome::failed(NtStatus::DEVICE_NOT_READY);
+    };
+    let kernel = driver.linux.booted();
+    let alive = kernel.as_ref().is_some_and(|kernel| !kernel.is_dead());
+    let status = DriverStatus {
+        head: Head::of::<DriverStatus>(),
+        driver_version: (u64::from(major()) << 32) | (u64::from(minor()) << 16) | u64::from(patch()),
+        linux_running: u32::from(alive),
+        linux_panics: u32::from(kernel.is_some() && !alive),
+        pool_size: driver.linux.pool_bytes() as u64,
+        boot_time: 0,
+        volumes: MountedVolume::count(),
+        refused_writes: 0,
+        linux_release: [0; 64],
+    };
+    let Some(place) = out.get_mut(..DriverStatus::SIZE) else {
+        return Outcome::failed(NtStatus::BUFFER_TOO_SMALL);
+    };
+    status.put(place);
+    Outcome::success(DriverStatus::SIZE)
+}
+
+const fn number(text: &str) -> u16 {
+    let mut value = 0u16;
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    #[allow(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "evaluated by the compiler"
+    )]
+    while at < bytes.len() {
+        value = value * 10 + (bytes[at] - b'0') as u16;
+        at += 1;
+    }
+    value
+}
+
+const fn major() -> u16 {
+    const { number(env!("CARGO_PKG_VERSION_MAJOR")) }
+}
+
+const fn minor() -> u16 {
+    const { number(env!("CARGO_PKG_VERSION_MINOR")) }
+}
+
+const fn patch() -> u16 {
+    const { number(env!("CARGO_PKG_VERSION_PATCH")) }
+}

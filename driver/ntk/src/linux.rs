@@ -1,0 +1,97 @@
+//! The one Linux of this driver: booted with the first mount, halted by the unload.
+//!
+//! Linux is linked into the image and its data cannot be made new, so it boots once in the life of the image. If that
+//! fails, or if Linux dies, mounts fail until the driver is loaded afresh.
+
+use crate::nt;
+use crate::sync::Guarded;
+use alloc::sync::Arc;
+use lkl::{BootConfig, BootError, Kernel};
+use lkl_host_ntk::NtkHost;
+use lklfs_nt::NtStatus;
+
+/// Bytes that Linux manages: its page cache, its slabs, and the overlays of volumes that need a replay (64 MiB each
+/// at most, but rarely more than a few).
+const POOL_BYTES: usize = 128 << 20;
+/// Messages up to and including warnings.
+const COMMAND_LINE: &str = "loglevel=5";
+
+enum State {
+    Never,
+    Running { kernel: Kernel, host: Arc<NtkHost> },
+    Over(NtStatus),
+}
+
+/// Linux, or what became of it.
+pub struct Linux {
+    state: Guarded<State>,
+}
+
+impl Linux {
+    /// Not booted yet. `None` for lack of memory.
+    pub fn new() -> Option<Self> {
+        Some(Linux {
+            state: Guarded::new(State::Never)?,
+        })
+    }
+
+    /// The running kernel, booted if need be.
+    ///
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+    pub fn get_or_boot(&self) -> Result<(Kernel, Arc<NtkHost>), NtStatus> {
+        let mut state = self.state.lock();
+        if let State::Never = &*state {
+            *state = match boot() {
+                Ok((kernel, host)) => State::Running { kernel, host },
+                Err(status) => State::Over(status),
+            };
+        }
+        match &*state {
+            State::Running { kernel, host } if !kernel.is_dead() => Ok((kernel.clone(), Arc::clone(host))),
+            State::Running { .. } => Err(NtStatus::NO_SUCH_DEVICE),
+            State::Over(status) => Err(*status),
+            State::Never => Err(NtStatus::INTERNAL_ERROR),
+        }
+    }
+
+    /// The kernel if it was ever booted, dead or alive.
+    pub fn booted(&self) -> Option<Kernel> {
+        match &*self.state.lock() {
+            State::Running { kernel, .. } => Some(kernel.clone()),
+            State::Never | State::Over(_) => None,
+        }
+    }
+
+    /// Stops Linux for good. All of its threads are joined and its memory is given back when this returns.
+    ///
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+    pub fn halt(&self) {
+        let before = core::mem::replace(&mut *self.state.lock(), State::Over(NtStatus::NO_SUCH_DEVICE));
+        if let State::Running { kernel, host } = before {
+            kernel.halt();
+            drop(host);
+        }
+    }
+
+    /// Bytes that Linux manages while it runs.
+    pub fn pool_bytes(&self) -> usize {
+        POOL_BYTES
+    }
+}
+
+fn boot() -> Result<(Kernel, Arc<NtkHost>), NtStatus> {
+    let host = Arc::new(NtkHost::new());
+    host.init();
+    let config = BootConfig {
+        pool_size: POOL_BYTES,
+        command_line: COMMAND_LINE,
+    };
+    match Kernel::boot(Arc::clone(&host), &config) {
+        Ok(kernel) => Ok((kernel, host)),
+        Err(BootError::NoMemory) => Err(NtStatus::INSUFFICIENT_RESOURCES),
+        Err(error) => {
+            nt::debug_line(format_args!("lklfs: {error}"));
+            Err(NtStatus::UNSUCCESSFUL)
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! `IRP_MN_MOUNT_VOLUME`: is this one of ours? Then it becomes a volume.
+//!
+//! The signature is looked for in safe code first, by plain reads of the device; Linux sees only what was recognised.
+//! Then Linux gets the device as a disk and mounts it, the core takes the mount, and a volume device is made and
+//! entered in the VPB. Whatever fails, everything made before is taken back by its drop.
+//
+// UNSAFETY: device objects and the VPB of the request.
+
+use crate::entry;
+use crate::irp::Irp;
+use crate::nt::{
+    self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
+    FILE_DEVICE_DISK_FILE_SYSTEM, IoCreateDevice, IoDeleteDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
+};
+use crate::volume::{Extension, MountedVolume};
+use alloc::sync::Arc;
+use core::ptr::null_mut;
+use lkl::probe::{self, ReadAt, ReadError};
+use lkl::{DiskOptions, MountError};
+use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, stack};
+use lkl_vfs::LklVolume;
+use lklfs_fsd::errno::Context;
+use lklfs_fsd::{Errno, Geometry, Outcome, Vcb, VolumeOptions, volinfo};
+use lklfs_nt::NtStatus;
+
+/// The largest piece that the probe reads at once, with room for sectors at both ends.
+const WINDOW: usize = 16 * 1024;
+
+/// The device as the probe reads it: any offset, any length.
+struct Signature<'a>(&'a DeviceDisk);
+
+impl ReadAt for Signature<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        let sector = u64::from(self.0.block_bytes());
+        let end = offset.checked_add(buffer.len() as u64).ok_or(ReadError)?;
+        let first = offset
+            .checked_div(sector)
+            .ok_or(ReadError)?
+            .saturating_mul(sector);
+        let last = end.checked_next_multiple_of(sector).ok_or(ReadError)?;
+        if last > self.0.bytes() {
+            return Err(ReadError);
+        }
+        let length = usize::try_from(last.saturating_sub(first)).map_err(|_| ReadError)?;
+        if length > WINDOW {
+            return Err(ReadError);
+        }
+        let mut sectors = alloc::vec::Vec::new();
+        sectors.try_reserve_exact(length).map_err(|_| ReadError)?;
+        sectors.resize(length, 0u8);
+        self.0
+            .read_now(first, &mut sectors)
+            .map_err(|DiskError(_)| ReadError)?;
+        let skip = usize::try_from(offset.saturating_sub(first)).map_err(|_| ReadError)?;
+        let found = sectors
+            .get(skip..)
+            .and_then(|rest| rest.get(..buffer.len()))
+            .ok_or(ReadError)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+}
+
+/// What the superblock on a disk says.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn identity(disk: &DeviceDisk) -> Option<probe::Superblock> {
+    probe::probe(&Signature(disk))
+}
+
+/// Answers MOUNT_VOLUME. Always in the thread that sent it.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn mount(irp: Irp) -> NTSTATUS {
+    let (vpb, target) = irp.mount_volume();
+    let mounted = stack::on_large_stack(|| try_mount(vpb, target));
+    match mounted {
+        Ok(Ok(())) => irp.complete(Outcome::success(0)),
+        Ok(Err(status)) => irp.fail(status),
+        Err(stack::NoStack) => irp.fail(NtStatus::INSUFFICIENT_RESOURCES),
+    }
+}
+
+fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), NtStatus> {
+    let driver = entry::driver().ok_or(NtStatus::UNRECOGNIZED_VOLUME)?;
+    // The signature first: a device that is none of ours must cost nothing but a few reads.
+    let host = Arc::new(NtkHost::new());
+    // SAFETY: the device that is being mounted is live; the I/O manager holds it for the time of the request.
+    let looked_at = unsafe { DeviceDisk::open(target, host) };
+    let probed = looked_at.map_err(|DiskError(status)| nt::status(status))?;
+    if identity(&probed).is_none() {
+        return Err(NtStatus::UNRECOGNIZED_VOLUME);
+    }
+    drop(probed);
+
+    let (kernel, host) = driver.linux.get_or_boot()?;
+    // SAFETY: as above; from here on the disk has a reference of its own.
+    let disk = unsafe { DeviceDisk::open(target, host) };
+    let disk = Arc::new(disk.map_err(|DiskError(status)| nt::status(status))?);
+    let as_disk: Arc<dyn lkl::Disk> = Arc::clone(&disk) as Arc<dyn lkl::Disk>;
+    let device = kernel
+        .add_disk(as_disk, DiskOptions::default())
+        .map_err(|error| Errno(i32::from(error.number())).to_status(Context::Mounting))?;
+    let volume = LklVolume::mount(&kernel, device).map_err(|error| refused(&error))?;
+    let vcb = Vcb::new(volume, geometry(target, &disk), VolumeOptions::default())?;
+    connect(driver.object(), vpb, target, vcb, disk)
+}
+
+fn refused(error: &MountError) -> NtStatus {
+    nt::debug_line(format_args!("lklfs: {error}"));
+    Errno(i32::from(error.errno.number())).to_status(Context::Mounting)
+}
+
+fn geometry(target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Geometry {
+    // SAFETY: the disk has a reference to the device.
+    let (characteristics, device_type, alignment_requirement) = unsafe {
+        (
+            (*target).Characteristics,
+            (*target).DeviceType,
+            (*target).AlignmentRequirement,
+        )
+    };
+    let device_type = if device_type == FILE_DEVICE_CD_ROM {
+        FILE_DEVICE_CD_ROM
+    } else {
+        FILE_DEVICE_DISK
+    };
+    Geometry {
+        sector_size: disk.block_bytes(),
+        physical_sector_size: disk.block_bytes(),
+        size: disk.bytes(),
+        characteristics,
+        device_type,
+        alignment_requirement,
+    }
+}
+
+/// Makes the volume device and fills the VPB.
+fn connect(
+    object: nt::PDRIVER_OBJECT,
+    vpb: PVPB,
+    target: PDEVICE_OBJECT,
+    vcb: Vcb<LklVolume>,
+    disk: Arc<DeviceDisk>,
+) -> Result<(), NtStatus> {
+    let kind = if vcb.geometry().device_type == FILE_DEVICE_CD_ROM {
+        FILE_DEVICE_CD_ROM_FILE_SYSTEM
+    } else {
+        FILE_DEVICE_DISK_FILE_SYSTEM
+    };
+    let sector = u16::try_from(vcb.geometry().sector_size).unwrap_or(512);
+    let volume = MountedVolume::new(vcb, disk).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let mut device: PDEVICE_OBJECT = null_mut();
+    // SAFETY: the driver object is ours, the pointers outlive the call.
+    let status = unsafe {
+        IoCreateDevice(
+            object,
+            size_of::<Extension>() as u32,
+            null_mut(),
+            kind,
+            0,
+            nt::NO,
+            &mut device,
+        )
+    };
+    if status < 0 {
+        return Err(nt::status(status));
+    }
+    // SAFETY: the device is new, the target is live.
+    unsafe {
+        (*device).StackSize = (*target).StackSize.wrapping_add(1);
+        (*device).AlignmentRequirement = (*target).AlignmentRequirement;
+        (*device).SectorSize = sector;
+    }
+    if vpb.is_null() {
+        // SAFETY: the device is new and nobody knows it.
+        unsafe { IoDeleteDevice(device) };
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    // SAFETY: until the mount is complete the VPB is ours to fill.
+    unsafe { label(vpb, &volume) };
+    // SAFETY: both belong to this request.
+    unsafe { volume.connect(device, vpb) };
+    // SAFETY: the device is ready now.
+    unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
+    Ok(())
+}
+
+/// Enters label and serial number.
+///
+/// # Safety
+/// `vpb` is the VPB of a mount under way.
+unsafe fn label(vpb: PVPB, volume: &MountedVolume) {
+    let serial = volinfo::serial_32(&volume.vcb);
+    let mut units = [0u16; 32];
+    let mut bytes = 0u16;
+    for (place, unit) in units
+        .iter_mut()
+        .zip(volinfo::label(&volume.vcb).unwrap_or_default())
+    {
+        *place = unit;
+        bytes = bytes.saturating_add(2);
+    }
+    // SAFETY: promised by the caller.
+    unsafe {
+        (*vpb).SerialNumber = serial;
+        (*vpb).VolumeLabel = units;
+        (*vpb).VolumeLabelLength = bytes;
+    }
+}

@@ -1,0 +1,127 @@
+//! ERESOURCEs: as the bare locks that the cache manager wants to see in an FCB, and as [`Guarded`], a value behind
+//! one. What they guard may be worked on at PASSIVE_LEVEL and may wait, which a spin lock does not allow.
+//
+// UNSAFETY: calls Ex* on resources that it owns.
+
+use crate::nt::{
+    ERESOURCE, ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite, ExDeleteResourceLite,
+    ExInitializeResourceLite, ExReleaseResourceLite, KeEnterCriticalRegion, KeLeaveCriticalRegion, YES,
+};
+use alloc::boxed::Box;
+use core::cell::UnsafeCell;
+use core::marker::PhantomPinned;
+use core::ops::{Deref, DerefMut};
+
+pub use lkl_host_ntk::sync::{Event, SpinLock};
+
+/// An ERESOURCE at a fixed address.
+pub struct Resource {
+    object: UnsafeCell<ERESOURCE>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: the kernel synchronises every access to a resource.
+unsafe impl Send for Resource {}
+// SAFETY: as above.
+unsafe impl Sync for Resource {}
+
+impl Resource {
+    /// A resource, ready for use. `None` for lack of memory.
+    pub fn new() -> Option<Box<Self>> {
+        let resource = lkl::try_box(Resource {
+            object: UnsafeCell::new(ERESOURCE::default()),
+            _pinned: PhantomPinned,
+        })?;
+        // SAFETY: the object is ours and where it will stay; initialisation cannot fail.
+        let _ = unsafe { ExInitializeResourceLite(resource.object.get()) };
+        Some(resource)
+    }
+
+    /// The kernel's object.
+    pub fn as_ptr(&self) -> *mut ERESOURCE {
+        self.object.get()
+    }
+
+    /// Takes it shared, waiting if `wait`; whether it was taken. Normal kernel APCs must be off.
+    pub fn acquire_shared(&self, wait: bool) -> bool {
+        // SAFETY: initialised by new().
+        unsafe { ExAcquireResourceSharedLite(self.object.get(), u8::from(wait)) != 0 }
+    }
+
+    /// Takes it for the caller alone, waiting if `wait`; whether it was taken. Normal kernel APCs must be off.
+    pub fn acquire_exclusive(&self, wait: bool) -> bool {
+        // SAFETY: initialised by new().
+        unsafe { ExAcquireResourceExclusiveLite(self.object.get(), u8::from(wait)) != 0 }
+    }
+
+    /// Lets it go.
+    pub fn release(&self) {
+        // SAFETY: initialised by new(), and taken by this thread.
+        unsafe { ExReleaseResourceLite(self.object.get()) };
+    }
+}
+
+impl Drop for Resource {
+    fn drop(&mut self) {
+        // SAFETY: initialised by new(); nobody has it any more.
+        let _ = unsafe { ExDeleteResourceLite(self.object.get()) };
+    }
+}
+
+/// A value that one thread at a time works on, at PASSIVE_LEVEL or APC_LEVEL, and may wait meanwhile.
+pub struct Guarded<T> {
+    resource: Box<Resource>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the resource hands the value to one thread at a time.
+unsafe impl<T: Send> Send for Guarded<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Guarded<T> {}
+
+impl<T> Guarded<T> {
+    /// `value` behind a new lock. `None` for lack of memory.
+    pub fn new(value: T) -> Option<Self> {
+        Some(Guarded {
+            resource: Resource::new()?,
+            value: UnsafeCell::new(value),
+        })
+    }
+
+    /// Takes the lock, waiting for it. IRQL: <= APC_LEVEL. Not recursive.
+    pub fn lock(&self) -> Guard<'_, T> {
+        // SAFETY: balanced by the guard's drop.
+        unsafe { KeEnterCriticalRegion() };
+        // SAFETY: initialised by Resource::new().
+        let _ = unsafe { ExAcquireResourceExclusiveLite(self.resource.as_ptr(), YES) };
+        Guard { owner: self }
+    }
+}
+
+/// The lock held.
+pub struct Guard<'a, T> {
+    owner: &'a Guarded<T>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the guard has the lock.
+        unsafe { &*self.owner.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard has the lock.
+        unsafe { &mut *self.owner.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        self.owner.resource.release();
+        // SAFETY: entered by lock().
+        unsafe { KeLeaveCriticalRegion() };
+    }
+}

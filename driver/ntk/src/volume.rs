@@ -1,0 +1,273 @@
+//! A mounted volume: the core's [`Vcb`], the disk, and the volume device object behind whose extension it stands.
+//!
+//! Who keeps it alive: the device's extension has one count, each open another. [`MountedVolume::tear_down`] takes
+//! the extension's count away, disconnects the VPB and deletes the device; the last open then lets Linux unmount.
+//
+// UNSAFETY: device extensions, VPBs, and the notification list that FsRtl keeps.
+
+use crate::cache;
+use crate::nt::{
+    self, FsRtlNotifyInitializeSync, FsRtlNotifyUninitializeSync, IoAcquireVpbSpinLock, IoDeleteDevice,
+    IoReleaseVpbSpinLock, KIRQL, LIST_ENTRY, PDEVICE_OBJECT, PNOTIFY_SYNC, PVPB,
+};
+use crate::open::FcbHandle;
+use crate::sync::{Guarded, SpinLock};
+use alloc::boxed::Box;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
+use core::cell::UnsafeCell;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use lkl_host_ntk::{DeviceDisk, stack};
+use lkl_vfs::LklVolume;
+use lklfs_fsd::{FcbTable, Vcb, VolumeState};
+
+/// What a device of this driver is. Zero, which a new extension holds, is [`Kind::Unready`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// Being made.
+    Unready = 0,
+    /// `\Device\Lklfs`, which `userctl` talks to.
+    Control = 1,
+    /// What is registered as a file system: receives MOUNT_VOLUME.
+    FileSystem = 2,
+    /// A mounted volume.
+    Volume = 3,
+}
+
+/// The extension of each device of this driver.
+#[repr(C)]
+pub struct Extension {
+    kind: Kind,
+    /// For a volume: one count of it. Null after the tear-down.
+    volume: AtomicPtr<MountedVolume>,
+}
+
+/// The extension of a device of ours.
+///
+/// # Safety
+/// `device` belongs to this driver and is alive for `'a`.
+unsafe fn extension<'a>(device: PDEVICE_OBJECT) -> &'a Extension {
+    // SAFETY: each device of this driver is created with an Extension, which starts as zeros.
+    unsafe { &*(*device).DeviceExtension.cast::<Extension>() }
+}
+
+/// Says what a new device is.
+///
+/// # Safety
+/// `device` is being made by this driver and nobody else uses it yet.
+pub unsafe fn set_kind(device: PDEVICE_OBJECT, kind: Kind) {
+    // SAFETY: promised by the caller; see extension().
+    unsafe { (*(*device).DeviceExtension.cast::<Extension>()).kind = kind };
+}
+
+/// What a device is.
+///
+/// # Safety
+/// As for `extension`.
+pub unsafe fn kind_of(device: PDEVICE_OBJECT) -> Kind {
+    // SAFETY: promised by the caller.
+    unsafe { extension(device) }.kind
+}
+
+/// The volume behind a device, counted; `None` when it is not a volume or is torn down.
+///
+/// # Safety
+/// As for `extension`; an IRP that was sent to the device, or its file object, keeps it alive.
+pub unsafe fn volume_of(device: PDEVICE_OBJECT) -> Option<Arc<MountedVolume>> {
+    // SAFETY: promised by the caller.
+    let slot = unsafe { &extension(device).volume };
+    let mut irql: KIRQL = 0;
+    // The tear-down takes the pointer away under the same lock.
+    // SAFETY: the saved IRQL goes back below.
+    unsafe { IoAcquireVpbSpinLock(&mut irql) };
+    let pointer = slot.load(Ordering::Acquire);
+    if !pointer.is_null() {
+        // SAFETY: the extension has a count as long as the pointer stands there.
+        unsafe { Arc::increment_strong_count(pointer) };
+    }
+    // SAFETY: taken above.
+    unsafe { IoReleaseVpbSpinLock(irql) };
+    if pointer.is_null() {
+        return None;
+    }
+    // SAFETY: the count was taken just now.
+    Some(unsafe { Arc::from_raw(pointer) })
+}
+
+/// Volumes that have a device.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A mounted volume.
+pub struct MountedVolume {
+    /// The volume as the core sees it.
+    pub vcb: Vcb<LklVolume>,
+    /// The inodes in use.
+    pub table: SpinLock<FcbTable<FcbHandle>>,
+    /// What changes about it.
+    pub state: Guarded<VolumeState>,
+    /// The disk below, for reads of the volume itself and for what is passed down.
+    pub disk: Arc<DeviceDisk>,
+    device: AtomicPtr<nt::DEVICE_OBJECT>,
+    vpb: AtomicPtr<nt::VPB>,
+    /// Inodes that have or had a cache map, for [`MountedVolume::purge`].
+    cached: SpinLock<Vec<Weak<FcbHandle>>>,
+    notify_sync: PNOTIFY_SYNC,
+    notify_list: Box<UnsafeCell<LIST_ENTRY>>,
+}
+
+// SAFETY: FsRtl guards the list by the sync object; the rest is Send and Sync by itself.
+unsafe impl Send for MountedVolume {}
+// SAFETY: as above.
+unsafe impl Sync for MountedVolume {}
+
+impl MountedVolume {
+    /// A volume that has no device yet. `None` for lack of memory.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn new(vcb: Vcb<LklVolume>, disk: Arc<DeviceDisk>) -> Option<Arc<Self>> {
+        let list = lkl::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
+        let state = Guarded::new(VolumeState::default())?;
+        let head = list.get();
+        // SAFETY: the list head is ours and where it will stay.
+        unsafe {
+            (*head).Flink = head;
+            (*head).Blink = head;
+        }
+        let mut sync: PNOTIFY_SYNC = null_mut();
+        // SAFETY: FsRtl allocates the object; it raises only for lack of pool, which guarded() turns into an error.
+        let made = unsafe { crate::fault::guarded(|| FsRtlNotifyInitializeSync(&mut sync)) };
+        if made.is_err() {
+            return None;
+        }
+        Some(Arc::new(MountedVolume {
+            vcb,
+            table: SpinLock::new(FcbTable::new()),
+            state,
+            disk,
+            device: AtomicPtr::new(null_mut()),
+            vpb: AtomicPtr::new(null_mut()),
+            cached: SpinLock::new(Vec::new()),
+            notify_sync: sync,
+            notify_list: list,
+        }))
+    }
+
+    /// Puts the volume behind its device and its VPB.
+    ///
+    /// # Safety
+    /// `device` is a new device of this driver, `vpb` the one of the MOUNT_VOLUME that this driver is working on.
+    pub unsafe fn connect(self: &Arc<Self>, device: PDEVICE_OBJECT, vpb: PVPB) {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        self.device.store(device, Ordering::Release);
+        self.vpb.store(vpb, Ordering::Release);
+        // SAFETY: promised by the caller.
+        unsafe { set_kind(device, Kind::Volume) };
+        let counted = Arc::into_raw(Arc::clone(self)).cast_mut();
+        // SAFETY: promised by the caller.
+        unsafe { extension(device) }
+            .volume
+            .store(counted, Ordering::Release);
+        // SAFETY: until the mount is complete the VPB is ours to fill.
+        unsafe { (*vpb).DeviceObject = device };
+    }
+
+    /// How many volumes are mounted.
+    pub fn count() -> u32 {
+        COUNT.load(Ordering::Relaxed)
+    }
+
+    /// The VPB, for file objects.
+    pub fn vpb(&self) -> PVPB {
+        self.vpb.load(Ordering::Acquire)
+    }
+
+    /// What FsRtl's notification calls take.
+    pub fn notifications(&self) -> (PNOTIFY_SYNC, *mut LIST_ENTRY) {
+        (self.notify_sync, self.notify_list.get())
+    }
+
+    /// Lets a reference to an FCB go; the last one closes it in Linux.
+    ///
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+    pub fn leave(&self, fcb: Arc<FcbHandle>) {
+        let key = fcb.fcb.key();
+        let last = self.table.lock().leave(key, fcb);
+        drop(last);
+    }
+
+    /// Remembers that an inode is about to get a cache map. IRQL: <= APC_LEVEL.
+    pub fn note_cached(&self, fcb: &Arc<FcbHandle>) {
+        if fcb.cached.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut cached = self.cached.lock();
+        if cached.len() == cached.capacity() {
+            cached.retain(|member| member.strong_count() > 0);
+            // Without room the inode is not purged, and its volume stays busy until the cache lets go by itself.
+            if cached.try_reserve(16).is_err() {
+                return;
+            }
+        }
+        cached.push(Arc::downgrade(fcb));
+    }
+
+    /// Throws away what the cache manager holds of this volume's files, which lets go of file objects that only the
+    /// cache still refers to.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks.
+    pub fn purge(&self) {
+        let noted = core::mem::take(&mut *self.cached.lock());
+        for member in noted {
+            let Some(fcb) = member.upgrade() else { continue };
+            fcb.cached.store(false, Ordering::Release);
+            if !cache::purge(&fcb) {
+                self.note_cached(&fcb);
+            }
+            // This may be the last reference now; without a larger stack the inode stays open until the volume goes.
+            let _ = stack::on_large_stack(|| self.leave(fcb));
+        }
+    }
+
+    /// Disconnects the VPB and deletes the device, once. The volume lives on until its last open is closed.
+    ///
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks when this was the last count.
+    pub fn tear_down(&self) {
+        let device = self.device.swap(null_mut(), Ordering::AcqRel);
+        if device.is_null() {
+            return;
+        }
+        COUNT.fetch_sub(1, Ordering::Relaxed);
+        let vpb = self.vpb.load(Ordering::Acquire);
+        let mut irql: KIRQL = 0;
+        // SAFETY: the saved IRQL goes back below.
+        unsafe { IoAcquireVpbSpinLock(&mut irql) };
+        // SAFETY: the VPB lives as long as the real device, on which the disk has a reference.
+        unsafe {
+            if !vpb.is_null() && (*vpb).DeviceObject == device {
+                (*vpb).DeviceObject = null_mut();
+                (*vpb).Flags &= !(nt::VPB_MOUNTED as u16);
+            }
+        }
+        // SAFETY: the device is still there: this is the only place that deletes it.
+        let counted = unsafe { extension(device) }
+            .volume
+            .swap(null_mut(), Ordering::AcqRel);
+        // SAFETY: taken above.
+        unsafe { IoReleaseVpbSpinLock(irql) };
+        // SAFETY: created by the mount; the kernel keeps it until nobody refers to it.
+        unsafe { IoDeleteDevice(device) };
+        if !counted.is_null() {
+            // SAFETY: connect() put one count there, and it was taken off just now.
+            drop(unsafe { Arc::from_raw(counted) });
+        }
+    }
+}
+
+impl Drop for MountedVolume {
+    fn drop(&mut self) {
+        // SAFETY: made by new(); no notification is pended any more, because every open is gone.
+        unsafe { FsRtlNotifyUninitializeSync(&mut self.notify_sync) };
+    }
+}
