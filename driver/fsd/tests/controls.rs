@@ -1,0 +1,501 @@
+//! The other majors: controls, security, extended attributes, cleanup and close, plug and play, refusals.
+
+mod support;
+
+use lklfs_fsd::{
+    Errno, FileKind, Outcome, VolumeOptions, VolumeState, cleanup, close, devctrl,
+    ea::{self, EaCursor},
+    errno::Context,
+    flush,
+    fsctrl::{self, Plan},
+    lockctrl,
+    memory::MemoryVolume,
+    pnp::{self, Minor},
+    secur, shutdown, write,
+};
+use lklfs_nt::{ControlCode as Code, NtStatus, ReparseTag, reparse};
+use support::{Handle, Session, open, u16_at, u32_at, written};
+
+fn session() -> Session {
+    let mut volume = MemoryVolume::new();
+    volume
+        .file("/file", vec![0; 5000])
+        .symlink("/link", "file")
+        .special("/dev", FileKind::BlockDevice, (8, 1))
+        .set_xattr("/file", "user.one", b"first")
+        .set_xattr("/file", "trusted.x", b"no")
+        .set_xattr("/file", "user.two", b"");
+    Session::new(volume)
+}
+
+const REFUSED: fn(NtStatus) -> Plan = |status| Plan::Done(Outcome::failed(status));
+
+fn control(
+    handle: &Handle,
+    state: &mut VolumeState,
+    id: u64,
+    code: Code,
+    input: &[u8],
+    output: &mut [u8],
+) -> Plan {
+    let mut request = fsctrl::Request {
+        code,
+        input,
+        output,
+        handle: id,
+    };
+    fsctrl::user_request(&handle.fcb, &handle.ccb, state, &mut request)
+}
+
+#[test]
+fn a_volume_is_locked_by_its_only_handle() {
+    let mut session = session();
+    let volume = session.open_name("");
+    let file = session.open_name("\\file");
+    let mut state = VolumeState {
+        handles: 2,
+        references: 2,
+        ..VolumeState::default()
+    };
+    let s = &mut state;
+    assert_eq!(
+        control(&volume, s, 1, Code::FSCTL_LOCK_VOLUME, &[], &mut []),
+        REFUSED(NtStatus::ACCESS_DENIED)
+    );
+    assert_eq!(
+        control(&file, s, 2, Code::FSCTL_LOCK_VOLUME, &[], &mut []),
+        REFUSED(NtStatus::INVALID_PARAMETER)
+    );
+    let _ = cleanup::cleanup(&file.fcb, &file.ccb, s, 2);
+    assert_eq!(
+        control(&volume, s, 1, Code::FSCTL_UNLOCK_VOLUME, &[], &mut []),
+        REFUSED(NtStatus::NOT_LOCKED)
+    );
+    assert_eq!(
+        control(&volume, s, 1, Code::FSCTL_LOCK_VOLUME, &[], &mut []),
+        Plan::Lock
+    );
+    assert_eq!(
+        control(&volume, s, 1, Code::FSCTL_LOCK_VOLUME, &[], &mut []),
+        REFUSED(NtStatus::ACCESS_DENIED)
+    );
+    assert_eq!(
+        control(&volume, s, 9, Code::FSCTL_UNLOCK_VOLUME, &[], &mut []),
+        REFUSED(NtStatus::NOT_LOCKED)
+    );
+    assert_eq!(
+        control(&volume, s, 9, Code::FSCTL_DISMOUNT_VOLUME, &[], &mut []),
+        REFUSED(NtStatus::ACCESS_DENIED)
+    );
+    assert_eq!(
+        control(&volume, s, 1, Code::FSCTL_DISMOUNT_VOLUME, &[], &mut []),
+        Plan::Dismount
+    );
+    let mounted = control(&volume, s, 1, Code::FSCTL_IS_VOLUME_MOUNTED, &[], &mut []);
+    assert_eq!(mounted, REFUSED(NtStatus::VOLUME_DISMOUNTED));
+    let plan = cleanup::cleanup(&volume.fcb, &volume.ccb, s, 1);
+    assert!(plan.volume_unlocked && s.locked_by.is_none());
+    assert_eq!((close::close(s), close::close(s)), (false, true));
+}
+
+#[test]
+fn reparse_points_are_read() {
+    let mut session = session();
+    let link = session.open(&open("\\link").link());
+    let file = session.open_name("\\file");
+    let mut state = VolumeState::default();
+    let mut run = |handle: &Handle, length| {
+        written(length, |out| {
+            match control(handle, &mut state, 1, Code::FSCTL_GET_REPARSE_POINT, &[], out) {
+                Plan::Done(outcome) => outcome,
+                plan => panic!("{plan:?}"),
+            }
+        })
+    };
+    let (status, bytes) = run(&link, 1000);
+    assert_eq!((status, bytes.len()), (NtStatus::SUCCESS, 8 + 12 + 16));
+    let parsed = reparse::parse(&bytes).unwrap();
+    assert_eq!(
+        (parsed.tag, parsed.reserved),
+        (ReparseTag::IO_REPARSE_TAG_SYMLINK, 0)
+    );
+    assert_eq!(run(&link, 20).0, NtStatus::BUFFER_OVERFLOW);
+    assert_eq!(run(&link, 7).0, NtStatus::BUFFER_TOO_SMALL);
+    assert_eq!(run(&file, 1000).0, NtStatus::NOT_A_REPARSE_POINT);
+}
+
+#[test]
+fn controls_that_ask_are_answered_and_those_that_change_are_refused() {
+    let mut session = session();
+    let file = session.open_name("\\file");
+    let mut state = VolumeState::default();
+    let mut run = |code, input: &[u8], output: &mut [u8]| control(&file, &mut state, 1, code, input, output);
+    assert_eq!(
+        run(Code::FSCTL_IS_VOLUME_MOUNTED, &[], &mut []),
+        Plan::Done(Outcome::success(0))
+    );
+    let mut out = [9; 4];
+    assert_eq!(
+        run(Code::FSCTL_IS_VOLUME_DIRTY, &[], &mut out),
+        Plan::Done(Outcome::success(4))
+    );
+    assert_eq!(out, [0; 4]);
+    assert_eq!(
+        run(Code::FSCTL_IS_VOLUME_DIRTY, &[], &mut [0; 3]),
+        REFUSED(NtStatus::BUFFER_TOO_SMALL)
+    );
+    let range = |start: i64, length: i64| [start.to_le_bytes(), length.to_le_bytes()].concat();
+    let mut out = [0; 16];
+    let plan = run(
+        Code::FSCTL_QUERY_ALLOCATED_RANGES,
+        &range(1000, 1 << 40),
+        &mut out,
+    );
+    assert_eq!(
+        (plan, &out[..]),
+        (Plan::Done(Outcome::success(16)), &range(1000, 4000)[..])
+    );
+    assert_eq!(
+        run(Code::FSCTL_QUERY_ALLOCATED_RANGES, &range(5000, 10), &mut out),
+        Plan::Done(Outcome::success(0))
+    );
+    for bad in [range(-1, 10), range(0, -1), range(0, 0)[..15].to_vec()] {
+        let plan = run(Code::FSCTL_QUERY_ALLOCATED_RANGES, &bad, &mut out);
+        assert_eq!(plan, REFUSED(NtStatus::INVALID_PARAMETER), "{bad:?}");
+    }
+    assert_eq!(run(Code::FSCTL_REQUEST_BATCH_OPLOCK, &[], &mut []), Plan::Oplock);
+    for code in [
+        Code::FSCTL_SET_SPARSE,
+        Code::FSCTL_SET_REPARSE_POINT,
+        Code::FSCTL_MOVE_FILE,
+        Code::FSCTL_SET_ZERO_DATA,
+    ] {
+        assert_eq!(
+            run(code, &[], &mut []),
+            REFUSED(NtStatus::MEDIA_WRITE_PROTECTED),
+            "{code}"
+        );
+    }
+    for code in [
+        Code::FSCTL_GET_RETRIEVAL_POINTERS,
+        Code::FSCTL_GET_NTFS_VOLUME_DATA,
+        Code(0x9_FFFC),
+    ] {
+        assert_eq!(
+            run(code, &[], &mut []),
+            REFUSED(NtStatus::INVALID_DEVICE_REQUEST),
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn device_controls_that_could_write_never_reach_the_disk() {
+    let mut session = session();
+    let volume = session.open_name("");
+    let protected = devctrl::Plan::Done(Outcome::failed(NtStatus::MEDIA_WRITE_PROTECTED));
+    for (code, plan) in [
+        (0x0007_0000, devctrl::Plan::PassDown), // IOCTL_DISK_GET_DRIVE_GEOMETRY
+        (0x0007_405C, devctrl::Plan::PassDown), // IOCTL_DISK_GET_LENGTH_INFO
+        (0x002D_1400, devctrl::Plan::PassDown), // IOCTL_STORAGE_QUERY_PROPERTY
+        (0x002D_4808, devctrl::Plan::PassDown), // IOCTL_STORAGE_EJECT_MEDIA
+        (0x0007_C054, protected),               // IOCTL_DISK_SET_DRIVE_LAYOUT_EX
+        (0x0007_C018, protected),               // IOCTL_DISK_FORMAT_TRACKS
+        (0x002D_9404, protected),               // IOCTL_STORAGE_MANAGE_DATA_SET_ATTRIBUTES
+        (0x0004_D004, protected),               // IOCTL_SCSI_PASS_THROUGH
+        (0x0004_D014, protected),               // IOCTL_SCSI_PASS_THROUGH_DIRECT
+        (0x0004_D02C, protected),               // IOCTL_ATA_PASS_THROUGH
+    ] {
+        assert_eq!(
+            devctrl::device_control(&volume.fcb, Code(code)),
+            plan,
+            "{code:#x}"
+        );
+    }
+    let file = session.open_name("\\file");
+    let refused = devctrl::Plan::Done(Outcome::failed(NtStatus::INVALID_PARAMETER));
+    assert_eq!(devctrl::device_control(&file.fcb, Code(0x7_0000)), refused);
+}
+
+/// The entries of a list: (name, value).
+fn attributes(mut list: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    loop {
+        let (name, value) = (usize::from(list[5]), usize::from(u16_at(list, 6)));
+        assert_eq!(list[8 + name], 0);
+        all.push((
+            String::from_utf8(list[8..8 + name].to_vec()).unwrap(),
+            list[9 + name..][..value].to_vec(),
+        ));
+        match u32_at(list, 0) as usize {
+            0 => return all,
+            next => list = &list[next..],
+        }
+    }
+}
+
+const ALL_EAS: ea::Query<'static> = ea::Query {
+    list: None,
+    restart: false,
+    single: false,
+    index: None,
+};
+
+#[test]
+fn extended_attributes_are_listed() {
+    let mut session = session();
+    let file = session.open_name("\\file");
+    let mut cursor = EaCursor::default();
+    let mut run = |query: ea::Query<'_>, length| {
+        written(length, |out| {
+            ea::query(&session.vcb, &file.fcb, &file.ccb, &mut cursor, &query, out)
+        })
+    };
+    let one = ("user.one".to_owned(), b"first".to_vec());
+    let two = ("user.two".to_owned(), vec![]);
+    let (status, list) = run(ALL_EAS, 200);
+    assert_eq!(
+        (status, attributes(&list)),
+        (NtStatus::SUCCESS, vec![one.clone(), two.clone()])
+    );
+    assert_eq!(run(ALL_EAS, 200).0, NtStatus::NO_MORE_EAS);
+    assert_eq!(
+        run(
+            ea::Query {
+                restart: true,
+                ..ALL_EAS
+            },
+            10
+        )
+        .0,
+        NtStatus::BUFFER_TOO_SMALL
+    );
+    let (status, list) = run(
+        ea::Query {
+            restart: true,
+            ..ALL_EAS
+        },
+        30,
+    );
+    assert_eq!(
+        (status, attributes(&list)),
+        (NtStatus::BUFFER_OVERFLOW, vec![one.clone()])
+    );
+    let (status, list) = run(ALL_EAS, 30);
+    assert_eq!(
+        (status, attributes(&list)),
+        (NtStatus::SUCCESS, vec![two.clone()])
+    );
+    let (_, list) = run(
+        ea::Query {
+            restart: true,
+            single: true,
+            ..ALL_EAS
+        },
+        200,
+    );
+    assert_eq!(attributes(&list), std::slice::from_ref(&one));
+    let (_, list) = run(
+        ea::Query {
+            index: Some(2),
+            ..ALL_EAS
+        },
+        200,
+    );
+    assert_eq!(attributes(&list), [two]);
+    assert_eq!(
+        run(
+            ea::Query {
+                index: Some(3),
+                ..ALL_EAS
+            },
+            200
+        )
+        .0,
+        NtStatus::NONEXISTENT_EA_ENTRY
+    );
+}
+
+#[test]
+fn extended_attributes_are_found_by_name_and_wsls_own_too() {
+    let mut session = session();
+    let file = session.open_name("\\file");
+    let device = session.open(&open("\\dev").link());
+    let run = |handle: &Handle, list: &[u8]| {
+        let mut cursor = EaCursor::default();
+        let query = ea::Query {
+            list: Some(list),
+            ..ALL_EAS
+        };
+        written(200, |out| {
+            ea::query(&session.vcb, &handle.fcb, &handle.ccb, &mut cursor, &query, out)
+        })
+    };
+    let (status, list) = run(&file, b"\x10\0\0\0\x08USER.ONE\0\0\0\0\0\0\0\x06$LXUID\0");
+    let expected = [
+        ("user.one".to_owned(), b"first".to_vec()),
+        ("$LXUID".to_owned(), 1000u32.to_le_bytes().to_vec()),
+    ];
+    assert_eq!(
+        (status, &attributes(&list)[..]),
+        (NtStatus::SUCCESS, &expected[..])
+    );
+    let (_, list) = run(&file, b"\0\0\0\0\x06absent\0");
+    assert_eq!(attributes(&list), [("absent".to_owned(), vec![])]);
+    let (_, list) = run(&file, b"\0\0\0\0\x06$LXMOD\0");
+    assert_eq!(attributes(&list)[0].1, 0o100_644u32.to_le_bytes());
+    let (_, list) = run(&device, b"\0\0\0\0\x06$LXDEV\0");
+    assert_eq!(attributes(&list)[0].1, [8, 0, 0, 0, 1, 0, 0, 0]);
+    let mut cursor = EaCursor::default();
+    let mut out = [0; 100];
+    let bad = ea::Query {
+        list: Some(b"\x05\0\0\0\x01a\0"),
+        ..ALL_EAS
+    };
+    let outcome = ea::query(&session.vcb, &file.fcb, &file.ccb, &mut cursor, &bad, &mut out);
+    assert_eq!(outcome, Outcome::new(NtStatus::EA_LIST_INCONSISTENT, 0));
+    let none = written(100, |out| {
+        ea::query(&session.vcb, &device.fcb, &device.ccb, &mut cursor, &ALL_EAS, out)
+    });
+    assert_eq!(none.0, NtStatus::NO_EAS_ON_FILE);
+}
+
+/// The entries of a descriptor's list: (deny, mask, sub-authorities).
+fn aces(descriptor: &[u8]) -> Vec<(bool, u32, Vec<u32>)> {
+    let acl = &descriptor[u32_at(descriptor, 16) as usize..];
+    let mut at = 8;
+    let aces = (0..u16_at(acl, 4)).map(|_| {
+        let ace = &acl[at..at + usize::from(u16_at(acl, at + 2))];
+        at += ace.len();
+        let subs = (0..usize::from(ace[9]))
+            .map(|sub| u32_at(ace, 16 + sub * 4))
+            .collect();
+        (ace[0] == 1, u32_at(ace, 4), subs)
+    });
+    let aces = aces.collect();
+    assert_eq!(at, usize::from(u16_at(acl, 2)));
+    aces
+}
+
+#[test]
+fn the_descriptor_says_what_the_mode_says() {
+    let mut volume = MemoryVolume::new();
+    volume
+        .file("/odd", b"")
+        .edit("/odd", |metadata| metadata.permissions = 0o4607);
+    let mut session = Session::with_options(
+        volume,
+        VolumeOptions {
+            everyone_reads: false,
+            ..Default::default()
+        },
+    );
+    let file = session.open_name("\\odd");
+    let descriptor = secur::descriptor(&session.vcb, &file.fcb).unwrap();
+    let stat = 0x12_0088;
+    assert_eq!(
+        aces(&descriptor),
+        [
+            (false, 0x12_00A9, vec![18]),
+            (false, 0x12_00A9, vec![32, 544]),
+            (true, 0x20, vec![1, 1000]),
+            (false, stat | 1, vec![1, 1000]),
+            (true, 0x21, vec![2, 100]),
+            (false, stat, vec![2, 100]),
+            (false, stat | 0x21, vec![0]),
+        ]
+    );
+    let (status, bytes) = written(500, |out| secur::query(&session.vcb, &file.fcb, 7, out));
+    assert_eq!((status, &bytes), (NtStatus::SUCCESS, &descriptor));
+    let short = secur::query(&session.vcb, &file.fcb, 7, &mut [0; 20]);
+    assert_eq!(short, Outcome::new(NtStatus::BUFFER_OVERFLOW, descriptor.len()));
+    let mut open_to_all = self::session();
+    let file = open_to_all.open_name("\\file");
+    let descriptor = secur::descriptor(&open_to_all.vcb, &file.fcb).unwrap();
+    assert_eq!(aces(&descriptor).last(), Some(&(false, 0x12_00A9, vec![0])));
+}
+
+#[test]
+fn everything_that_changes_is_refused() {
+    let protected = Outcome::failed(NtStatus::MEDIA_WRITE_PROTECTED);
+    assert_eq!(
+        (write::write(), ea::set(), secur::set()),
+        (protected, protected, protected)
+    );
+    assert_eq!(flush::flush(), Outcome::success(0));
+}
+
+#[test]
+fn byte_ranges_are_locked_on_files_only() {
+    let mut session = session();
+    let file = session.open_name("\\file");
+    assert_eq!(lockctrl::lock_control(&file.fcb), lockctrl::Plan::FsRtl);
+    let refused = lockctrl::Plan::Done(Outcome::failed(NtStatus::INVALID_PARAMETER));
+    for name in ["\\", "", "\\link"] {
+        let handle = session.open(&open(name).link());
+        assert_eq!(lockctrl::lock_control(&handle.fcb), refused, "{name}");
+    }
+}
+
+#[test]
+fn a_disk_leaves_politely_or_not() {
+    let mut state = VolumeState {
+        handles: 1,
+        references: 1,
+        ..VolumeState::default()
+    };
+    let query = Minor::from_code(1);
+    assert_eq!(
+        pnp::pnp(&mut state, query),
+        pnp::Plan::Done(Outcome::failed(NtStatus::ACCESS_DENIED))
+    );
+    assert!(!state.dismounted);
+    state.handles = 0;
+    assert_eq!(pnp::pnp(&mut state, query), pnp::Plan::DismountAndPassDown);
+    assert_eq!(pnp::pnp(&mut state, Minor::from_code(3)), pnp::Plan::PassDown);
+    assert!(!state.dismounted);
+    assert_eq!(
+        pnp::pnp(&mut state, Minor::from_code(0x17)),
+        pnp::Plan::GoneAndPassDown
+    );
+    assert!(close::close(&mut state));
+    let mut other = VolumeState::default();
+    assert_eq!(shutdown::shutdown(&mut other), Outcome::success(0));
+    assert!(other.dismounted);
+}
+
+#[test]
+fn every_errno_has_a_status_in_every_context() {
+    let contexts = [
+        Context::FinalName,
+        Context::Walking,
+        Context::Mounting,
+        Context::Reading,
+    ];
+    for number in -4096..4096 {
+        for context in contexts {
+            let status = Errno(number).to_status(context);
+            assert!(
+                status.is_error() || status == NtStatus::DEVICE_BUSY,
+                "{number} {context:?} {status}"
+            );
+        }
+    }
+    for (errno, context, status) in [
+        (Errno::ENOENT, Context::FinalName, NtStatus::OBJECT_NAME_NOT_FOUND),
+        (Errno::ENOENT, Context::Walking, NtStatus::OBJECT_PATH_NOT_FOUND),
+        (Errno::ENOENT, Context::Mounting, NtStatus::UNRECOGNIZED_VOLUME),
+        (Errno::ENOTDIR, Context::Walking, NtStatus::OBJECT_PATH_NOT_FOUND),
+        (Errno::EIO, Context::Reading, NtStatus::IO_DEVICE_ERROR),
+        (Errno::EBADMSG, Context::Reading, NtStatus::CRC_ERROR),
+        (Errno::EUCLEAN, Context::Mounting, NtStatus::DISK_CORRUPT_ERROR),
+        (Errno::ENOMEM, Context::Reading, NtStatus::INSUFFICIENT_RESOURCES),
+        (Errno(1234), Context::Reading, NtStatus::UNSUCCESSFUL),
+    ] {
+        assert_eq!(errno.to_status(context), status, "{errno} {context:?}");
+    }
+    let mut numbers: Vec<i32> = Errno::NAMED.iter().map(|(errno, _)| errno.0).collect();
+    numbers.dedup();
+    assert_eq!(numbers.len(), Errno::NAMED.len());
+    assert!(numbers.is_sorted());
+}
