@@ -116,7 +116,7 @@ macro_rules! syscall {
 ///
 /// # Safety
 /// The arguments are right for the call: its pointers are valid for what Linux does with them.
-unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Result<u64, Errno> {
+pub(crate) unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Result<u64, Errno> {
     with_task(kernel, |task| {
         // SAFETY: the task is lent to this thread; the arguments are the caller's promise.
         Errno::check(unsafe { sys::lkl_syscall(task.as_ptr(), number, args) })

@@ -60,3 +60,7 @@ impl Gate {
         self.state.load(Ordering::Acquire) & CLOSED != 0
     }
 }
+
+#[cfg(test)]
+#[path = "gate_test.rs"]
+mod tests;

@@ -222,6 +222,17 @@ impl Kernel {
         call::self_test(self)
     }
 
+    /// A system call of any kind, on this thread: Linux's own x86-64 number and arguments. Blocks as the call does.
+    ///
+    /// # Safety
+    /// The arguments are right for the call: pointers among them are valid for what Linux does with them, and the call
+    /// does not take away what this crate relies on (its own descriptors, Linux's running).
+    #[allow(unsafe_code)]
+    pub unsafe fn syscall(&self, number: i64, args: [i64; 6]) -> Result<u64, Errno> {
+        // SAFETY: the caller's promise.
+        unsafe { call::raw(self, number, &args) }
+    }
+
     pub(crate) fn attach(&self, disk: Arc<dyn Disk>, options: &DiskOptions) -> Result<Attached, Errno> {
         let block_size = disk.block_size();
         if !block_size.is_power_of_two() || !(512..=4096).contains(&block_size) {
