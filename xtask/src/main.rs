@@ -1,14 +1,16 @@
 //! Every task of the project. `cargo xtask help` lists them.
 //!
-//! [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped, [`double`] runs the driver on
+//! [`demo`] shows the main job. [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped, [`double`] runs the driver on
 //! Linux, [`lint`] and [`test`] check everything. [`wdk`] and [`toolchain`] are what building for Windows on another
 //! system takes; [`cache`] keeps what is expensive.
 
 mod cache;
+mod demo;
 mod double;
 mod driver;
 mod image_check;
 mod lint;
+mod manifests;
 mod repo;
 mod setup;
 mod steps;
@@ -18,6 +20,7 @@ mod userctl;
 mod wdk;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -35,6 +38,11 @@ struct Arguments {
 /// The tasks.
 #[derive(Subcommand)]
 enum Task {
+    /// Read an image through lklfs.sys and through userctl, and show that they agree
+    Demo {
+        /// A disk or volume image; a new ext4 image when left out
+        image: Option<PathBuf>,
+    },
     /// Install with apt what this machine lacks
     Setup,
     /// Run every test
@@ -95,6 +103,7 @@ fn run(task: Task) -> Result<ExitCode> {
             setup::ensure(&sh, setup::ALL)?;
             println!("setup: everything is installed");
         }
+        Task::Demo { image } => demo::run(&sh, image)?,
         Task::Test { quick } => test::run(&sh, quick)?,
         Task::Ci => test::run(&sh, false)?,
         Task::Driver { release } => {
