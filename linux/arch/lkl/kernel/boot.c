@@ -17,6 +17,7 @@
 #include <linux/sizes.h>
 #include <linux/start_kernel.h>
 #include <linux/string.h>
+#include <linux/task_work.h>
 #include <asm/lkl.h>
 #include <asm/setup.h>
 
@@ -24,7 +25,7 @@ struct lkl_host_ops lkl_ops;
 
 static void *boot_sem;
 static bool boot_over;
-static struct task_struct *first_task;
+struct task_struct *lkl_first_task;
 
 /* Called once by the first process, or with NULL by a panic. */
 void lkl_boot_finished(struct task_struct *first)
@@ -32,7 +33,7 @@ void lkl_boot_finished(struct task_struct *first)
 	if (boot_over)
 		return;
 	boot_over = true;
-	first_task = first;
+	lkl_first_task = first;
 	if (first) {
 		struct lkl_thread *me = first->thread.host;
 
@@ -42,13 +43,13 @@ void lkl_boot_finished(struct task_struct *first)
 	host(sem_up, boot_sem);
 }
 
-static void boot_main(void *unused)
+static void __ref boot_main(void *unused)
 {
 	start_kernel();
 	host(thread_exit);
 }
 
-long lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first)
+long __ref lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first)
 {
 	static int booted;
 	long ret = -ENOMEM;
@@ -88,11 +89,11 @@ long lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *para
 
 	host(sem_down, boot_sem);
 	host(sem_free, boot_sem);
-	if (!first_task) {
+	if (!lkl_first_task) {
 		lkl_halt();
 		return -ENODEV;
 	}
-	*first = (struct lkl_task *)first_task;
+	*first = (struct lkl_task *)lkl_first_task;
 	return 0;
 
 no_boot_thread:
@@ -138,6 +139,9 @@ static int __init make_root(void)
 	fput(file);
 	if (n < 0)
 		return n;
+	/* A file that is open for writing cannot be executed, and fput() is put off. */
+	flush_delayed_fput();
+	task_work_run();
 
 	init_mkdir("/proc", 0555);
 	ret = init_mount("proc", "/proc", "proc", 0, NULL);

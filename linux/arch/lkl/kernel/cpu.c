@@ -27,7 +27,7 @@ enum { CPU_FREE, CPU_HELD, CPU_WANTED };
 /* How often to look again before going to sleep: about a microsecond, most system calls are over by then. */
 #define SPINS 200
 
-unsigned int lkl_cpu_state = CPU_HELD;
+static unsigned int cpu_state = CPU_HELD;
 struct lkl_thread *lkl_running = &lkl_boot_thread;
 static void *cpu_sem;
 
@@ -46,8 +46,13 @@ bool lkl_cpu_try_get(void)
 {
 	unsigned int expected = CPU_FREE;
 
-	return __atomic_compare_exchange_n(&lkl_cpu_state, &expected, CPU_HELD, false, __ATOMIC_SEQ_CST,
+	return __atomic_compare_exchange_n(&cpu_state, &expected, CPU_HELD, false, __ATOMIC_SEQ_CST,
 					   __ATOMIC_RELAXED);
+}
+
+bool lkl_cpu_is_free(void)
+{
+	return __atomic_load_n(&cpu_state, __ATOMIC_SEQ_CST) == CPU_FREE;
 }
 
 /* Takes the CPU, waiting for it if need be. */
@@ -56,18 +61,18 @@ void lkl_cpu_get(void)
 	int i;
 
 	for (i = 0; i < SPINS; i++) {
-		if (__atomic_load_n(&lkl_cpu_state, __ATOMIC_RELAXED) == CPU_FREE && lkl_cpu_try_get())
+		if (__atomic_load_n(&cpu_state, __ATOMIC_RELAXED) == CPU_FREE && lkl_cpu_try_get())
 			return;
 		__builtin_ia32_pause();
 	}
-	while (__atomic_exchange_n(&lkl_cpu_state, CPU_WANTED, __ATOMIC_SEQ_CST) != CPU_FREE)
+	while (__atomic_exchange_n(&cpu_state, CPU_WANTED, __ATOMIC_SEQ_CST) != CPU_FREE)
 		host(sem_down, cpu_sem);
 }
 
 void lkl_cpu_put(void)
 {
 	lkl_running = NULL;
-	if (__atomic_exchange_n(&lkl_cpu_state, CPU_FREE, __ATOMIC_SEQ_CST) == CPU_WANTED)
+	if (__atomic_exchange_n(&cpu_state, CPU_FREE, __ATOMIC_SEQ_CST) == CPU_WANTED)
 		host(sem_up, cpu_sem);
 }
 

@@ -92,7 +92,7 @@ void lkl_halt(void)
 	struct lkl_thread *thread;
 
 	if (!lkl_is_dead()) {
-		lkl_enter_and((struct lkl_task *)find_task_by_vpid(1), do_sync, NULL);
+		lkl_enter_and((struct lkl_task *)lkl_first_task, do_sync, NULL);
 		lkl_cpu_get();
 		__atomic_store_n(&lkl_dead, 2, __ATOMIC_SEQ_CST);
 		wake_everybody();

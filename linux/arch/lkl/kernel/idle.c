@@ -17,7 +17,6 @@ void arch_cpu_idle(void)
 {
 	struct lkl_thread *me = current->thread.host;
 
-	/* The last look for interrupts: one that comes after lkl_cpu_put() finds the CPU free and calls the servant. */
 	if (READ_ONCE(lkl_irqs_pending)) {
 		raw_local_irq_enable();
 		raw_local_irq_disable();
@@ -25,16 +24,9 @@ void arch_cpu_idle(void)
 	}
 	lkl_irqs_off = ARCH_IRQ_ENABLED;
 	lkl_cpu_put();
-	if (__atomic_load_n(&lkl_irqs_pending, __ATOMIC_SEQ_CST) && lkl_cpu_try_get()) {
-		lkl_running = me;
-		if (current == me->task) {
-			lkl_irqs_run();
-			raw_local_irq_disable();
-			return;
-		}
-		/* Somebody came and went in between. The CPU is free of us, and their task is the current one. */
-		lkl_cpu_retire(me);
-	}
+	/* One that is raised from here on finds the CPU free and calls the servant; one before is seen here. */
+	if (__atomic_load_n(&lkl_irqs_pending, __ATOMIC_SEQ_CST))
+		lkl_servant_nudge();
 	lkl_wait_for_cpu(me);
 	schedule_tail(me->last);
 	tick_nohz_idle_enter();

@@ -25,12 +25,18 @@ static unsigned int servant_nudged;
 
 #define EVENTS_BIT	1UL
 
+/* Has the servant look for interrupts, unless it is about to. */
+void lkl_servant_nudge(void)
+{
+	if (!__atomic_exchange_n(&servant_nudged, 1, __ATOMIC_SEQ_CST))
+		host(sem_up, lkl_servant.sem);
+}
+
 static void announce(unsigned long bit)
 {
 	__atomic_fetch_or(&lkl_irqs_pending, bit, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&lkl_cpu_state, __ATOMIC_SEQ_CST) == 0 &&
-	    !__atomic_exchange_n(&servant_nudged, 1, __ATOMIC_SEQ_CST))
-		host(sem_up, lkl_servant.sem);
+	if (lkl_cpu_is_free())
+		lkl_servant_nudge();
 }
 
 /* Raises an interrupt without data; several before it is taken are one. */

@@ -75,12 +75,12 @@ extern struct lkl_thread *lkl_running;
 #define host(op, ...) (lkl_ops.op(lkl_ops.host, ##__VA_ARGS__))
 
 /* kernel/cpu.c */
-extern unsigned int lkl_cpu_state;
 bool lkl_cpu_init(void);
 void lkl_cpu_free(void);
 void lkl_cpu_get(void);
 bool lkl_cpu_try_get(void);
 void lkl_cpu_put(void);
+bool lkl_cpu_is_free(void);
 void lkl_cpu_retire(struct lkl_thread *me);
 void lkl_cpu_give_up(struct lkl_thread *me);
 void lkl_become(struct lkl_thread *me);
@@ -106,12 +106,14 @@ struct lkl_irq_event {
 void lkl_irq_raise(unsigned int irq);
 void lkl_irq_post(struct lkl_irq_event *event);
 void lkl_servant_main(void *unused);
+void lkl_servant_nudge(void);
 
 /* kernel/halt.c */
 extern int lkl_dead;
 void lkl_go_home(struct lkl_thread *me) __noreturn;
 
 /* kernel/boot.c */
+extern struct task_struct *lkl_first_task;
 void lkl_boot_finished(struct task_struct *first);
 
 /* kernel/time.c */

@@ -1,2 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _ASM_LKL_UNISTD_H
+#define _ASM_LKL_UNISTD_H
+
 #include <uapi/asm/unistd.h>
+
+/* Which of several generations of a call the generic kernel is to have. */
+#define __ARCH_WANT_NEW_STAT
+
+#endif
