@@ -23,17 +23,17 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("TZ", "UTC"),
 ];
 
-/// What make is asked for: all objects joined in one, the one with the version's date (which the tree's own link step
-/// compiles last), and the script of our last link.
-pub const TARGETS: [&str; 3] = [
-    "vmlinux.o",
-    "init/version-timestamp.o",
-    "arch/lkl/kernel/vmlinux.lds",
+/// What make is asked for, and the file that comes of it: all objects joined in one, the one with the version's date
+/// (which the tree's own link step compiles last), and the script of our last link.
+pub const TARGETS: [(&str, &str); 3] = [
+    ("vmlinux_o", "vmlinux.o"),
+    ("init/version-timestamp.o", "init/version-timestamp.o"),
+    ("arch/lkl/kernel/vmlinux.lds", "arch/lkl/kernel/vmlinux.lds"),
 ];
 
 /// The objects to link and the script to do it with, in a folder of kbuild's.
 pub fn outputs(objects: &Path) -> (Vec<PathBuf>, PathBuf) {
-    let [joined, date, script] = TARGETS.map(|target| objects.join(target));
+    let [joined, date, script] = TARGETS.map(|(_, file)| objects.join(file));
     (vec![joined, date], script)
 }
 
@@ -65,7 +65,7 @@ impl Kbuild {
     /// Compiles. Returns the objects to link and the script to do it with.
     pub fn compile(&self) -> Result<(Vec<PathBuf>, PathBuf), Error> {
         // One after the other: the second and the third are "single targets", which kbuild does not mix with others.
-        for target in TARGETS {
+        for (target, _) in TARGETS {
             self.make(&[target], &[])?;
         }
         Ok(outputs(&self.objects))

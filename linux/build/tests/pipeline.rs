@@ -16,7 +16,7 @@ allnoconfig:
 	test "$(ARCH)" = lkl && test -z "$(CARGO)"
 	grep -v STUBBORN $(KCONFIG_ALLCONFIG) > $(O)/.config
 	echo allnoconfig >> $(O)/made
-vmlinux.o:
+vmlinux_o:
 	echo compiled >> $(O)/made
 	$(CC) -c arch/lkl/kernel/port.c -Iinclude -o $(O)/vmlinux.o
 init/version-timestamp.o:
@@ -303,7 +303,7 @@ fn failures_name_the_thing() {
     );
     let text = error(&world.directory()).to_string();
     assert!(
-        text.contains("make vmlinux.o failed") && text.contains("nonsense") && text.contains("build.log"),
+        text.contains("make vmlinux_o failed") && text.contains("nonsense") && text.contains("build.log"),
         "{text}"
     );
 
