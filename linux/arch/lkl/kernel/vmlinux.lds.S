@@ -145,7 +145,9 @@ SECTIONS
 		EXIT_CALL
 		COMMON_DISCARDS
 		*(.comment)
-		*(.note.GNU-stack)
 		*(.note.gnu.property)
 	}
+
+	/* Without it a linker gives the program an executable stack. */
+	.note.GNU-stack 0 : { *(.note.GNU-stack) }
 }

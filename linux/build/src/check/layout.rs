@@ -70,6 +70,16 @@ pub(super) fn check(object: &Object) -> Vec<Finding> {
             );
         }
     }
+    let stack = object.section(".note.GNU-stack");
+    if stack.is_none_or(|(_, note)| note.flags & EXECUTE != 0) {
+        let detail = "without this note a linker gives the whole program an executable stack".into();
+        findings.push(Finding {
+            rule: Rule::Section,
+            symbol: ".note.GNU-stack".into(),
+            place: String::new(),
+            detail,
+        });
+    }
     for (name, _) in SECTIONS.iter().take(4) {
         if object.section(name).is_none_or(|(_, section)| section.size == 0) {
             let detail = "it is missing or empty".into();
