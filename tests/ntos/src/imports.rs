@@ -106,6 +106,7 @@ macro_rules! table {
 /// Every table there is.
 fn tables() -> impl Iterator<Item = &'static [Import]> {
     [
+        crate::ex::IMPORTS,
         crate::ke::IMPORTS,
         crate::loader::IMPORTS,
         crate::mm::IMPORTS,

@@ -16,6 +16,7 @@
 
 pub mod cc;
 pub mod disk;
+pub mod ex;
 pub mod fsrtl;
 pub mod imports;
 pub mod io;

@@ -8,7 +8,7 @@
 use crate::{
     ke::{
         gate,
-        stack::{CALLER_SHARE, KernelStack, LARGEST},
+        stack::{self, CALLER_SHARE, LARGEST},
     },
     mm::PAGE_SIZE,
     nt::*,
@@ -25,7 +25,7 @@ crate::table! {
 }
 
 /// MAXIMUM_EXPANSION_SIZE: what may be asked for, in bytes.
-const MAXIMUM: usize = LARGEST - PAGE_SIZE;
+const MAXIMUM: usize = LARGEST - PAGE_SIZE / 2;
 
 fn expand(callout: *const (), parameter: PVOID, size: usize) -> NTSTATUS {
     if size > MAXIMUM {
@@ -35,7 +35,8 @@ fn expand(callout: *const (), parameter: PVOID, size: usize) -> NTSTATUS {
         return STATUS_NO_MEMORY;
     }
     let thread = ps::current();
-    let stack = KernelStack::new(size + PAGE_SIZE + CALLER_SHARE);
+    let whole = size + PAGE_SIZE + CALLER_SHARE;
+    let stack = stack::take_expansion(whole);
     let range = stack.range();
     let outer = thread.limits.replace((range.start, range.end));
     thread.expansions.set(thread.expansions.get() + 1);
@@ -47,7 +48,7 @@ fn expand(callout: *const (), parameter: PVOID, size: usize) -> NTSTATUS {
     }
     thread.expansions.set(thread.expansions.get() - 1);
     thread.limits.set(outer);
-    stack.note("expanded");
+    stack::give_expansion_back(whole, stack);
     STATUS_SUCCESS
 }
 

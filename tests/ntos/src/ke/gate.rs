@@ -213,6 +213,7 @@ unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
         Some(target) => target as u64,
         None => unmodelled as *const () as u64,
     };
+    crate::verifier::choose::maybe_yield();
     if thread.irql.get() > gate.ceiling {
         frame_ref.target = too_high as *const () as u64;
     }
@@ -416,7 +417,7 @@ impl State {
             irql: thread.irql.get(),
             critical: thread.critical_regions.get(),
             guarded: thread.guarded_regions.get(),
-            held: thread.held.borrow().len(),
+            held: thread.held().len(),
         }
     }
 
@@ -438,7 +439,7 @@ impl State {
         }
         // A resource may be handed to another thread or kept by design (AcquireForLazyWrite and the like), but a spin
         // lock or mutex may not.
-        let kept = thread.held.borrow().iter().skip(self.held).copied().find(|lock| lock.short());
+        let kept = thread.held().iter().skip(self.held).copied().find(|lock| lock.short());
         if let Some(lock) = kept {
             let place = crate::loader::describe(lock.place);
             crate::fail!(LockOwner, "{name} returned with {:?} {:#x} held since {place}", lock.kind, lock.address);

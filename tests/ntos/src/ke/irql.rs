@@ -52,7 +52,7 @@ pub fn lower_irql(new: KIRQL) {
         crate::fail!(IrqlMismatch, "the IRQL is lowered from {old} to {new}");
     }
     if new < 2 {
-        let spin = thread.held.borrow().iter().find(|lock| lock.spins()).copied();
+        let spin = thread.held().iter().find(|lock| lock.spins()).copied();
         if let Some(lock) = spin {
             crate::fail!(IrqlMismatch, "the IRQL is lowered to {new} with spin lock {:#x} held", lock.address);
         }

@@ -44,7 +44,7 @@ pub(crate) fn take(object: usize, thread: &Thread) -> NTSTATUS {
 
 /// The current thread is about to wait for a mutex.
 pub(crate) fn before_wait(object: usize) {
-    locks::before_acquire(&ps::current().held.borrow(), LockKind::Mutex, object);
+    locks::before_acquire(&ps::current().held(), LockKind::Mutex, object);
 }
 
 /// The current thread has waited; when it got the mutex for the first time, APCs are off until the release.
@@ -53,11 +53,11 @@ pub(crate) fn after_wait(object: usize) {
     if owner(object) != thread.object() as usize || wait::state(object) != 0 {
         return;
     }
-    if thread.held.borrow().iter().any(|lock| lock.address == object) {
+    if thread.held().iter().any(|lock| lock.address == object) {
         return;
     }
     let place = ke::gate::caller();
-    thread.held.borrow_mut().push(Held { kind: LockKind::Mutex, address: object, exclusive: true, place });
+    thread.held().push(Held { kind: LockKind::Mutex, address: object, exclusive: true, place });
     thread.critical_regions.set(thread.critical_regions.get() + 1);
 }
 
@@ -89,7 +89,7 @@ unsafe extern "win64" fn KeReleaseMutex(mutex: PRKMUTEX, wait: BOOLEAN) -> i32 {
     if old + 1 == 1 {
         // SAFETY: a mutex by its type; under the dispatcher's lock.
         unsafe { (*mutant(object)).OwnerThread = std::ptr::null_mut() };
-        thread.held.borrow_mut().retain(|lock| lock.address != object);
+        thread.held().retain(|lock| lock.address != object);
         dispatcher.wake(object);
         drop(dispatcher);
         // SAFETY: the acquisition entered the region.

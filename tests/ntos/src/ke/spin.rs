@@ -42,7 +42,7 @@ fn word(lock: PKSPIN_LOCK) -> &'static AtomicUsize {
 
 fn note(thread: &ps::Thread, lock: PKSPIN_LOCK) {
     let held = Held { kind: LockKind::Spin, address: lock as usize, exclusive: true, place: gate::caller() };
-    thread.held.borrow_mut().push(held);
+    thread.held().push(held);
 }
 
 /// Takes a lock; the level is DISPATCH_LEVEL or above already.
@@ -56,7 +56,7 @@ fn acquire(lock: PKSPIN_LOCK) {
     if word.load(Ordering::Relaxed) == me {
         crate::fail!(LockOwner, "spin lock {lock:p} is taken again by its owner: a deadlock");
     }
-    locks::before_acquire(&thread.held.borrow(), LockKind::Spin, lock as usize);
+    locks::before_acquire(&thread.held(), LockKind::Spin, lock as usize);
     let mut tries = 0_u32;
     while word.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
         tries += 1;
@@ -78,7 +78,7 @@ fn release(lock: PKSPIN_LOCK) {
     if thread.irql.get() < 2 {
         crate::fail!(IrqlMismatch, "spin lock {lock:p} is released at IRQL {}", thread.irql.get());
     }
-    thread.held.borrow_mut().retain(|held| held.address != lock as usize);
+    thread.held().retain(|held| held.address != lock as usize);
     word(lock).store(0, Ordering::Release);
 }
 

@@ -12,8 +12,8 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 /// A thread's kernel stack on x64 NT, in bytes.
 pub const KERNEL_STACK: usize = 24 * 1024;
-/// The most that a stack can be expanded to (MAXIMUM_EXPANSION_SIZE and one page), in bytes.
-pub const LARGEST: usize = 80 * 1024;
+/// KERNEL_LARGE_STACK_SIZE on x64, the most that a stack can be expanded to, in bytes.
+pub const LARGEST: usize = 72 * 1024;
 /// Bytes at the top that stand for the frames of NT's own functions above the driver.
 pub const CALLER_SHARE: usize = 2048;
 /// Zeroed bytes at the very top: a gate copies sixteen stack arguments without asking whether they are there.
@@ -90,7 +90,27 @@ impl Drop for KernelStack {
 /// The deepest use by name: of ended threads, of expansions, and of the threads that live.
 pub fn high_water_marks() -> BTreeMap<String, usize> {
     crate::ps::note_stacks();
+    expansions().values().flatten().for_each(|stack| stack.note("expanded"));
     HIGH_WATER.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+}
+
+/// Stacks for expansions that nobody uses now, by size. They are not painted again: how deep they were used is read when
+/// a report asks.
+static EXPANSIONS: Mutex<BTreeMap<usize, Vec<KernelStack>>> = Mutex::new(BTreeMap::new());
+
+fn expansions() -> std::sync::MutexGuard<'static, BTreeMap<usize, Vec<KernelStack>>> {
+    EXPANSIONS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A stack for an expansion.
+pub fn take_expansion(size: usize) -> KernelStack {
+    let spare = expansions().get_mut(&size).and_then(Vec::pop);
+    spare.unwrap_or_else(|| KernelStack::new(size))
+}
+
+/// Gives it back.
+pub fn give_expansion_back(size: usize, stack: KernelStack) {
+    expansions().entry(size).or_default().push(stack);
 }
 
 /// The stack region that an address just outside of a stack belongs to: true means that a stack ran over.

@@ -199,11 +199,6 @@ impl Dispatcher {
             }
         }
     }
-
-    /// Whether anybody waits for the object.
-    pub(crate) fn has_waiters(&self, object: usize) -> bool {
-        self.waiters.contains_key(&object)
-    }
 }
 
 /// An object in `range` that a thread waits for.

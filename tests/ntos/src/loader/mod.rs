@@ -104,7 +104,6 @@ impl Function {
 /// A section of a loaded image.
 #[derive(Clone, Debug)]
 struct Section {
-    name: String,
     rva: u32,
     size: u32,
     characteristics: u32,
@@ -191,7 +190,6 @@ impl Image {
             let data = data.get(..data.len().min(size as usize)).unwrap_or(data);
             image.memory(rva, data.len()).ok_or_else(whole)?.copy_from_slice(data);
             image.sections.push(Section {
-                name: String::from_utf8_lossy(section.raw_name()).into_owned(),
                 rva,
                 size,
                 characteristics: section.characteristics.get(LE),

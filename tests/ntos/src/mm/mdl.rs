@@ -139,7 +139,8 @@ pub unsafe extern "win64" fn IoAllocateMdl(
 pub unsafe extern "win64" fn IoFreeMdl(mdl: PMDL) {
     // SAFETY: passed on from the driver.
     let m = unsafe { parts(mdl) };
-    if m.MdlFlags & LOCKED != 0 {
+    // A driver that fills the frames in by itself sets the flag by itself, and nothing is locked by that.
+    if locked_frames(|frames| frames.contains_key(&(mdl as usize))) {
         crate::fail!(Mdl, "MDL {mdl:p} is freed with its pages locked");
     }
     if m.MdlFlags & PARTIAL_MAPPED != 0 {
@@ -166,7 +167,8 @@ unsafe extern "win64" fn IoBuildPartialMdl(source: PMDL, target: PMDL, address: 
     if s.MdlFlags & (LOCKED | NONPAGED | PARTIAL) == 0 {
         crate::fail!(Mdl, "a partial MDL of {source:p}, whose pages are not locked");
     }
-    let (room, pages) = ((t.Size as usize - HEADER) / 8, pages_spanned(start, length));
+    let room = (usize::from(t.Size.cast_unsigned()).saturating_sub(HEADER)) / 8;
+    let pages = pages_spanned(start, length);
     if pages > room {
         crate::fail!(Mdl, "a partial MDL of {pages} pages in an MDL for {room}");
     }
@@ -274,6 +276,7 @@ pub unsafe extern "win64" fn MmUnlockPages(mdl: PMDL) {
         crate::fail!(Mdl, "the frames of MDL {mdl:p} changed while it was locked");
     }
     m.MdlFlags &= !(LOCKED | FOR_WRITING);
+    m.Process = null_mut();
     ledger::remove(Held::LockedPages, mdl as usize);
 }
 

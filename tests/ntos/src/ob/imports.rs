@@ -27,6 +27,7 @@ crate::table! {
         ObOpenObjectByPointer <= PASSIVE;
         ObCloseHandle <= PASSIVE since Nt60;
         ZwClose <= PASSIVE;
+        ZwSetSecurityObject <= PASSIVE;
         NtClose = ZwClose, <= PASSIVE;
     }
 }
@@ -140,4 +141,14 @@ pub unsafe extern "win64" fn ZwClose(handle: HANDLE) -> NTSTATUS {
 
 unsafe extern "win64" fn ObCloseHandle(handle: HANDLE, _mode: i8) -> NTSTATUS {
     ob::close_handle(handle)
+}
+
+/// Sets an object's descriptor; [`ob::security_of`] gives it back.
+unsafe extern "win64" fn ZwSetSecurityObject(handle: HANDLE, information: ULONG, descriptor: PVOID) -> NTSTATUS {
+    let Some(body) = ob::from_handle(handle) else { return STATUS_INVALID_HANDLE };
+    // SAFETY: the driver passes a descriptor.
+    let bytes = unsafe { crate::se::descriptor::to_relative(descriptor, information) };
+    ob::set_security(body, bytes);
+    ob::dereference(body);
+    STATUS_SUCCESS
 }

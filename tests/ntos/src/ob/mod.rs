@@ -111,6 +111,7 @@ pub fn dereference(body: *mut c_void) {
             crate::fail!(Reference, "object {body:p} ({}) loses its last reference with handles open", header.object_type.name);
         }
         (header.object_type.delete)(body);
+        SECURITY.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&(body as usize));
         pool::free((body as *mut u8).wrapping_sub(HEADER), TAG);
     }
 }
@@ -175,6 +176,18 @@ pub fn handle_access(handle: HANDLE) -> Option<u32> {
 /// Handles that are open.
 pub fn open_handles() -> usize {
     table().len()
+}
+
+static SECURITY: Mutex<BTreeMap<usize, Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+/// Sets the security descriptor of an object, in its self-relative form.
+pub fn set_security(body: *mut c_void, descriptor: Vec<u8>) {
+    SECURITY.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(body as usize, descriptor);
+}
+
+/// The security descriptor that was set for an object.
+pub fn security_of(body: *mut c_void) -> Option<Vec<u8>> {
+    SECURITY.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&(body as usize)).cloned()
 }
 
 /// This module's imports.

@@ -53,8 +53,8 @@ pub struct Thread {
     pub io: Cell<*mut c_void>,
     /// Its priority; only kept.
     pub priority: AtomicI32,
-    /// Locks that it holds, in the order of taking.
-    pub held: RefCell<Vec<locks::Held>>,
+    /// Locks that it holds, in the order of taking. Another thread may release a resource for it.
+    held: Mutex<Vec<locks::Held>>,
     /// Nesting of expanded-stack callouts.
     pub expansions: Cell<u32>,
     /// Where it sleeps, with the dispatcher's lock.
@@ -83,9 +83,20 @@ impl Thread {
         (&raw const *self).cast_mut().cast()
     }
 
+    /// It runs code of the double only, outside of any call from the driver: a thread of the I/O manager's own, whose
+    /// locks follow its own rules.
+    pub fn is_the_doubles_own(&self) -> bool {
+        self.gate.get().is_null()
+    }
+
     /// Where its kernel stack starts.
     pub(crate) fn stack_top(&self) -> usize {
         self.stack.top()
+    }
+
+    /// The locks that it holds.
+    pub fn held(&self) -> std::sync::MutexGuard<'_, Vec<locks::Held>> {
+        self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Its kernel stack's addresses.
@@ -148,7 +159,7 @@ fn create(name: String, is_system: bool) -> &'static Thread {
         top_level_irp: Cell::new(0),
         io: Cell::new(std::ptr::null_mut()),
         priority: AtomicI32::new(8),
-        held: RefCell::new(Vec::new()),
+        held: Mutex::new(Vec::new()),
         expansions: Cell::new(0),
         wake: Condvar::new(),
         waiting: UnsafeCell::new(wait::Waiting::default()),
@@ -205,7 +216,8 @@ pub fn current_name() -> String {
 
 /// What a thread's end checks and signals.
 fn end(thread: &'static Thread) {
-    if let Some(lock) = thread.held.borrow().first() {
+    let left = thread.held().first().copied();
+    if let Some(lock) = left {
         let place = crate::loader::describe(lock.place);
         crate::fail!(ThreadExit, "a thread ends with {:?} {:#x} held since {place}", lock.kind, lock.address);
     }
@@ -215,6 +227,15 @@ fn end(thread: &'static Thread) {
     thread.stack.note(&thread.name);
     // SAFETY: the header is the thread's own.
     unsafe { wait::signal_thread(thread.header.get()) };
+}
+
+/// Calls `act` with the thread that has that object, if it lives.
+pub(crate) fn with_thread(object: usize, act: impl FnOnce(&Thread)) {
+    let threads = live();
+    if threads.contains(&object) {
+        // SAFETY: threads leave the list before they drop their reference, and the list is locked.
+        act(unsafe { &*(object as *const Thread) });
+    }
 }
 
 /// Notes how deep the stacks of living threads were used.
@@ -242,6 +263,7 @@ fn start(
     let spawned = std::thread::Builder::new().name(name.to_owned()).stack_size(HOST_STACK).spawn(move || {
         attach(thread);
         body(thread);
+        ATTACHMENT.with(|slot| slot.borrow_mut().take());
     });
     match spawned {
         Ok(_) => Ok(thread.object()),

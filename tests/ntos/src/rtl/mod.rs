@@ -1,6 +1,20 @@
-//! The run-time library: strings, memory, security descriptors, printing.
+//! The run-time library.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`memory`] | copying, filling, comparing; user memory raises |
+//! | [`unicode`] | UNICODE_STRING, upcasing, conversions |
+//! | [`print`] | DbgPrint and its ring of lines |
+//! | [`time`] | calendar fields and Unix times |
+//! | [`bitmap`] | RTL_BITMAP |
 
 use crate::{imports::Import, nt::*};
+
+pub mod bitmap;
+pub mod memory;
+pub mod print;
+pub mod time;
+pub mod unicode;
 
 /// The UTF-16 units of a UNICODE_STRING.
 ///
@@ -15,4 +29,5 @@ pub unsafe fn units<'a>(string: *const UNICODE_STRING) -> &'a [u16] {
 }
 
 /// This module's imports.
-pub static IMPORTS: &[&[Import]] = &[];
+pub static IMPORTS: &[&[Import]] =
+    &[memory::IMPORTS, unicode::IMPORTS, print::IMPORTS, time::IMPORTS, bitmap::IMPORTS];

@@ -3,8 +3,9 @@
 //! [`fail`] is the double's bug check: it prints one report that names the rule, the thread, its IRQL and where in the
 //! driver it happened, and ends the process (or freezes the thread, for a program that wants to read the report
 //! itself, see [`on_failure`]). [`ledger`] counts what the driver holds; [`locks`] orders its locks; [`fault`] makes
-//! chosen calls fail; [`code`] lists the rules.
+//! chosen calls fail; [`choose`] decides what is random by a seed; [`code`] lists the rules.
 
+pub mod choose;
 pub mod code;
 pub mod fault;
 pub mod ledger;
@@ -84,6 +85,9 @@ pub fn fail(code: Code, detail: fmt::Arguments<'_>) -> ! {
     // One failure is enough: a second thread that fails meanwhile waits here for the end.
     let action = ON_FAILURE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     eprint!("{failure}");
+    for line in crate::rtl::print::last_lines(12) {
+        eprintln!("    log: {line}");
+    }
     if let (Some(path), Ok(text)) = (std::env::var_os("NTOS_REPORT"), serde_json::to_string(&failure)) {
         let _ = std::fs::write(path, text);
     }
