@@ -191,21 +191,30 @@ impl<V: Volume> Listing<'_, V> {
             return Ok(Some(entry));
         }
         let volume = self.vcb.volume();
-        let found = volume.lookup(self.node, &source.linux).and_then(|node| {
-            let metadata = volume.metadata(&node)?;
-            Ok((node, metadata))
-        });
-        let entry = match found {
-            Ok((node, metadata)) => match linksup::view(self.vcb, self.path(), &node, &metadata) {
-                Ok(link) => self.entry(index, name, &metadata, link.as_ref()),
-                Err(NtStatus::INSUFFICIENT_RESOURCES) => return Err(NtStatus::INSUFFICIENT_RESOURCES),
-                Err(_) => self.entry(index, name, &metadata, None),
-            },
+        let entry = match volume.entry_metadata(self.node, &source.linux) {
+            Ok(metadata) => {
+                let link = self.link(&source.linux, &metadata)?;
+                self.entry(index, name, &metadata, link.as_ref())
+            }
             Err(crate::Errno::ENOENT) => return Ok(None),
             Err(crate::Errno::ENOMEM) => return Err(NtStatus::INSUFFICIENT_RESOURCES),
             Err(_) => self.unreadable(index, name, source.kind),
         };
         Ok(Some(entry))
+    }
+
+    /// How an entry that is a link shows itself; a link that cannot be read shows itself as one without a target.
+    fn link(&self, linux: &[u8], metadata: &Metadata) -> Result<Option<linksup::LinkView>, NtStatus> {
+        if metadata.kind != FileKind::Symlink {
+            return Ok(None);
+        }
+        let Ok(node) = self.vcb.volume().lookup(self.node, linux) else {
+            return Ok(None);
+        };
+        match linksup::view(self.vcb, self.path(), &node, metadata) {
+            Err(NtStatus::INSUFFICIENT_RESOURCES) => Err(NtStatus::INSUFFICIENT_RESOURCES),
+            result => Ok(result.unwrap_or(None)),
+        }
     }
 
     /// An entry whose inode cannot be read.

@@ -86,25 +86,32 @@ pub fn size<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// WSL's attributes, made from the inode.
-fn lx_value<V: Volume>(fcb: &Fcb<V>, name: &[u8]) -> Option<Vec<u8>> {
+/// A copy, reporting a lack of memory.
+fn copy(bytes: &[u8]) -> Result<Vec<u8>, NtStatus> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len())
+        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+    copy.extend_from_slice(bytes);
+    Ok(copy)
+}
+
+/// WSL's attributes, made from the inode: the value and its length.
+fn lx_value<V: Volume>(fcb: &Fcb<V>, name: &[u8]) -> Option<([u8; 8], usize)> {
     let metadata = fcb.metadata();
-    let number = |value: u32| value.to_le_bytes().to_vec();
+    let pair = |low: u32, high: u32| (u64::from(low) | (u64::from(high) << 32)).to_le_bytes();
     if name.eq_ignore_ascii_case(b"$LXUID") {
-        return Some(number(metadata.uid));
+        return Some((pair(metadata.uid, 0), 4));
     }
     if name.eq_ignore_ascii_case(b"$LXGID") {
-        return Some(number(metadata.gid));
+        return Some((pair(metadata.gid, 0), 4));
     }
     if name.eq_ignore_ascii_case(b"$LXMOD") {
-        return Some(number(metadata.kind.mode_bits() | metadata.permissions));
+        return Some((pair(metadata.kind.mode_bits() | metadata.permissions, 0), 4));
     }
     let device = matches!(metadata.kind, FileKind::CharacterDevice | FileKind::BlockDevice);
     if device && name.eq_ignore_ascii_case(b"$LXDEV") {
         let (major, minor) = metadata.rdev;
-        let mut both = number(major);
-        both.extend_from_slice(&minor.to_le_bytes());
-        return Some(both);
+        return Some((pair(major, minor), 8));
     }
     None
 }
@@ -116,9 +123,10 @@ fn by_name<V: Volume>(
     name: &[u8],
     existing: &[u8],
 ) -> Result<Attribute, NtStatus> {
-    if let Some(value) = lx_value(fcb, name) {
+    if let Some((value, length)) = lx_value(fcb, name) {
+        let value = copy(value.get(..length).unwrap_or_default())?;
         return Ok(Attribute {
-            name: name.to_vec(),
+            name: copy(name)?,
             value,
         });
     }
@@ -129,7 +137,7 @@ fn by_name<V: Volume>(
         None => Vec::new(),
     };
     Ok(Attribute {
-        name: stored.unwrap_or(name).to_vec(),
+        name: copy(stored.unwrap_or(name))?,
         value,
     })
 }

@@ -60,6 +60,15 @@ pub const fn special_tag(kind: FileKind) -> Option<ReparseTag> {
     }
 }
 
+/// The tag that an inode shows when nothing is known but its kind: a symbolic link's is then WSL's.
+pub const fn tag_of_kind(kind: FileKind) -> ReparseTag {
+    match (kind, special_tag(kind)) {
+        (FileKind::Symlink, _) => ReparseTag::IO_REPARSE_TAG_LX_SYMLINK,
+        (_, Some(tag)) => tag,
+        (_, None) => ReparseTag::NONE,
+    }
+}
+
 /// How `node` shows itself in the directory whose path is `directory` (in Windows names, from the volume's root). `None`
 /// for files and directories.
 ///
@@ -195,6 +204,9 @@ impl<'a, V: Volume> Walk<'a, V> {
             let node = node.map_err(|errno| errno.to_status(Context::Walking))?;
             let mut copy = Vec::new();
             utf16::append(&mut copy, name)?;
+            walk.steps
+                .try_reserve(1)
+                .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
             walk.steps.push(Step { node, name: copy });
         }
         walk.insert(target)?;

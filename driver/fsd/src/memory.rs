@@ -14,7 +14,7 @@
     reason = "code for tests: a mistake in a tree is a failed test"
 )]
 
-use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::ops::ControlFlow;
 
 use crate::{DirEntry, Errno, FileKind, InodeFlags, Metadata, UnixTime, Volume, VolumeInfo};
@@ -295,7 +295,7 @@ impl Volume for MemoryVolume {
         let Body::Directory(entries) = &inode.body else {
             return Err(Errno::ENOTDIR);
         };
-        let dots = vec![(b".".to_vec(), *directory), (b"..".to_vec(), *directory)];
+        let dots = [(b".".to_vec(), *directory), (b"..".to_vec(), *directory)];
         for (at, (name, child)) in dots.iter().chain(entries).enumerate() {
             if cookie(at) <= from {
                 continue;

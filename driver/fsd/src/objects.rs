@@ -4,7 +4,6 @@
 //! extension, an [`Fcb`] behind `FsContext` after the advanced FCB header, a [`Ccb`] behind `FsContext2`.
 
 use alloc::{
-    collections::BTreeMap,
     sync::{Arc, Weak},
     vec::Vec,
 };
@@ -245,7 +244,8 @@ pub struct Ccb {
 /// `F` is the edge's structure around [`Fcb`]. The table does not keep its members alive; each file object holds an
 /// `Arc`. The edge keeps the table under the volume's table lock.
 pub struct FcbTable<F> {
-    members: BTreeMap<FileKey, Weak<F>>,
+    /// Sorted by key.
+    members: Vec<(FileKey, Weak<F>)>,
 }
 
 impl<F> Default for FcbTable<F> {
@@ -257,39 +257,88 @@ impl<F> Default for FcbTable<F> {
 impl<F> FcbTable<F> {
     /// An empty table.
     pub const fn new() -> Self {
-        Self {
-            members: BTreeMap::new(),
-        }
+        Self { members: Vec::new() }
+    }
+
+    /// Where `key` is, or where it belongs.
+    fn search(&self, key: FileKey) -> Result<usize, usize> {
+        self.members.binary_search_by_key(&key, |(key, _)| *key)
     }
 
     /// The member with `key`, or the one that `make` makes, entered. `true` when it is new.
+    ///
+    /// # Errors
+    ///
+    /// INSUFFICIENT_RESOURCES when the table cannot grow; `make` is not called then.
+    pub fn try_enter(
+        &mut self,
+        key: FileKey,
+        make: impl FnOnce() -> Arc<F>,
+    ) -> Result<(Arc<F>, bool), NtStatus> {
+        if let Some(found) = self.get(key) {
+            return Ok((found, false));
+        }
+        self.members
+            .try_reserve(1)
+            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+        Ok((self.insert(key, make()), true))
+    }
+
+    /// As [`Self::try_enter`]; but when the table cannot grow, the made one is returned without being entered: the next
+    /// open of the inode makes another.
     pub fn enter(&mut self, key: FileKey, make: impl FnOnce() -> Arc<F>) -> (Arc<F>, bool) {
-        if let Some(found) = self.members.get(&key).and_then(Weak::upgrade) {
+        if let Some(found) = self.get(key) {
             return (found, false);
         }
         let made = make();
-        self.members.insert(key, Arc::downgrade(&made));
-        (made, true)
+        match self.members.try_reserve(1) {
+            Ok(()) => (self.insert(key, made), true),
+            Err(_) => (made, true),
+        }
+    }
+
+    /// Puts a member where it belongs; there is room for it.
+    fn insert(&mut self, key: FileKey, made: Arc<F>) -> Arc<F> {
+        let member = (key, Arc::downgrade(&made));
+        match self.search(key) {
+            // The old one was dropped without `leave`.
+            Ok(at) => {
+                if let Some(place) = self.members.get_mut(at) {
+                    *place = member;
+                }
+            }
+            Err(at) => self.members.insert(at, member),
+        }
+        made
     }
 
     /// The member with `key`, if it is in use.
     pub fn get(&self, key: FileKey) -> Option<Arc<F>> {
-        self.members.get(&key).and_then(Weak::upgrade)
+        let at = self.search(key).ok()?;
+        self.members.get(at).and_then(|(_, member)| member.upgrade())
     }
 
     /// Lets one reference go. `Some` when it was the last: the entry is gone, and the caller drops the value after it
     /// has released the table's lock (dropping calls Linux).
     pub fn leave(&mut self, key: FileKey, member: Arc<F>) -> Option<F> {
+        let address = Arc::as_ptr(&member);
         let last = Arc::into_inner(member)?;
-        self.members.remove(&key);
+        if let Ok(at) = self.search(key)
+            && self
+                .members
+                .get(at)
+                .is_some_and(|(_, entered)| core::ptr::addr_eq(entered.as_ptr(), address))
+        {
+            self.members.remove(at);
+        }
         Some(last)
     }
 
     /// The members in use.
     pub fn len(&self) -> usize {
         self.members
-            .values()
-            .filter(|member| member.strong_count() > 0)
+            .iter()
+            .filter(|(_, member)| member.strong_count() > 0)
             .count()
     }
 

@@ -124,7 +124,7 @@ fn parse_stream(text: &[u16]) -> Result<Stream, NtStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::{format, string::String, vec::Vec};
+    use alloc::{string::String, vec::Vec};
 
     fn parsed(name: &str, relative: bool) -> Result<(String, Stream, bool), NtStatus> {
         let units: Vec<u16> = name.encode_utf16().collect();
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(parsed("", true), Ok((String::new(), Stream::Unnamed, false)));
         assert_eq!(
             parsed("a\\b", true),
-            Ok((format!("a\\b"), Stream::Unnamed, false))
+            Ok((String::from("a\\b"), Stream::Unnamed, false))
         );
         assert_eq!(parsed("::$DATA", true), Ok((String::new(), Stream::Data, false)));
     }

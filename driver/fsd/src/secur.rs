@@ -40,7 +40,7 @@ fn class_rights(bits: u32) -> AccessMask {
 }
 
 /// The discretionary list.
-fn dacl<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> Vec<Ace> {
+fn dacl<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> Result<Vec<Ace>, NtStatus> {
     let allow = |sid, mask| Ace {
         kind: AceKind::Allow,
         mask,
@@ -51,12 +51,14 @@ fn dacl<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> Vec<Ace> {
         mask,
         sid,
     };
-    let mut list = Vec::with_capacity(8);
+    let mut list = Vec::new();
+    list.try_reserve_exact(8)
+        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
     list.push(allow(Sid::LOCAL_SYSTEM, READING));
     list.push(allow(Sid::ADMINISTRATORS, READING));
     if vcb.options().everyone_reads {
         list.push(allow(Sid::EVERYONE, READING));
-        return list;
+        return Ok(list);
     }
     let (owner, group) = (Sid::unix_user(metadata.uid), Sid::unix_group(metadata.gid));
     let of_owner = class_rights(metadata.permissions >> 6);
@@ -73,13 +75,13 @@ fn dacl<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> Vec<Ace> {
     }
     list.push(allow(group, of_group | STAT));
     list.push(allow(Sid::EVERYONE, of_other | STAT));
-    list
+    Ok(list)
 }
 
 fn build<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, parts: u32) -> Result<Vec<u8>, NtStatus> {
     let metadata = fcb.metadata();
     let (owner, group) = (Sid::unix_user(metadata.uid), Sid::unix_group(metadata.gid));
-    security::descriptor(owner, group, &dacl(vcb, metadata), parts)
+    security::descriptor(owner, group, &dacl(vcb, metadata)?, parts)
 }
 
 /// The self-relative descriptor of a file: owner, group and list. The same one is checked by CREATE

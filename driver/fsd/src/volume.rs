@@ -34,6 +34,12 @@ pub trait Volume: Send + Sync {
     /// What `statx` says.
     fn metadata(&self, node: &Self::Node) -> Result<Metadata, Errno>;
 
+    /// What `statx` says of an entry, as [`Self::lookup`] and [`Self::metadata`] would, for listings: an implementation
+    /// that can ask by name saves an open and a close for each entry.
+    fn entry_metadata(&self, directory: &Self::Node, name: &[u8]) -> Result<Metadata, Errno> {
+        self.metadata(&self.lookup(directory, name)?)
+    }
+
     /// The target of a symbolic link, as stored. `EINVAL` for anything else.
     fn read_link(&self, node: &Self::Node) -> Result<Vec<u8>, Errno>;
 

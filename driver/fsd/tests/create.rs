@@ -355,3 +355,29 @@ fn errors_of_linux_come_out_by_context() {
         NtStatus::FILE_CORRUPT_ERROR
     );
 }
+
+#[test]
+fn the_table_lets_go_of_what_nobody_holds() {
+    use lklfs_fsd::FcbTable;
+    use std::sync::Arc;
+    let key = |ino| FileKey { dev: 1, ino };
+    let mut table: FcbTable<u64> = FcbTable::new();
+    let members: Vec<_> = [5, 1, 9, 3]
+        .map(|ino| table.try_enter(key(ino), || Arc::new(ino)).unwrap().0)
+        .into();
+    for (member, ino) in members.iter().zip([5, 1, 9, 3]) {
+        let (again, new) = table.enter(key(ino), || Arc::new(0));
+        assert!(!new && Arc::ptr_eq(&again, member));
+        assert_eq!(table.leave(key(ino), again), None);
+    }
+    // One that was dropped without leaving makes place for its successor, which keeps its own.
+    drop(members);
+    assert!(table.is_empty());
+    let (successor, new) = table.enter(key(9), || Arc::new(90));
+    assert!(new && table.get(key(9)).is_some_and(|found| *found == 90));
+    let stranger = Arc::new(91);
+    assert_eq!(table.leave(key(9), stranger), Some(91));
+    assert_eq!(table.len(), 1);
+    assert_eq!(table.leave(key(9), successor), Some(90));
+    assert!(table.get(key(9)).is_none());
+}
