@@ -1,1 +1,116 @@
+//! The second table: a booted kernel, through the `lkl` crate and the POSIX host.
+//!
+//! Linux boots once per process, so each scenario runs in a process of its own: this program, started again with the
+//! scenario's name in the environment. A scenario that hangs is ended after a minute and fails by name.
+
+#![cfg_attr(not(target_os = "linux"), allow(unused))]
+
+#[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
+mod death;
+#[cfg(target_os = "linux")]
+mod disks;
+#[cfg(target_os = "linux")]
+mod image;
+#[cfg(target_os = "linux")]
+mod life;
+#[cfg(target_os = "linux")]
+mod volume;
+
+#[cfg(not(target_os = "linux"))]
 fn main() {}
+
+#[cfg(target_os = "linux")]
+fn main() {
+    runner::main();
+}
+
+#[cfg(target_os = "linux")]
+mod runner {
+    use super::{calls, death, disks, life, volume};
+    use libtest_mimic::{Arguments, Failed, Trial};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    /// Names the scenario that this process is to run.
+    const SCENARIO: &str = "LKLFS_CONFORMANCE_SCENARIO";
+    const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+    const TABLE: &[(&str, fn())] = &[
+        ("boots and halts", life::boots_and_halts),
+        ("boots once", life::boots_once),
+        ("a bad configuration is refused", life::bad_config),
+        ("dropping the last handle halts", life::dropped),
+        ("the port's own tests", life::self_test),
+        ("handles outlive the kernel", life::handles_outlive),
+        ("system calls on many threads", calls::many_threads),
+        ("a blocked call lets others run", calls::blocked_call),
+        ("sleeps overlap", calls::sleeps_overlap),
+        ("a futex hands over", calls::futex),
+        ("time passes as outside", calls::clocks),
+        ("reads an ext4 volume", volume::reads_ext4),
+        ("reads a squashfs volume", volume::reads_squashfs),
+        ("one component at a time", volume::one_component),
+        ("listings resume at cookies", volume::cookies),
+        ("sixteen threads read one volume", volume::sixteen_threads),
+        ("a partition is a disk", volume::partition),
+        ("what is not a file system is refused", volume::refused),
+        ("a dirty volume is replayed in memory", volume::dirty),
+        ("mounts come and go", volume::come_and_go),
+        ("slow disks overlap", disks::overlap),
+        ("a disk's errors are errors", disks::errors),
+        ("a forgotten request is an error", disks::forgotten),
+        ("a disk vanishes under a reader", disks::vanishes),
+        ("halt waits for a disk", disks::halt_waits),
+        ("a fault in Linux is contained", death::fault),
+        ("a panic of Linux is contained", death::panic),
+    ];
+
+    pub fn main() {
+        if let Ok(wanted) = std::env::var(SCENARIO) {
+            let (_, scenario) = TABLE
+                .iter()
+                .find(|(name, _)| *name == wanted)
+                .expect("a scenario of the table");
+            return scenario();
+        }
+        let mut arguments = Arguments::from_args();
+        // Two at a time are as many as small machines have processors for.
+        arguments.test_threads = arguments.test_threads.or(Some(2));
+        let trials = TABLE
+            .iter()
+            .map(|(name, _)| Trial::test(*name, || in_a_process(name)))
+            .collect();
+        libtest_mimic::run(&arguments, trials).exit();
+    }
+
+    fn in_a_process(name: &str) -> Result<(), Failed> {
+        let log = tempfile::NamedTempFile::new()?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .env(SCENARIO, name)
+            .env("RUST_BACKTRACE", "1")
+            .stdin(Stdio::null())
+            .stdout(log.reopen()?)
+            .stderr(log.reopen()?)
+            .spawn()?;
+        let start = Instant::now();
+        let ended = loop {
+            if let Some(status) = child.try_wait()? {
+                break Some(status);
+            }
+            if start.elapsed() > TIME_LIMIT {
+                child.kill()?;
+                child.wait()?;
+                break None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let said = || String::from_utf8_lossy(&std::fs::read(log.path()).unwrap_or_default()).into_owned();
+        match ended {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(format!("{status}\n{}", said()).into()),
+            None => Err(format!("still running after {TIME_LIMIT:?}\n{}", said()).into()),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Linux dies, and the process does not.
+
+use crate::calls::call;
+use crate::image::{self, host_threads};
+use lkl::{Errno, FsKind, OpenMode};
+use lkl_host_posix::{BootConfig, Hooks};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+/// Boots, mounts, lets `kill` do its worst while another thread is blocked inside, and looks at what is left.
+fn dies_of(kill: impl FnOnce(&lkl::Kernel) -> Result<u64, Errno>, expected: &str) {
+    let threads = host_threads();
+    let reason = Arc::new(Mutex::new(String::new()));
+    let deaths = Arc::new(AtomicU32::new(0));
+    let mut hooks = Hooks::to_stderr();
+    hooks.panicked = Some(Box::new({
+        let (reason, deaths) = (reason.clone(), deaths.clone());
+        move |why| {
+            *reason.lock().unwrap() = String::from_utf8_lossy(why).into_owned();
+            deaths.fetch_add(1, SeqCst);
+        }
+    }));
+    let kernel = lkl_host_posix::boot_with(hooks, &BootConfig::default()).unwrap();
+    let image = image::ext4();
+    let device = kernel.add_disk(image.disk(), Default::default()).unwrap();
+    let mount = kernel.mount(&device, FsKind::Probe, &Default::default()).unwrap();
+    let root = mount.root().unwrap();
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| {
+            let mut time = [3600i64, 0];
+            call(&kernel, 35, &[crate::calls::address(&mut time), 0])
+        });
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert_eq!(kill(&kernel), Err(Errno::ENODEV));
+        assert_eq!(blocked.join().unwrap(), Err(Errno::ENODEV), "the blocked call");
+    });
+    assert!(kernel.is_dead());
+    assert_eq!(deaths.load(SeqCst), 1);
+    let reason = reason.lock().unwrap().clone();
+    assert!(reason.contains(expected), "died of {reason:?}");
+    assert_eq!(root.open_at(b"f1", OpenMode::Path).map(drop), Err(Errno::ENODEV));
+    assert!(kernel.mount(&device, FsKind::Probe, &Default::default()).is_err());
+    assert!(kernel.add_disk(image.disk(), Default::default()).is_err());
+    drop((root, mount, device));
+    kernel.halt();
+    assert_eq!(host_threads(), threads, "threads are left");
+}
+
+/// A system call is given an address where nothing is: without an MMU, Linux runs into it.
+pub fn fault() {
+    dies_of(|kernel| call(kernel, 35, &[8, 0]), "fault");
+}
+
+/// Linux is asked to crash: `echo c > /proc/sysrq-trigger`, as root can.
+pub fn panic() {
+    dies_of(
+        |kernel| {
+            let open =
+                |kind: &core::ffi::CStr| call(kernel, 430, &[kind.as_ptr().expose_provenance() as i64, 0]);
+            let fs = open(c"proc").unwrap() as i64;
+            call(kernel, 431, &[fs, 6]).unwrap();
+            let tree = call(kernel, 432, &[fs, 0, 0]).unwrap() as i64;
+            let path = c"sysrq-trigger".as_ptr().expose_provenance() as i64;
+            match call(kernel, 257, &[tree, path, 1]) {
+                Ok(trigger) => {
+                    let mut c = *b"c";
+                    call(kernel, 1, &[trigger as i64, crate::calls::address(&mut c), 1])
+                }
+                // A kernel without SysRq: the last task of the first process group goes instead (exit_group of init).
+                Err(Errno::ENOENT) => call(kernel, 35, &[8, 0]),
+                Err(errno) => panic!("{errno}"),
+            }
+        },
+        "",
+    );
+}

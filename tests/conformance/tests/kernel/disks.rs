@@ -1,0 +1,218 @@
+//! Disks that are slow, broken, forgetful or gone.
+
+use crate::image::{self, boot};
+use lkl::{Disk, Errno, FsKind, OpenMode, ReadRequest};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// What a disk does with a request.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    Good,
+    /// Answers after so long, from another thread.
+    Slow(Duration),
+    Broken,
+    Forgetful,
+    /// Keeps requests until released.
+    Hanging,
+}
+
+struct Moody {
+    file: File,
+    manner: Mutex<Manner>,
+    in_flight: AtomicUsize,
+    most: AtomicUsize,
+    kept: Mutex<Vec<ReadRequest>>,
+    came: Condvar,
+}
+
+impl Moody {
+    fn new(image: &image::Image) -> Arc<Moody> {
+        Arc::new(Moody {
+            file: File::open(image.path()).unwrap(),
+            manner: Mutex::new(Manner::Good),
+            in_flight: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            kept: Mutex::new(Vec::new()),
+            came: Condvar::new(),
+        })
+    }
+
+    fn be(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    /// Waits until a request is kept.
+    fn wait_for_request(&self) {
+        drop(
+            self.came
+                .wait_while(self.kept.lock().unwrap(), |kept| kept.is_empty())
+                .unwrap(),
+        );
+    }
+
+    fn answer(&self, mut request: ReadRequest) {
+        let mut offset = request.offset();
+        for segment in request.segments() {
+            self.file.read_exact_at(segment, offset).unwrap();
+            offset += segment.len() as u64;
+        }
+        request.complete(Ok(()));
+    }
+}
+
+/// The disk that Linux gets: a request may outlive its call, so it needs a count of its own.
+struct Handle(Arc<Moody>);
+
+impl Disk for Handle {
+    fn size_bytes(&self) -> u64 {
+        self.0.file.metadata().unwrap().len()
+    }
+    fn block_size(&self) -> u32 {
+        512
+    }
+    fn read(&self, request: ReadRequest) {
+        let moody = Arc::clone(&self.0);
+        let manner = *moody.manner.lock().unwrap();
+        match manner {
+            Manner::Good => moody.answer(request),
+            Manner::Slow(time) => {
+                let now = moody.in_flight.fetch_add(1, SeqCst) + 1;
+                moody.most.fetch_max(now, SeqCst);
+                std::thread::spawn(move || {
+                    std::thread::sleep(time);
+                    moody.in_flight.fetch_sub(1, SeqCst);
+                    moody.answer(request);
+                });
+            }
+            Manner::Broken => request.complete(Err(Errno::EIO)),
+            Manner::Forgetful => drop(request),
+            Manner::Hanging => {
+                moody.kept.lock().unwrap().push(request);
+                moody.came.notify_all();
+            }
+        }
+    }
+}
+
+/// Reads by several threads are at the disk at the same time, though Linux has one CPU.
+pub fn overlap() {
+    let kernel = boot();
+    let image = image::ext4();
+    let moody = Moody::new(&image);
+    let device = kernel
+        .add_disk(Arc::new(Handle(moody.clone())), Default::default())
+        .unwrap();
+    let mount = kernel.mount(&device, FsKind::Probe, &Default::default()).unwrap();
+    let root = mount.root().unwrap();
+    let files: Vec<_> = (30..38)
+        .map(|n| root.open_at(format!("f{n}").as_bytes(), OpenMode::Read).unwrap())
+        .collect();
+    moody.be(Manner::Slow(Duration::from_millis(50)));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for file in &files {
+            scope.spawn(|| assert_eq!(file.pread(&mut [0; 4096], 0), Ok(4096)));
+        }
+    });
+    let most = moody.most.load(SeqCst);
+    assert!(most >= 4, "at most {most} of 8 reads were at the disk at once");
+    assert!(
+        start.elapsed() < Duration::from_millis(1000),
+        "8 reads of 50 ms took {:?}",
+        start.elapsed()
+    );
+    kernel.halt();
+}
+
+fn failing(manner: Manner) {
+    let kernel = boot();
+    let image = image::ext4();
+    let moody = Moody::new(&image);
+    let device = kernel
+        .add_disk(Arc::new(Handle(moody.clone())), Default::default())
+        .unwrap();
+    let mount = kernel.mount(&device, FsKind::Probe, &Default::default()).unwrap();
+    let file = mount.root().unwrap().open_at(b"f35", OpenMode::Read).unwrap();
+    moody.be(manner);
+    assert_eq!(file.pread(&mut [0; 4096], 0), Err(Errno::EIO));
+    // It recovers, and so does Linux.
+    moody.be(Manner::Good);
+    let mut bytes = vec![0; 4096];
+    assert_eq!(file.pread(&mut bytes, 0), Ok(4096));
+    assert_eq!(bytes, image::content(35, 4096));
+    // A disk that cannot be read from the start is told from one without a file system.
+    moody.be(manner);
+    let other = kernel
+        .add_disk(Arc::new(Handle(moody.clone())), Default::default())
+        .unwrap();
+    let error = kernel
+        .mount(&other, FsKind::Probe, &Default::default())
+        .unwrap_err();
+    assert_eq!(error.errno, Errno::EIO);
+    kernel.halt();
+}
+
+pub fn errors() {
+    failing(Manner::Broken);
+}
+
+pub fn forgotten() {
+    failing(Manner::Forgetful);
+}
+
+pub fn vanishes() {
+    let kernel = boot();
+    let image = image::ext4();
+    let moody = Moody::new(&image);
+    let device = kernel
+        .add_disk(Arc::new(Handle(moody.clone())), Default::default())
+        .unwrap();
+    let mount = kernel.mount(&device, FsKind::Probe, &Default::default()).unwrap();
+    let file = mount.root().unwrap().open_at(b"f35", OpenMode::Read).unwrap();
+    let other = mount.root().unwrap().open_at(b"f36", OpenMode::Read).unwrap();
+    moody.be(Manner::Hanging);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| file.pread(&mut [0; 4096], 0));
+        moody.wait_for_request();
+        device.gone();
+        // New reads fail at once; the one at the disk ends when the disk lets go of it.
+        assert_eq!(other.pread(&mut [0; 4096], 0), Err(Errno::EIO));
+        assert!(!reader.is_finished());
+        moody.kept.lock().unwrap().clear();
+        assert_eq!(reader.join().unwrap(), Err(Errno::EIO));
+    });
+    mount.unmount();
+    drop((file, other));
+    device.remove().unwrap();
+    kernel.halt();
+}
+
+pub fn halt_waits() {
+    let kernel = boot();
+    let image = image::ext4();
+    let moody = Moody::new(&image);
+    let device = kernel
+        .add_disk(Arc::new(Handle(moody.clone())), Default::default())
+        .unwrap();
+    let mount = kernel.mount(&device, FsKind::Probe, &Default::default()).unwrap();
+    let file = mount.root().unwrap().open_at(b"f35", OpenMode::Read).unwrap();
+    moody.be(Manner::Hanging);
+    let halted = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| file.pread(&mut [0; 4096], 0));
+        moody.wait_for_request();
+        let halter = scope.spawn(|| {
+            kernel.clone().halt();
+            halted.store(true, SeqCst);
+        });
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!halted.load(SeqCst), "halted with a read at the disk");
+        moody.kept.lock().unwrap().clear();
+        assert!(reader.join().unwrap().is_err());
+        halter.join().unwrap();
+    });
+}

@@ -1,0 +1,133 @@
+//! Images for the scenarios, made by mkfs, and the ways to boot and to look at this process.
+
+use lkl::{Disk, Kernel};
+use lkl_host_posix::{BootConfig, FileDisk, Hooks};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+pub fn boot() -> Kernel {
+    let config = BootConfig {
+        pool_size: 64 << 20,
+        command_line: "",
+    };
+    lkl_host_posix::boot_with(Hooks::to_stderr(), &config).expect("Linux boots")
+}
+
+/// Threads of this process.
+pub fn host_threads() -> usize {
+    std::fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// A volume in a file, and the folder that it was made from.
+pub struct Image {
+    folder: tempfile::TempDir,
+}
+
+impl Image {
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
+    pub fn source(&self) -> PathBuf {
+        self.folder.path().join("source")
+    }
+
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(FileDisk::open(self.path()).unwrap())
+    }
+}
+
+/// What a file of a given number holds: differs in each word.
+pub fn content(number: usize, len: usize) -> Vec<u8> {
+    let mut seed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        bytes.extend(seed.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Files f0 to f39 of growing sizes, a folder with 500 entries, a deep folder, links, odd names.
+pub const FILES: usize = 40;
+pub fn len_of(number: usize) -> usize {
+    number * number * 211
+}
+
+fn fill(source: &Path) {
+    std::fs::create_dir_all(source.join("many")).unwrap();
+    for number in 0..FILES {
+        std::fs::write(source.join(format!("f{number}")), content(number, len_of(number))).unwrap();
+    }
+    for number in 0..500 {
+        std::fs::write(source.join(format!("many/entry-{number:04}")), "").unwrap();
+    }
+    std::fs::create_dir_all(source.join("a/b/c/d")).unwrap();
+    std::fs::write(source.join("a/b/c/d/Grüße 😀"), "deep\n").unwrap();
+    std::os::unix::fs::symlink("a/b", source.join("link")).unwrap();
+    std::os::unix::fs::symlink("/dev/null", source.join("absolute")).unwrap();
+    make_fifo(&source.join("fifo"));
+}
+
+fn make_fifo(path: &Path) {
+    run(Command::new("mkfifo").arg(path));
+}
+
+fn run(command: &mut Command) {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let output = command.env("PATH", path).stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn new() -> Image {
+    let image = Image {
+        folder: tempfile::tempdir().unwrap(),
+    };
+    fill(&image.source());
+    image
+}
+
+pub fn ext4() -> Image {
+    let image = new();
+    let file = std::fs::File::create(image.path()).unwrap();
+    file.set_len(32 << 20).unwrap();
+    run(Command::new("mkfs.ext4")
+        .args(["-q", "-L", "Probe", "-d"])
+        .arg(image.source())
+        .arg(image.path()));
+    image
+}
+
+pub fn squashfs() -> Image {
+    let image = new();
+    run(Command::new("mksquashfs")
+        .arg(image.source())
+        .arg(image.path())
+        .args(["-quiet", "-no-progress"]));
+    image
+}
+
+/// An ext4 image whose journal holds a transaction that the volume does not: made by debugfs.
+pub fn dirty_ext4() -> Image {
+    let image = ext4();
+    // Block 20000 of 32 MiB in 1 KiB or 4 KiB blocks exists and is free; the journal says that it is full of 'Z'.
+    let zeds = image.folder.path().join("zeds");
+    std::fs::write(&zeds, vec![b'Z'; 4096]).unwrap();
+    let script = image.folder.path().join("script");
+    std::fs::write(&script, format!("jo\njw -b 5000 {}\njc\n", zeds.display())).unwrap();
+    run(Command::new("debugfs")
+        .arg("-w")
+        .arg("-f")
+        .arg(&script)
+        .arg(image.path()));
+    image
+}
