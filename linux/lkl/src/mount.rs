@@ -158,7 +158,9 @@ impl Mount {
             Ok(tree) => return Ok((tree, false)),
             Err(error) => error,
         };
-        if quiet.is_none() || kernel.is_dead() || refused(device) == before {
+        // EROFS is the answer of a file system that asked first and was told that there is no overlay at all.
+        let no_room = refused(device) != before || error.errno == Errno::EROFS;
+        if quiet.is_none() || kernel.is_dead() || !no_room {
             return Err(error);
         }
         // The overlay holds a part of a recovery: start from the disk itself again.

@@ -77,7 +77,8 @@ fn make_fifo(path: &Path) {
     run(Command::new("mkfifo").arg(path));
 }
 
-fn run(command: &mut Command) {
+/// Runs a program; what it says.
+fn run(command: &mut Command) -> String {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = command.env("PATH", path).stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -86,6 +87,7 @@ fn run(command: &mut Command) {
         "{command:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn new() -> Image {
@@ -101,7 +103,7 @@ pub fn ext4() -> Image {
     let file = std::fs::File::create(image.path()).unwrap();
     file.set_len(32 << 20).unwrap();
     run(Command::new("mkfs.ext4")
-        .args(["-q", "-L", "Probe", "-d"])
+        .args(["-q", "-b", "4096", "-L", "Probe", "-d"])
         .arg(image.source())
         .arg(image.path()));
     image
@@ -116,18 +118,30 @@ pub fn squashfs() -> Image {
     image
 }
 
-/// An ext4 image whose journal holds a transaction that the volume does not: made by debugfs.
+/// The file whose first block [`dirty_ext4`]'s journal changes.
+pub const CHANGED: usize = 34;
+
+/// An ext4 image whose journal holds a transaction that the volume does not, made by debugfs: the first 4096 bytes of one
+/// file become 'Z' when it is replayed.
 pub fn dirty_ext4() -> Image {
     let image = ext4();
-    // Block 20000 of 32 MiB in 1 KiB or 4 KiB blocks exists and is free; the journal says that it is full of 'Z'.
+    let debugfs = |script: String| {
+        let path = image.folder.path().join("script");
+        std::fs::write(&path, script).unwrap();
+        run(Command::new("debugfs")
+            .arg("-w")
+            .arg("-f")
+            .arg(&path)
+            .arg(image.path()))
+    };
+    let answer = debugfs(format!("bmap /f{CHANGED} 0\n"));
+    let block = answer.lines().last().unwrap().trim().to_string();
+    assert!(
+        block.parse::<u32>().is_ok_and(|block| block > 0),
+        "debugfs says {answer:?}"
+    );
     let zeds = image.folder.path().join("zeds");
     std::fs::write(&zeds, vec![b'Z'; 4096]).unwrap();
-    let script = image.folder.path().join("script");
-    std::fs::write(&script, format!("jo\njw -b 5000 {}\njc\n", zeds.display())).unwrap();
-    run(Command::new("debugfs")
-        .arg("-w")
-        .arg("-f")
-        .arg(&script)
-        .arg(image.path()));
+    debugfs(format!("jo\njw -b {block} {}\njc\n", zeds.display()));
     image
 }

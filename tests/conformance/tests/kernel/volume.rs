@@ -232,50 +232,51 @@ pub fn refused() {
     kernel.halt();
 }
 
-/// The journal of the image holds a block that the volume does not: mounted, the volume shows it, and the file is
+/// The journal of the image holds a block that the volume does not: mounted, the volume shows it, and the image is
 /// untouched; without recovery, and without room for it, the volume shows its older state and says so.
 pub fn dirty() {
     let kernel = boot();
     let image = image::dirty_ext4();
     let before = std::fs::read(image.path()).unwrap();
-    let device = kernel.add_disk(image.disk(), Default::default()).unwrap();
-    let mounted = kernel
-        .mount(&device, FsKind::Probe, &Default::default())
-        .unwrap_or_else(|e| panic!("{e}"));
-    assert!(!mounted.stale());
-    compare(&mounted.root().unwrap());
-    let stats = device.stats().unwrap();
-    assert!(
-        stats.overlay_bytes >= 4096 && stats.writes_refused == 0,
-        "nothing was replayed: {stats:?}"
-    );
-    mounted.unmount();
-    device.remove().unwrap();
-
+    let mut replayed = content(image::CHANGED, len_of(image::CHANGED));
+    let older = replayed.clone();
+    replayed[..4096].fill(b'Z');
+    let little_room = lkl::DiskOptions { overlay_limit: Some(4096), ..Default::default() };
+    let no_room = lkl::DiskOptions {
+        overlay_limit: Some(0),
+        ..Default::default()
+    };
     let no_recovery = lkl::MountOptions {
         recovery: false,
         ..Default::default()
     };
-    let device = kernel.add_disk(image.disk(), Default::default()).unwrap();
-    let mounted = kernel
-        .mount(&device, FsKind::Probe, &no_recovery)
-        .unwrap_or_else(|e| panic!("{e}"));
-    assert!(mounted.stale());
-    compare(&mounted.root().unwrap());
-    mounted.unmount();
-    device.remove().unwrap();
-
-    let tight = lkl::DiskOptions {
-        overlay_limit: Some(0),
-        ..Default::default()
-    };
-    let device = kernel.add_disk(image.disk(), tight).unwrap();
-    let mounted = kernel
-        .mount(&device, FsKind::Probe, &Default::default())
-        .unwrap_or_else(|e| panic!("{e}"));
-    assert!(mounted.stale());
-    compare(&mounted.root().unwrap());
-    drop(mounted);
+    for (disk, options, stale, expected) in [
+        (Default::default(), Default::default(), false, &replayed),
+        (Default::default(), no_recovery, true, &older),
+        (no_room, Default::default(), true, &older),
+        (little_room, Default::default(), true, &older),
+    ] {
+        let device = kernel.add_disk(image.disk(), disk).unwrap();
+        let mounted = kernel
+            .mount(&device, FsKind::Probe, &options)
+            .unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(mounted.stale(), stale);
+        let name = format!("f{}", image::CHANGED);
+        let file = mounted
+            .root()
+            .unwrap()
+            .open_at(name.as_bytes(), OpenMode::Read)
+            .unwrap();
+        assert!(
+            read_all(&file) == *expected,
+            "stale: {stale}: {name} is not as it should be"
+        );
+        let stats = device.stats().unwrap();
+        assert_eq!(stats.overlay_bytes >= 4096, !stale, "{stats:?}");
+        drop(file);
+        mounted.unmount();
+        device.remove().unwrap();
+    }
     kernel.halt();
     assert!(
         std::fs::read(image.path()).unwrap() == before,
