@@ -5,7 +5,7 @@
 
 use crate::nt::{
     ERESOURCE, ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite, ExDeleteResourceLite,
-    ExInitializeResourceLite, ExReleaseResourceLite, KeEnterCriticalRegion, KeLeaveCriticalRegion, YES,
+    ExInitializeResourceLite, ExReleaseResourceLite, KeEnterCriticalRegion, KeLeaveCriticalRegion,
 };
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
@@ -42,22 +42,39 @@ impl Resource {
         self.object.get()
     }
 
-    /// Takes it shared, waiting if `wait`; whether it was taken. Normal kernel APCs must be off.
+    /// Takes it shared, waiting if `wait`; whether it was taken. Normal kernel APCs stay off until [`Resource::release`].
     pub fn acquire_shared(&self, wait: bool) -> bool {
-        // SAFETY: initialised by new().
-        unsafe { ExAcquireResourceSharedLite(self.object.get(), u8::from(wait)) != 0 }
+        // SAFETY: balanced by release(), or below.
+        unsafe { KeEnterCriticalRegion() };
+        // SAFETY: initialised by new(), and APCs are off.
+        let taken = unsafe { ExAcquireResourceSharedLite(self.object.get(), u8::from(wait)) != 0 };
+        Self::leave_unless(taken);
+        taken
     }
 
-    /// Takes it for the caller alone, waiting if `wait`; whether it was taken. Normal kernel APCs must be off.
+    /// Takes it for the caller alone, waiting if `wait`; whether it was taken. As [`Resource::acquire_shared`].
     pub fn acquire_exclusive(&self, wait: bool) -> bool {
-        // SAFETY: initialised by new().
-        unsafe { ExAcquireResourceExclusiveLite(self.object.get(), u8::from(wait)) != 0 }
+        // SAFETY: balanced by release(), or below.
+        unsafe { KeEnterCriticalRegion() };
+        // SAFETY: initialised by new(), and APCs are off.
+        let taken = unsafe { ExAcquireResourceExclusiveLite(self.object.get(), u8::from(wait)) != 0 };
+        Self::leave_unless(taken);
+        taken
+    }
+
+    fn leave_unless(taken: bool) {
+        if !taken {
+            // SAFETY: entered by the caller.
+            unsafe { KeLeaveCriticalRegion() };
+        }
     }
 
     /// Lets it go.
     pub fn release(&self) {
         // SAFETY: initialised by new(), and taken by this thread.
         unsafe { ExReleaseResourceLite(self.object.get()) };
+        // SAFETY: entered when it was taken.
+        unsafe { KeLeaveCriticalRegion() };
     }
 }
 
@@ -90,10 +107,8 @@ impl<T> Guarded<T> {
 
     /// Takes the lock, waiting for it. IRQL: <= APC_LEVEL. Not recursive.
     pub fn lock(&self) -> Guard<'_, T> {
-        // SAFETY: balanced by the guard's drop.
-        unsafe { KeEnterCriticalRegion() };
-        // SAFETY: initialised by Resource::new().
-        let _ = unsafe { ExAcquireResourceExclusiveLite(self.resource.as_ptr(), YES) };
+        // Told to wait, it cannot come back without the lock.
+        let _ = self.resource.acquire_exclusive(true);
         Guard { owner: self }
     }
 }
@@ -121,7 +136,5 @@ impl<T> DerefMut for Guard<'_, T> {
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
         self.owner.resource.release();
-        // SAFETY: entered by lock().
-        unsafe { KeLeaveCriticalRegion() };
     }
 }
