@@ -151,6 +151,16 @@ impl Disk {
         self.volumes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The whole disk's device, by path and object.
+    pub fn whole(&self) -> (String, PDEVICE_OBJECT) {
+        let path = format!("\\Device\\Harddisk{}\\DR0", self.number);
+        let object = match crate::io::names::get(&crate::io::names::wide(&path)) {
+            Some(crate::io::names::Node::Device(device)) => device as PDEVICE_OBJECT,
+            _ => std::ptr::null_mut(),
+        };
+        (path, object)
+    }
+
     /// Arms a fault.
     pub fn fail(&self, fault: Fault) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);

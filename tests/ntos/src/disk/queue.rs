@@ -62,11 +62,6 @@ impl Queue {
             unsafe { end(read.packet as PIRP, STATUS_NO_SUCH_DEVICE, 0) };
         }
     }
-
-    /// Reads that hang.
-    pub(super) fn held(&self) -> usize {
-        self.state().held.len()
-    }
 }
 
 /// Starts a read of `len` bytes at `offset` of the disk. The answer is the dispatch routine's.

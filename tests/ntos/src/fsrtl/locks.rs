@@ -239,7 +239,7 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(file_lock: PFILE_LOCK, packet:
                     (*location).Control |= SL_PENDING_RETURNED as u8;
                     let waiting = Waiting { packet: packet as usize, context: context as usize, lock };
                     let cancelled = with(file_lock, |record| {
-                        cancel_routine(packet, cancelled as usize);
+                        cancel_routine(packet, cancelled as *const () as usize);
                         // Cancelled before the routine was there: whoever swaps it out ends the request.
                         if (*packet).Cancel != 0 && cancel_routine(packet, 0) != 0 {
                             return Some(waiting);

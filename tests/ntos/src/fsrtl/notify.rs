@@ -114,7 +114,7 @@ pub unsafe extern "win64" fn FsRtlNotifyFullChangeDirectory(
             (*irp::current(packet)).Control |= SL_PENDING_RETURNED as u8;
             record.waiting.push(Waiting { packet: packet as usize, context: context as usize });
             let slot = AtomicUsize::from_ptr((&raw mut (*packet).CancelRoutine).cast());
-            slot.store(cancelled as usize, Ordering::SeqCst);
+            slot.store(cancelled as *const () as usize, Ordering::SeqCst);
             // Cancelled before the routine was there: whoever swaps it out ends the request.
             let was_cancelled = (*packet).Cancel != 0 && slot.swap(0, Ordering::SeqCst) != 0;
             if !was_cancelled {

@@ -7,7 +7,7 @@
 use super::kernel;
 use super::names::{self, Node};
 use crate::nt::*;
-use crate::verifier::{fail, ledger as holdings};
+use crate::verifier::fail;
 use crate::mm::pool;
 use crate::ob::{self, ObjectType};
 use std::mem::{offset_of, size_of};

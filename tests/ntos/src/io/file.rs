@@ -95,8 +95,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        // SAFETY: the block is ours; its user has seen the request's end.
-        unsafe { pool::free(self.memory.cast(), TAG_WAITER) };
+        pool::free(self.memory.cast(), TAG_WAITER);
     }
 }
 

@@ -133,8 +133,7 @@ pub fn status_block(status: NTSTATUS, information: usize) -> IO_STATUS_BLOCK {
 pub unsafe fn free(irp: PIRP) {
     match ledger::freed(irp) {
         Ok(Owner::Embedded) => fail!(Irp, "IoFreeIrp of {irp:p}, which IoInitializeIrp made in other memory"),
-        // SAFETY: the block came from `allocate`.
-        Ok(_) => unsafe { pool::free(irp.cast(), TAG) },
+        Ok(_) => pool::free(irp.cast(), TAG),
         Err(fault) => fail!(Irp, "IoFreeIrp: {fault}"),
     }
 }

@@ -43,8 +43,7 @@ pub unsafe fn event_set(event: PKEVENT) {
 /// # Safety
 /// `event` is an event.
 pub unsafe fn event_wait(event: PKEVENT) {
-    // SAFETY: by contract.
-    unsafe { ke::wait::wait(event.cast(), false, None) };
+    ke::wait::wait(event.cast(), false, None);
 }
 
 /// # Safety

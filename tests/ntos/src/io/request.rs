@@ -124,6 +124,39 @@ pub unsafe fn transfer(packet: PIRP, method: Method, buffer: *mut u8, len: usize
     }
 }
 
+/// Puts `name` as a UNICODE_STRING into a block that the IRP's end frees, as NtQueryDirectoryFile does with its pattern.
+///
+/// # Safety
+/// `packet` is ours and has no auxiliary buffer.
+pub unsafe fn name_block(packet: PIRP, name: &[u16]) -> PUNICODE_STRING {
+    // SAFETY: the block has room for both.
+    unsafe {
+        let header = size_of::<UNICODE_STRING>();
+        let block = kernel::take(header + name.len() * 2, TAG_BUFFER);
+        let characters = block.add(header).cast::<u16>();
+        ptr::copy_nonoverlapping(name.as_ptr(), characters, name.len());
+        let string: PUNICODE_STRING = block.cast();
+        let len = (name.len() * 2) as u16;
+        string.write(UNICODE_STRING { Length: len, MaximumLength: len, Buffer: characters });
+        (*packet).Tail.Overlay.AuxiliaryBuffer = block.cast();
+        string
+    }
+}
+
+/// Puts a length into a block that the IRP's end frees, as NtLockFile does.
+///
+/// # Safety
+/// `packet` is ours and has no auxiliary buffer.
+pub unsafe fn length_block(packet: PIRP, len: u64) -> PLARGE_INTEGER {
+    // SAFETY: the block has room for it.
+    unsafe {
+        let block: PLARGE_INTEGER = kernel::take(size_of::<LARGE_INTEGER>(), TAG_BUFFER).cast();
+        (*block).QuadPart = len as i64;
+        (*packet).Tail.Overlay.AuxiliaryBuffer = block.cast();
+        block
+    }
+}
+
 /// The buffers of a device or file-system control.
 pub struct Control {
     /// The control code; its low two bits are the method.
@@ -186,8 +219,9 @@ pub unsafe fn discard(packet: PIRP) {
 /// # Safety
 /// `packet` is the I/O manager's.
 unsafe fn release_buffers(packet: PIRP) {
-    // SAFETY: buffer and MDLs are the IRP's own.
+    // SAFETY: buffers and MDLs are the IRP's own.
     unsafe {
+        super::open::take_auxiliary(packet);
         if (*packet).Flags & IRP_DEALLOCATE_BUFFER != 0 {
             pool::free((*packet).AssociatedIrp.SystemBuffer.cast(), TAG_BUFFER);
             (*packet).Flags &= !(IRP_DEALLOCATE_BUFFER | IRP_BUFFERED_IO);
@@ -219,7 +253,6 @@ pub unsafe fn finish(packet: PIRP) {
                 irp::set_status(packet, STATUS_ACCESS_VIOLATION, 0);
             }
         }
-        super::open::take_auxiliary(packet);
         release_buffers(packet);
         let file_object = (*packet).Tail.Overlay.OriginalFileObject;
         let (block, event) = ((*packet).UserIosb, (*packet).UserEvent);

@@ -1,0 +1,289 @@
+//! A machine: its disks, its drivers, and what happens at its end.
+//!
+//! The kernel underneath is one for the process, so there is one machine at a time: [`Builder::start`] waits for the one before
+//! to be dropped. A driver's DriverEntry and DriverUnload run in system threads, as NT's do.
+
+use super::handle::{Handle, OpenAs};
+use super::report::{self, Report};
+use crate::cc;
+use crate::disk::{self, Disk, DiskConfig, ImageError};
+use crate::fsrtl;
+use crate::io::names::{self, Node, wide};
+use crate::io::{mount, native, work};
+use crate::loader::{Image, LoadError, Options};
+use crate::nt::*;
+use crate::{ke, ob, ps};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Why a machine or a driver did not start.
+#[derive(Debug)]
+pub enum MachineError {
+    /// A disk's image cannot be used.
+    Image(ImageError),
+    /// The driver's file cannot be loaded.
+    Load(LoadError),
+    /// DriverEntry failed.
+    Entry(NTSTATUS),
+}
+
+impl std::fmt::Display for MachineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            MachineError::Image(error) => error.fmt(f),
+            MachineError::Load(error) => error.fmt(f),
+            MachineError::Entry(status) => write!(f, "DriverEntry failed with {}", name(*status)),
+        }
+    }
+}
+
+impl std::error::Error for MachineError {}
+
+/// What a machine is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    seed: u64,
+    disks: Vec<DiskConfig>,
+    options: Options,
+}
+
+impl Builder {
+    /// Every choice of disks, cache and I/O follows from `seed`.
+    pub fn seed(mut self, seed: u64) -> Builder {
+        self.seed = seed;
+        self
+    }
+
+    /// With one more disk.
+    pub fn disk(mut self, config: DiskConfig) -> Builder {
+        self.disks.push(config);
+        self
+    }
+
+    /// How drivers are loaded.
+    pub fn options(mut self, options: Options) -> Builder {
+        self.options = options;
+        self
+    }
+
+    /// Starts the machine.
+    pub fn start(self) -> Result<Machine, MachineError> {
+        let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        ps::current();
+        disk::driver::reset();
+        cc::segment::seed(self.seed);
+        let mut machine =
+            Machine { _one: one, seed: self.seed, options: self.options, disks: Vec::new(), drivers: Vec::new() };
+        for config in self.disks {
+            machine.attach(config)?;
+        }
+        Ok(machine)
+    }
+}
+
+/// A loaded driver.
+pub struct Driver {
+    image: Arc<Image>,
+    object: usize,
+    name: String,
+}
+
+impl Driver {
+    /// Its image.
+    pub fn image(&self) -> &Arc<Image> {
+        &self.image
+    }
+
+    /// Its driver object.
+    pub fn object(&self) -> PDRIVER_OBJECT {
+        self.object as PDRIVER_OBJECT
+    }
+}
+
+/// A running machine.
+pub struct Machine {
+    _one: MutexGuard<'static, ()>,
+    seed: u64,
+    options: Options,
+    disks: Vec<Arc<Disk>>,
+    drivers: Vec<Driver>,
+}
+
+impl Machine {
+    /// A machine with no disks and seed 0.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Plugs one more disk in.
+    pub fn attach(&mut self, config: DiskConfig) -> Result<Arc<Disk>, MachineError> {
+        let seed = self.seed.wrapping_add(self.disks.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let disk = disk::driver::attach(config, seed).map_err(MachineError::Image)?;
+        self.disks.push(Arc::clone(&disk));
+        Ok(disk)
+    }
+
+    /// The disks, in the order in which they were plugged in.
+    pub fn disks(&self) -> &[Arc<Disk>] {
+        &self.disks
+    }
+
+    /// The loaded drivers.
+    pub fn drivers(&self) -> &[Driver] {
+        &self.drivers
+    }
+
+    /// Loads the driver in the file `path` as service `lklfs` would be: maps it, binds it, calls its DriverEntry.
+    pub fn load_driver(&mut self, path: &Path) -> Result<(), MachineError> {
+        let image = Image::load(path, &self.options).map_err(MachineError::Load)?;
+        let service = path.file_stem().map_or("driver".into(), |stem| stem.to_string_lossy().into_owned());
+        let name = format!("\\FileSystem\\{service}");
+        let driver = native::new_driver_object(&name);
+        // SAFETY: the driver object is new and ours to fill in.
+        unsafe {
+            (*driver).DriverStart = image.base() as PVOID;
+            (*driver).DriverSize = image.size() as u32;
+        }
+        let registry: &'static mut [u16] =
+            wide(&format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{service}")).leak();
+        let registry: &'static mut UNICODE_STRING = Box::leak(Box::new(native::unicode(registry)));
+        let entry = image.entry_point() as usize;
+        let arguments = [driver as u64, std::ptr::from_mut(registry) as u64];
+        // SAFETY: the image's entry point is DriverEntry, which takes these two.
+        let status = in_system_thread(move || unsafe { ke::call_driver(entry as *const (), arguments) }) as NTSTATUS;
+        let driver = Driver { image, object: driver as usize, name };
+        if !nt_success(status) {
+            forget(&driver);
+            driver.image.unload();
+            return Err(MachineError::Entry(status));
+        }
+        // SAFETY: the list is the driver's list of devices; the I/O manager clears the flag after DriverEntry.
+        unsafe {
+            let mut device = (*driver.object()).DeviceObject;
+            while !device.is_null() {
+                (*device).Flags &= !DO_DEVICE_INITIALIZING;
+                device = (*device).NextDevice;
+            }
+        }
+        driver.image.discard_init();
+        self.drivers.push(driver);
+        Ok(())
+    }
+
+    /// Opens `path`, a full NT path such as `\Device\HarddiskVolume1\dir\file`.
+    pub fn open(&self, path: &str, open: OpenAs) -> Result<Handle, NTSTATUS> {
+        Handle::open(wide(path), None, open)
+    }
+
+    /// The letter `letter:` stands for `device`.
+    pub fn assign_letter(&self, letter: char, device: &str) {
+        let link = wide(&format!("\\??\\{letter}:"));
+        names::remove_link(&link);
+        names::insert(&link, Node::Link(wide(device)));
+    }
+
+    /// Waits until no deferred work is left.
+    pub fn settle(&self) {
+        work::drain();
+    }
+
+    /// Gives cached pages and sections up that nobody uses, as memory pressure would.
+    pub fn trim(&self) -> usize {
+        work::drain();
+        let trimmed = cc::section::trim();
+        work::drain();
+        trimmed
+    }
+
+    /// Locks and dismounts every volume as a user would, then calls each driver's DriverUnload, unloads its image and reports
+    /// what is left. What a driver leaves in the verifier's ledger is in the report, not a failure of its own.
+    pub fn unload(mut self) -> Report {
+        self.trim();
+        let mut troubles = Vec::new();
+        for (real, _) in mount::volumes() {
+            if let Err(status) = dismount(real) {
+                let device = names::name_of(&Node::Device(real as usize)).unwrap_or_default();
+                troubles.push(format!("{device} cannot be dismounted: {}", name(status)));
+            }
+        }
+        self.trim();
+        let mut images = Vec::new();
+        for driver in std::mem::take(&mut self.drivers).into_iter().rev() {
+            troubles.extend(stop(&driver));
+            images.push(driver);
+        }
+        work::drain();
+        let report = report::gather(&self.disks, troubles);
+        for driver in images {
+            forget(&driver);
+            if report.is_clean() {
+                driver.image.unload();
+            }
+        }
+        report
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for disk in &self.disks {
+            disk.remove();
+        }
+        if self.drivers.is_empty() {
+            disk::driver::detach_all();
+        }
+    }
+}
+
+/// The driver object's names and registrations go.
+fn forget(driver: &Driver) {
+    names::remove(&Node::Driver(driver.object));
+    fsrtl::misc::forget_driver(driver.object());
+}
+
+/// Calls DriverUnload. What is wrong comes back in words.
+fn stop(driver: &Driver) -> Vec<String> {
+    let mut troubles = Vec::new();
+    // SAFETY: the driver object lives until it is forgotten.
+    unsafe {
+        match (*driver.object()).DriverUnload {
+            None => troubles.push(format!("{} has no DriverUnload", driver.name)),
+            Some(unload) => {
+                let (unload, object) = (unload as usize, driver.object as u64);
+                in_system_thread(move || ke::call_driver(unload as *const (), [object]));
+                work::drain();
+                let mut device = (*driver.object()).DeviceObject;
+                while !device.is_null() {
+                    let what = names::name_of(&Node::Device(device as usize)).unwrap_or("unnamed".into());
+                    troubles.push(format!("{} left device {device:p} ({what})", driver.name));
+                    device = (*device).NextDevice;
+                }
+            }
+        }
+    }
+    troubles
+}
+
+/// Opens the volume on `real`, locks and dismounts it.
+fn dismount(real: PDEVICE_OBJECT) -> Result<(), NTSTATUS> {
+    let path = names::name_of(&Node::Device(real as usize)).ok_or(STATUS_NO_SUCH_DEVICE)?;
+    let handle = Handle::open(wide(&path), None, OpenAs::volume())?;
+    handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).into_result()?;
+    handle.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).into_result()?;
+    handle.close();
+    Ok(())
+}
+
+/// Runs `act` in a system thread and waits for its result.
+fn in_system_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    let thread = ps::spawn_system("system", move || {
+        // The receiver waits for ever, so it is there.
+        let _ = sender.send(act());
+    });
+    let result = receiver.recv().expect("the system thread sends its result or stops the process");
+    ob::dereference(thread);
+    result
+}
