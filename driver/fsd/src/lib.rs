@@ -17,8 +17,13 @@
 //!
 //! # Blocking
 //!
-//! A function whose text says "may block" calls the [`Volume`], hence Linux: PASSIVE_LEVEL, and the edge posts the IRP
-//! first when its caller may not wait. All others neither block nor allocate unless they say so.
+//! A function whose text says "may block" calls the [`Volume`], hence Linux, and the edge posts the IRP first when its
+//! caller may not wait. All others neither block nor allocate unless they say so.
+//!
+//! # Memory
+//!
+//! Whatever grows with what comes from outside (names, links, listings, descriptors) is allocated fallibly and ends in
+//! INSUFFICIENT_RESOURCES; only the box of a [`create::Plan`] and the edge's own `Arc` are not.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -62,10 +67,12 @@ pub mod timesup;
 pub mod volinfo;
 pub mod write;
 
+mod listing;
 mod objects;
 mod outcome;
 mod pathname;
 mod volume;
+mod walk;
 
 pub use errno::Errno;
 pub use linksup::LinkView;

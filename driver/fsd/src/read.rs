@@ -124,7 +124,7 @@ fn is_aligned<V: Volume>(vcb: &Vcb<V>, bytes: u64) -> bool {
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; may block.
+/// <= APC_LEVEL (the memory manager's paging reads come there); may block.
 pub fn direct<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, offset: u64, out: &mut [u8]) -> Outcome {
     let Some(node) = fcb.node().filter(|_| fcb.kind() == FcbKind::File) else {
         return Outcome::failed(NtStatus::INVALID_DEVICE_REQUEST);

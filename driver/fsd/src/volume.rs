@@ -14,7 +14,8 @@ use crate::{Errno, FileKey};
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; every method may block. Methods are called from many threads at the same time.
+/// PASSIVE_LEVEL, [`Volume::read`] <= APC_LEVEL; every method may block. Methods are called from many threads at the same
+/// time.
 pub trait Volume: Send + Sync {
     /// A file, directory, link or special file, held so that it stays reachable. Dropping it lets go.
     ///

@@ -39,8 +39,8 @@ pub fn requested_names(list: &[u8]) -> impl Iterator<Item = Result<&[u8], usize>
             let next = usize::try_from(u32::get(entry)?).ok()?;
             let length = usize::from(u8::get(entry.get(4..)?)?);
             let name = entry.get(5..)?.get(..length)?;
-            // An entry that would begin inside this one, or at an odd place, is malformed.
-            if next != 0 && (next < length.checked_add(6)? || next & 3 != 0) {
+            // A next entry that would begin inside this one, beyond the list, or at an odd place.
+            if next != 0 && (next < length.checked_add(6)? || next >= entry.len() || next & 3 != 0) {
                 return None;
             }
             Some((next, name))
@@ -80,6 +80,8 @@ mod tests {
         let names: Vec<_> = requested_names(b"\x04\0\0\0\x02AB\0").collect();
         assert_eq!(names, [Err(0)]);
         let names: Vec<_> = requested_names(b"\x0c\0\0\0\x01A\0").collect();
-        assert_eq!(names, [Ok(&b"A"[..]), Err(12)]);
+        assert_eq!(names, [Err(0)]);
+        let names: Vec<_> = requested_names(b"\x08\0\0\0\x01A\0\0\0\0\0\0\x05B").collect();
+        assert_eq!(names, [Ok(&b"A"[..]), Err(8)]);
     }
 }
