@@ -60,8 +60,14 @@ pub struct Artifacts {
 /// The caller prints its own link directives from the result.
 pub fn library(target: Target) -> Result<Artifacts, Error> {
     let request = Request::from_env()?;
-    if std::env::var_os("OUT_DIR").is_some() {
+    let for_cargo = std::env::var_os("OUT_DIR").is_some();
+    if for_cargo {
         request.print_cargo_directives();
     }
-    build(target, &request)
+    let artifacts = build(target, &request)?;
+    if for_cargo {
+        // When the cache was emptied meanwhile, cargo must not link from its memory of where things were.
+        println!("cargo::rerun-if-changed={}", artifacts.library.display());
+    }
+    Ok(artifacts)
 }

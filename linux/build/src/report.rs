@@ -63,6 +63,9 @@ impl Report {
             "code without unwind data",
             format!("{} of {} bytes", unwind.bytes_left_out, unwind.bytes),
         );
+        for (name, size) in &summary.largest_frames {
+            self.line(&format!("stack frame of {name}"), format!("{size} bytes"));
+        }
     }
 
     /// Writes it.

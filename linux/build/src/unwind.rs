@@ -33,6 +33,9 @@ pub struct Tables {
     pub xdata: Vec<u8>,
     /// What was counted.
     pub counts: Counts,
+    /// For each function whose frame is found from rsp: its section, its start, and the most that its frame takes of
+    /// the stack, the return address included.
+    pub frames: Vec<(usize, u64, u32)>,
 }
 
 /// A range of code with its unwind information.
@@ -154,6 +157,13 @@ pub fn tables(object: &Object) -> Result<Tables, Error> {
                 rows.push((from, to, express(row)));
             }
         }
+        let sizes = rows.iter().filter_map(|(.., row)| match row.as_ref()?.frame {
+            FrameFrom::Stack(size) => Some(size),
+            FrameFrom::Pointer => None,
+        });
+        tables
+            .frames
+            .extend(sizes.max().map(|size| (code_index, start, size)));
         let left_out: u64 = rows
             .iter()
             .filter(|(.., row)| row.is_none())

@@ -34,6 +34,8 @@ pub struct Summary {
     pub unwind: unwind::Counts,
     /// Entries in `.pdata`, and bytes in `.xdata`.
     pub unwind_size: (usize, usize),
+    /// The functions that take most of the stack for their own frame, with the number of bytes, the largest first.
+    pub largest_frames: Vec<(String, u32)>,
 }
 
 /// A section of the COFF object.
@@ -101,6 +103,7 @@ pub fn convert(object: &Object, api: &[String]) -> Result<(Vec<u8>, Summary), Er
         slots: conversion.slots.len(),
         unwind: tables.counts,
         unwind_size: (tables.entries.len(), tables.xdata.len()),
+        largest_frames: largest_frames(object, &tables),
         ..Summary::default()
     };
     for relocation in conversion.sections.iter().flat_map(|s| &s.relocations) {
@@ -112,6 +115,15 @@ pub fn convert(object: &Object, api: &[String]) -> Result<(Vec<u8>, Summary), Er
         *summary.relocations.entry(name).or_default() += 1;
     }
     Ok((write::object(&conversion.sections, &symbols)?, summary))
+}
+
+fn largest_frames(object: &Object, tables: &Tables) -> Vec<(String, u32)> {
+    let mut frames = tables.frames.clone();
+    frames.sort_by_key(|(_, _, size)| std::cmp::Reverse(*size));
+    let name = |(section, start, size): &(usize, u64, u32)| {
+        (object.names_in(*section).at(*start).unwrap_or_default(), *size)
+    };
+    frames.iter().take(8).map(name).collect()
 }
 
 struct Conversion<'a> {

@@ -318,6 +318,43 @@ fn what_cannot_be_said_in_coff_is_refused() {
     }
 }
 
+/// Wine's unwinder as a second reader of the tables, and GNU's linker as the one that makes the program.
+#[test]
+#[ignore = "needs wine and a minute for its first start"]
+fn the_systems_own_unwinder_walks_the_frames() {
+    let fixture = fixture();
+    let (dir, exe) = (fixture.dir.path(), fixture.dir.path().join("windows.exe"));
+    // clang compiles, as gcc 12 has an internal error on functions of the other calling convention here.
+    let mut clang = Command::new("clang-19");
+    clang
+        .args(["--target=x86_64-w64-windows-gnu", "-O2", "-c"])
+        .arg(fixture::path("windows.c"));
+    run(clang.arg("-o").arg(dir.join("windows.obj")));
+    let mut gcc = Command::new("x86_64-w64-mingw32-gcc");
+    run(gcc
+        .arg("-o")
+        .arg(&exe)
+        .arg(dir.join("windows.obj"))
+        .arg(dir.join("lkl.lib")));
+    let mut wine = Command::new("wine");
+    wine.arg(&exe)
+        .env("WINEPREFIX", dir.join("wine"))
+        .env("WINEDEBUG", "-all")
+        .stdin(std::process::Stdio::null());
+    let output = wine.output().expect("wine must be installed");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let calls = reference(dir)
+        .into_iter()
+        .find(|(name, x, _)| name == "lkl_calls" && *x == 5)
+        .map(|(.., r)| r);
+    let expected = format!("calls {:x} walks ", calls.unwrap());
+    assert!(
+        text.starts_with(&expected) && text.trim_end().ends_with("lost 0"),
+        "{text}"
+    );
+    assert!(!text.contains("walks 0 "), "{text}");
+}
+
 /// Checks a whole kernel, built before: `LKL_TEST_OBJECT=.../lkl.o cargo test -p lkl-build -- --ignored`.
 #[test]
 #[ignore = "needs a built kernel, named by LKL_TEST_OBJECT"]
