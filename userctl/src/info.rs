@@ -1,0 +1,205 @@
+//! `userctl info`: what an image holds.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure, stdout_failure};
+use crate::partition::{Partition, TableKind};
+use crate::session::{Mounted, Part, Session};
+use crate::text::{shown, size};
+
+/// All about an image, as `--json` writes it.
+#[derive(Debug, Serialize)]
+pub struct Info {
+    /// As it was named.
+    pub image: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The kind of its partition table.
+    pub table: Option<TableKind>,
+    /// Its partitions and what is on them.
+    pub partitions: Vec<PartitionInfo>,
+    /// The partition that was asked for, or the first that is recognised; 0 for the whole disk.
+    pub part: u32,
+    /// The file system there.
+    pub file_system: FileSystem,
+}
+
+/// A partition and what is on it.
+#[derive(Debug, Serialize)]
+pub struct PartitionInfo {
+    /// Its entry in the table.
+    #[serde(flatten)]
+    pub partition: Partition,
+    /// Linux's name for the file system, if it can be mounted.
+    pub file_system: Option<String>,
+    /// Why not.
+    pub problem: Option<String>,
+}
+
+/// A mounted file system.
+#[derive(Debug, Serialize)]
+pub struct FileSystem {
+    /// Linux's name for it.
+    pub name: String,
+    /// Its label, if it has one.
+    pub label: Option<String>,
+    /// Its UUID or serial number, if it has one.
+    pub uuid: Option<String>,
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes not in use.
+    pub free: u64,
+    /// Size of a block in bytes.
+    pub block_size: u64,
+    /// Number of inodes, 0 where there is no limit.
+    pub inodes: u64,
+    /// Inodes not in use.
+    pub inodes_free: u64,
+    /// Whether a journal was left unreplayed, so that this may be an older state.
+    pub stale: bool,
+}
+
+/// Writes what the image of `session` holds to `out`.
+pub fn run(session: &Session, asked: Option<u32>, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let partitions = session.table.as_ref().map_or(&[][..], |table| &table.partitions);
+    let partitions = partitions
+        .iter()
+        .map(|partition| look(session, partition))
+        .collect::<Result<Vec<_>, _>>()?;
+    let info = |mounted: &Mounted| -> Result<Info, Failure> {
+        Ok(Info {
+            image: session.image.path.display().to_string(),
+            size: session.image.size,
+            table: session.table.as_ref().map(|table| table.kind),
+            partitions,
+            part: match &mounted.part {
+                Part::Whole => 0,
+                Part::Partition(partition) => partition.number,
+            },
+            file_system: file_system(mounted)?,
+        })
+    };
+    let info = info(&session.mount(asked)?)?;
+    let written = if json {
+        serde_json::to_writer_pretty(&mut *out, &info)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else {
+        write_text(&info, out)
+    };
+    written
+        .and_then(|()| out.flush())
+        .map_err(|error| stdout_failure(&error))
+}
+
+fn look(session: &Session, partition: &Partition) -> Result<PartitionInfo, Failure> {
+    let partition = partition.clone();
+    match session.mount_part(Part::Partition(partition.clone())) {
+        Ok(mounted) => Ok(PartitionInfo {
+            partition,
+            file_system: Some(mounted.fs_name().to_string()),
+            problem: None,
+        }),
+        Err(refusal) if refusal.failure.exit == Exit::Kernel => Err(refusal.failure),
+        Err(refusal) if refusal.unknown => Ok(PartitionInfo {
+            partition,
+            file_system: None,
+            problem: None,
+        }),
+        Err(refusal) => Ok(PartitionInfo {
+            partition,
+            file_system: None,
+            problem: Some(refusal.failure.message),
+        }),
+    }
+}
+
+fn file_system(mounted: &Mounted) -> Result<FileSystem, Failure> {
+    let space = mounted.space()?;
+    Ok(FileSystem {
+        name: mounted.fs_name().to_string(),
+        label: mounted.label(),
+        uuid: mounted.uuid(),
+        total: space.total,
+        free: space.free,
+        block_size: space.block_size,
+        inodes: space.inodes,
+        inodes_free: space.inodes_free,
+        stale: mounted.stale(),
+    })
+}
+
+fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut line = |name: &str, value: &str| writeln!(out, "{name:<13}{value}");
+    line("image:", &shown(info.image.as_bytes()))?;
+    line("size:", &format!("{} bytes ({})", info.size, size(info.size)))?;
+    match info.table {
+        Some(kind) => line("table:", &kind.to_string())?,
+        None => line("table:", "none")?,
+    }
+    for PartitionInfo {
+        partition,
+        file_system,
+        problem,
+    } in &info.partitions
+    {
+        let Partition {
+            number,
+            offset,
+            size: length,
+            kind,
+            name,
+        } = partition;
+        let name = if name.is_empty() {
+            String::new()
+        } else {
+            format!(" \"{}\"", shown(name.as_bytes()))
+        };
+        let what = match (file_system, problem) {
+            (Some(file_system), _) => file_system.clone(),
+            (None, Some(problem)) => format!("unreadable ({problem})"),
+            (None, None) => "not recognised".to_string(),
+        };
+        let text = format!(
+            "offset {offset}, {length} bytes ({}), {kind}{name}: {what}",
+            size(*length)
+        );
+        line(&format!("partition {number}:"), &format!(" {text}"))?;
+    }
+    match info.part {
+        0 => line("read:", "the whole image")?,
+        number => line("read:", &format!("partition {number}"))?,
+    }
+    let FileSystem {
+        name,
+        label,
+        uuid,
+        total,
+        free,
+        block_size,
+        inodes,
+        inodes_free,
+        stale,
+    } = &info.file_system;
+    line("file system:", name)?;
+    if let Some(label) = label {
+        line("label:", &shown(label.as_bytes()))?;
+    }
+    if let Some(uuid) = uuid {
+        line("uuid:", uuid)?;
+    }
+    line(
+        "space:",
+        &format!("{total} bytes ({}), {free} free ({})", size(*total), size(*free)),
+    )?;
+    line("block size:", &format!("{block_size} bytes"))?;
+    if *inodes > 0 {
+        line("inodes:", &format!("{inodes}, {inodes_free} free"))?;
+    }
+    if *stale {
+        line("warning:", "mounted without recovery, this may be an older state")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! Runs the command that the command line asks for.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use clap::CommandFactory;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::{Cli, Command, Source};
+use crate::exit::{Exit, Failure, reason, stdout_failure};
+use crate::resolve::path_bytes;
+use crate::session::Session;
+use crate::{cat, copy, info, list, manifest, scratch, watchdog};
+
+/// Does what `cli` asks for.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    if let Some(shell) = cli.completions {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "userctl", &mut script);
+        return out
+            .write_all(&script)
+            .and_then(|()| out.flush())
+            .map_err(|error| stdout_failure(&error));
+    }
+    let Some(command) = cli.command else {
+        return Err(Failure::new(
+            Exit::Usage,
+            "there is no command; see userctl --help",
+        ));
+    };
+    match command {
+        Command::Info { source, json } => info::run(&open(&source)?, source.part, json, &mut out),
+        Command::Ls {
+            long,
+            recursive,
+            source,
+            path,
+            json,
+        } => {
+            let session = open(&source)?;
+            let options = list::Options {
+                long,
+                recursive,
+                json,
+            };
+            list::run(
+                &session.mount(source.part)?,
+                &path_bytes(&path),
+                options,
+                &mut out,
+            )
+        }
+        Command::Cat { source, path } => {
+            let session = open(&source)?;
+            cat::run(&session.mount(source.part)?, &path_bytes(&path), &mut out)
+        }
+        Command::Manifest { source, json } => {
+            let session = open(&source)?;
+            manifest::run(&session.mount(source.part)?, json, &mut out)
+        }
+        Command::Cp {
+            recursive,
+            force,
+            keep_going,
+            source,
+            path,
+            destination,
+            json,
+        } => {
+            remove_scratch_when_interrupted();
+            let session = open(&source)?;
+            let options = copy::Options {
+                recursive,
+                force,
+                keep_going,
+            };
+            let bar = Bar::new(!json);
+            let mounted = session.mount(source.part)?;
+            let done = copy::run(
+                &mounted,
+                &path_bytes(&path),
+                &destination,
+                &session.stem(),
+                options,
+                &bar,
+            );
+            bar.0.finish_and_clear();
+            let summary = done?;
+            if json {
+                serde_json::to_writer(&mut out, &summary).map_err(|error| stdout_failure(&error.into()))?;
+                writeln!(out)
+                    .and_then(|()| out.flush())
+                    .map_err(|error| stdout_failure(&error))?;
+            }
+            Ok(())
+        }
+        Command::Man { directory } => man(&directory),
+    }
+}
+
+/// Starts the time limit, then opens the image.
+fn open(source: &Source) -> Result<Session, Failure> {
+    watchdog::start(source.timeout, source.image.display().to_string());
+    Session::open(source)
+}
+
+fn remove_scratch_when_interrupted() {
+    let handler = || {
+        scratch::remove_all();
+        eprintln!("userctl: interrupted; nothing was left behind");
+        std::process::exit(i32::from(Exit::Interrupted as u8));
+    };
+    // Without a handler an interrupt still ends the process, only its temporary file stays.
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("userctl: warning: interrupts are not handled: {error}");
+    }
+}
+
+fn man(directory: &Path) -> Result<(), Failure> {
+    clap_mangen::generate_to(Cli::command(), directory).map_err(|error| {
+        let directory = directory.display();
+        Failure::new(
+            Exit::Destination,
+            format_args!(
+                "{directory}: {}; name a directory that you may write",
+                reason(&error)
+            ),
+        )
+    })
+}
+
+/// A progress bar, hidden unless a person looks at stderr.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(wanted: bool) -> Bar {
+        if !wanted || !io::stderr().is_terminal() {
+            return Bar(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
+        let style = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        Bar(bar
+            .with_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+}
+
+impl copy::Progress for Bar {
+    fn wants_total(&self) -> bool {
+        !self.0.is_hidden()
+    }
+
+    fn total(&self, bytes: u64) {
+        self.0.set_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+
+    fn note(&self, line: &str) {
+        self.0.suspend(|| eprintln!("userctl: {line}"));
+    }
+}
