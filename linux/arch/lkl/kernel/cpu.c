@@ -110,9 +110,9 @@ void lkl_become(struct lkl_thread *me)
  * lkl_cpu_give_up - hands the CPU to whatever task the scheduler chooses instead of the current, detached one
  * @me: the calling host thread, which holds the CPU
  *
- * The CPU belongs to somebody else on return.
+ * Return: true when the CPU belongs to somebody else, false when nobody wanted it and the caller holds it still.
  */
-void lkl_cpu_give_up(struct lkl_thread *me)
+bool lkl_cpu_give_up(struct lkl_thread *me)
 {
 	struct lkl_jump way_out;
 
@@ -121,8 +121,14 @@ void lkl_cpu_give_up(struct lkl_thread *me)
 		me->way_out = &way_out;
 		me->leaving = true;
 		schedule();
-		panic("a detached task was scheduled");
+		if (!is_idle_task(current))
+			panic("a detached task was scheduled");
+		/* A request to reschedule was pending, but nobody wants to run: the idle task was chosen again. */
+		me->leaving = false;
+		tick_nohz_idle_enter();
+		return false;
 	}
+	return true;
 }
 
 /* Does anybody want to run besides the current task, which is detached? */
@@ -147,10 +153,8 @@ void lkl_cpu_retire(struct lkl_thread *me)
 		lkl_running = me;
 		if (READ_ONCE(lkl_irqs_pending))
 			lkl_irqs_run();
-		if (others_want_to_run()) {
-			lkl_cpu_give_up(me);
+		if (others_want_to_run() && lkl_cpu_give_up(me))
 			return;
-		}
 		lkl_cpu_put();
 	} while (__atomic_load_n(&lkl_irqs_pending, __ATOMIC_SEQ_CST) && lkl_cpu_try_get());
 }

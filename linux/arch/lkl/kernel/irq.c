@@ -146,9 +146,7 @@ void lkl_servant_main(void *unused)
 		}
 		lkl_running = me;
 		lkl_irqs_run();
-		if (current_is_stale())
-			lkl_cpu_give_up(me);
-		else
+		if (!current_is_stale() || !lkl_cpu_give_up(me))
 			lkl_cpu_retire(me);
 	}
 }

@@ -82,7 +82,7 @@ bool lkl_cpu_try_get(void);
 void lkl_cpu_put(void);
 bool lkl_cpu_is_free(void);
 void lkl_cpu_retire(struct lkl_thread *me);
-void lkl_cpu_give_up(struct lkl_thread *me);
+bool lkl_cpu_give_up(struct lkl_thread *me);
 void lkl_become(struct lkl_thread *me);
 
 /* kernel/threads.c */
