@@ -4,6 +4,7 @@
 //! Linux, [`lint`] and [`test`] check everything. [`wdk`] and [`toolchain`] are what building for Windows on another
 //! system takes; [`cache`] keeps what is expensive.
 
+mod bench;
 mod cache;
 mod demo;
 mod double;
@@ -79,6 +80,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Measure our ways of reading against the machine's own, and print one table
+    Bench,
     /// Check formatting, clippy on both sides, and the wall around unsafe code
     Lint,
     /// What continuous integration runs
@@ -134,6 +137,7 @@ fn run(task: Task) -> Result<ExitCode> {
             let code = double::run(&sh, &program, &driver, &arguments)?;
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
         }
+        Task::Bench => bench::run(&sh)?,
         Task::Lint => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
             lint::run(&sh)?;

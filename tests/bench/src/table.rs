@@ -1,0 +1,89 @@
+//! The table: what the first subject does in units a second, and for the others how many times that.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::subject::{Kind, Started};
+use crate::work::{Result as Measured, Work};
+
+/// All measurements.
+#[derive(Default)]
+pub struct Table {
+    cells: BTreeMap<(Kind, Work), Measured>,
+    missing: BTreeMap<Kind, String>,
+}
+
+impl Table {
+    /// Keeps one measurement, or why there is none.
+    pub fn put(&mut self, kind: Kind, work: Work, cell: anyhow::Result<Measured>) {
+        match cell {
+            Ok(measured) => drop(self.cells.insert((kind, work), measured)),
+            Err(error) => drop(self.missing.entry(kind).or_insert_with(|| format!("{error:#}"))),
+        }
+    }
+
+    /// One row: the first subject's figure, then ratios; bare figures when the first subject is missing.
+    fn row(&self, f: &mut fmt::Formatter<'_>, work: Work, warm: bool) -> fmt::Result {
+        let figure = |kind| {
+            self.cells
+                .get(&(kind, work))
+                .map(|measured| if warm { measured.warm } else { measured.cold })
+        };
+        let state = if warm { "warm" } else { "cold" };
+        write!(f, "{:<24}", format!("{} {state}", work.name()))?;
+        let base = figure(Kind::ALL[0]);
+        for kind in Kind::ALL {
+            let text = match (figure(kind), base) {
+                (None, _) => "-".to_owned(),
+                (Some(figure), Some(base)) if kind != Kind::ALL[0] => format!("{:.2} x", figure / base),
+                (Some(figure), _) => format!("{figure:.0} {}", work.unit()),
+            };
+            write!(f, "{text:>20}")?;
+        }
+        writeln!(f)
+    }
+
+    /// One row about the start: the median over the processes.
+    fn start(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        pick: impl Fn(&Started) -> Option<f64>,
+    ) -> fmt::Result {
+        write!(f, "{name:<24}")?;
+        for kind in Kind::ALL {
+            let mut figures: Vec<f64> = Work::ALL
+                .iter()
+                .filter_map(|work| self.cells.get(&(kind, *work)))
+                .filter_map(|measured| pick(&measured.started))
+                .collect();
+            figures.sort_by(f64::total_cmp);
+            match figures.get(figures.len() / 2) {
+                Some(median) => write!(f, "{median:>20.1}")?,
+                None => write!(f, "{:>20}", "-")?,
+            }
+        }
+        writeln!(f)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<24}", "")?;
+        for kind in Kind::ALL {
+            write!(f, "{:>20}", kind.name())?;
+        }
+        writeln!(f)?;
+        for work in Work::ALL {
+            self.row(f, work, false)?;
+            self.row(f, work, true)?;
+        }
+        self.start(f, "boot, ms", |started| started.boot_ms)?;
+        self.start(f, "mount, ms", |started| started.mount_ms)?;
+        self.start(f, "memory after it, MiB", |started| started.memory_mib)?;
+        for (kind, reason) in &self.missing {
+            writeln!(f, "{}: {reason}", kind.name())?;
+        }
+        Ok(())
+    }
+}
