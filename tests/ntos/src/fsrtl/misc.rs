@@ -1,7 +1,5 @@
-//! Status codes that a file system may raise, pool that raises instead of failing, filter callbacks, counters.
+//! Status codes that a file system may raise, filter callbacks, counters.
 
-use crate::ke;
-use crate::mm::pool;
 use crate::nt::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -34,26 +32,6 @@ pub unsafe extern "win64" fn FsRtlIsTotalDeviceFailure(status: NTSTATUS) -> BOOL
             STATUS_CRC_ERROR | STATUS_DEVICE_DATA_ERROR | STATUS_UNRECOGNIZED_VOLUME | STATUS_WRONG_VOLUME
         );
     (!partial).into()
-}
-
-/// A block from pool, or the exception STATUS_INSUFFICIENT_RESOURCES.
-fn allocate(kind: POOL_TYPE, size: SIZE_T, tag: u32) -> PVOID {
-    let kind = if kind & 1 != 0 { pool::Kind::Paged } else { pool::Kind::NonPaged };
-    let block = pool::allocate(kind, usize::try_from(size).unwrap_or(usize::MAX), tag, pool::Owner::Driver);
-    if block.is_null() {
-        ke::raise(STATUS_INSUFFICIENT_RESOURCES);
-    }
-    block.cast()
-}
-
-/// `FsRtlAllocatePoolWithTag`.
-pub unsafe extern "win64" fn FsRtlAllocatePoolWithTag(kind: POOL_TYPE, size: SIZE_T, tag: ULONG) -> PVOID {
-    allocate(kind, size, tag)
-}
-
-/// `FsRtlAllocatePool`.
-pub unsafe extern "win64" fn FsRtlAllocatePool(kind: POOL_TYPE, size: SIZE_T) -> PVOID {
-    allocate(kind, size, u32::from_le_bytes(*b"FsRt"))
 }
 
 /// Filter callbacks by driver object.
@@ -98,8 +76,6 @@ crate::table! {
         FsRtlIsNtstatusExpected <= HIGH;
         FsRtlNormalizeNtstatus <= HIGH;
         FsRtlIsTotalDeviceFailure <= HIGH;
-        FsRtlAllocatePoolWithTag <= DISPATCH;
-        FsRtlAllocatePool <= DISPATCH;
         FsRtlRegisterFileSystemFilterCallbacks <= APC;
         FsRtlIsPagingFile <= APC;
         FsRtlIncrementCcFastReadNotPossible = FsRtlIncrement, <= HIGH;

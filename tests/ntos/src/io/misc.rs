@@ -1,6 +1,7 @@
 //! I/O manager functions that stand alone: who asks, how much stack is left, errors for the user, remove locks' kin.
 
 use super::names;
+use crate::ob::ObjectType;
 use crate::nt::*;
 use crate::{ke, ps};
 use std::sync::{Mutex, PoisonError};
@@ -32,20 +33,18 @@ pub unsafe extern "win64" fn IoGetRequestorProcess(packet: PIRP) -> PEPROCESS {
     // SAFETY: the driver owns the IRP; its thread, if any, is referenced by the request.
     unsafe {
         let thread = (*packet).Tail.Overlay.Thread;
-        if thread.is_null() { std::ptr::null_mut() } else { IoThreadToProcess(thread) }
+        if thread.is_null() { std::ptr::null_mut() } else { process_of(thread) }
     }
 }
 
-/// `IoThreadToProcess`.
-pub unsafe extern "win64" fn IoThreadToProcess(thread: PETHREAD) -> PEPROCESS {
-    // SAFETY: every PETHREAD of the double is the address of a Thread.
+/// The process of `thread`.
+///
+/// # Safety
+/// `thread` is a live thread of the double.
+unsafe fn process_of(thread: PETHREAD) -> PEPROCESS {
+    // SAFETY: by contract; every PETHREAD of the double is the address of a Thread.
     let thread = unsafe { &*thread.cast::<ps::Thread>() };
     if thread.is_system { ps::system_process() } else { ps::user_process() }
-}
-
-/// `IoGetCurrentProcess`.
-pub unsafe extern "win64" fn IoGetCurrentProcess() -> PEPROCESS {
-    ps::current_process()
 }
 
 /// `IoGetRequestorProcessId`.
@@ -61,16 +60,6 @@ pub unsafe extern "win64" fn IoGetRequestorProcessId(packet: PIRP) -> ULONG {
 pub unsafe extern "win64" fn IoIsSystemThread(thread: PETHREAD) -> BOOLEAN {
     // SAFETY: every PETHREAD of the double is the address of a Thread.
     u8::from(unsafe { (*thread.cast::<ps::Thread>()).is_system })
-}
-
-/// `IoGetStackLimits`.
-pub unsafe extern "win64" fn IoGetStackLimits(low: *mut ULONG_PTR, high: *mut ULONG_PTR) {
-    let (start, end) = ke::gate::stack_limits();
-    // SAFETY: the driver gives places for both.
-    unsafe {
-        *low = start as ULONG_PTR;
-        *high = end as ULONG_PTR;
-    }
 }
 
 /// `IoGetInitialStack`.
@@ -152,16 +141,26 @@ pub fn shutdown_devices() -> Vec<PDEVICE_OBJECT> {
     devices.iter().rev().map(|device| *device as PDEVICE_OBJECT).collect()
 }
 
+/// A datum that an import names: the address of a type.
+pub struct TypePointer(pub *const ObjectType);
+
+// SAFETY: the pointer is to a static and is only copied.
+unsafe impl Sync for TypePointer {}
+
+static FILE_POINTER: TypePointer = TypePointer(&raw const super::file::FILE_TYPE);
+static DEVICE_POINTER: TypePointer = TypePointer(&raw const super::device::DEVICE_OBJECT_TYPE);
+static DRIVER_POINTER: TypePointer = TypePointer(&raw const super::device::DRIVER_TYPE);
+
 crate::table! {
     /// What stands alone.
     pub static IMPORTS = {
+        data IoFileObjectType = (&raw const FILE_POINTER).cast();
+        data IoDeviceObjectType = (&raw const DEVICE_POINTER).cast();
+        data IoDriverObjectType = (&raw const DRIVER_POINTER).cast();
         IoIsOperationSynchronous <= DISPATCH;
         IoGetRequestorProcess <= DISPATCH;
         IoGetRequestorProcessId <= DISPATCH;
-        IoThreadToProcess <= DISPATCH;
-        IoGetCurrentProcess <= DISPATCH;
         IoIsSystemThread <= DISPATCH;
-        IoGetStackLimits <= HIGH;
         IoGetInitialStack <= HIGH;
         IoRaiseInformationalHardError <= APC;
         IoSetHardErrorOrVerifyDevice <= DISPATCH;

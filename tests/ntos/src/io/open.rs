@@ -244,7 +244,9 @@ unsafe fn create(request: &Open, target: PDEVICE_OBJECT, file_object: PFILE_OBJE
         (*packet).Tail.Overlay.OriginalFileObject = file_object;
         let (status, information) = waiter.send(target, packet);
         let reparse = reparse_take(packet);
-        Ok((status, information, access.granted(), reparse))
+        // What the file system granted, and what it left alone: it is the one that checks.
+        let remaining = (*access.raw()).RemainingDesiredAccess & !MAXIMUM_ALLOWED;
+        Ok((status, information, access.granted() | remaining, reparse))
     }
 }
 

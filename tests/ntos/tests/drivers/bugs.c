@@ -1,0 +1,391 @@
+/*
+ * A driver with one seeded bug for each number that DriverEntry is called with. tests/verifier.rs has the list of what
+ * must be found.
+ */
+#include "nt.h"
+
+static volatile int sink;
+static const volatile int constant = 1;
+static volatile LONG flag;
+static KEVENT never, started;
+
+static void sleep_ms(int ms)
+{
+	LONGLONG interval = -10000LL * ms;
+
+	KeDelayExecutionThread(KernelMode, FALSE, &interval);
+}
+
+static HANDLE start(PKSTART_ROUTINE routine, PVOID context)
+{
+	HANDLE thread = NULL;
+
+	PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL, routine, context);
+	return thread;
+}
+
+static void wait_thread(HANDLE thread)
+{
+	PVOID object;
+
+	ObReferenceObjectByHandle(thread, THREAD_ALL_ACCESS, PsThreadType, KernelMode, &object, NULL);
+	KeWaitForSingleObject(object, 0, KernelMode, FALSE, NULL);
+	ObfDereferenceObject(object);
+	ZwClose(thread);
+}
+
+static void wait_for_ever(PVOID event)
+{
+	KeSetEvent(&started, 0, FALSE);
+	KeWaitForSingleObject(event, 0, KernelMode, FALSE, NULL);
+}
+
+static void end_with_mutex(PVOID mutex)
+{
+	ExAcquireFastMutex(mutex);
+	PsTerminateSystemThread(0);
+}
+
+static void terminate(PVOID unused)
+{
+	(void)unused;
+	PsTerminateSystemThread(0);
+}
+
+static void expand_and_terminate(PVOID unused)
+{
+	(void)unused;
+	KeExpandKernelStackAndCallout(terminate, NULL, 0x4000);
+}
+
+static void spin_dpc(KDPC *dpc, PVOID context, PVOID a, PVOID b)
+{
+	(void)dpc, (void)context, (void)a, (void)b;
+	while (!flag)
+		;
+}
+
+static void empty_dpc(KDPC *dpc, PVOID context, PVOID a, PVOID b)
+{
+	(void)dpc, (void)context, (void)a, (void)b;
+}
+
+static void raised_dpc(KDPC *dpc, PVOID context, PVOID a, PVOID b)
+{
+	(void)dpc, (void)context, (void)a, (void)b;
+	KeLowerIrql(0);
+}
+
+#pragma clang optimize off
+static int deeper(int depth)
+{
+	volatile char room[512];
+
+	room[0] = (char)depth;
+	return depth == 0 ? 0 : deeper(depth - 1) + room[0];
+}
+#pragma clang optimize on
+
+NTSTATUS DriverEntry(int which, char *user)
+{
+	static FAST_MUTEX first, second;
+	static ERESOURCE resource;
+	static KSPIN_LOCK lock;
+	static KMUTEX mutex;
+	static KSEMAPHORE semaphore;
+	static KTIMER timer;
+	static LOOKASIDE list;
+	char *block;
+	MDL *mdl;
+	PVOID object;
+	KIRQL old;
+
+	KeInitializeEvent(&never, 0, FALSE);
+	KeInitializeEvent(&started, 0, FALSE);
+	switch (which) {
+	case 1: /* double free */
+		block = allocate(100);
+		release(block);
+		release(block);
+		break;
+	case 2: /* read after free */
+		block = allocate(100);
+		release(block);
+		sink = *(volatile char *)block;
+		break;
+	case 3: /* write after free */
+		block = allocate(100);
+		release(block);
+		*(volatile char *)(block + 50) = 1;
+		break;
+	case 4: /* overrun by one, caught at once */
+		block = allocate(64);
+		*(volatile char *)(block + 64) = 1;
+		break;
+	case 5: /* overrun by one into the rounding, caught at the free */
+		block = allocate(61);
+		*(volatile char *)(block + 61) = 1;
+		release(block);
+		break;
+	case 6: /* underrun by one, caught at the free */
+		block = allocate(64);
+		*(volatile char *)(block - 1) = 1;
+		release(block);
+		break;
+	case 7: /* free with another tag */
+		block = allocate(64);
+		ExFreePoolWithTag(block, TAG('O', 't', 'h', 'r'));
+		break;
+	case 8: /* free of something that is no block */
+		ExFreePoolWithTag(&timer, TEST_TAG);
+		break;
+	case 9: /* paged pool at DISPATCH_LEVEL */
+		KeRaiseIrqlToDpcLevel();
+		ExAllocatePoolWithTag(PagedPool, 16, TEST_TAG);
+		break;
+	case 10: /* executable pool */
+		ExAllocatePoolWithTag(NonPagedPool, 16, TEST_TAG);
+		break;
+	case 11: /* no bytes */
+		allocate(0);
+		break;
+	case 12: /* a block is left behind */
+		allocate(77);
+		break;
+	case 13: /* an import above its level */
+		KeRaiseIrqlToDpcLevel();
+		ZwClose((HANDLE)4);
+		break;
+	case 14: /* a wait at DISPATCH_LEVEL */
+		KeRaiseIrqlToDpcLevel();
+		KeWaitForSingleObject(&never, 0, KernelMode, FALSE, NULL);
+		break;
+	case 15: /* return at another level */
+		KeRaiseIrqlToDpcLevel();
+		break;
+	case 16: /* the level goes down under a spin lock */
+		old = KeAcquireSpinLockRaiseToDpc(&lock);
+		KeLowerIrql(old);
+		break;
+	case 17: /* two mutexes in two orders */
+		ExInitializeFastMutex(&first);
+		ExInitializeFastMutex(&second);
+		ExAcquireFastMutex(&first);
+		ExAcquireFastMutex(&second);
+		ExReleaseFastMutex(&second);
+		ExReleaseFastMutex(&first);
+		ExAcquireFastMutex(&second);
+		ExAcquireFastMutex(&first);
+		break;
+	case 18: /* a resource and a mutex in two orders */
+		KeInitializeMutex(&mutex, 0);
+		ExInitializeResourceLite(&resource);
+		KeEnterCriticalRegion();
+		ExAcquireResourceSharedLite(&resource, TRUE);
+		KeWaitForSingleObject(&mutex, 0, KernelMode, FALSE, NULL);
+		KeReleaseMutex(&mutex, FALSE);
+		ExReleaseResourceLite(&resource);
+		KeWaitForSingleObject(&mutex, 0, KernelMode, FALSE, NULL);
+		ExAcquireResourceExclusiveLite(&resource, TRUE);
+		break;
+	case 19: /* a resource with APCs enabled */
+		ExInitializeResourceLite(&resource);
+		ExAcquireResourceExclusiveLite(&resource, TRUE);
+		break;
+	case 20: /* a region that was not entered */
+		KeLeaveCriticalRegion();
+		break;
+	case 21: /* a region that is not left */
+		KeEnterCriticalRegion();
+		break;
+	case 22: /* a spin lock twice */
+		KeAcquireSpinLockRaiseToDpc(&lock);
+		KeAcquireSpinLockAtDpcLevel(&lock);
+		break;
+	case 23: /* a mutex that is not owned */
+		KeInitializeMutex(&mutex, 0);
+		KeReleaseMutex(&mutex, FALSE);
+		break;
+	case 24: /* a semaphore above its limit */
+		KeInitializeSemaphore(&semaphore, 1, 1);
+		KeReleaseSemaphore(&semaphore, 0, 1, FALSE);
+		break;
+	case 25: /* a set timer is freed */
+		block = allocate(sizeof(KTIMER));
+		KeInitializeTimer((KTIMER *)block);
+		KeSetTimer((KTIMER *)block, -10000000LL, NULL);
+		release(block);
+		break;
+	case 26: /* a live resource is freed */
+		block = allocate(sizeof(ERESOURCE));
+		ExInitializeResourceLite((ERESOURCE *)block);
+		release(block);
+		break;
+	case 27: /* an event that is none */
+		block = allocate(sizeof(KEVENT));
+		KeSetEvent((KEVENT *)block, 0, FALSE);
+		break;
+	case 28: /* NULL */
+		sink = *(volatile int *)NULL;
+		break;
+	case 29: /* the stack runs over */
+		sink = deeper(1000);
+		break;
+	case 30: /* an import that nobody has */
+		NotAnExportOfAnyKernel();
+		break;
+	case 31: /* a bug check of its own */
+		KeBugCheckEx(0xDEAD, 1, 2, 3, 4);
+		break;
+	case 32: /* a handle is left open */
+		KeSetEvent(&never, 0, FALSE);
+		start(wait_for_ever, &never);
+		sleep_ms(200);
+		break;
+	case 33: /* a thread is left running */
+		ZwClose(start(wait_for_ever, &never));
+		break;
+	case 34: /* dereferenced too often */
+		object = PsGetCurrentThread();
+		ObfDereferenceObject(object);
+		ObfDereferenceObject(object);
+		ObfDereferenceObject(object);
+		break;
+	case 35: /* an object used after its last reference */
+		KeSetEvent(&never, 0, FALSE);
+		object = start(wait_for_ever, &never);
+		ObReferenceObjectByHandle(object, THREAD_ALL_ACCESS, PsThreadType, KernelMode, (PVOID *)&block, NULL);
+		wait_thread(object);
+		ObfDereferenceObject(block);
+		sleep_ms(100);
+		KeWaitForSingleObject(block, 0, KernelMode, FALSE, NULL);
+		break;
+	case 36: /* an MDL freed with its pages locked */
+		block = allocate(8192);
+		mdl = IoAllocateMdl(block, 8192, FALSE, FALSE, NULL);
+		MmProbeAndLockPages(mdl, KernelMode, 0);
+		IoFreeMdl(mdl);
+		break;
+	case 37: /* unlocked twice */
+		block = allocate(8192);
+		mdl = IoAllocateMdl(block, 8192, FALSE, FALSE, NULL);
+		MmProbeAndLockPages(mdl, KernelMode, 0);
+		MmUnlockPages(mdl);
+		MmUnlockPages(mdl);
+		break;
+	case 38: /* mapped while not locked */
+		block = allocate(8192);
+		mdl = IoAllocateMdl(block, 8192, FALSE, FALSE, NULL);
+		MmMapLockedPagesSpecifyCache(mdl, KernelMode, 1, NULL, FALSE, 16);
+		break;
+	case 39: /* an MDL's mapping outlives it */
+		mdl = MmAllocatePagesForMdlEx(0, -1, 0, 16384, 1, 0);
+		MmMapLockedPagesSpecifyCache(mdl, KernelMode, 1, NULL, FALSE, 16);
+		MmFreePagesFromMdl(mdl);
+		break;
+	case 40: /* an MDL is left behind */
+		IoAllocateMdl((PVOID)0x1000, 4096, FALSE, FALSE, NULL);
+		break;
+	case 41: /* a user's bad pointer with no handler */
+		sink = *(volatile char *)(user + 4096);
+		break;
+	case 42: /* its own constant */
+		*(volatile int *)&constant = 2;
+		break;
+	case 43: /* a fast mutex twice */
+		ExInitializeFastMutex(&first);
+		ExAcquireFastMutex(&first);
+		ExAcquireFastMutex(&first);
+		break;
+	case 44: /* a thread ends with a mutex */
+		ExInitializeFastMutex(&first);
+		wait_thread(start(end_with_mutex, &first));
+		break;
+	case 45: /* a thread ends on an expanded stack */
+		wait_thread(start(expand_and_terminate, NULL));
+		break;
+	case 46: /* a lookaside list is left */
+		ExInitializePagedLookasideList(&list, NULL, NULL, 0, 64, TEST_TAG, 0);
+		break;
+	case 47: { /* a queued DPC is freed */
+		static KDPC busy;
+
+		block = allocate(sizeof(KDPC));
+		KeInitializeDpc(&busy, spin_dpc, NULL);
+		KeInitializeDpc((KDPC *)block, empty_dpc, NULL);
+		KeInsertQueueDpc(&busy, NULL, NULL);
+		KeInsertQueueDpc((KDPC *)block, NULL, NULL);
+		release(block);
+		break;
+	}
+	case 48: /* a division by zero */
+		sink = constant / (int)flag;
+		break;
+	case 49: /* shared, then exclusive */
+		ExInitializeResourceLite(&resource);
+		KeEnterCriticalRegion();
+		ExAcquireResourceSharedLite(&resource, TRUE);
+		ExAcquireResourceExclusiveLite(&resource, TRUE);
+		break;
+	case 50: /* a call of NULL */
+		((void (*volatile)(void))NULL)();
+		break;
+	case 51: /* an awaited event is freed */
+		block = allocate(sizeof(KEVENT));
+		KeInitializeEvent((KEVENT *)block, 0, FALSE);
+		start(wait_for_ever, block);
+		KeWaitForSingleObject(&started, 0, KernelMode, FALSE, NULL);
+		sleep_ms(200);
+		release(block);
+		break;
+	case 52: /* a set timer is initialised again */
+		KeInitializeTimer(&timer);
+		KeSetTimer(&timer, -100000000LL, NULL);
+		KeInitializeTimer(&timer);
+		break;
+	case 53: { /* a DPC returns at another level */
+		static KDPC dpc;
+
+		KeInitializeDpc(&dpc, raised_dpc, NULL);
+		KeInsertQueueDpc(&dpc, NULL, NULL);
+		KeFlushQueuedDpcs();
+		break;
+	}
+	case 54: /* a resource released by somebody else */
+		ExInitializeResourceLite(&resource);
+		KeEnterCriticalRegion();
+		ExReleaseResourceLite(&resource);
+		break;
+	case 55: /* the frames of a locked MDL change */
+		block = allocate(8192);
+		mdl = IoAllocateMdl(block, 8192, FALSE, FALSE, NULL);
+		MmProbeAndLockPages(mdl, KernelMode, 0);
+		((ULONGLONG *)(mdl + 1))[1] ^= 1;
+		MmUnlockPages(mdl);
+		break;
+	case 56: /* a timer is left set */
+		KeInitializeTimer(&timer);
+		KeSetTimer(&timer, -600000000LL, NULL);
+		break;
+	case 57: /* a freed event is set: the fault is in the import */
+		block = allocate(sizeof(KEVENT));
+		KeInitializeEvent((KEVENT *)block, 0, FALSE);
+		release(block);
+		KeSetEvent((KEVENT *)block, 0, FALSE);
+		break;
+	case 58: /* two spin locks in two orders */
+	{
+		static KSPIN_LOCK other;
+
+		old = KeAcquireSpinLockRaiseToDpc(&lock);
+		KeReleaseSpinLock(&other, (KeAcquireSpinLockAtDpcLevel(&other), DISPATCH_LEVEL));
+		KeReleaseSpinLock(&lock, old);
+		old = KeAcquireSpinLockRaiseToDpc(&other);
+		KeAcquireSpinLockAtDpcLevel(&lock);
+		break;
+	}
+	default:
+		return 1;
+	}
+	return 0;
+}
