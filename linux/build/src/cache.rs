@@ -116,7 +116,11 @@ pub fn once(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Resul
     let partial = beside(path, "partial");
     remove_folder(&partial)?;
     make_folder(&partial)?;
-    fill(&partial)?;
+    if let Err(error) = fill(&partial) {
+        // The error is what counts, not whether its traces could be removed.
+        let _ = fs::remove_dir_all(&partial);
+        return Err(error);
+    }
     io(
         fs::rename(&partial, path),
         "cannot move a finished folder to",

@@ -132,7 +132,7 @@ pub fn relink(request: &Request, objects: &Path, out: &Path) -> Result<[Artifact
     Ok([elf, coff])
 }
 
-/// Links, checks, and writes what follows from the ELF object into `out`. A refused object is left in `work`.
+/// Links, checks, and writes what follows from the ELF object into `out`. A refused object stays in `work`.
 fn finish(
     request: &Request,
     objects: &[PathBuf],
@@ -142,9 +142,12 @@ fn finish(
     out: &Path,
 ) -> Result<(), Error> {
     let api = link::api(&request.contract())?;
+    // First where a log or a refused object stays to be looked at.
+    let linked = work.join("linked.o");
+    link::link(objects, script, &api, &linked)?;
+    let object = checked(&linked, &api)?;
     let path = out.join("lkl.o");
-    link::link(objects, script, &api, &path)?;
-    let object = checked(&path, &api, work)?;
+    io(fs::copy(&linked, &path).map(drop), "cannot write", &path)?;
     archive::write(Target::Elf, &path, &out.join("liblkl.a"))?;
     let symbols = out.join("symbols.txt");
     io(
@@ -158,20 +161,19 @@ fn finish(
     report.save(&out.join("report.txt"))
 }
 
-/// Reads the linked object and checks it. An object that is refused is kept beside the object tree, to be looked at.
-fn checked(path: &Path, api: &[String], work: &Path) -> Result<Object, Error> {
+/// Reads the linked object and checks it.
+fn checked(path: &Path, api: &[String]) -> Result<Object, Error> {
     let bytes = io(fs::read(path), "cannot read", path)?;
     let object = Object::parse(&bytes, &path.display().to_string())?;
     let findings = check::all(&object, api);
     if findings.is_empty() {
-        return Ok(object);
+        Ok(object)
+    } else {
+        Err(Error::Object {
+            object: path.to_owned(),
+            findings,
+        })
     }
-    let refused = work.join("refused.o");
-    io(fs::copy(path, &refused).map(drop), "cannot write", &refused)?;
-    Err(Error::Object {
-        object: refused,
-        findings,
-    })
 }
 
 fn prepare(tree: &Tree, request: &Request, work: &Path) -> Result<Kbuild, Error> {
