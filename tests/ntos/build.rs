@@ -27,7 +27,11 @@ fn main() {
     }
     let definitions = bindgen::Builder::default()
         .header("src/nt/headers.h")
-        .clang_args(["--target=x86_64-w64-windows-gnu", "-fno-ms-compatibility", "-Wno-everything"])
+        .clang_args([
+            "--target=x86_64-w64-windows-gnu",
+            "-fno-ms-compatibility",
+            "-Wno-everything",
+        ])
         .clang_args(["-D_WIN32_WINNT=0x0A00", "-DNTDDI_VERSION=0x0A000000"])
         .clang_args([format!("-isystem{include}/ddk"), format!("-isystem{include}")])
         .ctypes_prefix("crate::nt::ctypes")
@@ -59,15 +63,30 @@ fn status_codes(header: &str) -> String {
     let mut seen = std::collections::BTreeSet::new();
     for line in header.lines() {
         let mut words = line.split_whitespace();
-        let (Some("#define"), Some(name)) = (words.next(), words.next()) else { continue };
+        let (Some("#define"), Some(name)) = (words.next(), words.next()) else {
+            continue;
+        };
         let rest: String = words.collect();
-        let Some(number) = rest.strip_prefix("((NTSTATUS)0x").and_then(|r| r.split(')').next()) else { continue };
-        let Ok(value) = u32::from_str_radix(number, 16) else { continue };
+        let Some(number) = rest
+            .strip_prefix("((NTSTATUS)0x")
+            .and_then(|r| r.split(')').next())
+        else {
+            continue;
+        };
+        let Ok(value) = u32::from_str_radix(number, 16) else {
+            continue;
+        };
         if !name.starts_with("STATUS_") || !seen.insert(name.to_owned()) {
             continue;
         }
-        writeln!(code, "pub const {name}: NTSTATUS = 0x{value:08X}_u32 as NTSTATUS;").expect("a String");
+        writeln!(
+            code,
+            "pub const {name}: NTSTATUS = 0x{value:08X}_u32 as NTSTATUS;"
+        )
+        .expect("a String");
         writeln!(names, "    (0x{value:08X}, \"{name}\"),").expect("a String");
     }
-    format!("{code}\n/// Every code with its name.\npub static STATUS_NAMES: &[(u32, &str)] = &[\n{names}];\n")
+    format!(
+        "{code}\n/// Every code with its name.\npub static STATUS_NAMES: &[(u32, &str)] = &[\n{names}];\n"
+    )
 }

@@ -8,7 +8,12 @@ use ntos::mm::{space::Protection, user::UserRegion};
 fn works(which: u32) {
     let image = subject::driver("works", &format!("works{which}"), &[]);
     let (output, _) = subject::child(&image, which);
-    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -53,7 +58,9 @@ fn no_import_is_declared_twice_and_all_have_gates() {
 #[test]
 #[ignore = "runs only as a child"]
 fn child() {
-    let Some((path, which)) = subject::be_child() else { return };
+    let Some((path, which)) = subject::be_child() else {
+        return;
+    };
     let image = Image::load(&path, &Options::default()).expect("the image loads");
     let (user, read_only) = (UserRegion::new(64), UserRegion::new(64));
     user.write(b"0123456789abcdef");
@@ -72,6 +79,12 @@ fn child() {
         let wanted =
             format!("-3|   42|ab  |00CD|text|wide|{wide}|-5000000000|0000000000001234|z|%|abc|-6000000000");
         assert_eq!(line, wanted);
-        assert!(report.stack_high_water.get("expanded").is_some_and(|depth| *depth > 48 * 1024), "{report:?}");
+        assert!(
+            report
+                .stack_high_water
+                .get("expanded")
+                .is_some_and(|depth| *depth > 48 * 1024),
+            "{report:?}"
+        );
     }
 }

@@ -74,13 +74,26 @@ fn every_seeded_bug_is_found_under_its_rule() {
     let mut missed = Vec::new();
     for &(which, rule) in BUGS {
         let (output, report) = subject::child(&image, which);
-        let found = report.as_ref().and_then(|report| report["code"].as_str()).unwrap_or("nothing").to_owned();
+        let found = report
+            .as_ref()
+            .and_then(|report| report["code"].as_str())
+            .unwrap_or("nothing")
+            .to_owned();
         if output.status.code() != Some(ntos::verifier::EXIT_CODE) || found != rule {
             let text = String::from_utf8_lossy(&output.stderr);
-            missed.push(format!("bug {which}: {found} instead of {rule} ({})\n{text}", output.status));
+            missed.push(format!(
+                "bug {which}: {found} instead of {rule} ({})\n{text}",
+                output.status
+            ));
         }
     }
-    assert!(missed.is_empty(), "{} of {} bugs missed:\n{}", missed.len(), BUGS.len(), missed.join("\n"));
+    assert!(
+        missed.is_empty(),
+        "{} of {} bugs missed:\n{}",
+        missed.len(),
+        BUGS.len(),
+        missed.join("\n")
+    );
 }
 
 #[test]
@@ -90,8 +103,16 @@ fn a_report_says_where_in_the_driver_it_happened() {
     let report = report.expect("a report");
     assert_eq!(report["imports"][0], "ExFreePoolWithTag", "{report}");
     let place = report["driver_stack"][0].as_str().expect("a place");
-    assert!(place.starts_with("places.sys+0x") && place.contains("(DriverEntry+0x"), "{place}");
-    assert!(report["detail"].as_str().is_some_and(|detail| detail.contains("tag Test")), "{report}");
+    assert!(
+        place.starts_with("places.sys+0x") && place.contains("(DriverEntry+0x"),
+        "{place}"
+    );
+    assert!(
+        report["detail"]
+            .as_str()
+            .is_some_and(|detail| detail.contains("tag Test")),
+        "{report}"
+    );
 }
 
 /// What loading that image says is broken.
@@ -118,16 +139,24 @@ fn images_that_break_a_rule_are_not_loaded() {
     assert!(error.to_string().contains("its checksum is"), "{error}");
     let damaged = image.with_extension("damaged");
     std::fs::write(&damaged, b"MZ and no more").expect("the target folder is writable");
-    assert!(matches!(Image::load(&damaged, &Options::default()), Err(LoadError::Format(_))));
+    assert!(matches!(
+        Image::load(&damaged, &Options::default()),
+        Err(LoadError::Format(_))
+    ));
     let absent = image.with_extension("absent");
-    assert!(matches!(Image::load(&absent, &Options::default()), Err(LoadError::Read(..))));
+    assert!(matches!(
+        Image::load(&absent, &Options::default()),
+        Err(LoadError::Read(..))
+    ));
 }
 
 /// Run by the other tests in a process of its own.
 #[test]
 #[ignore = "runs only as a child"]
 fn child() {
-    let Some((path, which)) = subject::be_child() else { return };
+    let Some((path, which)) = subject::be_child() else {
+        return;
+    };
     let image = Image::load(&path, &Options::default()).expect("the image loads");
     let user = UserRegion::new(64);
     let read_only = UserRegion::new(64);

@@ -81,7 +81,11 @@ impl Parts {
         unsafe {
             let count = *self.count;
             if count != 0 && count != 1 {
-                crate::fail!(BadObject, "{:#x} is no initialised mutex (count {count:#x})", self.address);
+                crate::fail!(
+                    BadObject,
+                    "{:#x} is no initialised mutex (count {count:#x})",
+                    self.address
+                );
             }
             if count == 0 {
                 return false;
@@ -96,7 +100,11 @@ impl Parts {
         let thread = ps::current();
         // SAFETY: the driver passes a mutex.
         if unsafe { *self.owner } == thread.object().cast() && unsafe { *self.count } == 0 {
-            crate::fail!(LockOwner, "mutex {:#x} is taken again by its owner: a deadlock", self.address);
+            crate::fail!(
+                LockOwner,
+                "mutex {:#x} is taken again by its owner: a deadlock",
+                self.address
+            );
         }
         let held = thread.held().clone();
         locks::before_acquire(&held, LockKind::FastMutex, self.address);
@@ -111,7 +119,12 @@ impl Parts {
 
     fn note(&self) {
         let place = gate::caller();
-        let held = Held { kind: LockKind::FastMutex, address: self.address, exclusive: true, place };
+        let held = Held {
+            kind: LockKind::FastMutex,
+            address: self.address,
+            exclusive: true,
+            place,
+        };
         ps::current().held().push(held);
     }
 
@@ -119,7 +132,11 @@ impl Parts {
         let thread = ps::current();
         // SAFETY: the driver passes a mutex.
         if unsafe { *self.owner } != thread.object().cast() {
-            crate::fail!(LockOwner, "mutex {:#x} is released by a thread that does not own it", self.address);
+            crate::fail!(
+                LockOwner,
+                "mutex {:#x} is released by a thread that does not own it",
+                self.address
+            );
         }
         thread.held().retain(|lock| lock.address != self.address);
         let guard = COUNTS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -136,7 +153,10 @@ impl Parts {
 
 fn expect_apcs_disabled(address: usize) {
     if !irql::apcs_disabled() {
-        crate::fail!(ApcsEnabled, "mutex {address:#x} is used in its unsafe form with normal kernel APCs enabled");
+        crate::fail!(
+            ApcsEnabled,
+            "mutex {address:#x} is used in its unsafe form with normal kernel APCs enabled"
+        );
     }
 }
 
@@ -167,7 +187,11 @@ unsafe extern "win64" fn ExReleaseFastMutex(mutex: PFAST_MUTEX) {
     // SAFETY: the driver passes a mutex.
     let old = unsafe { (*mutex).OldIrql };
     if ke::irql() != 1 {
-        crate::fail!(IrqlMismatch, "fast mutex {mutex:p} is released at IRQL {}, not at APC_LEVEL", ke::irql());
+        crate::fail!(
+            IrqlMismatch,
+            "fast mutex {mutex:p} is released at IRQL {}, not at APC_LEVEL",
+            ke::irql()
+        );
     }
     fast(mutex).release();
     ke::lower_irql(old as KIRQL);

@@ -43,9 +43,15 @@ fn gate_of(name: &str) -> *const () {
 }
 
 /// Fills in the part that all kinds have in common.
-unsafe fn initialize(list: *mut GENERAL_LOOKASIDE, pool_type: POOL_TYPE, size: SIZE_T, tag: ULONG) {
+unsafe fn initialize(list: *mut Lookaside, pool_type: POOL_TYPE, size: SIZE_T, tag: ULONG) {
     if size == 0 || tag == 0 {
         crate::fail!(PoolRequest, "a lookaside list for {size} bytes with tag {tag:#x}");
+    }
+    if list as usize % 16 != 0 {
+        crate::fail!(
+            BadObject,
+            "a lookaside list at {list:p}, which is not aligned to 16 bytes"
+        );
     }
     // SAFETY: the driver passes memory for a list.
     unsafe {
@@ -58,38 +64,45 @@ unsafe fn initialize(list: *mut GENERAL_LOOKASIDE, pool_type: POOL_TYPE, size: S
         (*entry).Flink = entry;
         (*entry).Blink = entry;
     }
-    ledger::add(Held::Lookaside, list as usize, format!("lookaside list, tag {}", crate::mm::pool::tag_name(tag)));
+    ledger::add(
+        Held::Lookaside,
+        list as usize,
+        format!("lookaside list, tag {}", crate::mm::pool::tag_name(tag)),
+    );
 }
 
 /// Fills in the functions of the older kinds: the driver's, or pool's.
-unsafe fn set_functions(list: *mut GENERAL_LOOKASIDE, allocate: PVOID, free: PVOID) {
-    let or = |given: PVOID, name: &str| if given.is_null() { gate_of(name) } else { given as *const () };
+unsafe fn set_functions(list: *mut Lookaside, allocate: PVOID, free: PVOID) {
+    let or = |given: PVOID, name: &str| {
+        if given.is_null() {
+            gate_of(name)
+        } else {
+            given as *const ()
+        }
+    };
     let (allocate, free) = (or(allocate, "ExAllocatePoolWithTag"), or(free, "ExFreePool"));
-    // SAFETY: the driver passed memory for a list; both unions hold one function pointer.
+    // SAFETY: the driver passed memory for a list.
     unsafe {
-        (&raw mut (*list).__bindgen_anon_4).cast::<*const ()>().write(allocate);
-        (&raw mut (*list).__bindgen_anon_5).cast::<*const ()>().write(free);
+        (*list).Allocate = allocate;
+        (*list).Free = free;
     }
 }
 
-fn functions(list: *const GENERAL_LOOKASIDE) -> (*const (), *const ()) {
+fn functions(list: *const Lookaside) -> (*const (), *const ()) {
     if !ledger::holds(Held::Lookaside, list as usize) {
         crate::fail!(BadObject, "{list:p} is no initialised lookaside list");
     }
     // SAFETY: an initialised list, see above.
-    unsafe {
-        let allocate = (&raw const (*list).__bindgen_anon_4).cast::<*const ()>().read();
-        (allocate, (&raw const (*list).__bindgen_anon_5).cast::<*const ()>().read())
-    }
+    unsafe { ((*list).Allocate, (*list).Free) }
 }
 
-fn delete(list: *mut GENERAL_LOOKASIDE) {
+fn delete(list: *mut Lookaside) {
     functions(list);
     ledger::remove(Held::Lookaside, list as usize);
 }
 
 unsafe extern "win64" fn ExInitializeNPagedLookasideList(
-    list: *mut GENERAL_LOOKASIDE,
+    list: *mut Lookaside,
     allocate: PVOID,
     free: PVOID,
     flags: ULONG,
@@ -106,7 +119,7 @@ unsafe extern "win64" fn ExInitializeNPagedLookasideList(
 }
 
 unsafe extern "win64" fn ExInitializePagedLookasideList(
-    list: *mut GENERAL_LOOKASIDE,
+    list: *mut Lookaside,
     allocate: PVOID,
     free: PVOID,
     flags: ULONG,
@@ -121,25 +134,29 @@ unsafe extern "win64" fn ExInitializePagedLookasideList(
     }
 }
 
-unsafe extern "win64" fn ExDeleteNPagedLookasideList(list: *mut GENERAL_LOOKASIDE) {
+unsafe extern "win64" fn ExDeleteNPagedLookasideList(list: *mut Lookaside) {
     delete(list);
 }
 
-unsafe extern "win64" fn ExDeletePagedLookasideList(list: *mut GENERAL_LOOKASIDE) {
+unsafe extern "win64" fn ExDeletePagedLookasideList(list: *mut Lookaside) {
     delete(list);
 }
 
-unsafe extern "win64" fn ExAllocateFromPagedLookasideList(list: *mut GENERAL_LOOKASIDE) -> PVOID {
+unsafe extern "win64" fn ExAllocateFromPagedLookasideList(list: *mut Lookaside) -> PVOID {
     let (allocate, _) = functions(list);
     // SAFETY: the function is a gate of ours or the driver's own; both take type, size and tag.
     unsafe {
         (*list).TotalAllocates += 1;
-        let arguments = [(*list).Type as u64, u64::from((*list).Size), u64::from((*list).Tag)];
+        let arguments = [
+            (*list).Type as u64,
+            u64::from((*list).Size),
+            u64::from((*list).Tag),
+        ];
         crate::ke::call_driver(allocate, arguments) as PVOID
     }
 }
 
-unsafe extern "win64" fn ExFreeToPagedLookasideList(list: *mut GENERAL_LOOKASIDE, entry: PVOID) {
+unsafe extern "win64" fn ExFreeToPagedLookasideList(list: *mut Lookaside, entry: PVOID) {
     let (_, free) = functions(list);
     // SAFETY: the function is a gate of ours or the driver's own; both take the block.
     unsafe {
@@ -149,7 +166,7 @@ unsafe extern "win64" fn ExFreeToPagedLookasideList(list: *mut GENERAL_LOOKASIDE
 }
 
 unsafe extern "win64" fn ExInitializeLookasideListEx(
-    list: *mut GENERAL_LOOKASIDE,
+    list: *mut Lookaside,
     allocate: PVOID,
     free: PVOID,
     pool_type: POOL_TYPE,
@@ -161,21 +178,36 @@ unsafe extern "win64" fn ExInitializeLookasideListEx(
     if flags & !3 != 0 {
         return STATUS_INVALID_PARAMETER_5;
     }
-    let or = |given: PVOID, name: &str| if given.is_null() { gate_of(name) as PVOID } else { given };
+    let or = |given: PVOID, name: &str| {
+        if given.is_null() {
+            gate_of(name) as PVOID
+        } else {
+            given
+        }
+    };
     // SAFETY: passed on from the driver.
     unsafe {
         initialize(list, pool_type, size, tag);
-        set_functions(list, or(allocate, "ExpLookasideAllocateEx"), or(free, "ExpLookasideFreeEx"));
+        set_functions(
+            list,
+            or(allocate, "ExpLookasideAllocateEx"),
+            or(free, "ExpLookasideFreeEx"),
+        );
     }
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn ExDeleteLookasideListEx(list: *mut GENERAL_LOOKASIDE) {
+unsafe extern "win64" fn ExDeleteLookasideListEx(list: *mut Lookaside) {
     delete(list);
 }
 
 /// The default function of a list of the newer kind.
-unsafe extern "win64" fn ExpLookasideAllocateEx(pool_type: POOL_TYPE, size: SIZE_T, tag: ULONG, _list: PVOID) -> PVOID {
+unsafe extern "win64" fn ExpLookasideAllocateEx(
+    pool_type: POOL_TYPE,
+    size: SIZE_T,
+    tag: ULONG,
+    _list: PVOID,
+) -> PVOID {
     // SAFETY: passed on from the list's macro.
     unsafe { crate::mm::pool_imports::ExAllocatePoolWithTag(pool_type, size, tag) }
 }
@@ -191,7 +223,10 @@ static LISTS: Mutex<()> = Mutex::new(());
 /// A list's two words: depth in the low 16 bits of the first, the first entry in the second.
 fn words<R>(head: PSLIST_HEADER, act: impl FnOnce(&mut [usize; 2]) -> R) -> R {
     if head as usize % 16 != 0 {
-        crate::fail!(BadObject, "a list head at {head:p}, which is not aligned to 16 bytes");
+        crate::fail!(
+            BadObject,
+            "a list head at {head:p}, which is not aligned to 16 bytes"
+        );
     }
     let _guard = LISTS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     // SAFETY: the driver passes a list head; a bad pointer faults and is reported.

@@ -15,5 +15,9 @@ pub mod push_lock;
 pub mod resource;
 
 /// This module's imports.
-pub static IMPORTS: &[&[Import]] =
-    &[resource::IMPORTS, fast_mutex::IMPORTS, push_lock::IMPORTS, lookaside::IMPORTS];
+pub static IMPORTS: &[&[Import]] = &[
+    resource::IMPORTS,
+    fast_mutex::IMPORTS,
+    push_lock::IMPORTS,
+    lookaside::IMPORTS,
+];

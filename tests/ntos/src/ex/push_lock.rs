@@ -38,7 +38,9 @@ fn lock() -> Guard {
 }
 
 fn next(guard: Guard) -> Guard {
-    CHANGED.wait(guard).unwrap_or_else(|poisoned| poisoned.into_inner())
+    CHANGED
+        .wait(guard)
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// A word of the driver's.
@@ -60,10 +62,16 @@ const SHARER: usize = 16;
 fn acquire(word: *mut usize, exclusive: bool) {
     let thread = ps::current();
     if !irql::apcs_disabled() {
-        crate::fail!(ApcsEnabled, "push lock {word:p} is acquired with normal kernel APCs enabled");
+        crate::fail!(
+            ApcsEnabled,
+            "push lock {word:p} is acquired with normal kernel APCs enabled"
+        );
     }
     if thread.held().iter().any(|lock| lock.address == word as usize) {
-        crate::fail!(LockOwner, "push lock {word:p} is taken again by its owner: a deadlock");
+        crate::fail!(
+            LockOwner,
+            "push lock {word:p} is taken again by its owner: a deadlock"
+        );
     }
     let held = thread.held().clone();
     locks::before_acquire(&held, LockKind::PushLock, word as usize);
@@ -74,7 +82,12 @@ fn acquire(word: *mut usize, exclusive: bool) {
     put(word, if exclusive { EXCLUSIVE } else { get(word) + SHARER });
     drop(guard);
     let place = gate::caller();
-    thread.held().push(Held { kind: LockKind::PushLock, address: word as usize, exclusive, place });
+    thread.held().push(Held {
+        kind: LockKind::PushLock,
+        address: word as usize,
+        exclusive,
+        place,
+    });
 }
 
 fn release(word: *mut usize) {
@@ -82,7 +95,10 @@ fn release(word: *mut usize) {
     let mut held = thread.held();
     let Some(index) = held.iter().position(|lock| lock.address == word as usize) else {
         drop(held);
-        crate::fail!(LockOwner, "push lock {word:p} is released by a thread that does not hold it");
+        crate::fail!(
+            LockOwner,
+            "push lock {word:p} is released by a thread that does not hold it"
+        );
     };
     let exclusive = held.remove(index).exclusive;
     drop(held);
@@ -121,7 +137,10 @@ unsafe extern "win64" fn ExInitializeRundownProtection(word: *mut usize) {
 unsafe extern "win64" fn ExReInitializeRundownProtection(word: *mut usize) {
     let _guard = lock();
     if get(word) != RUNDOWN {
-        crate::fail!(BadObject, "rundown protection {word:p} is used again before its rundown ended");
+        crate::fail!(
+            BadObject,
+            "rundown protection {word:p} is used again before its rundown ended"
+        );
     }
     put(word, 0);
 }

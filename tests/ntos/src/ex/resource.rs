@@ -74,7 +74,10 @@ fn lock() -> States {
 }
 
 fn state<'a>(states: &'a mut States, resource: PERESOURCE) -> &'a mut State {
-    match states.get_or_insert_with(HashMap::new).get_mut(&(resource as usize)) {
+    match states
+        .get_or_insert_with(HashMap::new)
+        .get_mut(&(resource as usize))
+    {
         Some(state) => state,
         None => {
             let story = crate::mm::pool::explain(resource as usize);
@@ -130,8 +133,16 @@ impl State {
     fn show(&self, resource: PERESOURCE) {
         // SAFETY: the resource is initialised, so it is memory of the driver's.
         let r = unsafe { &mut *resource };
-        r.ActiveCount = if self.exclusive.is_some() { 1 } else { self.shared.len() as i16 };
-        r.Flag = if self.exclusive.is_some() { OWNED_EXCLUSIVE } else { 0 };
+        r.ActiveCount = if self.exclusive.is_some() {
+            1
+        } else {
+            self.shared.len() as i16
+        };
+        r.Flag = if self.exclusive.is_some() {
+            OWNED_EXCLUSIVE
+        } else {
+            0
+        };
         r.NumberOfExclusiveWaiters = self.queue.iter().filter(|(_, exclusive)| *exclusive).count() as u32;
         r.NumberOfSharedWaiters = self.queue.iter().filter(|(_, exclusive)| !*exclusive).count() as u32;
     }
@@ -144,16 +155,23 @@ fn me() -> usize {
 fn acquire(resource: PERESOURCE, request: Request, wait: bool) -> BOOLEAN {
     let thread = ps::current();
     if !irql::apcs_disabled() && !thread.is_the_doubles_own() {
-        crate::fail!(ApcsEnabled, "resource {resource:p} is acquired with normal kernel APCs enabled");
+        crate::fail!(
+            ApcsEnabled,
+            "resource {resource:p} is acquired with normal kernel APCs enabled"
+        );
     }
     let me = me();
     let mut states = lock();
     let s = state(&mut states, resource);
     let exclusive = request == Request::Exclusive;
-    let held_before = s.exclusive.is_some_and(|(owner, _)| owner == me) || s.shared.iter().any(|(owner, _)| *owner == me);
+    let held_before =
+        s.exclusive.is_some_and(|(owner, _)| owner == me) || s.shared.iter().any(|(owner, _)| *owner == me);
     if exclusive && wait && s.exclusive.is_none() && held_before {
         drop(states);
-        crate::fail!(LockOwner, "resource {resource:p} is wanted exclusively by a thread that shares it: a deadlock");
+        crate::fail!(
+            LockOwner,
+            "resource {resource:p} is wanted exclusively by a thread that shares it: a deadlock"
+        );
     }
     if wait && !held_before {
         drop(states);
@@ -171,9 +189,16 @@ fn acquire(resource: PERESOURCE, request: Request, wait: bool) -> BOOLEAN {
         s.queue.push_back((ticket, exclusive));
         s.show(resource);
         loop {
-            states = CHANGED.wait(states).unwrap_or_else(|poisoned| poisoned.into_inner());
+            states = CHANGED
+                .wait(states)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
             let s = state(&mut states, resource);
-            let before: Vec<_> = s.queue.iter().copied().take_while(|(other, _)| *other != ticket).collect();
+            let before: Vec<_> = s
+                .queue
+                .iter()
+                .copied()
+                .take_while(|(other, _)| *other != ticket)
+                .collect();
             if s.grants(me, request, &before) {
                 s.queue.retain(|(other, _)| *other != ticket);
                 break;
@@ -188,7 +213,12 @@ fn acquire(resource: PERESOURCE, request: Request, wait: bool) -> BOOLEAN {
     drop(states);
     if !held_before {
         let address = resource as usize;
-        thread.held().push(Held { kind: LockKind::Resource, address, exclusive, place: gate::caller() });
+        thread.held().push(Held {
+            kind: LockKind::Resource,
+            address,
+            exclusive,
+            place: gate::caller(),
+        });
     }
     1
 }
@@ -214,7 +244,10 @@ fn release(resource: PERESOURCE, owner: usize) {
         last
     } else {
         drop(states);
-        crate::fail!(LockOwner, "resource {resource:p} is released by {owner:#x}, which does not own it");
+        crate::fail!(
+            LockOwner,
+            "resource {resource:p} is released by {owner:#x}, which does not own it"
+        );
     };
     s.show(resource);
     drop(states);
@@ -227,7 +260,9 @@ fn release(resource: PERESOURCE, owner: usize) {
 /// Takes the resource off the list of the thread that held it.
 fn forget_held(resource: PERESOURCE, owner: usize) {
     if owner & OWNER_POINTER == 0 {
-        ps::with_thread(owner, |thread| thread.held().retain(|lock| lock.address != resource as usize));
+        ps::with_thread(owner, |thread| {
+            thread.held().retain(|lock| lock.address != resource as usize)
+        });
     }
 }
 
@@ -243,7 +278,9 @@ pub unsafe extern "win64" fn ExInitializeResourceLite(resource: PERESOURCE) -> N
         (*list).Flink = list;
         (*list).Blink = list;
     }
-    let before = lock().get_or_insert_with(HashMap::new).insert(resource as usize, State::default());
+    let before = lock()
+        .get_or_insert_with(HashMap::new)
+        .insert(resource as usize, State::default());
     if before.is_some() {
         crate::fail!(BadObject, "resource {resource:p} is initialised twice");
     }
@@ -256,7 +293,10 @@ unsafe extern "win64" fn ExReinitializeResourceLite(resource: PERESOURCE) -> NTS
     let s = state(&mut states, resource);
     if s.exclusive.is_some() || !s.shared.is_empty() || !s.queue.is_empty() {
         drop(states);
-        crate::fail!(LockOwner, "resource {resource:p} is initialised again while it is owned");
+        crate::fail!(
+            LockOwner,
+            "resource {resource:p} is initialised again while it is owned"
+        );
     }
     STATUS_SUCCESS
 }
@@ -269,7 +309,9 @@ pub unsafe extern "win64" fn ExDeleteResourceLite(resource: PERESOURCE) -> NTSTA
         drop(states);
         crate::fail!(LockOwner, "resource {resource:p} is deleted while it is owned");
     }
-    states.get_or_insert_with(HashMap::new).remove(&(resource as usize));
+    states
+        .get_or_insert_with(HashMap::new)
+        .remove(&(resource as usize));
     drop(states);
     ledger::remove(LedgerKind::Resource, resource as usize);
     locks::forget(resource as usize..resource as usize + size_of::<ERESOURCE>());
@@ -313,14 +355,19 @@ unsafe extern "win64" fn ExEnterCriticalRegionAndAcquireResourceShared(resource:
     enter_and(resource, Request::Shared)
 }
 
-unsafe extern "win64" fn ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(resource: PERESOURCE) -> PVOID {
+unsafe extern "win64" fn ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(
+    resource: PERESOURCE,
+) -> PVOID {
     enter_and(resource, Request::WaitForExclusive)
 }
 
 /// `ExReleaseResourceLite`.
 pub unsafe extern "win64" fn ExReleaseResourceLite(resource: PERESOURCE) {
     if !irql::apcs_disabled() && !ps::current().is_the_doubles_own() {
-        crate::fail!(ApcsEnabled, "resource {resource:p} is released with normal kernel APCs enabled");
+        crate::fail!(
+            ApcsEnabled,
+            "resource {resource:p} is released with normal kernel APCs enabled"
+        );
     }
     release(resource, me());
 }
@@ -341,7 +388,10 @@ unsafe extern "win64" fn ExConvertExclusiveToSharedLite(resource: PERESOURCE) {
     let s = state(&mut states, resource);
     let Some((_, count)) = s.exclusive.take_if(|(owner, _)| *owner == me) else {
         drop(states);
-        crate::fail!(LockOwner, "resource {resource:p} is converted by a thread that does not own it exclusively");
+        crate::fail!(
+            LockOwner,
+            "resource {resource:p} is converted by a thread that does not own it exclusively"
+        );
     };
     s.shared.push((me, count));
     s.show(resource);
@@ -371,7 +421,10 @@ unsafe extern "win64" fn ExSetResourceOwnerPointer(resource: PERESOURCE, owner: 
     };
     drop(states);
     if !renamed {
-        crate::fail!(LockOwner, "resource {resource:p} is given away by a thread that does not own it");
+        crate::fail!(
+            LockOwner,
+            "resource {resource:p} is given away by a thread that does not own it"
+        );
     }
     forget_held(resource, me);
 }
@@ -380,7 +433,11 @@ unsafe extern "win64" fn ExSetResourceOwnerPointer(resource: PERESOURCE, owner: 
 pub unsafe extern "win64" fn ExIsResourceAcquiredExclusiveLite(resource: PERESOURCE) -> BOOLEAN {
     let me = me();
     let mut states = lock();
-    u8::from(state(&mut states, resource).exclusive.is_some_and(|(owner, _)| owner == me))
+    u8::from(
+        state(&mut states, resource)
+            .exclusive
+            .is_some_and(|(owner, _)| owner == me),
+    )
 }
 
 /// `ExIsResourceAcquiredSharedLite`: how often the current thread has acquired it.
@@ -388,18 +445,30 @@ pub unsafe extern "win64" fn ExIsResourceAcquiredSharedLite(resource: PERESOURCE
     let me = me();
     let mut states = lock();
     let s = state(&mut states, resource);
-    let own = s.shared.iter().chain(&s.exclusive).find(|(owner, _)| *owner == me);
+    let own = s
+        .shared
+        .iter()
+        .chain(&s.exclusive)
+        .find(|(owner, _)| *owner == me);
     own.map_or(0, |(_, count)| *count)
 }
 
 unsafe extern "win64" fn ExGetExclusiveWaiterCount(resource: PERESOURCE) -> ULONG {
     let mut states = lock();
-    state(&mut states, resource).queue.iter().filter(|(_, exclusive)| *exclusive).count() as u32
+    state(&mut states, resource)
+        .queue
+        .iter()
+        .filter(|(_, exclusive)| *exclusive)
+        .count() as u32
 }
 
 unsafe extern "win64" fn ExGetSharedWaiterCount(resource: PERESOURCE) -> ULONG {
     let mut states = lock();
-    state(&mut states, resource).queue.iter().filter(|(_, exclusive)| !*exclusive).count() as u32
+    state(&mut states, resource)
+        .queue
+        .iter()
+        .filter(|(_, exclusive)| !*exclusive)
+        .count() as u32
 }
 
 unsafe extern "win64" fn ExDisableResourceBoostLite(resource: PERESOURCE) {

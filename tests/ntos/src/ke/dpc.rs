@@ -36,7 +36,11 @@ struct Queue {
     finished: u64,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { waiting: VecDeque::new(), running: None, finished: 0 });
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    waiting: VecDeque::new(),
+    running: None,
+    finished: 0,
+});
 static CHANGED: Condvar = Condvar::new();
 
 fn lock() -> MutexGuard<'static, Queue> {
@@ -57,7 +61,11 @@ fn run() {
         let dpc = loop {
             match queue.waiting.pop_front() {
                 Some(dpc) => break dpc as *mut KDPC,
-                None => queue = CHANGED.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                None => {
+                    queue = CHANGED
+                        .wait(queue)
+                        .unwrap_or_else(|poisoned| poisoned.into_inner())
+                }
             }
         };
         queue.running = Some(dpc as usize);
@@ -65,7 +73,10 @@ fn run() {
         let (routine, arguments) = unsafe {
             let d = &mut *dpc;
             d.DpcData = std::ptr::null_mut();
-            (d.DeferredRoutine, [d.DeferredContext, d.SystemArgument1, d.SystemArgument2])
+            (
+                d.DeferredRoutine,
+                [d.DeferredContext, d.SystemArgument1, d.SystemArgument2],
+            )
         };
         drop(queue);
         ledger::remove(Held::Dpc, dpc as usize);
@@ -151,7 +162,9 @@ pub unsafe extern "win64" fn KeFlushQueuedDpcs() {
     let ahead = queue.waiting.len() as u64 + u64::from(queue.running.is_some());
     let until = queue.finished + ahead;
     while queue.finished < until && (queue.running.is_some() || !queue.waiting.is_empty()) {
-        queue = CHANGED.wait(queue).unwrap_or_else(|poisoned| poisoned.into_inner());
+        queue = CHANGED
+            .wait(queue)
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
     }
 }
 

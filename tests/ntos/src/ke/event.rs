@@ -20,16 +20,31 @@ crate::table! {
 }
 
 fn expect(event: PRKEVENT) -> usize {
-    wait::expect_type(event as usize, &[NOTIFICATION_EVENT, SYNCHRONIZATION_EVENT], "event");
+    wait::expect_type(
+        event as usize,
+        &[NOTIFICATION_EVENT, SYNCHRONIZATION_EVENT],
+        "event",
+    );
     event as usize
 }
 
 /// `KeInitializeEvent`: type 0 is a notification event, 1 a synchronization event.
 pub unsafe extern "win64" fn KeInitializeEvent(event: PRKEVENT, event_type: i32, state: BOOLEAN) {
     wait::forbid_waiters(event as usize, "event");
-    let object_type = if event_type == 0 { NOTIFICATION_EVENT } else { SYNCHRONIZATION_EVENT };
+    let object_type = if event_type == 0 {
+        NOTIFICATION_EVENT
+    } else {
+        SYNCHRONIZATION_EVENT
+    };
     // SAFETY: the driver passes memory for an event.
-    unsafe { wait::initialize_header(event.cast(), object_type, size_of::<KEVENT>(), i32::from(state != 0)) };
+    unsafe {
+        wait::initialize_header(
+            event.cast(),
+            object_type,
+            size_of::<KEVENT>(),
+            i32::from(state != 0),
+        )
+    };
 }
 
 /// `KeSetEvent`; returns the old state.

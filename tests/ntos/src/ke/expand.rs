@@ -44,7 +44,11 @@ fn expand(callout: *const (), parameter: PVOID, size: usize) -> NTSTATUS {
     // SAFETY: the driver passed the callout; the stack is ours and unused.
     unsafe { gate::call(thread, callout, &[parameter as u64], stack.top()) };
     if thread.irql.get() != irql {
-        crate::fail!(IrqlMismatch, "an expanded-stack callout returned at IRQL {}, not {irql}", thread.irql.get());
+        crate::fail!(
+            IrqlMismatch,
+            "an expanded-stack callout returned at IRQL {}, not {irql}",
+            thread.irql.get()
+        );
     }
     thread.expansions.set(thread.expansions.get() - 1);
     thread.limits.set(outer);
@@ -52,7 +56,11 @@ fn expand(callout: *const (), parameter: PVOID, size: usize) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn KeExpandKernelStackAndCallout(callout: *const (), parameter: PVOID, size: SIZE_T) -> NTSTATUS {
+unsafe extern "win64" fn KeExpandKernelStackAndCallout(
+    callout: *const (),
+    parameter: PVOID,
+    size: SIZE_T,
+) -> NTSTATUS {
     expand(callout, parameter, size as usize)
 }
 

@@ -23,7 +23,13 @@ use std::{cell::Cell, sync::Once};
 pub fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+        for signal in [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGILL,
+            libc::SIGFPE,
+            libc::SIGTRAP,
+        ] {
             // SAFETY: a zeroed sigaction is valid; the handler has the signature that SA_SIGINFO asks for.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
@@ -45,7 +51,11 @@ impl SignalStack {
     /// Gives the calling thread a signal stack.
     pub fn install() -> Self {
         let mut memory = vec![0_u8; SIGNAL_STACK].into_boxed_slice();
-        let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIGNAL_STACK };
+        let stack = libc::stack_t {
+            ss_sp: memory.as_mut_ptr().cast(),
+            ss_flags: 0,
+            ss_size: SIGNAL_STACK,
+        };
         // SAFETY: the memory lives as long as the thread uses it, see Drop.
         unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) };
         Self(memory)
@@ -54,7 +64,11 @@ impl SignalStack {
 
 impl Drop for SignalStack {
     fn drop(&mut self) {
-        let none = libc::stack_t { ss_sp: std::ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+        let none = libc::stack_t {
+            ss_sp: std::ptr::null_mut(),
+            ss_flags: libc::SS_DISABLE,
+            ss_size: 0,
+        };
         // SAFETY: the thread stops using the memory before it is freed.
         unsafe { libc::sigaltstack(&none, std::ptr::null_mut()) };
     }
@@ -94,7 +108,10 @@ fn context_of(machine: &libc::ucontext_t) -> Context {
     let xmm = unsafe { &(*machine.uc_mcontext.fpregs)._xmm };
     for (to, from) in context.xmm.iter_mut().zip(xmm) {
         let [a, b, c, d] = from.element;
-        *to = [u64::from(a) | u64::from(b) << 32, u64::from(c) | u64::from(d) << 32];
+        *to = [
+            u64::from(a) | u64::from(b) << 32,
+            u64::from(c) | u64::from(d) << 32,
+        ];
     }
     context
 }
@@ -110,12 +127,30 @@ unsafe extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, machine:
     let touched = unsafe { info.si_addr() } as usize;
     let error = machine.uc_mcontext.gregs[libc::REG_ERR as usize];
     let exception = match signal {
-        libc::SIGILL => Exception { code: STATUS_ILLEGAL_INSTRUCTION, touched: None, write: false },
-        libc::SIGFPE => Exception { code: STATUS_INTEGER_DIVIDE_BY_ZERO, touched: None, write: false },
-        libc::SIGTRAP => Exception { code: STATUS_BREAKPOINT, touched: None, write: false },
-        _ => Exception { code: STATUS_ACCESS_VIOLATION, touched: Some(touched), write: error & 2 != 0 },
+        libc::SIGILL => Exception {
+            code: STATUS_ILLEGAL_INSTRUCTION,
+            touched: None,
+            write: false,
+        },
+        libc::SIGFPE => Exception {
+            code: STATUS_INTEGER_DIVIDE_BY_ZERO,
+            touched: None,
+            write: false,
+        },
+        libc::SIGTRAP => Exception {
+            code: STATUS_BREAKPOINT,
+            touched: None,
+            write: false,
+        },
+        _ => Exception {
+            code: STATUS_ACCESS_VIOLATION,
+            touched: Some(touched),
+            write: error & 2 != 0,
+        },
     };
-    let Some(thread) = ps::current_if_attached() else { return by_default(signal) };
+    let Some(thread) = ps::current_if_attached() else {
+        return by_default(signal);
+    };
     if thread.in_driver.get() {
         PENDING.set(Some((exception, context_of(machine))));
         thread.in_driver.set(false);
@@ -124,7 +159,8 @@ unsafe extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, machine:
         return go(machine, landing as *const () as u64, Some(stack - 8));
     }
     let modelled = |range: std::ops::Range<usize>| range.contains(&touched);
-    let in_kernel = modelled(mm::space::reserved()) || modelled(mm::space::user_range()) || touched < 0x1_0000;
+    let in_kernel =
+        modelled(mm::space::reserved()) || modelled(mm::space::user_range()) || touched < 0x1_0000;
     if signal == libc::SIGSEGV && in_kernel && !thread.gate.get().is_null() {
         PENDING.set(Some((exception, context_of(machine))));
         let stack = (machine.uc_mcontext.gregs[libc::REG_RSP as usize] as usize - 0x400) & !15;
@@ -153,21 +189,32 @@ fn by_default(signal: i32) {
 
 /// Where a thread goes on after a fault in the driver: on its host stack, outside of the signal.
 extern "C" fn landing() -> ! {
-    let Some((exception, context)) = PENDING.take() else { unreachable!("set by the signal handler") };
+    let Some((exception, context)) = PENDING.take() else {
+        unreachable!("set by the signal handler")
+    };
     seh::raise_fault(exception, context)
 }
 
 /// Where a thread goes on after an import faulted on the driver's behalf.
 extern "C" fn import_landing() -> ! {
-    let Some((exception, context)) = PENDING.take() else { unreachable!("set by the signal handler") };
+    let Some((exception, context)) = PENDING.take() else {
+        unreachable!("set by the signal handler")
+    };
     let touched = exception.touched.unwrap_or(0);
     let imports = crate::ke::gate::import_names();
     let name = imports.last().map_or("?", String::as_str);
     let act = if exception.write { "writes" } else { "reads" };
     let place = loader::describe(crate::ke::gate::caller());
     if mm::space::kind_of(touched) == Some(mm::space::RegionKind::User) {
-        crate::fail!(AccessViolation, "{name} {act} user memory {touched:#x} unguarded for {place} ({:#x})", context.rip);
+        crate::fail!(
+            AccessViolation,
+            "{name} {act} user memory {touched:#x} unguarded for {place} ({:#x})",
+            context.rip
+        );
     }
     let (code, story) = mm::pool::diagnose(touched);
-    crate::verifier::fail(code, format_args!("{name}, called at {place}, {act} {touched:#x}: {story}"))
+    crate::verifier::fail(
+        code,
+        format_args!("{name}, called at {place}, {act} {touched:#x}: {story}"),
+    )
 }

@@ -89,7 +89,12 @@ pub fn entry_of(name: &str, import: Option<&Import>) -> usize {
         Target::Data(_) => None,
     });
     let ceiling = import.map_or(crate::imports::level::HIGH, |import| import.ceiling);
-    let gate = Box::new(Gate { name: name.to_owned(), target, ceiling, calls: AtomicU64::new(0) });
+    let gate = Box::new(Gate {
+        name: name.to_owned(),
+        target,
+        ceiling,
+        calls: AtomicU64::new(0),
+    });
     if let Some(slot) = TABLE.get(index) {
         slot.store(Box::into_raw(gate), Ordering::Release);
     }
@@ -207,7 +212,9 @@ unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
         // Rust code of the double called through a gate: there is nothing to change.
         (frame as usize - 0x100) & !15
     };
-    let Some(gate) = gate_of(frame_ref.index as usize) else { unreachable!("gates are made with their entries") };
+    let Some(gate) = gate_of(frame_ref.index as usize) else {
+        unreachable!("gates are made with their entries")
+    };
     gate.calls.fetch_add(1, Ordering::Relaxed);
     frame_ref.target = match gate.target {
         Some(target) => target as u64,
@@ -232,7 +239,11 @@ unsafe extern "win64" fn too_high() -> ! {
     // SAFETY: the chain of frames of the current thread is valid while it runs in a gate.
     let gate = unsafe { thread.gate.get().as_ref() }.and_then(|frame| gate_of(frame.index as usize));
     let (name, ceiling) = gate.map_or(("?", 0), |gate| (gate.name.as_str(), gate.ceiling));
-    crate::fail!(IrqlTooHigh, "{name} is called at IRQL {}, allowed is <= {ceiling}", thread.irql.get())
+    crate::fail!(
+        IrqlTooHigh,
+        "{name} is called at IRQL {}, allowed is <= {ceiling}",
+        thread.irql.get()
+    )
 }
 
 /// Undoes [`enter`].
@@ -352,7 +363,10 @@ pub unsafe fn call_driver<const N: usize>(function: *const (), arguments: [u64; 
 /// # Safety
 /// As [`call_driver`]; `top` is the end of a mapped stack that nobody else uses.
 pub unsafe fn call(thread: &Thread, function: *const (), arguments: &[u64], top: usize) -> u64 {
-    assert!(!thread.in_driver.get(), "a call into the driver comes from an import or from host code");
+    assert!(
+        !thread.in_driver.get(),
+        "a call into the driver comes from an import or from host code"
+    );
     let mut block = [0_u64; ARGUMENTS];
     for (slot, argument) in block.iter_mut().zip(arguments) {
         *slot = *argument;
@@ -375,14 +389,13 @@ pub unsafe fn call(thread: &Thread, function: *const (), arguments: &[u64], top:
 pub unsafe fn call_base(thread: &Thread, routine: *const (), context: u64, top: usize) {
     let mut block = [0_u64; ARGUMENTS];
     block[0] = context;
-    let before = State::of(thread);
     thread.in_driver.set(true);
     // SAFETY: passed on from the caller. The stack pointer goes to `base_rsp`, from where imports take it while there is
     // no inner call.
     unsafe { switch_and_call(routine, block.as_ptr(), top & !15, thread.base_rsp.as_ptr()) };
     thread.in_driver.set(false);
     thread.base_rsp.set(0);
-    before.check(thread, routine as usize);
+    ps::check_end(thread);
 }
 
 /// The limits of the stack that the driver runs on.
@@ -425,7 +438,12 @@ impl State {
         let now = Self::of(thread);
         let name = crate::loader::describe(function);
         if now.irql != self.irql {
-            crate::fail!(IrqlMismatch, "{name} was called at IRQL {} and returned at {}", self.irql, now.irql);
+            crate::fail!(
+                IrqlMismatch,
+                "{name} was called at IRQL {} and returned at {}",
+                self.irql,
+                now.irql
+            );
         }
         if (now.critical, now.guarded) != (self.critical, self.guarded) {
             crate::fail!(
@@ -439,24 +457,38 @@ impl State {
         }
         // A resource may be handed to another thread or kept by design (AcquireForLazyWrite and the like), but a spin
         // lock or mutex may not.
-        let kept = thread.held().iter().skip(self.held).copied().find(|lock| lock.short());
+        let kept = thread
+            .held()
+            .iter()
+            .skip(self.held)
+            .copied()
+            .find(|lock| lock.short());
         if let Some(lock) = kept {
             let place = crate::loader::describe(lock.place);
-            crate::fail!(LockOwner, "{name} returned with {:?} {:#x} held since {place}", lock.kind, lock.address);
+            crate::fail!(
+                LockOwner,
+                "{name} returned with {:?} {:#x} held since {place}",
+                lock.kind,
+                lock.address
+            );
         }
     }
 }
 
 /// Where in the driver the import that runs now was called; 0 when none runs.
 pub fn caller() -> usize {
-    let Some(thread) = ps::current_if_attached() else { return 0 };
+    let Some(thread) = ps::current_if_attached() else {
+        return 0;
+    };
     // SAFETY: the chain of frames of the current thread is valid while it runs in a gate.
     unsafe { thread.gate.get().as_ref() }.map_or(0, |frame| frame.return_address as usize)
 }
 
 /// The frames of the current thread's gates, innermost first.
 fn frames() -> Vec<&'static Frame> {
-    let Some(thread) = ps::current_if_attached() else { return Vec::new() };
+    let Some(thread) = ps::current_if_attached() else {
+        return Vec::new();
+    };
     let mut list = Vec::new();
     let mut next = thread.gate.get();
     // SAFETY: the chain of frames of the current thread is valid while it runs in a gate.
@@ -479,13 +511,17 @@ pub fn import_names() -> Vec<String> {
 
 /// Where in the driver the current thread is, innermost first, in words.
 pub fn driver_stack() -> Vec<String> {
-    let Some(thread) = ps::current_if_attached() else { return Vec::new() };
+    let Some(thread) = ps::current_if_attached() else {
+        return Vec::new();
+    };
     let mut places = Vec::new();
     if let Some(context) = thread.exception.get() {
         places.extend(crate::ke::unwind::walk(context));
     }
     for frame in frames() {
-        places.extend(crate::ke::unwind::walk(crate::ke::unwind::Context::of_frame(frame)));
+        places.extend(crate::ke::unwind::walk(crate::ke::unwind::Context::of_frame(
+            frame,
+        )));
     }
     places.truncate(48);
     places.into_iter().map(crate::loader::describe).collect()

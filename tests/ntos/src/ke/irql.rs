@@ -54,7 +54,11 @@ pub fn lower_irql(new: KIRQL) {
     if new < 2 {
         let spin = thread.held().iter().find(|lock| lock.spins()).copied();
         if let Some(lock) = spin {
-            crate::fail!(IrqlMismatch, "the IRQL is lowered to {new} with spin lock {:#x} held", lock.address);
+            crate::fail!(
+                IrqlMismatch,
+                "the IRQL is lowered to {new} with spin lock {:#x} held",
+                lock.address
+            );
         }
     }
     thread.irql.set(new);
@@ -101,7 +105,10 @@ pub unsafe extern "win64" fn KeLeaveCriticalRegion() {
     let thread = ps::current();
     let count = thread.critical_regions.get();
     if count == 0 {
-        crate::fail!(CriticalRegion, "KeLeaveCriticalRegion without KeEnterCriticalRegion");
+        crate::fail!(
+            CriticalRegion,
+            "KeLeaveCriticalRegion without KeEnterCriticalRegion"
+        );
     }
     thread.critical_regions.set(count - 1);
 }
@@ -115,7 +122,10 @@ unsafe extern "win64" fn KeLeaveGuardedRegion() {
     let thread = ps::current();
     let count = thread.guarded_regions.get();
     if count == 0 {
-        crate::fail!(CriticalRegion, "KeLeaveGuardedRegion without KeEnterGuardedRegion");
+        crate::fail!(
+            CriticalRegion,
+            "KeLeaveGuardedRegion without KeEnterGuardedRegion"
+        );
     }
     thread.guarded_regions.set(count - 1);
 }

@@ -39,7 +39,11 @@ pub(crate) fn take(object: usize, thread: &Thread) -> NTSTATUS {
         (*mutant(object)).OwnerThread = thread.object().cast();
         std::mem::replace(&mut (*mutant(object)).Abandoned, 0)
     };
-    if abandoned != 0 { STATUS_ABANDONED_WAIT_0 } else { STATUS_SUCCESS }
+    if abandoned != 0 {
+        STATUS_ABANDONED_WAIT_0
+    } else {
+        STATUS_SUCCESS
+    }
 }
 
 /// The current thread is about to wait for a mutex.
@@ -57,7 +61,12 @@ pub(crate) fn after_wait(object: usize) {
         return;
     }
     let place = ke::gate::caller();
-    thread.held().push(Held { kind: LockKind::Mutex, address: object, exclusive: true, place });
+    thread.held().push(Held {
+        kind: LockKind::Mutex,
+        address: object,
+        exclusive: true,
+        place,
+    });
     thread.critical_regions.set(thread.critical_regions.get() + 1);
 }
 

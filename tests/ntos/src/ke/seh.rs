@@ -59,12 +59,24 @@ pub fn raise(status: NTSTATUS) -> ! {
     let thread = ps::current();
     // SAFETY: the chain of frames of the current thread is valid while it runs in a gate.
     let Some(frame) = (unsafe { thread.gate.get().as_ref() }) else {
-        crate::fail!(UnhandledException, "{} raised by the double itself", status::name(status));
+        crate::fail!(
+            UnhandledException,
+            "{} raised by the double itself",
+            status::name(status)
+        );
     };
     let context = Context::of_frame(frame);
     thread.restore(frame);
     thread.in_driver.set(false);
-    dispatch(thread, Exception { code: status, touched: None, write: false }, context)
+    dispatch(
+        thread,
+        Exception {
+            code: status,
+            touched: None,
+            write: false,
+        },
+        context,
+    )
 }
 
 /// Raises an exception that the processor found, with the registers at the fault. The thread is on its host stack.
@@ -86,7 +98,10 @@ unsafe extern "win64" fn ExRaiseDatatypeMisalignment() -> ! {
 
 /// Named by unwind data, where it is recognised; never called.
 unsafe extern "win64" fn __C_specific_handler() -> ! {
-    crate::fail!(UnhandledException, "__C_specific_handler was called by the driver itself")
+    crate::fail!(
+        UnhandledException,
+        "__C_specific_handler was called by the driver itself"
+    )
 }
 
 /// One scope of a `__C_specific_handler` table.
@@ -100,12 +115,22 @@ struct Scope {
 /// The scopes of a function that hold `rva`, innermost first.
 fn scopes(image: &Image, handler: &Handler, rva: u32) -> Vec<Scope> {
     let at = (handler.data - image.base()) as u32;
-    let word = |rva: u32| image.bytes(rva, 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let word = |rva: u32| {
+        image
+            .bytes(rva, 4)
+            .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    };
     let all = (0..word(at)).map(|index| {
         let entry = at + 4 + index * 16;
-        Scope { begin: word(entry), end: word(entry + 4), handler: word(entry + 8), target: word(entry + 12) }
+        Scope {
+            begin: word(entry),
+            end: word(entry + 4),
+            handler: word(entry + 8),
+            target: word(entry + 12),
+        }
     });
-    all.filter(|scope| (scope.begin..scope.end).contains(&rva)).collect()
+    all.filter(|scope| (scope.begin..scope.end).contains(&rva))
+        .collect()
 }
 
 /// Finds who handles the exception and goes there.
@@ -117,12 +142,19 @@ fn dispatch(thread: &'static Thread, exception: Exception, origin: Context) -> !
         if context.rip == gate::boundary() {
             break;
         }
-        let Some(image) = loader::image_of(context.rip as usize) else { break };
-        let Some(unwound) = unwind::unwind(&image, &context) else { break };
+        let Some(image) = loader::image_of(context.rip as usize) else {
+            break;
+        };
+        let Some(unwound) = unwind::unwind(&image, &context) else {
+            break;
+        };
         if let Some(handler) = unwound.handler.filter(|h| image.is_c_specific_handler(h.handler)) {
             // A return address belongs to the call before it, which may be the last instruction of its scope.
             let rva = image.rva_of(context.rip as usize).unwrap_or(0) - u32::from(return_address);
-            for scope in scopes(&image, &handler, rva).into_iter().filter(|scope| scope.target != 0) {
+            for scope in scopes(&image, &handler, rva)
+                .into_iter()
+                .filter(|scope| scope.target != 0)
+            {
                 if filter_accepts(thread, &image, &scope, &exception, &origin, unwound.establisher) {
                     unwind_to(thread, &origin, &context, &scope);
                     let mut target = context;
@@ -172,7 +204,10 @@ fn filter_accepts(
     match answer as i32 {
         1 => true,
         0 => false,
-        other => crate::fail!(UnhandledException, "a filter answered {other}; continuing is not modelled"),
+        other => crate::fail!(
+            UnhandledException,
+            "a filter answered {other}; continuing is not modelled"
+        ),
     }
 }
 
@@ -181,8 +216,12 @@ fn unwind_to(thread: &Thread, origin: &Context, target: &Context, handling: &Sco
     let mut context = *origin;
     let mut return_address = false;
     loop {
-        let Some(image) = loader::image_of(context.rip as usize) else { return };
-        let Some(unwound) = unwind::unwind(&image, &context) else { return };
+        let Some(image) = loader::image_of(context.rip as usize) else {
+            return;
+        };
+        let Some(unwound) = unwind::unwind(&image, &context) else {
+            return;
+        };
         let in_target = context.rsp() == target.rsp() && context.rip == target.rip;
         if let Some(handler) = unwound.handler.filter(|h| image.is_c_specific_handler(h.handler)) {
             let rva = image.rva_of(context.rip as usize).unwrap_or(0) - u32::from(return_address);
@@ -210,14 +249,24 @@ fn unwind_to(thread: &Thread, origin: &Context, target: &Context, handling: &Sco
 fn unhandled(exception: Exception, origin: Context) -> ! {
     let place = loader::describe(origin.rip as usize);
     let Some(touched) = exception.touched else {
-        if matches!(exception.code, STATUS_ILLEGAL_INSTRUCTION | STATUS_INTEGER_DIVIDE_BY_ZERO | STATUS_BREAKPOINT) {
+        if matches!(
+            exception.code,
+            STATUS_ILLEGAL_INSTRUCTION | STATUS_INTEGER_DIVIDE_BY_ZERO | STATUS_BREAKPOINT
+        ) {
             crate::fail!(IllegalInstruction, "{} at {place}", status::name(exception.code));
         }
-        crate::fail!(UnhandledException, "{} raised at {place}", status::name(exception.code));
+        crate::fail!(
+            UnhandledException,
+            "{} raised at {place}",
+            status::name(exception.code)
+        );
     };
     let act = if exception.write { "write to" } else { "read from" };
-    if crate::ke::stack::ran_over(touched) {
-        crate::fail!(StackOverflow, "{act} {touched:#x} at {place}: the kernel stack ran over");
+    if crate::ke::stack::ran_over(touched, origin.rsp() as usize) {
+        crate::fail!(
+            StackOverflow,
+            "{act} {touched:#x} at {place}: the kernel stack ran over"
+        );
     }
     let (code, story) = crate::mm::pool::diagnose(touched);
     crate::verifier::fail(code, format_args!("{act} {touched:#x} at {place}: {story}"))
@@ -287,7 +336,9 @@ unsafe extern "C" {
 /// Where a fault at `rip` inside of the guarded copy goes on.
 pub(crate) fn guarded_fixup(rip: u64) -> Option<u64> {
     let range = (&raw const ntos_guarded_begin) as u64..(&raw const ntos_guarded_end) as u64;
-    range.contains(&rip).then(|| (&raw const ntos_guarded_fault) as u64)
+    range
+        .contains(&rip)
+        .then(|| (&raw const ntos_guarded_fault) as u64)
 }
 
 /// Copies `length` bytes where one side may be a user's memory. A fault there is STATUS_ACCESS_VIOLATION, with an

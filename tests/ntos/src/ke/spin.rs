@@ -41,7 +41,12 @@ fn word(lock: PKSPIN_LOCK) -> &'static AtomicUsize {
 }
 
 fn note(thread: &ps::Thread, lock: PKSPIN_LOCK) {
-    let held = Held { kind: LockKind::Spin, address: lock as usize, exclusive: true, place: gate::caller() };
+    let held = Held {
+        kind: LockKind::Spin,
+        address: lock as usize,
+        exclusive: true,
+        place: gate::caller(),
+    };
     thread.held().push(held);
 }
 
@@ -49,16 +54,26 @@ fn note(thread: &ps::Thread, lock: PKSPIN_LOCK) {
 fn acquire(lock: PKSPIN_LOCK) {
     let thread = ps::current();
     if thread.irql.get() < 2 {
-        crate::fail!(IrqlMismatch, "spin lock {lock:p} is taken for DPC level at IRQL {}", thread.irql.get());
+        crate::fail!(
+            IrqlMismatch,
+            "spin lock {lock:p} is taken for DPC level at IRQL {}",
+            thread.irql.get()
+        );
     }
     let me = thread.object() as usize;
     let word = word(lock);
     if word.load(Ordering::Relaxed) == me {
-        crate::fail!(LockOwner, "spin lock {lock:p} is taken again by its owner: a deadlock");
+        crate::fail!(
+            LockOwner,
+            "spin lock {lock:p} is taken again by its owner: a deadlock"
+        );
     }
     locks::before_acquire(&thread.held(), LockKind::Spin, lock as usize);
     let mut tries = 0_u32;
-    while word.compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    while word
+        .compare_exchange_weak(0, me, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+    {
         tries += 1;
         if tries % 64 == 0 {
             std::thread::yield_now();
@@ -73,10 +88,17 @@ fn acquire(lock: PKSPIN_LOCK) {
 fn release(lock: PKSPIN_LOCK) {
     let thread = ps::current();
     if word(lock).load(Ordering::Relaxed) != thread.object() as usize {
-        crate::fail!(LockOwner, "spin lock {lock:p} is released by a thread that does not hold it");
+        crate::fail!(
+            LockOwner,
+            "spin lock {lock:p} is released by a thread that does not hold it"
+        );
     }
     if thread.irql.get() < 2 {
-        crate::fail!(IrqlMismatch, "spin lock {lock:p} is released at IRQL {}", thread.irql.get());
+        crate::fail!(
+            IrqlMismatch,
+            "spin lock {lock:p} is released at IRQL {}",
+            thread.irql.get()
+        );
     }
     thread.held().retain(|held| held.address != lock as usize);
     word(lock).store(0, Ordering::Release);
@@ -111,10 +133,17 @@ unsafe extern "win64" fn KeReleaseSpinLockFromDpcLevel(lock: PKSPIN_LOCK) {
 unsafe extern "win64" fn KeTryToAcquireSpinLockAtDpcLevel(lock: PKSPIN_LOCK) -> BOOLEAN {
     let thread = ps::current();
     if thread.irql.get() < 2 {
-        crate::fail!(IrqlMismatch, "spin lock {lock:p} is tried for DPC level at IRQL {}", thread.irql.get());
+        crate::fail!(
+            IrqlMismatch,
+            "spin lock {lock:p} is tried for DPC level at IRQL {}",
+            thread.irql.get()
+        );
     }
     let me = thread.object() as usize;
-    if word(lock).compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    if word(lock)
+        .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+    {
         return 0;
     }
     note(thread, lock);
@@ -149,7 +178,10 @@ unsafe extern "win64" fn KeReleaseInStackQueuedSpinLock(handle: PKLOCK_QUEUE_HAN
     ke::lower_irql(old);
 }
 
-unsafe extern "win64" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(lock: PKSPIN_LOCK, handle: PKLOCK_QUEUE_HANDLE) {
+unsafe extern "win64" fn KeAcquireInStackQueuedSpinLockAtDpcLevel(
+    lock: PKSPIN_LOCK,
+    handle: PKLOCK_QUEUE_HANDLE,
+) {
     // SAFETY: passed on from the driver.
     unsafe { acquire_queued(lock, handle, 2) };
 }
@@ -184,16 +216,28 @@ unsafe fn link(before: PLIST_ENTRY, entry: PLIST_ENTRY, after: PLIST_ENTRY) {
     }
 }
 
-unsafe extern "win64" fn ExInterlockedInsertHeadList(head: PLIST_ENTRY, entry: PLIST_ENTRY, lock: PKSPIN_LOCK) -> PLIST_ENTRY {
+unsafe extern "win64" fn ExInterlockedInsertHeadList(
+    head: PLIST_ENTRY,
+    entry: PLIST_ENTRY,
+    lock: PKSPIN_LOCK,
+) -> PLIST_ENTRY {
     // SAFETY: the driver passes a list and an entry of its own.
     interlocked(lock, || unsafe {
         let first = (*head).Flink;
         link(head, entry, first);
-        if first == head { std::ptr::null_mut() } else { first }
+        if first == head {
+            std::ptr::null_mut()
+        } else {
+            first
+        }
     })
 }
 
-unsafe extern "win64" fn ExInterlockedInsertTailList(head: PLIST_ENTRY, entry: PLIST_ENTRY, lock: PKSPIN_LOCK) -> PLIST_ENTRY {
+unsafe extern "win64" fn ExInterlockedInsertTailList(
+    head: PLIST_ENTRY,
+    entry: PLIST_ENTRY,
+    lock: PKSPIN_LOCK,
+) -> PLIST_ENTRY {
     // SAFETY: the driver passes a list and an entry of its own.
     interlocked(lock, || unsafe {
         let last = (*head).Blink;
@@ -219,12 +263,20 @@ unsafe extern "win64" fn ExInterlockedRemoveHeadList(head: PLIST_ENTRY, lock: PK
     })
 }
 
-unsafe extern "win64" fn ExInterlockedAddLargeInteger(addend: *mut i64, increment: i64, lock: PKSPIN_LOCK) -> i64 {
+unsafe extern "win64" fn ExInterlockedAddLargeInteger(
+    addend: *mut i64,
+    increment: i64,
+    lock: PKSPIN_LOCK,
+) -> i64 {
     // SAFETY: the driver passes a number of its own.
-    interlocked(lock, || unsafe { std::mem::replace(&mut *addend, (*addend).wrapping_add(increment)) })
+    interlocked(lock, || unsafe {
+        std::mem::replace(&mut *addend, (*addend).wrapping_add(increment))
+    })
 }
 
 unsafe extern "win64" fn ExInterlockedAddUlong(addend: *mut u32, increment: u32, lock: PKSPIN_LOCK) -> u32 {
     // SAFETY: the driver passes a number of its own.
-    interlocked(lock, || unsafe { std::mem::replace(&mut *addend, (*addend).wrapping_add(increment)) })
+    interlocked(lock, || unsafe {
+        std::mem::replace(&mut *addend, (*addend).wrapping_add(increment))
+    })
 }

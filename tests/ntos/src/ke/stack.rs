@@ -34,19 +34,35 @@ impl KernelStack {
     /// A painted stack of `size` bytes (whole pages).
     pub fn new(size: usize) -> Self {
         let size = size.next_multiple_of(PAGE_SIZE);
-        let spare = SPARE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get_mut(&size).and_then(Vec::pop);
+        let spare = SPARE
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .get_mut(&size)
+            .and_then(Vec::pop);
         if let Some(base) = spare {
             return Self { base, size };
         }
         let pages = size / PAGE_SIZE;
         let extent = phys::allocate(pages as u64).expect("the double's memory is not full");
-        let region = space::map(RegionKind::Stack, pages, PAGE_SIZE, vec![extent], Protection::ReadWrite);
-        let stack = Self { base: region.base, size };
+        let region = space::map(
+            RegionKind::Stack,
+            pages,
+            PAGE_SIZE,
+            vec![extent],
+            Protection::ReadWrite,
+        );
+        let stack = Self {
+            base: region.base,
+            size,
+        };
         stack.words().fill(PAINT);
         stack
     }
 
-    #[allow(clippy::mut_from_ref, reason = "raw memory that only its thread and the painting touch")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "raw memory that only its thread and the painting touch"
+    )]
     fn words(&self) -> &mut [u64] {
         // SAFETY: the region is mapped and this stack's alone; it is looked at when nobody runs on it, or by a report
         // that only compares words.
@@ -90,8 +106,14 @@ impl Drop for KernelStack {
 /// The deepest use by name: of ended threads, of expansions, and of the threads that live.
 pub fn high_water_marks() -> BTreeMap<String, usize> {
     crate::ps::note_stacks();
-    expansions().values().flatten().for_each(|stack| stack.note("expanded"));
-    HIGH_WATER.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    expansions()
+        .values()
+        .flatten()
+        .for_each(|stack| stack.note("expanded"));
+    HIGH_WATER
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .clone()
 }
 
 /// Stacks for expansions that nobody uses now, by size. They are not painted again: how deep they were used is read when
@@ -113,9 +135,10 @@ pub fn give_expansion_back(size: usize, stack: KernelStack) {
     expansions().entry(size).or_default().push(stack);
 }
 
-/// The stack region that an address just outside of a stack belongs to: true means that a stack ran over.
-pub fn ran_over(address: usize) -> bool {
-    let (below, above) = space::neighbours(address);
-    let is_stack = |region: Option<space::Region>| region.is_some_and(|r| r.kind == RegionKind::Stack);
-    space::kind_of(address).is_none() && (is_stack(above) || is_stack(below))
+/// The touched address lies just below the stack that the driver runs on, and the stack pointer is near: it ran over.
+pub fn ran_over(touched: usize, rsp: usize) -> bool {
+    let (low, _) = crate::ke::gate::stack_limits();
+    (low.saturating_sub(4 * PAGE_SIZE)..low).contains(&touched)
+        && rsp < low + 2 * PAGE_SIZE
+        && rsp.abs_diff(touched) < 16 * PAGE_SIZE
 }

@@ -21,10 +21,18 @@ unsafe extern "win64" fn KeBugCheck(code: ULONG) -> ! {
 }
 
 unsafe extern "win64" fn KeBugCheckEx(code: ULONG, first: u64, second: u64, third: u64, fourth: u64) -> ! {
-    crate::fail!(BugCheck, "KeBugCheckEx({code:#x}, {first:#x}, {second:#x}, {third:#x}, {fourth:#x})")
+    crate::fail!(
+        BugCheck,
+        "KeBugCheckEx({code:#x}, {first:#x}, {second:#x}, {third:#x}, {fourth:#x})"
+    )
 }
 
-unsafe extern "win64" fn KeRegisterBugCheckReasonCallback(_record: PVOID, _routine: PVOID, _reason: i32, _name: PVOID) -> BOOLEAN {
+unsafe extern "win64" fn KeRegisterBugCheckReasonCallback(
+    _record: PVOID,
+    _routine: PVOID,
+    _reason: i32,
+    _name: PVOID,
+) -> BOOLEAN {
     1
 }
 
@@ -37,5 +45,8 @@ unsafe extern "win64" fn DbgBreakPoint() {
 }
 
 unsafe extern "win64" fn DbgBreakPointWithStatus(status: ULONG) {
-    crate::fail!(IllegalInstruction, "DbgBreakPointWithStatus({status:#x}) without a debugger")
+    crate::fail!(
+        IllegalInstruction,
+        "DbgBreakPointWithStatus({status:#x}) without a debugger"
+    )
 }

@@ -4,8 +4,7 @@
 
 use crate::{
     ke::{
-        dpc,
-        time,
+        dpc, time,
         wait::{self, NOTIFICATION_TIMER, SYNCHRONIZATION_TIMER},
     },
     nt::*,
@@ -44,12 +43,17 @@ fn lock() -> MutexGuard<'static, Option<Timers>> {
 }
 
 fn fresh() -> Timers {
-    Timers { order: BTreeSet::new(), due: HashMap::new() }
+    Timers {
+        order: BTreeSet::new(),
+        due: HashMap::new(),
+    }
 }
 
 impl Timers {
     fn remove(&mut self, timer: usize) -> bool {
-        let Some((due, ..)) = self.due.remove(&timer) else { return false };
+        let Some((due, ..)) = self.due.remove(&timer) else {
+            return false;
+        };
         self.order.remove(&(due, timer));
         ledger::remove(Held::Timer, timer);
         true
@@ -76,7 +80,9 @@ fn run() {
             continue;
         }
         timers.order.remove(&(due, timer));
-        let Some((_, period, dpc)) = timers.due.remove(&timer) else { continue };
+        let Some((_, period, dpc)) = timers.due.remove(&timer) else {
+            continue;
+        };
         if period.is_zero() {
             ledger::remove(Held::Timer, timer);
         } else {
@@ -101,7 +107,11 @@ fn start_thread() {
 }
 
 fn expect(timer: PKTIMER) -> usize {
-    wait::expect_type(timer as usize, &[NOTIFICATION_TIMER, SYNCHRONIZATION_TIMER], "timer");
+    wait::expect_type(
+        timer as usize,
+        &[NOTIFICATION_TIMER, SYNCHRONIZATION_TIMER],
+        "timer",
+    );
     timer as usize
 }
 
@@ -117,7 +127,11 @@ pub unsafe extern "win64" fn KeInitializeTimerEx(timer: PKTIMER, timer_type: i32
         crate::fail!(Timer, "timer {timer:p} is initialised while it is set");
     }
     wait::forbid_waiters(timer as usize, "timer");
-    let object_type = if timer_type == 0 { NOTIFICATION_TIMER } else { SYNCHRONIZATION_TIMER };
+    let object_type = if timer_type == 0 {
+        NOTIFICATION_TIMER
+    } else {
+        SYNCHRONIZATION_TIMER
+    };
     // SAFETY: the driver passes memory for a timer.
     unsafe {
         timer.write_bytes(0, 1);
@@ -128,7 +142,11 @@ pub unsafe extern "win64" fn KeInitializeTimerEx(timer: PKTIMER, timer_type: i32
 fn set(timer: PKTIMER, due: i64, period_ms: i32, dpc: PRKDPC) -> BOOLEAN {
     let object = expect(timer);
     start_thread();
-    let ticks = if due <= 0 { due.unsigned_abs() } else { (due - time::system_time()).max(0).unsigned_abs() };
+    let ticks = if due <= 0 {
+        due.unsigned_abs()
+    } else {
+        (due - time::system_time()).max(0).unsigned_abs()
+    };
     let when = Instant::now() + Duration::from_nanos(ticks.saturating_mul(100).min(u64::MAX >> 2));
     let period = Duration::from_millis(u64::try_from(period_ms).unwrap_or(0));
     let mut guard = lock();
@@ -152,7 +170,12 @@ pub unsafe extern "win64" fn KeSetTimer(timer: PKTIMER, due: LARGE_INTEGER, dpc:
     set(timer, unsafe { due.QuadPart }, 0, dpc)
 }
 
-unsafe extern "win64" fn KeSetTimerEx(timer: PKTIMER, due: LARGE_INTEGER, period: LONG, dpc: PRKDPC) -> BOOLEAN {
+unsafe extern "win64" fn KeSetTimerEx(
+    timer: PKTIMER,
+    due: LARGE_INTEGER,
+    period: LONG,
+    dpc: PRKDPC,
+) -> BOOLEAN {
     // SAFETY: every LARGE_INTEGER has a QuadPart.
     set(timer, unsafe { due.QuadPart }, period, dpc)
 }

@@ -97,7 +97,11 @@ pub fn unwind(image: &Image, context: &Context) -> Option<Unwound> {
             let past_prologue = offset >= u32::from(prologue);
             if first {
                 let fp_is_set = fp_register != 0 && (past_prologue || fp_set_by(codes, offset));
-                establisher = if fp_is_set { context.registers[fp_register] - fp_offset } else { context.rsp() };
+                establisher = if fp_is_set {
+                    context.registers[fp_register] - fp_offset
+                } else {
+                    context.rsp()
+                };
             }
             apply(codes, offset, fp_register, fp_offset, &mut caller)?;
             let after = entry.unwind + 4 + (count.next_multiple_of(2) * 2) as u32;
@@ -120,17 +124,28 @@ pub fn unwind(image: &Image, context: &Context) -> Option<Unwound> {
     }
     caller.rip = read_stack(caller.rsp())?;
     caller.registers[RSP] += 8;
-    Some(Unwound { caller, establisher, handler })
+    Some(Unwound {
+        caller,
+        establisher,
+        handler,
+    })
 }
 
 /// The prologue's part before `offset` has set the frame pointer.
 fn fp_set_by(codes: &[u8], offset: u32) -> bool {
-    codes.chunks_exact(2).any(|code| code[1] & 15 == 3 && u32::from(code[0]) <= offset)
+    codes
+        .chunks_exact(2)
+        .any(|code| code[1] & 15 == 3 && u32::from(code[0]) <= offset)
 }
 
 /// Undoes the prologue's operations that were done before `offset`.
 fn apply(codes: &[u8], offset: u32, fp_register: usize, fp_offset: u64, to: &mut Context) -> Option<()> {
-    let slot = |at: usize| Some(u64::from(u16::from_le_bytes([*codes.get(at * 2)?, *codes.get(at * 2 + 1)?])));
+    let slot = |at: usize| {
+        Some(u64::from(u16::from_le_bytes([
+            *codes.get(at * 2)?,
+            *codes.get(at * 2 + 1)?,
+        ])))
+    };
     let far = |at: usize| Some(slot(at)? | slot(at + 1)? << 16);
     let mut at = 0;
     while at * 2 < codes.len() {
@@ -157,7 +172,11 @@ fn apply(codes: &[u8], offset: u32, fp_register: usize, fp_offset: u64, to: &mut
                 4 => to.registers[info] = read_stack(rsp + slot(at + 1)? * 8)?,
                 5 => to.registers[info] = read_stack(rsp + far(at + 1)?)?,
                 8 | 9 => {
-                    let distance = if operation == 8 { slot(at + 1)? * 16 } else { far(at + 1)? };
+                    let distance = if operation == 8 {
+                        slot(at + 1)? * 16
+                    } else {
+                        far(at + 1)?
+                    };
                     let from = rsp + distance;
                     to.xmm[info] = [read_stack(from)?, read_stack(from + 8)?];
                 }
@@ -174,8 +193,12 @@ pub fn walk(mut context: Context) -> Vec<usize> {
     let mut places = Vec::new();
     while context.rip != crate::ke::gate::boundary() && places.len() < 64 {
         places.push(context.rip as usize);
-        let Some(image) = loader::image_of(context.rip as usize) else { break };
-        let Some(unwound) = unwind(&image, &context) else { break };
+        let Some(image) = loader::image_of(context.rip as usize) else {
+            break;
+        };
+        let Some(unwound) = unwind(&image, &context) else {
+            break;
+        };
         context = unwound.caller;
     }
     places

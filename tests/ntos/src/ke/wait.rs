@@ -62,7 +62,9 @@ pub(crate) struct Dispatcher {
 // SAFETY: the threads pointed to wait, so they live; they are touched under the lock only.
 unsafe impl Send for Dispatcher {}
 
-static DISPATCHER: Mutex<Dispatcher> = Mutex::new(Dispatcher { waiters: BTreeMap::new() });
+static DISPATCHER: Mutex<Dispatcher> = Mutex::new(Dispatcher {
+    waiters: BTreeMap::new(),
+});
 
 pub(crate) fn lock() -> MutexGuard<'static, Dispatcher> {
     DISPATCHER.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
@@ -92,7 +94,11 @@ pub(crate) fn expect_type(header: usize, types: &[u8], what: &str) {
     }
     let found = type_of(header);
     if !types.contains(&found) {
-        crate::fail!(BadObject, "{header:#x} is no {what} (type {found:#x}): {}", crate::mm::pool::explain(header));
+        crate::fail!(
+            BadObject,
+            "{header:#x} is no {what} (type {found:#x}): {}",
+            crate::mm::pool::explain(header)
+        );
     }
 }
 
@@ -129,7 +135,10 @@ pub unsafe fn initialize_header(header: *mut DISPATCHER_HEADER, object_type: u8,
 /// Waiters must be gone before an object is initialised anew.
 pub(crate) fn forbid_waiters(object: usize, what: &str) {
     if lock().waiters.contains_key(&object) {
-        crate::fail!(BadObject, "{what} {object:#x} is initialised while a thread waits for it");
+        crate::fail!(
+            BadObject,
+            "{what} {object:#x} is initialised while a thread waits for it"
+        );
     }
 }
 
@@ -172,7 +181,9 @@ fn try_satisfy(objects: &[usize], all: bool, thread: &Thread) -> Option<NTSTATUS
 impl Dispatcher {
     /// An object became signalled: satisfies its waiters in their order, as far as it goes.
     pub(crate) fn wake(&mut self, object: usize) {
-        let Some(queue) = self.waiters.get(&object) else { return };
+        let Some(queue) = self.waiters.get(&object) else {
+            return;
+        };
         let threads: Vec<*const Thread> = queue.iter().copied().collect();
         for pointer in threads {
             // SAFETY: a waiting thread lives, and its wait state is under the lock that we hold.
@@ -227,7 +238,11 @@ pub(crate) unsafe fn signal_thread(header: *mut DISPATCHER_HEADER) {
 pub fn wait_for(objects: &[usize], all: bool, timeout: Option<Duration>) -> NTSTATUS {
     let thread = ps::current();
     if thread.irql.get() >= 2 && timeout != Some(Duration::ZERO) {
-        crate::fail!(WaitAtDispatch, "a wait that may block at IRQL {}", thread.irql.get());
+        crate::fail!(
+            WaitAtDispatch,
+            "a wait that may block at IRQL {}",
+            thread.irql.get()
+        );
     }
     for object in objects {
         expect_type(*object, WAITABLE, "dispatcher object");
@@ -244,14 +259,21 @@ pub fn wait_for(objects: &[usize], all: bool, timeout: Option<Duration>) -> NTST
     {
         // SAFETY: the wait state is under the lock that we hold.
         let waiting = unsafe { &mut *thread.waiting.get() };
-        *waiting = Waiting { objects: objects.to_vec(), all, result: None };
+        *waiting = Waiting {
+            objects: objects.to_vec(),
+            all,
+            result: None,
+        };
     }
     for object in objects {
         dispatcher.waiters.entry(*object).or_default().push_back(thread);
     }
     loop {
         dispatcher = match deadline {
-            None => thread.wake.wait(dispatcher).unwrap_or_else(|poisoned| poisoned.into_inner()),
+            None => thread
+                .wake
+                .wait(dispatcher)
+                .unwrap_or_else(|poisoned| poisoned.into_inner()),
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let woken = thread.wake.wait_timeout(dispatcher, left);
@@ -296,7 +318,11 @@ pub unsafe fn duration(timeout: PLARGE_INTEGER) -> Option<Duration> {
     }
     // SAFETY: passed on from the caller.
     let value = unsafe { (*timeout).QuadPart };
-    let ticks = if value <= 0 { value.unsigned_abs() } else { (value - ke::time::system_time()).max(0).unsigned_abs() };
+    let ticks = if value <= 0 {
+        value.unsigned_abs()
+    } else {
+        (value - ke::time::system_time()).max(0).unsigned_abs()
+    };
     Some(Duration::from_nanos(ticks.saturating_mul(100)))
 }
 
@@ -339,16 +365,28 @@ unsafe extern "win64" fn KeWaitForMultipleObjects(
     blocks: PVOID,
 ) -> NTSTATUS {
     if count == 0 || count > MAXIMUM_WAIT_OBJECTS || (blocks.is_null() && count > THREAD_WAIT_OBJECTS) {
-        crate::fail!(BadArgument, "a wait for {count} objects with wait blocks {blocks:p}");
+        crate::fail!(
+            BadArgument,
+            "a wait for {count} objects with wait blocks {blocks:p}"
+        );
     }
     // SAFETY: the driver passes `count` pointers, and NULL or a LARGE_INTEGER.
-    let (list, timeout) = unsafe { (std::slice::from_raw_parts(objects, count as usize), duration(timeout)) };
+    let (list, timeout) = unsafe {
+        (
+            std::slice::from_raw_parts(objects, count as usize),
+            duration(timeout),
+        )
+    };
     let list: Vec<usize> = list.iter().map(|object| *object as usize).collect();
     order(&list, timeout != Some(Duration::ZERO));
     wait_for(&list, wait_type == 0, timeout)
 }
 
-unsafe extern "win64" fn KeDelayExecutionThread(_mode: i8, _alertable: BOOLEAN, interval: PLARGE_INTEGER) -> NTSTATUS {
+unsafe extern "win64" fn KeDelayExecutionThread(
+    _mode: i8,
+    _alertable: BOOLEAN,
+    interval: PLARGE_INTEGER,
+) -> NTSTATUS {
     // SAFETY: the driver passes a LARGE_INTEGER.
     match unsafe { duration(interval) } {
         None | Some(Duration::ZERO) => std::thread::yield_now(),
@@ -362,8 +400,14 @@ unsafe extern "win64" fn ZwYieldExecution() -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn ZwWaitForSingleObject(handle: HANDLE, alertable: BOOLEAN, timeout: PLARGE_INTEGER) -> NTSTATUS {
-    let Some(body) = crate::ob::from_handle(handle) else { return STATUS_INVALID_HANDLE };
+unsafe extern "win64" fn ZwWaitForSingleObject(
+    handle: HANDLE,
+    alertable: BOOLEAN,
+    timeout: PLARGE_INTEGER,
+) -> NTSTATUS {
+    let Some(body) = crate::ob::from_handle(handle) else {
+        return STATUS_INVALID_HANDLE;
+    };
     // SAFETY: the driver passes NULL or a LARGE_INTEGER.
     let status = wait(body, alertable != 0, unsafe { duration(timeout) });
     crate::ob::dereference(body);

@@ -2,8 +2,7 @@
 
 use super::Options;
 use object::{
-    LittleEndian as LE,
-    pe,
+    LittleEndian as LE, pe,
     read::pe::{ImageNtHeaders as _, ImageOptionalHeader as _, PeFile64},
 };
 
@@ -20,7 +19,10 @@ pub fn file(parsed: &PeFile64<'_>, file: &[u8], options: &Options) -> Vec<String
     }
     // HVCI: sections start on pages of their own (0x2003), none is writable and executable (0x2002).
     if header.section_alignment() % 4096 != 0 {
-        broken.push(format!("its section alignment is {:#x}, not whole pages", header.section_alignment()));
+        broken.push(format!(
+            "its section alignment is {:#x}, not whole pages",
+            header.section_alignment()
+        ));
     }
     for section in parsed.section_table().iter() {
         let characteristics = section.characteristics.get(LE);
@@ -32,7 +34,9 @@ pub fn file(parsed: &PeFile64<'_>, file: &[u8], options: &Options) -> Vec<String
     }
     // HVCI: the import address table is not in an executable or writable section (0x2005).
     for index in [pe::IMAGE_DIRECTORY_ENTRY_IAT, pe::IMAGE_DIRECTORY_ENTRY_IMPORT] {
-        let Some(directory) = parsed.data_directory(index) else { continue };
+        let Some(directory) = parsed.data_directory(index) else {
+            continue;
+        };
         let rva = directory.virtual_address.get(LE);
         let holder = parsed.section_table().iter().find(|section| {
             let start = section.virtual_address.get(LE);
@@ -41,13 +45,17 @@ pub fn file(parsed: &PeFile64<'_>, file: &[u8], options: &Options) -> Vec<String
         let Some(section) = holder else { continue };
         if section.characteristics.get(LE) & (pe::IMAGE_SCN_MEM_EXECUTE | pe::IMAGE_SCN_MEM_WRITE) != 0 {
             let name = String::from_utf8_lossy(section.raw_name()).into_owned();
-            broken.push(format!("its import table lies in {name}, which is writable or executable"));
+            broken.push(format!(
+                "its import table lies in {name}, which is writable or executable"
+            ));
         }
     }
     if options.checksum {
         let (stated, actual) = (header.check_sum(), checksum(file, checksum_offset(file)));
         if stated != actual {
-            broken.push(format!("its checksum is {stated:#x}, not {actual:#x} (link with /RELEASE)"));
+            broken.push(format!(
+                "its checksum is {stated:#x}, not {actual:#x} (link with /RELEASE)"
+            ));
         }
     }
     broken
@@ -55,7 +63,9 @@ pub fn file(parsed: &PeFile64<'_>, file: &[u8], options: &Options) -> Vec<String
 
 /// Where the checksum stands in the file.
 fn checksum_offset(file: &[u8]) -> usize {
-    let header = file.get(0x3C..0x40).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    let header = file
+        .get(0x3C..0x40)
+        .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     header as usize + 24 + 64
 }
 

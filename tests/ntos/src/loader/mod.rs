@@ -49,7 +49,12 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { nt: Since::Nt10, hide: Vec::new(), hvci: true, checksum: true }
+        Self {
+            nt: Since::Nt10,
+            hide: Vec::new(),
+            hvci: true,
+            checksum: true,
+        }
     }
 }
 
@@ -96,8 +101,16 @@ pub struct Function {
 impl Function {
     /// From its twelve bytes.
     pub fn read(bytes: &[u8]) -> Self {
-        let word = |at: usize| bytes.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        Self { begin: word(0), end: word(4), unwind: word(8) & !1 }
+        let word = |at: usize| {
+            bytes
+                .get(at..at + 4)
+                .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+        };
+        Self {
+            begin: word(0),
+            end: word(4),
+            unwind: word(8) & !1,
+        }
     }
 }
 
@@ -148,7 +161,9 @@ impl Image {
     /// Loads a driver's file.
     pub fn load(path: &Path, options: &Options) -> Result<Arc<Self>, LoadError> {
         let file = std::fs::read(path).map_err(|error| LoadError::Read(path.to_owned(), error))?;
-        let name = path.file_name().map_or_else(|| "driver".to_owned(), |name| name.to_string_lossy().into_owned());
+        let name = path
+            .file_name()
+            .map_or_else(|| "driver".to_owned(), |name| name.to_string_lossy().into_owned());
         let parsed = PeFile64::parse(&*file)?;
         let broken = checks::file(&parsed, &file, options);
         if !broken.is_empty() {
@@ -159,7 +174,10 @@ impl Image {
             (options.nt, Some(options.hide.iter().cloned().collect()));
         crate::ps::imports::fill_variables();
         let image = Arc::new(Self::map(name, &parsed, &file, path)?);
-        IMAGES.write().unwrap_or_else(|poisoned| poisoned.into_inner()).push(Arc::clone(&image));
+        IMAGES
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(Arc::clone(&image));
         Ok(image)
     }
 
@@ -168,7 +186,13 @@ impl Image {
         let size = header.size_of_image() as usize;
         let pages = size.div_ceil(PAGE_SIZE);
         let extent = phys::allocate(pages as u64).ok_or_else(|| LoadError::Format("no memory".to_owned()))?;
-        let region = space::map(RegionKind::Image, pages, 1 << 16, vec![extent], Protection::ReadWrite);
+        let region = space::map(
+            RegionKind::Image,
+            pages,
+            1 << 16,
+            vec![extent],
+            Protection::ReadWrite,
+        );
         let mut image = Self {
             name,
             region,
@@ -188,7 +212,10 @@ impl Image {
             let (rva, size) = (section.virtual_address.get(LE), section.virtual_size.get(LE));
             let data = section.pe_data(file)?;
             let data = data.get(..data.len().min(size as usize)).unwrap_or(data);
-            image.memory(rva, data.len()).ok_or_else(whole)?.copy_from_slice(data);
+            image
+                .memory(rva, data.len())
+                .ok_or_else(whole)?
+                .copy_from_slice(data);
             image.sections.push(Section {
                 rva,
                 size,
@@ -202,7 +229,10 @@ impl Image {
         Ok(image)
     }
 
-    #[allow(clippy::mut_from_ref, reason = "raw memory of the image, written only while it is being loaded")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "raw memory of the image, written only while it is being loaded"
+    )]
     fn memory(&self, rva: u32, length: usize) -> Option<&mut [u8]> {
         let end = (rva as usize).checked_add(length)?;
         if end > self.region.pages * PAGE_SIZE {
@@ -216,7 +246,12 @@ impl Image {
         let delta = (self.region.base as u64).wrapping_sub(preferred);
         let sections = parsed.section_table();
         let Some(mut blocks) = parsed.data_directories().relocation_blocks(file, &sections)? else {
-            return Err(LoadError::Format("it has no relocations".to_owned()));
+            // An image with nothing to relocate is fine; one whose relocations were stripped is not.
+            let characteristics = parsed.nt_headers().file_header().characteristics.get(LE);
+            return match characteristics & pe::IMAGE_FILE_RELOCS_STRIPPED {
+                0 => Ok(()),
+                _ => Err(LoadError::Format("its relocations were stripped".to_owned())),
+            };
         };
         while let Some(block) = blocks.next()? {
             for relocation in block {
@@ -224,7 +259,10 @@ impl Image {
                     continue;
                 }
                 if relocation.typ != pe::IMAGE_REL_BASED_DIR64 {
-                    return Err(LoadError::Format(format!("relocation of type {}", relocation.typ)));
+                    return Err(LoadError::Format(format!(
+                        "relocation of type {}",
+                        relocation.typ
+                    )));
                 }
                 let outside = || LoadError::Format("a relocation lies outside of the image".to_owned());
                 let place = self.memory(relocation.virtual_address, 8).ok_or_else(outside)?;
@@ -236,7 +274,9 @@ impl Image {
     }
 
     fn bind(&mut self, parsed: &PeFile64<'_>, _file: &[u8]) -> Result<(), LoadError> {
-        let Some(table) = parsed.import_table()? else { return Ok(()) };
+        let Some(table) = parsed.import_table()? else {
+            return Ok(());
+        };
         let mut descriptors = table.descriptors()?;
         while let Some(descriptor) = descriptors.next()? {
             let library = String::from_utf8_lossy(table.name(descriptor.name.get(LE))?).to_lowercase();
@@ -264,7 +304,9 @@ impl Image {
                     self.unmodelled.push(name.clone());
                 }
                 let outside = || LoadError::Format("the import table lies outside of the image".to_owned());
-                self.memory(slot, 8).ok_or_else(outside)?.copy_from_slice(&(value as u64).to_le_bytes());
+                self.memory(slot, 8)
+                    .ok_or_else(outside)?
+                    .copy_from_slice(&(value as u64).to_le_bytes());
                 self.imports.push(name);
                 slot += 8;
             }
@@ -273,9 +315,14 @@ impl Image {
     }
 
     fn read_functions(&mut self, parsed: &PeFile64<'_>) {
-        let Some(directory) = parsed.data_directory(IMAGE_DIRECTORY_ENTRY_EXCEPTION) else { return };
+        let Some(directory) = parsed.data_directory(IMAGE_DIRECTORY_ENTRY_EXCEPTION) else {
+            return;
+        };
         let (rva, size) = (directory.virtual_address.get(LE), directory.size.get(LE) as usize);
-        let table = self.memory(rva, size).map(|table| table.to_vec()).unwrap_or_default();
+        let table = self
+            .memory(rva, size)
+            .map(|table| table.to_vec())
+            .unwrap_or_default();
         self.functions = table.chunks_exact(12).map(Function::read).collect();
         self.functions.sort_by_key(|function| function.begin);
     }
@@ -300,7 +347,11 @@ impl Image {
 
     /// Takes the discardable sections (INIT, relocations) away, as NT does after DriverEntry.
     pub fn discard_init(&self) {
-        for section in self.sections.iter().filter(|s| s.characteristics & pe::IMAGE_SCN_MEM_DISCARDABLE != 0) {
+        for section in self
+            .sections
+            .iter()
+            .filter(|s| s.characteristics & pe::IMAGE_SCN_MEM_DISCARDABLE != 0)
+        {
             let start = self.region.base + section.rva as usize;
             let end = start + (section.size as usize).next_multiple_of(PAGE_SIZE);
             space::protect(start..end, Protection::None);
@@ -339,7 +390,10 @@ impl Image {
 
     /// The RVA of an address in it.
     pub fn rva_of(&self, address: usize) -> Option<u32> {
-        self.region.range().contains(&address).then(|| (address - self.region.base) as u32)
+        self.region
+            .range()
+            .contains(&address)
+            .then(|| (address - self.region.base) as u32)
     }
 
     /// The address of an RVA.
@@ -366,12 +420,24 @@ impl Image {
 
     /// An RVA in unwind data is `__C_specific_handler`, through the jump that the linker makes for an import.
     pub fn is_c_specific_handler(&self, rva: u32) -> bool {
-        let Some(&[0xFF, 0x25, a, b, c, d]) = self.bytes(rva, 6) else { return false };
-        let slot = rva.wrapping_add(6).wrapping_add_signed(i32::from_le_bytes([a, b, c, d]));
-        let Some(value) = self.bytes(slot, 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes) else {
+        let Some(&[0xFF, 0x25, a, b, c, d]) = self.bytes(rva, 6) else {
             return false;
         };
-        value as usize == gate::entry_of("__C_specific_handler", crate::imports::find("__C_specific_handler"))
+        let slot = rva
+            .wrapping_add(6)
+            .wrapping_add_signed(i32::from_le_bytes([a, b, c, d]));
+        let Some(value) = self
+            .bytes(slot, 8)
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_le_bytes)
+        else {
+            return false;
+        };
+        value as usize
+            == gate::entry_of(
+                "__C_specific_handler",
+                crate::imports::find("__C_specific_handler"),
+            )
     }
 
     /// Unloads the image: whatever the driver still holds stops the test, and its addresses fault from now on. The I/O
@@ -380,7 +446,10 @@ impl Image {
         // SAFETY: waits for the queue only.
         unsafe { crate::ke::dpc::KeFlushQueuedDpcs() };
         crate::verifier::ledger::check_empty(&self.name);
-        IMAGES.write().unwrap_or_else(|poisoned| poisoned.into_inner()).retain(|image| !Arc::ptr_eq(image, &self));
+        IMAGES
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .retain(|image| !Arc::ptr_eq(image, &self));
         if let Some(region) = space::release(self.region.base) {
             region.frames.into_iter().for_each(phys::free);
         }
@@ -390,7 +459,10 @@ impl Image {
 /// The image that an address lies in.
 pub fn image_of(address: usize) -> Option<Arc<Image>> {
     let images = IMAGES.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-    images.iter().find(|image| image.rva_of(address).is_some()).cloned()
+    images
+        .iter()
+        .find(|image| image.rva_of(address).is_some())
+        .cloned()
 }
 
 /// An address in words: image, RVA and symbol.
@@ -398,7 +470,9 @@ pub fn describe(address: usize) -> String {
     if address == 0 {
         return "the double".to_owned();
     }
-    let Some(image) = image_of(address) else { return format!("{address:#x}") };
+    let Some(image) = image_of(address) else {
+        return format!("{address:#x}");
+    };
     let rva = (address - image.base()) as u32;
     match image.symbols.at(rva) {
         Some((name, offset)) => format!("{}+{rva:#x} ({name}+{offset:#x})", image.name),

@@ -11,7 +11,8 @@ impl Symbols {
     pub(super) fn beside(path: &Path) -> Self {
         let mut names = from_pdb(&path.with_extension("pdb")).unwrap_or_default();
         if names.is_empty() {
-            names = std::fs::read_to_string(path.with_extension("map")).map_or_else(|_| Vec::new(), |map| from_map(&map));
+            names = std::fs::read_to_string(path.with_extension("map"))
+                .map_or_else(|_| Vec::new(), |map| from_map(&map));
         }
         names.sort();
         Self(names)
@@ -53,8 +54,12 @@ fn from_map(map: &str) -> Vec<(u32, String)> {
             base = u64::from_str_radix(rest.trim(), 16).ok();
         }
         let mut words = line.split_whitespace();
-        let (Some(place), Some(name), Some(address)) = (words.next(), words.next(), words.next()) else { continue };
-        let (Some(base), Ok(address)) = (base, u64::from_str_radix(address, 16)) else { continue };
+        let (Some(place), Some(name), Some(address)) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        let (Some(base), Ok(address)) = (base, u64::from_str_radix(address, 16)) else {
+            continue;
+        };
         if place.as_bytes().get(4) == Some(&b':') && address >= base {
             names.push(((address - base) as u32, demangle(name)));
         }

@@ -55,7 +55,9 @@ const FOR_WRITING: i16 = MDL_WRITE_OPERATION as i16;
 static LOCKED_FRAMES: Mutex<Option<HashMap<usize, Vec<Pfn>>>> = Mutex::new(None);
 
 fn locked_frames<R>(act: impl FnOnce(&mut HashMap<usize, Vec<Pfn>>) -> R) -> R {
-    let mut frames = LOCKED_FRAMES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut frames = LOCKED_FRAMES
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     act(frames.get_or_insert_with(HashMap::new))
 }
 
@@ -160,9 +162,16 @@ unsafe extern "win64" fn IoBuildPartialMdl(source: PMDL, target: PMDL, address: 
     let first = s.StartVa as usize + s.ByteOffset as usize;
     let end = first + s.ByteCount as usize;
     let start = address as usize;
-    let length = if length == 0 { end.wrapping_sub(start) } else { length as usize };
+    let length = if length == 0 {
+        end.wrapping_sub(start)
+    } else {
+        length as usize
+    };
     if start < first || start.checked_add(length).is_none_or(|stop| stop > end) {
-        crate::fail!(Mdl, "a partial MDL of {start:#x}+{length:#x} outside of {first:#x}..{end:#x}");
+        crate::fail!(
+            Mdl,
+            "a partial MDL of {start:#x}+{length:#x} outside of {first:#x}..{end:#x}"
+        );
     }
     if s.MdlFlags & (LOCKED | NONPAGED | PARTIAL) == 0 {
         crate::fail!(Mdl, "a partial MDL of {source:p}, whose pages are not locked");
@@ -198,16 +207,27 @@ pub unsafe extern "win64" fn MmBuildMdlForNonPagedPool(mdl: PMDL) {
     let m = unsafe { parts(mdl) };
     let start = m.StartVa as usize + m.ByteOffset as usize;
     if m.MdlFlags & (LOCKED | MAPPED | NONPAGED | PARTIAL) != 0 {
-        crate::fail!(Mdl, "MDL {mdl:p} is built for pool, but has the flags {:#x}", m.MdlFlags);
+        crate::fail!(
+            Mdl,
+            "MDL {mdl:p} is built for pool, but has the flags {:#x}",
+            m.MdlFlags
+        );
     }
     if pool::kind_of(start) == Some(Kind::Paged) {
-        crate::fail!(Mdl, "MDL {mdl:p} is built for nonpaged pool, but {start:#x} is paged pool");
+        crate::fail!(
+            Mdl,
+            "MDL {mdl:p} is built for nonpaged pool, but {start:#x} is paged pool"
+        );
     }
     // SAFETY: the MDL has room for its pages.
     for (index, frame) in unsafe { frames(mdl) }.iter_mut().enumerate() {
         let address = m.StartVa as usize + index * PAGE_SIZE;
         let Some(pfn) = space::pfn_of(address) else {
-            crate::fail!(Mdl, "MDL {mdl:p} is built for {address:#x}: {}", pool::explain(address));
+            crate::fail!(
+                Mdl,
+                "MDL {mdl:p} is built for {address:#x}: {}",
+                pool::explain(address)
+            );
         };
         *frame = pfn;
     }
@@ -230,7 +250,11 @@ pub unsafe fn lock_pages(mdl: PMDL, user_mode: bool, write: bool) -> Result<(), 
         return Err(STATUS_ACCESS_VIOLATION);
     }
     if ke::irql() > 1 && (user_memory || pool::kind_of(base) == Some(Kind::Paged)) {
-        crate::fail!(IrqlTooHigh, "MmProbeAndLockPages of pageable memory at IRQL {}", ke::irql());
+        crate::fail!(
+            IrqlTooHigh,
+            "MmProbeAndLockPages of pageable memory at IRQL {}",
+            ke::irql()
+        );
     }
     let count = page_count(m);
     let mut list = Vec::with_capacity(count);
@@ -247,7 +271,11 @@ pub unsafe fn lock_pages(mdl: PMDL, user_mode: bool, write: bool) -> Result<(), 
         m.Process = ps::current_process();
     }
     locked_frames(|frames| frames.insert(mdl as usize, list));
-    ledger::add(Held::LockedPages, mdl as usize, format!("{count} pages at {base:#x}"));
+    ledger::add(
+        Held::LockedPages,
+        mdl as usize,
+        format!("{count} pages at {base:#x}"),
+    );
     Ok(())
 }
 
@@ -286,7 +314,10 @@ pub fn runs(frames: &[Pfn]) -> Vec<Extent> {
     for &frame in frames {
         match list.last_mut() {
             Some(run) if run.first + run.count == frame => run.count += 1,
-            _ => list.push(Extent { first: frame, count: 1 }),
+            _ => list.push(Extent {
+                first: frame,
+                count: 1,
+            }),
         }
     }
     list
@@ -314,14 +345,30 @@ pub unsafe fn map(mdl: PMDL, user_mode: bool) -> Option<PVOID> {
     // SAFETY: the MDL has room for its pages.
     let frames = unsafe { frames(mdl) };
     if let Some(bad) = frames.iter().find(|frame| !phys::is_valid(**frame)) {
-        crate::fail!(Mdl, "MDL {mdl:p} names the page frame {bad:#x}, which does not exist");
+        crate::fail!(
+            Mdl,
+            "MDL {mdl:p} names the page frame {bad:#x}, which does not exist"
+        );
     }
-    let kind = if user_mode { RegionKind::User } else { RegionKind::Mapping };
+    let kind = if user_mode {
+        RegionKind::User
+    } else {
+        RegionKind::Mapping
+    };
     let region = space::map(kind, frames.len(), PAGE_SIZE, runs(frames), Protection::ReadWrite);
     let address = (region.base + m.ByteOffset as usize) as PVOID;
-    ledger::add(Held::Mapping, region.base, format!("MDL {mdl:p}, {} pages", frames.len()));
+    ledger::add(
+        Held::Mapping,
+        region.base,
+        format!("MDL {mdl:p}, {} pages", frames.len()),
+    );
     if !user_mode {
-        m.MdlFlags |= MAPPED | if m.MdlFlags & PARTIAL != 0 { PARTIAL_MAPPED } else { 0 };
+        m.MdlFlags |= MAPPED
+            | if m.MdlFlags & PARTIAL != 0 {
+                PARTIAL_MAPPED
+            } else {
+                0
+            };
         m.MappedSystemVa = address;
     }
     Some(address)
@@ -340,7 +387,10 @@ pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
     match unsafe { map(mdl, mode != 0) } {
         Some(address) => address,
         None if mode != 0 => ke::raise(STATUS_INSUFFICIENT_RESOURCES),
-        None if stop_on_failure != 0 => crate::fail!(BugCheck, "no system addresses for MDL {mdl:p}, and no way to fail"),
+        None if stop_on_failure != 0 => crate::fail!(
+            BugCheck,
+            "no system addresses for MDL {mdl:p}, and no way to fail"
+        ),
         None => null_mut(),
     }
 }
@@ -374,7 +424,10 @@ pub unsafe extern "win64" fn MmUnmapLockedPages(address: PVOID, mdl: PMDL) {
     let base = address as usize & !(PAGE_SIZE - 1);
     let mapped = matches!(space::kind_of(base), Some(RegionKind::Mapping | RegionKind::User));
     if !mapped || !ledger::remove(Held::Mapping, base) {
-        crate::fail!(Mdl, "MmUnmapLockedPages of {address:p}, where MDL {mdl:p} is not mapped");
+        crate::fail!(
+            Mdl,
+            "MmUnmapLockedPages of {address:p}, where MDL {mdl:p} is not mapped"
+        );
     }
     space::release(base);
     if !user::is_user(address as usize) {

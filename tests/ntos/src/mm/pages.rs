@@ -63,7 +63,13 @@ impl Pages {
 
     /// A view of all of them; the caller gives it back with [`space::release`].
     pub fn map(&self, kind: RegionKind, protection: Protection) -> Region {
-        space::map(kind, self.extent.count as usize, PAGE_SIZE, vec![self.extent], protection)
+        space::map(
+            kind,
+            self.extent.count as usize,
+            PAGE_SIZE,
+            vec![self.extent],
+            protection,
+        )
     }
 }
 
@@ -81,7 +87,9 @@ fn allocate(total: usize, flags: u32) -> PMDL {
     if count == 0 || fault::should_fail(Site::Pages) {
         return null_mut();
     }
-    let Some(extent) = phys::allocate(count as u64) else { return null_mut() };
+    let Some(extent) = phys::allocate(count as u64) else {
+        return null_mut();
+    };
     if flags & DONT_ZERO == 0 {
         phys::zero(extent);
     }
@@ -103,8 +111,14 @@ fn allocate(total: usize, flags: u32) -> PMDL {
         }
     }
     let mut owned = OWNED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    owned.get_or_insert_with(HashMap::new).insert(list as usize, extent);
-    ledger::add(Held::Mdl, list as usize, format!("{count} pages from MmAllocatePagesForMdl"));
+    owned
+        .get_or_insert_with(HashMap::new)
+        .insert(list as usize, extent);
+    ledger::add(
+        Held::Mdl,
+        list as usize,
+        format!("{count} pages from MmAllocatePagesForMdl"),
+    );
     list
 }
 
@@ -179,7 +193,10 @@ unsafe extern "win64" fn MmIsVerifierEnabled(flags: *mut ULONG) -> NTSTATUS {
 /// Images are never paged out here, so locking a section changes nothing but that the handle must be a valid address.
 unsafe extern "win64" fn MmLockPagableDataSection(address: PVOID) -> PVOID {
     if crate::loader::image_of(address as usize).is_none() {
-        crate::fail!(BadArgument, "MmLockPagableDataSection of {address:p}, which is in no image");
+        crate::fail!(
+            BadArgument,
+            "MmLockPagableDataSection of {address:p}, which is in no image"
+        );
     }
     address
 }

@@ -54,7 +54,13 @@ static MEMORY: LazyLock<Memory> = LazyLock::new(|| {
     // SAFETY: plain system call on a descriptor of our own.
     let sized = unsafe { libc::ftruncate(file.as_raw_fd(), size) };
     assert!(sized == 0, "ftruncate: {}", std::io::Error::last_os_error());
-    Memory { file, free: Mutex::new(Frames { runs: BTreeMap::from([(0, FRAMES)]), used: 0 }) }
+    Memory {
+        file,
+        free: Mutex::new(Frames {
+            runs: BTreeMap::from([(0, FRAMES)]),
+            used: 0,
+        }),
+    }
 });
 
 /// The file's descriptor.
@@ -74,14 +80,20 @@ pub fn is_valid(pfn: Pfn) -> bool {
 
 /// Takes `count` frames side by side; their contents are whatever they were. None: memory is full.
 pub fn allocate(count: u64) -> Option<Extent> {
-    let mut free = MEMORY.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut free = MEMORY
+        .free
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     let (&start, &length) = free.runs.iter().find(|(_, length)| **length >= count)?;
     free.runs.remove(&start);
     if length > count {
         free.runs.insert(start + count, length - count);
     }
     free.used += count;
-    Some(Extent { first: FIRST_PFN + start, count })
+    Some(Extent {
+        first: FIRST_PFN + start,
+        count,
+    })
 }
 
 /// Gives frames back. Their contents are dropped when there are many.
@@ -92,7 +104,10 @@ pub fn free(extent: Extent) {
         // SAFETY: plain system call; nobody maps these frames any more, and a hole reads as zeros.
         unsafe { libc::fallocate(fd(), mode, file_offset(extent.first), length) };
     }
-    let mut free = MEMORY.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut free = MEMORY
+        .free
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     free.used -= extent.count;
     let (mut start, mut length) = (extent.first - FIRST_PFN, extent.count);
     if let Some((&before, &run)) = free.runs.range(..start).next_back() {
@@ -111,7 +126,11 @@ pub fn free(extent: Extent) {
 
 /// Frames in use.
 pub fn used() -> u64 {
-    MEMORY.free.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).used
+    MEMORY
+        .free
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .used
 }
 
 /// Makes frames read as zeros.
@@ -130,7 +149,11 @@ pub fn at(pfn: Pfn) -> *mut u8 {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: a new mapping of the whole file; the result is checked.
         let base = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, fd(), 0) };
-        assert!(base != libc::MAP_FAILED, "mapping physical memory: {}", std::io::Error::last_os_error());
+        assert!(
+            base != libc::MAP_FAILED,
+            "mapping physical memory: {}",
+            std::io::Error::last_os_error()
+        );
         base as usize
     });
     assert!(is_valid(pfn), "page frame {pfn:#x} exists");

@@ -110,12 +110,19 @@ fn lock() -> std::sync::MutexGuard<'static, Pool> {
 
 /// A tag's four characters.
 pub fn tag_name(tag: u32) -> String {
-    tag.to_le_bytes().iter().map(|b| if b.is_ascii_graphic() { *b as char } else { '.' }).collect()
+    tag.to_le_bytes()
+        .iter()
+        .map(|b| if b.is_ascii_graphic() { *b as char } else { '.' })
+        .collect()
 }
 
 /// Where a block of `size` bytes starts in its pages.
 fn offset_in_pages(size: usize) -> usize {
-    if size >= PAGE_SIZE { 0 } else { PAGE_SIZE - size.next_multiple_of(ALIGN) }
+    if size >= PAGE_SIZE {
+        0
+    } else {
+        PAGE_SIZE - size.next_multiple_of(ALIGN)
+    }
 }
 
 /// Allocates a block filled with [`FRESH`]. NULL when an allocation was made to fail or memory is full; never for
@@ -126,7 +133,14 @@ pub fn allocate(kind: Kind, size: usize, tag: u32, owner: Owner) -> *mut u8 {
     }
     let size = size.max(1);
     let place = crate::ke::gate::caller();
-    let mut block = Block { size, tag, kind, owner, guarded: true, place };
+    let mut block = Block {
+        size,
+        tag,
+        kind,
+        owner,
+        guarded: true,
+        place,
+    };
     let mut pool = lock();
     let shared = MODE.load(Ordering::Relaxed) == 1 || pool.guarded >= GUARDED_LIMIT;
     if shared && size <= cells::LARGEST {
@@ -147,7 +161,13 @@ pub fn allocate(kind: Kind, size: usize, tag: u32, owner: Owner) -> *mut u8 {
         lock().guarded -= 1;
         return std::ptr::null_mut();
     };
-    let region = space::map(RegionKind::Pool, pages, PAGE_SIZE, vec![extent], Protection::ReadWrite);
+    let region = space::map(
+        RegionKind::Pool,
+        pages,
+        PAGE_SIZE,
+        vec![extent],
+        Protection::ReadWrite,
+    );
     let address = region.base + offset_in_pages(size);
     let end = region.range().end;
     // SAFETY: the region is new and writable; both parts lie in it.
@@ -205,7 +225,11 @@ pub fn free(pointer: *mut u8, tag: u32) {
         drop(pool);
         crate::fail!(DoubleFree, "two threads free {address:#x} at the same time");
     }
-    pool.freed.push_back(Freed { address, block, place });
+    pool.freed.push_back(Freed {
+        address,
+        block,
+        place,
+    });
     if pool.freed.len() > REMEMBERED {
         pool.freed.pop_front();
     }
@@ -213,7 +237,11 @@ pub fn free(pointer: *mut u8, tag: u32) {
         let stale = pool.cells.give_back(address, block.size);
         drop(pool);
         if let Some(stale) = stale {
-            crate::fail!(UseAfterFree, "{stale:#x} was written after it was freed: {}", explain(stale));
+            crate::fail!(
+                UseAfterFree,
+                "{stale:#x} was written after it was freed: {}",
+                explain(stale)
+            );
         }
         return;
     }
@@ -229,7 +257,10 @@ pub fn free(pointer: *mut u8, tag: u32) {
 fn check_patterns(address: usize, block: &Block) {
     let (before, after) = if block.guarded {
         let base = address - offset_in_pages(block.size);
-        (base..address, address + block.size..base + block.size.div_ceil(PAGE_SIZE) * PAGE_SIZE)
+        (
+            base..address,
+            address + block.size..base + block.size.div_ceil(PAGE_SIZE) * PAGE_SIZE,
+        )
     } else {
         cells::slack(address, block.size)
     };
@@ -253,7 +284,10 @@ fn check_patterns(address: usize, block: &Block) {
 /// Memory that goes away holds nothing that the kernel still knows.
 pub fn check_unused(range: std::ops::Range<usize>) {
     if let Some(what) = crate::ke::wait::waited_on(range.clone()) {
-        crate::fail!(FreedInUse, "freed memory holds the dispatcher object {what:#x} that a thread waits for");
+        crate::fail!(
+            FreedInUse,
+            "freed memory holds the dispatcher object {what:#x} that a thread waits for"
+        );
     }
     let kinds = [
         (Held::Timer, "a queued timer"),
@@ -268,14 +302,20 @@ pub fn check_unused(range: std::ops::Range<usize>) {
             continue;
         }
         if let Some(address) = ledger::find_in(kind, range.clone()) {
-            crate::fail!(FreedInUse, "freed memory {range:#x?} holds {what} at {address:#x}");
+            crate::fail!(
+                FreedInUse,
+                "freed memory {range:#x?} holds {what} at {address:#x}"
+            );
         }
     }
 }
 
 /// Size, tag and kind of the live block that starts at `address`.
 pub fn block_at(address: usize) -> Option<(usize, u32, Kind)> {
-    lock().live.get(&address).map(|block| (block.size, block.tag, block.kind))
+    lock()
+        .live
+        .get(&address)
+        .map(|block| (block.size, block.tag, block.kind))
 }
 
 /// The kind of the live block that holds `address`.
@@ -332,7 +372,10 @@ pub fn diagnose(address: usize) -> (crate::verifier::Code, String) {
     if let Some((start, block)) = above {
         if start - address < near {
             let words = format!("{} bytes, tag {}", block.size, tag_name(block.tag));
-            return (Code::GuardPage, format!("{} bytes before block {start:#x} ({words})", start - address));
+            return (
+                Code::GuardPage,
+                format!("{} bytes before block {start:#x} ({words})", start - address),
+            );
         }
     }
     (Code::AccessViolation, "not in pool".to_owned())

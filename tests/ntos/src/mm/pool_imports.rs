@@ -38,18 +38,31 @@ const NO_TAG: u32 = u32::from_le_bytes(*b"None");
 
 /// What the low bits of a POOL_TYPE mean.
 fn kind(pool_type: POOL_TYPE) -> Kind {
-    if pool_type & 1 == 1 { Kind::Paged } else { Kind::NonPaged }
+    if pool_type & 1 == 1 {
+        Kind::Paged
+    } else {
+        Kind::NonPaged
+    }
 }
 
 fn check_request(kind: Kind, size: usize, tag: u32) {
     if size == 0 {
-        crate::fail!(PoolRequest, "an allocation of 0 bytes, tag {}", pool::tag_name(tag));
+        crate::fail!(
+            PoolRequest,
+            "an allocation of 0 bytes, tag {}",
+            pool::tag_name(tag)
+        );
     }
     if tag == 0 {
         crate::fail!(PoolRequest, "an allocation of {size} bytes with tag 0");
     }
     if kind == Kind::Paged && ke::irql() > 1 {
-        crate::fail!(PoolRequest, "paged pool at IRQL {}, tag {}", ke::irql(), pool::tag_name(tag));
+        crate::fail!(
+            PoolRequest,
+            "paged pool at IRQL {}, tag {}",
+            ke::irql(),
+            pool::tag_name(tag)
+        );
     }
 }
 
@@ -57,7 +70,11 @@ fn allocate(pool_type: POOL_TYPE, size: SIZE_T, tag: ULONG) -> PVOID {
     let (kind, size) = (kind(pool_type), size as usize);
     check_request(kind, size, tag);
     if kind == Kind::NonPaged && pool_type & NX_ALLOCATION == 0 && hvci() {
-        crate::fail!(ExecutablePool, "NonPagedPool is executable, tag {}", pool::tag_name(tag));
+        crate::fail!(
+            ExecutablePool,
+            "NonPagedPool is executable, tag {}",
+            pool::tag_name(tag)
+        );
     }
     let block = pool::allocate(kind, size, tag, Owner::Driver);
     if block.is_null() && pool_type & RAISE_IF_ALLOCATION_FAILURE != 0 {
@@ -77,7 +94,15 @@ pub unsafe extern "win64" fn ExAllocatePoolWithTag(pool_type: POOL_TYPE, size: S
 
 unsafe extern "win64" fn ExAllocatePoolWithQuotaTag(pool_type: POOL_TYPE, size: SIZE_T, tag: ULONG) -> PVOID {
     let fails = pool_type & QUOTA_FAIL_INSTEAD_OF_RAISE != 0;
-    allocate(if fails { pool_type } else { pool_type | RAISE_IF_ALLOCATION_FAILURE }, size, tag)
+    allocate(
+        if fails {
+            pool_type
+        } else {
+            pool_type | RAISE_IF_ALLOCATION_FAILURE
+        },
+        size,
+        tag,
+    )
 }
 
 unsafe extern "win64" fn ExAllocatePoolWithTagPriority(
@@ -97,7 +122,11 @@ unsafe extern "win64" fn FsRtlAllocatePool(pool_type: POOL_TYPE, size: ULONG) ->
     allocate(pool_type | RAISE_IF_ALLOCATION_FAILURE, size.into(), NO_TAG)
 }
 
-unsafe extern "win64" fn FsRtlAllocatePoolWithQuotaTag(pool_type: POOL_TYPE, size: ULONG, tag: ULONG) -> PVOID {
+unsafe extern "win64" fn FsRtlAllocatePoolWithQuotaTag(
+    pool_type: POOL_TYPE,
+    size: ULONG,
+    tag: ULONG,
+) -> PVOID {
     allocate(pool_type | RAISE_IF_ALLOCATION_FAILURE, size.into(), tag)
 }
 
@@ -106,7 +135,11 @@ unsafe extern "win64" fn ExAllocatePool2(flags: PoolFlags, size: SIZE_T, tag: UL
         POOL_FLAG_NON_PAGED => Kind::NonPaged,
         POOL_FLAG_PAGED => Kind::Paged,
         POOL_FLAG_NON_PAGED_EXECUTE => {
-            crate::fail!(ExecutablePool, "POOL_FLAG_NON_PAGED_EXECUTE, tag {}", pool::tag_name(tag))
+            crate::fail!(
+                ExecutablePool,
+                "POOL_FLAG_NON_PAGED_EXECUTE, tag {}",
+                pool::tag_name(tag)
+            )
         }
         // NT fails the call when not exactly one kind is asked for.
         _ => return null_mut(),

@@ -110,14 +110,26 @@ impl Space {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
         // SAFETY: a new mapping that replaces none; the result is checked.
         let base = unsafe { libc::mmap(wanted as *mut _, LENGTH, libc::PROT_NONE, flags, -1, 0) };
-        assert!(base as usize == wanted, "no address space: {}", std::io::Error::last_os_error());
-        Mutex::new(Self { base: wanted, next: wanted, live: BTreeMap::new() })
+        assert!(
+            base as usize == wanted,
+            "no address space: {}",
+            std::io::Error::last_os_error()
+        );
+        Mutex::new(Self {
+            base: wanted,
+            next: wanted,
+            live: BTreeMap::new(),
+        })
     }
 }
 
 /// The space that an address belongs to.
 fn lock_for(address: usize) -> std::sync::MutexGuard<'static, Space> {
-    let space = if (USER..USER + LENGTH).contains(&address) { &USER_SPACE } else { &KERNEL_SPACE };
+    let space = if (USER..USER + LENGTH).contains(&address) {
+        &USER_SPACE
+    } else {
+        &KERNEL_SPACE
+    };
     space.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
@@ -133,10 +145,21 @@ pub const fn user_range() -> Range<usize> {
 
 /// Cuts out a region of `pages` pages with at least one unmapped page before and after, aligned to `align` bytes, and
 /// maps the frames with that protection.
-pub fn map(kind: RegionKind, pages: usize, align: usize, frames: Vec<Extent>, protection: Protection) -> Region {
+pub fn map(
+    kind: RegionKind,
+    pages: usize,
+    align: usize,
+    frames: Vec<Extent>,
+    protection: Protection,
+) -> Region {
     let mut space = lock_for(if kind == RegionKind::User { USER } else { KERNEL });
     let base = space.place(pages, align.max(PAGE_SIZE));
-    let region = Region { base, pages, kind, frames };
+    let region = Region {
+        base,
+        pages,
+        kind,
+        frames,
+    };
     space.live.insert(base, region.clone());
     drop(space);
     let mut at = base;
@@ -146,7 +169,11 @@ pub fn map(kind: RegionKind, pages: usize, align: usize, frames: Vec<Extent>, pr
         let offset = phys::file_offset(extent.first);
         // SAFETY: the range lies in the reserved range and belongs to this new region alone.
         let done = unsafe { libc::mmap(at as *mut _, length, protection.bits(), flags, phys::fd(), offset) };
-        assert!(done != libc::MAP_FAILED, "mmap of frames: {}", std::io::Error::last_os_error());
+        assert!(
+            done != libc::MAP_FAILED,
+            "mmap of frames: {}",
+            std::io::Error::last_os_error()
+        );
         at += length;
     }
     region
@@ -165,7 +192,11 @@ impl Space {
                 if top > end {
                     break;
                 }
-                let before = self.live.range(..top).next_back().map(|(_, region)| region.range().end + PAGE_SIZE);
+                let before = self
+                    .live
+                    .range(..top)
+                    .next_back()
+                    .map(|(_, region)| region.range().end + PAGE_SIZE);
                 match before {
                     Some(busy_until) if busy_until > base => at = busy_until - PAGE_SIZE,
                     _ => {
@@ -191,7 +222,11 @@ fn unmap_range(range: Range<usize>) {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
     // SAFETY: the range belongs to a region of ours, which goes away.
     let done = unsafe { libc::mmap(range.start as *mut _, range.len(), libc::PROT_NONE, flags, -1, 0) };
-    assert!(done != libc::MAP_FAILED, "unmapping: {}", std::io::Error::last_os_error());
+    assert!(
+        done != libc::MAP_FAILED,
+        "unmapping: {}",
+        std::io::Error::last_os_error()
+    );
 }
 
 /// Changes the protection of pages of a region. `range` is page-aligned.
@@ -219,17 +254,9 @@ pub fn kind_of(address: usize) -> Option<RegionKind> {
 pub fn pfn_of(address: usize) -> Option<Pfn> {
     let space = lock_for(address);
     let (_, region) = space.live.range(..=address).next_back()?;
-    if region.range().contains(&address) { region.pfn(address) } else { None }
-}
-
-/// The region that ends just before, or begins just after, an address in a guard page.
-pub fn neighbours(address: usize) -> (Option<Region>, Option<Region>) {
-    let space = lock_for(address);
-    let near = |region: &&Region| {
-        let range = region.range();
-        range.start.saturating_sub(PAGE_SIZE * 2) <= address && address < range.end + PAGE_SIZE * 2
-    };
-    let below = space.live.range(..=address).next_back().map(|(_, r)| r).filter(near).cloned();
-    let above = space.live.range(address..).next().map(|(_, r)| r).filter(near).cloned();
-    (below, above)
+    if region.range().contains(&address) {
+        region.pfn(address)
+    } else {
+        None
+    }
 }

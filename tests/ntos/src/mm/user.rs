@@ -55,10 +55,21 @@ impl UserRegion {
         let pages = length.max(1).div_ceil(PAGE_SIZE);
         let extent = phys::allocate(pages as u64).expect("the double's memory is not full");
         phys::zero(extent);
-        let region = space::map(RegionKind::User, pages, PAGE_SIZE, vec![extent], Protection::ReadWrite);
+        let region = space::map(
+            RegionKind::User,
+            pages,
+            PAGE_SIZE,
+            vec![extent],
+            Protection::ReadWrite,
+        );
         // Eight bytes of alignment are what structs of the NT API need.
         let start = (region.range().end - length) & !7;
-        Self { base: region.base, pages, start, length }
+        Self {
+            base: region.base,
+            pages,
+            start,
+            length,
+        }
     }
 
     /// Its first byte.
@@ -158,7 +169,10 @@ pub unsafe extern "win64" fn ProbeForWrite(address: *mut u8, length: SIZE_T, ali
     let (start, length) = (address as usize, length as usize);
     check(start, length, alignment as usize);
     let first = start & !(PAGE_SIZE - 1);
-    if !(first..start + length).step_by(PAGE_SIZE).all(|page| accessible(page, true)) {
+    if !(first..start + length)
+        .step_by(PAGE_SIZE)
+        .all(|page| accessible(page, true))
+    {
         ke::raise(STATUS_ACCESS_VIOLATION);
     }
 }

@@ -42,3 +42,27 @@ pub const POOL_FLAG_NON_PAGED: PoolFlags = 0x40;
 pub const POOL_FLAG_NON_PAGED_EXECUTE: PoolFlags = 0x80;
 /// Pageable.
 pub const POOL_FLAG_PAGED: PoolFlags = 0x100;
+
+/// `GENERAL_LOOKASIDE` with the alignment that it gets in practice: the header's cache-line alignment is more than pool
+/// gives.
+#[repr(C, align(16))]
+#[allow(non_snake_case, missing_docs)]
+pub struct Lookaside {
+    pub ListHead: [usize; 2],
+    pub Depth: u16,
+    pub MaximumDepth: u16,
+    pub TotalAllocates: u32,
+    pub AllocateMisses: u32,
+    pub TotalFrees: u32,
+    pub FreeMisses: u32,
+    pub Type: u32,
+    pub Tag: u32,
+    pub Size: u32,
+    pub Allocate: *const (),
+    pub Free: *const (),
+    pub ListEntry: LIST_ENTRY,
+    pub Last: [u32; 4],
+}
+const _: () = assert!(size_of::<Lookaside>() == size_of::<GENERAL_LOOKASIDE>() - 0x20);
+const _: () = assert!(offset_of!(Lookaside, Tag) == offset_of!(GENERAL_LOOKASIDE, Tag));
+const _: () = assert!(offset_of!(Lookaside, ListEntry) == offset_of!(GENERAL_LOOKASIDE, ListEntry));

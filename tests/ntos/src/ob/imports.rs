@@ -7,8 +7,8 @@
 #![allow(non_snake_case)]
 
 use crate::{
-    ob::{self, ObjectType},
     nt::*,
+    ob::{self, ObjectType},
     ps,
     verifier::ledger::{self, Kind as Held},
 };
@@ -59,7 +59,9 @@ unsafe extern "win64" fn ObReferenceObjectByHandle(
         }
         _ => ob::from_handle(handle),
     };
-    let Some(body) = body else { return STATUS_INVALID_HANDLE };
+    let Some(body) = body else {
+        return STATUS_INVALID_HANDLE;
+    };
     let actual = ob::type_of(body).map_or(std::ptr::null(), |t| t as *const ObjectType);
     if wanted(object_type).is_some_and(|wanted| wanted != actual) {
         ob::dereference(body);
@@ -78,7 +80,11 @@ unsafe extern "win64" fn ObReferenceObjectByHandle(
 
 /// Notes a reference that the driver took.
 fn note(body: *mut c_void) {
-    ledger::add(Held::Reference, body as usize, ob::type_of(body).map_or("?", |t| t.name));
+    ledger::add(
+        Held::Reference,
+        body as usize,
+        ob::type_of(body).map_or("?", |t| t.name),
+    );
 }
 
 unsafe extern "win64" fn ObReferenceObjectByPointer(
@@ -144,8 +150,14 @@ unsafe extern "win64" fn ObCloseHandle(handle: HANDLE, _mode: i8) -> NTSTATUS {
 }
 
 /// Sets an object's descriptor; [`ob::security_of`] gives it back.
-unsafe extern "win64" fn ZwSetSecurityObject(handle: HANDLE, information: ULONG, descriptor: PVOID) -> NTSTATUS {
-    let Some(body) = ob::from_handle(handle) else { return STATUS_INVALID_HANDLE };
+unsafe extern "win64" fn ZwSetSecurityObject(
+    handle: HANDLE,
+    information: ULONG,
+    descriptor: PVOID,
+) -> NTSTATUS {
+    let Some(body) = ob::from_handle(handle) else {
+        return STATUS_INVALID_HANDLE;
+    };
     // SAFETY: the driver passes a descriptor.
     let bytes = unsafe { crate::se::descriptor::to_relative(descriptor, information) };
     ob::set_security(body, bytes);

@@ -66,7 +66,11 @@ fn header(body: *mut c_void) -> &'static Header {
     let at = (body as usize).wrapping_sub(HEADER);
     let is_object = body as usize % 16 == 0 && pool::block_at(at).is_some_and(|(_, tag, _)| tag == TAG);
     if !is_object {
-        crate::fail!(Reference, "{body:p} is no object: {}", pool::explain(body as usize));
+        crate::fail!(
+            Reference,
+            "{body:p} is no object: {}",
+            pool::explain(body as usize)
+        );
     }
     // SAFETY: a live block with this tag starts with a header.
     let header = unsafe { &*(at as *const Header) };
@@ -95,7 +99,10 @@ pub fn handles(body: *mut c_void) -> isize {
 pub fn reference(body: *mut c_void) {
     let before = header(body).references.fetch_add(1, Ordering::Relaxed);
     if before <= 0 {
-        crate::fail!(Reference, "object {body:p} is referenced while it is being deleted");
+        crate::fail!(
+            Reference,
+            "object {body:p} is referenced while it is being deleted"
+        );
     }
 }
 
@@ -104,14 +111,25 @@ pub fn dereference(body: *mut c_void) {
     let header = header(body);
     let before = header.references.fetch_sub(1, Ordering::AcqRel);
     if before <= 0 {
-        crate::fail!(Reference, "object {body:p} ({}) is dereferenced too often", header.object_type.name);
+        crate::fail!(
+            Reference,
+            "object {body:p} ({}) is dereferenced too often",
+            header.object_type.name
+        );
     }
     if before == 1 {
         if header.handles.load(Ordering::Relaxed) != 0 {
-            crate::fail!(Reference, "object {body:p} ({}) loses its last reference with handles open", header.object_type.name);
+            crate::fail!(
+                Reference,
+                "object {body:p} ({}) loses its last reference with handles open",
+                header.object_type.name
+            );
         }
         (header.object_type.delete)(body);
-        SECURITY.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&(body as usize));
+        SECURITY
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .remove(&(body as usize));
         pool::free((body as *mut u8).wrapping_sub(HEADER), TAG);
     }
 }
@@ -134,7 +152,13 @@ pub fn open_handle(body: *mut c_void, access: u32) -> HANDLE {
     reference(body);
     header(body).handles.fetch_add(1, Ordering::Relaxed);
     let value = NEXT.fetch_add(1, Ordering::Relaxed) as usize * 4;
-    table().insert(value, Handle { body: body as usize, access });
+    table().insert(
+        value,
+        Handle {
+            body: body as usize,
+            access,
+        },
+    );
     value as HANDLE
 }
 
@@ -147,7 +171,9 @@ pub fn open_handle_for_driver(body: *mut c_void, access: u32) -> HANDLE {
 
 /// Closes a handle.
 pub fn close_handle(handle: HANDLE) -> NTSTATUS {
-    let Some(entry) = table().remove(&(handle as usize)) else { return STATUS_INVALID_HANDLE };
+    let Some(entry) = table().remove(&(handle as usize)) else {
+        return STATUS_INVALID_HANDLE;
+    };
     ledger::remove(Held::Handle, handle as usize);
     let body = entry.body as *mut c_void;
     let header = header(body);
@@ -182,12 +208,19 @@ static SECURITY: Mutex<BTreeMap<usize, Vec<u8>>> = Mutex::new(BTreeMap::new());
 
 /// Sets the security descriptor of an object, in its self-relative form.
 pub fn set_security(body: *mut c_void, descriptor: Vec<u8>) {
-    SECURITY.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(body as usize, descriptor);
+    SECURITY
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .insert(body as usize, descriptor);
 }
 
 /// The security descriptor that was set for an object.
 pub fn security_of(body: *mut c_void) -> Option<Vec<u8>> {
-    SECURITY.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(&(body as usize)).cloned()
+    SECURITY
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+        .get(&(body as usize))
+        .cloned()
 }
 
 /// This module's imports.

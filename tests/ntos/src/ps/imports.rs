@@ -56,7 +56,10 @@ static SYSTEM_PROCESS: std::sync::atomic::AtomicUsize = std::sync::atomic::Atomi
 
 /// Gives exported variables their values.
 pub(crate) fn fill_variables() {
-    SYSTEM_PROCESS.store(ps::system_process() as usize, std::sync::atomic::Ordering::Relaxed);
+    SYSTEM_PROCESS.store(
+        ps::system_process() as usize,
+        std::sync::atomic::Ordering::Relaxed,
+    );
 }
 
 unsafe extern "win64" fn PsCreateSystemThread(
@@ -68,7 +71,9 @@ unsafe extern "win64" fn PsCreateSystemThread(
     routine: PKSTART_ROUTINE,
     context: PVOID,
 ) -> NTSTATUS {
-    let Some(routine) = routine else { return STATUS_INVALID_PARAMETER };
+    let Some(routine) = routine else {
+        return STATUS_INVALID_PARAMETER;
+    };
     if fault::should_fail(Site::Thread) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
@@ -99,11 +104,15 @@ fn ledger_for_new_thread() -> impl FnOnce(usize) {
 unsafe extern "win64" fn PsTerminateSystemThread(status: NTSTATUS) -> NTSTATUS {
     let thread = ps::current();
     if thread.expansions.get() > 0 {
-        crate::fail!(ThreadExit, "PsTerminateSystemThread inside of an expanded stack's callout");
+        crate::fail!(
+            ThreadExit,
+            "PsTerminateSystemThread inside of an expanded stack's callout"
+        );
     }
     if !thread.is_system || thread.base_rsp.get() == 0 {
         return STATUS_INVALID_PARAMETER;
     }
+    ps::check_end(thread);
     thread.exit_status.set(status);
     gate::leave_thread()
 }
@@ -128,7 +137,11 @@ unsafe extern "win64" fn PsGetCurrentProcessId() -> HANDLE {
 /// The thread behind an ETHREAD of the driver's.
 fn thread_of(object: PVOID) -> &'static Thread {
     if !ob::type_of(object).is_some_and(|t| std::ptr::eq(t, &raw const THREAD_TYPE)) {
-        crate::fail!(BadObject, "{object:p} is no thread: {}", pool::explain(object as usize));
+        crate::fail!(
+            BadObject,
+            "{object:p} is no thread: {}",
+            pool::explain(object as usize)
+        );
     }
     // SAFETY: it is a live thread object, see above.
     unsafe { &*object.cast::<Thread>() }
@@ -147,7 +160,11 @@ unsafe extern "win64" fn PsIsSystemThread(thread: PVOID) -> BOOLEAN {
 }
 
 unsafe extern "win64" fn IoThreadToProcess(thread: PVOID) -> PEPROCESS {
-    if thread_of(thread).is_system { ps::system_process() } else { ps::user_process() }
+    if thread_of(thread).is_system {
+        ps::system_process()
+    } else {
+        ps::user_process()
+    }
 }
 
 unsafe extern "win64" fn PsIsThreadTerminating(thread: PVOID) -> BOOLEAN {
@@ -156,11 +173,15 @@ unsafe extern "win64" fn PsIsThreadTerminating(thread: PVOID) -> BOOLEAN {
 }
 
 unsafe extern "win64" fn KeSetPriorityThread(thread: PVOID, priority: i32) -> i32 {
-    thread_of(thread).priority.swap(priority, std::sync::atomic::Ordering::Relaxed)
+    thread_of(thread)
+        .priority
+        .swap(priority, std::sync::atomic::Ordering::Relaxed)
 }
 
 unsafe extern "win64" fn KeQueryPriorityThread(thread: PVOID) -> i32 {
-    thread_of(thread).priority.load(std::sync::atomic::Ordering::Relaxed)
+    thread_of(thread)
+        .priority
+        .load(std::sync::atomic::Ordering::Relaxed)
 }
 
 unsafe extern "win64" fn ExGetPreviousMode() -> i8 {

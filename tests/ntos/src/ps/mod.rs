@@ -106,14 +106,28 @@ impl Thread {
 }
 
 fn delete_thread(body: *mut c_void) {
+    if live().contains(&(body as usize)) {
+        crate::fail!(
+            Reference,
+            "the last reference of thread {body:p} is given back while it runs"
+        );
+    }
     // SAFETY: the last reference is gone, so nobody else sees the thread.
     unsafe { std::ptr::drop_in_place(body.cast::<Thread>()) };
 }
 
 /// The type of threads.
-pub static THREAD_TYPE: ObjectType = ObjectType { name: "Thread", close: None, delete: delete_thread };
+pub static THREAD_TYPE: ObjectType = ObjectType {
+    name: "Thread",
+    close: None,
+    delete: delete_thread,
+};
 /// The type of processes.
-pub static PROCESS_TYPE: ObjectType = ObjectType { name: "Process", close: None, delete: |_| () };
+pub static PROCESS_TYPE: ObjectType = ObjectType {
+    name: "Process",
+    close: None,
+    delete: |_| (),
+};
 
 thread_local! {
     static CURRENT: Cell<*const Thread> = const { Cell::new(std::ptr::null()) };
@@ -121,7 +135,10 @@ thread_local! {
 }
 
 /// Keeps a host thread an NT thread; dropped when it ends.
-struct Attachment(*const Thread, #[allow(dead_code, reason = "uninstalled by its Drop")] SignalStack);
+struct Attachment(
+    *const Thread,
+    #[allow(dead_code, reason = "uninstalled by its Drop")] SignalStack,
+);
 
 impl Drop for Attachment {
     fn drop(&mut self) {
@@ -206,7 +223,10 @@ pub fn current() -> &'static Thread {
 /// The current thread, when it is an NT thread already.
 pub fn current_if_attached() -> Option<&'static Thread> {
     // SAFETY: the attachment holds a reference for as long as CURRENT is set.
-    CURRENT.try_with(Cell::get).ok().and_then(|thread| unsafe { thread.as_ref() })
+    CURRENT
+        .try_with(Cell::get)
+        .ok()
+        .and_then(|thread| unsafe { thread.as_ref() })
 }
 
 /// The current thread's name, for reports.
@@ -214,16 +234,29 @@ pub fn current_name() -> String {
     current_if_attached().map_or_else(|| "(host)".to_owned(), |thread| thread.name.clone())
 }
 
-/// What a thread's end checks and signals.
-fn end(thread: &'static Thread) {
+/// What must hold when a thread ends.
+pub(crate) fn check_end(thread: &Thread) {
     let left = thread.held().first().copied();
     if let Some(lock) = left {
         let place = crate::loader::describe(lock.place);
-        crate::fail!(ThreadExit, "a thread ends with {:?} {:#x} held since {place}", lock.kind, lock.address);
+        crate::fail!(
+            ThreadExit,
+            "a thread ends with {:?} {:#x} held since {place}",
+            lock.kind,
+            lock.address
+        );
     }
     if thread.critical_regions.get() > 0 || thread.guarded_regions.get() > 0 || thread.irql.get() > 0 {
-        crate::fail!(ThreadExit, "a thread ends in a critical or guarded region, or above PASSIVE_LEVEL");
+        crate::fail!(
+            ThreadExit,
+            "a thread ends in a critical or guarded region, or above PASSIVE_LEVEL"
+        );
     }
+}
+
+/// A thread ends: checks, and signals those who wait for it.
+fn end(thread: &'static Thread) {
+    check_end(thread);
     thread.stack.note(&thread.name);
     // SAFETY: the header is the thread's own.
     unsafe { wait::signal_thread(thread.header.get()) };
@@ -260,11 +293,14 @@ fn start(
     before_start(thread.object() as usize);
     // One reference is the caller's, one the thread's own.
     ob::reference(thread.object());
-    let spawned = std::thread::Builder::new().name(name.to_owned()).stack_size(HOST_STACK).spawn(move || {
-        attach(thread);
-        body(thread);
-        ATTACHMENT.with(|slot| slot.borrow_mut().take());
-    });
+    let spawned = std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(HOST_STACK)
+        .spawn(move || {
+            attach(thread);
+            body(thread);
+            ATTACHMENT.with(|slot| slot.borrow_mut().take());
+        });
     match spawned {
         Ok(_) => Ok(thread.object()),
         Err(error) => {
@@ -327,7 +363,11 @@ pub fn user_process() -> PEPROCESS {
 
 /// The current thread's process.
 pub fn current_process() -> PEPROCESS {
-    if current().is_system { system_process() } else { user_process() }
+    if current().is_system {
+        system_process()
+    } else {
+        user_process()
+    }
 }
 
 /// A process's ID.

@@ -32,7 +32,10 @@ unsafe fn words<'a>(map: PRTL_BITMAP) -> (&'a mut [u32], u32) {
     // SAFETY: the driver passes an initialised bitmap.
     unsafe {
         let bits = (*map).SizeOfBitMap;
-        (std::slice::from_raw_parts_mut((*map).Buffer, bits.div_ceil(32) as usize), bits)
+        (
+            std::slice::from_raw_parts_mut((*map).Buffer, bits.div_ceil(32) as usize),
+            bits,
+        )
     }
 }
 
@@ -135,9 +138,13 @@ unsafe extern "win64" fn RtlFindClearBits(map: PRTL_BITMAP, count: ULONG, hint: 
     if count == 0 {
         return hint & !7;
     }
-    let Some(last) = bits.checked_sub(count) else { return NONE };
+    let Some(last) = bits.checked_sub(count) else {
+        return NONE;
+    };
     // SAFETY: as above.
-    let found = (hint..=last).chain(0..hint.min(last + 1)).find(|first| unsafe { all(map, *first, count, false) });
+    let found = (hint..=last)
+        .chain(0..hint.min(last + 1))
+        .find(|first| unsafe { all(map, *first, count, false) });
     found.unwrap_or(NONE)
 }
 

@@ -43,7 +43,10 @@ fn copy(to: *mut u8, from: *const u8, length: usize) {
 unsafe extern "win64" fn memcpy(to: *mut u8, from: *const u8, length: SIZE_T) -> *mut u8 {
     let (a, b, length) = (to as usize, from as usize, length as usize);
     if a < b + length && b < a + length && a != b && length != 0 {
-        crate::fail!(BadArgument, "memcpy of overlapping blocks {a:#x} and {b:#x}, {length} bytes");
+        crate::fail!(
+            BadArgument,
+            "memcpy of overlapping blocks {a:#x} and {b:#x}, {length} bytes"
+        );
     }
     copy(to, from, length);
     to

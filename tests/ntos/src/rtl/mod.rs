@@ -24,10 +24,19 @@ pub unsafe fn units<'a>(string: *const UNICODE_STRING) -> &'a [u16] {
     // SAFETY: passed on from the caller.
     unsafe {
         let length = usize::from((*string).Length / 2);
-        if length == 0 { &[] } else { std::slice::from_raw_parts((*string).Buffer, length) }
+        if length == 0 {
+            &[]
+        } else {
+            std::slice::from_raw_parts((*string).Buffer, length)
+        }
     }
 }
 
 /// This module's imports.
-pub static IMPORTS: &[&[Import]] =
-    &[memory::IMPORTS, unicode::IMPORTS, print::IMPORTS, time::IMPORTS, bitmap::IMPORTS];
+pub static IMPORTS: &[&[Import]] = &[
+    memory::IMPORTS,
+    unicode::IMPORTS,
+    print::IMPORTS,
+    time::IMPORTS,
+    bitmap::IMPORTS,
+];

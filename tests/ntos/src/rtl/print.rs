@@ -48,7 +48,11 @@ pub fn add(text: &str) {
 pub fn last_lines(count: usize) -> Vec<String> {
     let ring = RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let (lines, partial) = &*ring;
-    let mut all: Vec<String> = lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect();
+    let mut all: Vec<String> = lines
+        .iter()
+        .skip(lines.len().saturating_sub(count))
+        .cloned()
+        .collect();
     if !partial.is_empty() {
         all.push(partial.clone());
     }
@@ -120,7 +124,11 @@ impl Conversion {
     }
 
     fn convert(&self, kind: char, value: u64) -> Option<String> {
-        let masked = if self.bits == 64 { value } else { value & ((1 << self.bits) - 1) };
+        let masked = if self.bits == 64 {
+            value
+        } else {
+            value & ((1 << self.bits) - 1)
+        };
         let limit = self.precision.unwrap_or(usize::MAX);
         Some(match kind {
             'd' | 'i' => {
@@ -134,13 +142,23 @@ impl Conversion {
                 self.number(sign, signed.unsigned_abs().to_string())
             }
             'u' => self.number("", masked.to_string()),
-            'x' => self.number(if self.alternate && masked != 0 { "0x" } else { "" }, format!("{masked:x}")),
-            'X' => self.number(if self.alternate && masked != 0 { "0X" } else { "" }, format!("{masked:X}")),
+            'x' => self.number(
+                if self.alternate && masked != 0 { "0x" } else { "" },
+                format!("{masked:x}"),
+            ),
+            'X' => self.number(
+                if self.alternate && masked != 0 { "0X" } else { "" },
+                format!("{masked:X}"),
+            ),
             'o' => self.number("", format!("{masked:o}")),
             'p' => self.pad(&format!("{value:016X}"), false),
             'c' | 'C' => {
                 let wide = self.wide.unwrap_or(kind == 'C');
-                let unit = if wide { value as u16 } else { u16::from(value as u8) };
+                let unit = if wide {
+                    value as u16
+                } else {
+                    u16::from(value as u8)
+                };
                 self.pad(&String::from_utf16_lossy(&[unit]), false)
             }
             's' | 'S' if value == 0 => self.pad("(null)", false),
@@ -175,7 +193,10 @@ pub fn format(format: &str, arguments: &[u64]) -> String {
             out.push(c);
             continue;
         }
-        let mut one = Conversion { bits: 32, ..Conversion::default() };
+        let mut one = Conversion {
+            bits: 32,
+            ..Conversion::default()
+        };
         while let Some(flag) = rest.next_if(|c| "-0+ #".contains(*c)) {
             match flag {
                 '-' => one.left = true,

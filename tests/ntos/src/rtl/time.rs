@@ -31,7 +31,11 @@ fn civil(day: i64) -> (i64, i64, i64) {
     let in_year = in_era - (365 * year + year / 4 - year / 100);
     let month = (5 * in_year + 2) / 153;
     let date = in_year - (153 * month + 2) / 5 + 1;
-    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (month, carry) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
     (1600 + era * 400 + year + carry, month, date)
 }
 
@@ -143,8 +147,14 @@ mod tests {
         unsafe {
             let mut fields = std::mem::zeroed::<TIME_FIELDS>();
             RtlTimeToTimeFields(&time, &mut fields);
-            assert_eq!((fields.Year, fields.Month, fields.Day, fields.Weekday), (2024, 2, 29, 4));
-            assert_eq!((fields.Hour, fields.Minute, fields.Second, fields.Milliseconds), (12, 34, 56, 789));
+            assert_eq!(
+                (fields.Year, fields.Month, fields.Day, fields.Weekday),
+                (2024, 2, 29, 4)
+            );
+            assert_eq!(
+                (fields.Hour, fields.Minute, fields.Second, fields.Milliseconds),
+                (12, 34, 56, 789)
+            );
             let mut back = 0;
             assert_eq!(RtlTimeFieldsToTime(&fields, &mut back), 1);
             assert_eq!(back, time);

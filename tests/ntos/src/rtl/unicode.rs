@@ -51,7 +51,9 @@ pub fn upcase(unit: u16) -> u16 {
         0x61..=0x7A => unit - 32,
         0..0x80 | 0xB5 => unit,
         _ => {
-            let Some(character) = char::from_u32(unit.into()) else { return unit };
+            let Some(character) = char::from_u32(unit.into()) else {
+                return unit;
+            };
             let mut upper = character.to_uppercase();
             match (upper.next().map(u32::from), upper.next()) {
                 (Some(single @ 0x80..=0xFFFF), None) => single as u16,
@@ -67,7 +69,9 @@ pub fn downcase(unit: u16) -> u16 {
         0x41..=0x5A => unit + 32,
         0..0x80 => unit,
         _ => {
-            let Some(character) = char::from_u32(unit.into()) else { return unit };
+            let Some(character) = char::from_u32(unit.into()) else {
+                return unit;
+            };
             let mut lower = character.to_lowercase();
             match (lower.next().map(u32::from), lower.next()) {
                 (Some(single @ 0x80..=0xFFFF), None) => single as u16,
@@ -82,7 +86,11 @@ pub fn compare(first: &[u16], second: &[u16], ignore_case: bool) -> Ordering {
     if !ignore_case {
         return first.cmp(second);
     }
-    first.iter().copied().map(upcase).cmp(second.iter().copied().map(upcase))
+    first
+        .iter()
+        .copied()
+        .map(upcase)
+        .cmp(second.iter().copied().map(upcase))
 }
 
 /// Writes units into a string whose buffer has room.
@@ -123,7 +131,11 @@ unsafe fn put(string: PUNICODE_STRING, text: &[u16], allocate: bool) -> NTSTATUS
 unsafe extern "win64" fn RtlInitUnicodeString(string: PUNICODE_STRING, text: *const u16) {
     // SAFETY: the driver passes a string and NULL or terminated text.
     unsafe {
-        let count = if text.is_null() { 0 } else { (0..).take_while(|at| *text.add(*at) != 0).count() };
+        let count = if text.is_null() {
+            0
+        } else {
+            (0..).take_while(|at| *text.add(*at) != 0).count()
+        };
         let bytes = (count * 2).min(0xFFFC);
         (*string).Length = bytes as u16;
         (*string).MaximumLength = if text.is_null() { 0 } else { (bytes + 2) as u16 };
@@ -134,7 +146,11 @@ unsafe extern "win64" fn RtlInitUnicodeString(string: PUNICODE_STRING, text: *co
 unsafe extern "win64" fn RtlInitAnsiString(string: *mut ANSI_STRING, text: *const i8) {
     // SAFETY: the driver passes a string and NULL or terminated text.
     unsafe {
-        let count = if text.is_null() { 0 } else { (0..).take_while(|at| *text.add(*at) != 0).count() };
+        let count = if text.is_null() {
+            0
+        } else {
+            (0..).take_while(|at| *text.add(*at) != 0).count()
+        };
         (*string).Length = count.min(0xFFFE) as u16;
         (*string).MaximumLength = if text.is_null() { 0 } else { (*string).Length + 1 };
         (*string).Buffer = text.cast_mut();
@@ -167,7 +183,10 @@ unsafe fn append(to: PUNICODE_STRING, more: &[u16]) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn RtlAppendUnicodeStringToString(to: PUNICODE_STRING, from: *const UNICODE_STRING) -> NTSTATUS {
+unsafe extern "win64" fn RtlAppendUnicodeStringToString(
+    to: PUNICODE_STRING,
+    from: *const UNICODE_STRING,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     unsafe { append(to, units(from)) }
 }
@@ -224,8 +243,12 @@ unsafe extern "win64" fn RtlHashUnicodeString(
     }
     // SAFETY: passed on from the driver.
     unsafe {
-        let text = units(string).iter().map(|unit| if ignore_case != 0 { upcase(*unit) } else { *unit });
-        *hash = text.fold(0_u32, |hash, unit| hash.wrapping_mul(65599).wrapping_add(unit.into()));
+        let text = units(string)
+            .iter()
+            .map(|unit| if ignore_case != 0 { upcase(*unit) } else { *unit });
+        *hash = text.fold(0_u32, |hash, unit| {
+            hash.wrapping_mul(65599).wrapping_add(unit.into())
+        });
     }
     STATUS_SUCCESS
 }
@@ -238,7 +261,11 @@ unsafe extern "win64" fn RtlDowncaseUnicodeChar(unit: u16) -> u16 {
     downcase(unit)
 }
 
-unsafe extern "win64" fn RtlUpcaseUnicodeString(to: PUNICODE_STRING, from: *const UNICODE_STRING, allocate: BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlUpcaseUnicodeString(
+    to: PUNICODE_STRING,
+    from: *const UNICODE_STRING,
+    allocate: BOOLEAN,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     unsafe {
         let text: Vec<u16> = units(from).iter().copied().map(upcase).collect();
@@ -246,7 +273,11 @@ unsafe extern "win64" fn RtlUpcaseUnicodeString(to: PUNICODE_STRING, from: *cons
     }
 }
 
-unsafe extern "win64" fn RtlDowncaseUnicodeString(to: PUNICODE_STRING, from: *const UNICODE_STRING, allocate: BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlDowncaseUnicodeString(
+    to: PUNICODE_STRING,
+    from: *const UNICODE_STRING,
+    allocate: BOOLEAN,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     unsafe {
         let text: Vec<u16> = units(from).iter().copied().map(downcase).collect();
@@ -279,11 +310,19 @@ unsafe fn ansi<'a>(string: *const ANSI_STRING) -> &'a [u8] {
     // SAFETY: the driver passes a string.
     unsafe {
         let length = usize::from((*string).Length);
-        if length == 0 { &[] } else { std::slice::from_raw_parts((*string).Buffer.cast(), length) }
+        if length == 0 {
+            &[]
+        } else {
+            std::slice::from_raw_parts((*string).Buffer.cast(), length)
+        }
     }
 }
 
-unsafe extern "win64" fn RtlAnsiStringToUnicodeString(to: PUNICODE_STRING, from: *const ANSI_STRING, allocate: BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlAnsiStringToUnicodeString(
+    to: PUNICODE_STRING,
+    from: *const ANSI_STRING,
+    allocate: BOOLEAN,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     unsafe {
         let text: Vec<u16> = String::from_utf8_lossy(ansi(from)).encode_utf16().collect();
@@ -291,7 +330,11 @@ unsafe extern "win64" fn RtlAnsiStringToUnicodeString(to: PUNICODE_STRING, from:
     }
 }
 
-unsafe extern "win64" fn RtlUnicodeStringToAnsiString(to: *mut ANSI_STRING, from: *const UNICODE_STRING, allocate: BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlUnicodeStringToAnsiString(
+    to: *mut ANSI_STRING,
+    from: *const UNICODE_STRING,
+    allocate: BOOLEAN,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     unsafe {
         let text = String::from_utf16_lossy(units(from)).into_bytes();
@@ -310,7 +353,11 @@ unsafe extern "win64" fn RtlUnicodeStringToAnsiString(to: *mut ANSI_STRING, from
             (*to).Buffer.add(count).write(0);
         }
         (*to).Length = count as u16;
-        if count < text.len() { STATUS_BUFFER_OVERFLOW } else { STATUS_SUCCESS }
+        if count < text.len() {
+            STATUS_BUFFER_OVERFLOW
+        } else {
+            STATUS_SUCCESS
+        }
     }
 }
 
@@ -324,10 +371,20 @@ unsafe fn hand_out(bytes: &[u8], to: *mut u8, room: u32, done: *mut u32) -> NTST
             *done = count as u32;
         }
     }
-    if count < bytes.len() { STATUS_BUFFER_OVERFLOW } else { STATUS_SUCCESS }
+    if count < bytes.len() {
+        STATUS_BUFFER_OVERFLOW
+    } else {
+        STATUS_SUCCESS
+    }
 }
 
-unsafe extern "win64" fn RtlUnicodeToMultiByteN(to: *mut u8, room: ULONG, done: *mut ULONG, from: *const u16, length: ULONG) -> NTSTATUS {
+unsafe extern "win64" fn RtlUnicodeToMultiByteN(
+    to: *mut u8,
+    room: ULONG,
+    done: *mut ULONG,
+    from: *const u16,
+    length: ULONG,
+) -> NTSTATUS {
     // SAFETY: the driver passes both buffers.
     unsafe {
         let text = std::slice::from_raw_parts(from, length as usize / 2);
@@ -335,7 +392,13 @@ unsafe extern "win64" fn RtlUnicodeToMultiByteN(to: *mut u8, room: ULONG, done: 
     }
 }
 
-unsafe extern "win64" fn RtlMultiByteToUnicodeN(to: *mut u16, room: ULONG, done: *mut ULONG, from: *const u8, length: ULONG) -> NTSTATUS {
+unsafe extern "win64" fn RtlMultiByteToUnicodeN(
+    to: *mut u16,
+    room: ULONG,
+    done: *mut ULONG,
+    from: *const u8,
+    length: ULONG,
+) -> NTSTATUS {
     // SAFETY: the driver passes both buffers.
     unsafe {
         let text = String::from_utf8_lossy(std::slice::from_raw_parts(from, length as usize));
@@ -364,18 +427,32 @@ fn digits(mut value: u64, base: u32) -> Option<Vec<u16>> {
     Some(text)
 }
 
-unsafe extern "win64" fn RtlInt64ToUnicodeString(value: u64, base: ULONG, string: PUNICODE_STRING) -> NTSTATUS {
-    let Some(text) = digits(value, base) else { return STATUS_INVALID_PARAMETER };
+unsafe extern "win64" fn RtlInt64ToUnicodeString(
+    value: u64,
+    base: ULONG,
+    string: PUNICODE_STRING,
+) -> NTSTATUS {
+    let Some(text) = digits(value, base) else {
+        return STATUS_INVALID_PARAMETER;
+    };
     // SAFETY: passed on from the driver.
     unsafe { put(string, &text, false) }
 }
 
-unsafe extern "win64" fn RtlIntegerToUnicodeString(value: ULONG, base: ULONG, string: PUNICODE_STRING) -> NTSTATUS {
+unsafe extern "win64" fn RtlIntegerToUnicodeString(
+    value: ULONG,
+    base: ULONG,
+    string: PUNICODE_STRING,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     unsafe { RtlInt64ToUnicodeString(value.into(), base, string) }
 }
 
-unsafe extern "win64" fn RtlUnicodeStringToInteger(string: *const UNICODE_STRING, base: ULONG, value: *mut ULONG) -> NTSTATUS {
+unsafe extern "win64" fn RtlUnicodeStringToInteger(
+    string: *const UNICODE_STRING,
+    base: ULONG,
+    value: *mut ULONG,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     let text = String::from_utf16_lossy(unsafe { units(string) });
     let text = text.trim_start();
@@ -383,7 +460,9 @@ unsafe extern "win64" fn RtlUnicodeStringToInteger(string: *const UNICODE_STRING
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2)].into_iter().find_map(|(p, b)| Some((text.strip_prefix(p)?, b)));
+    let prefixed = [("0x", 16), ("0o", 8), ("0b", 2)]
+        .into_iter()
+        .find_map(|(p, b)| Some((text.strip_prefix(p)?, b)));
     let (text, base) = match (base, prefixed) {
         (0, Some(found)) => found,
         (0, None) => (text, 10),

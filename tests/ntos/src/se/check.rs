@@ -61,7 +61,11 @@ pub unsafe fn granted(parts: &Parts, token: &Token, desired: u32, mapping: &GENE
     }
     let wanted = map_generic(desired & !MAXIMUM_ALLOWED, mapping);
     let enough = allowed & wanted == wanted;
-    let answer = if desired & MAXIMUM_ALLOWED != 0 { allowed | wanted } else { wanted };
+    let answer = if desired & MAXIMUM_ALLOWED != 0 {
+        allowed | wanted
+    } else {
+        wanted
+    };
     (answer, enough && (answer != 0 || desired == 0))
 }
 
@@ -86,7 +90,11 @@ unsafe extern "win64" fn SeAccessCheck(
         let mapping = &*mapping;
         if mode == 0 {
             let wanted = map_generic(desired & !MAXIMUM_ALLOWED, mapping);
-            let maximum = if desired & MAXIMUM_ALLOWED != 0 { mapping.GenericAll } else { 0 };
+            let maximum = if desired & MAXIMUM_ALLOWED != 0 {
+                mapping.GenericAll
+            } else {
+                0
+            };
             *granted_access = wanted | maximum | previously;
             *status = STATUS_SUCCESS;
             return 1;
@@ -97,7 +105,11 @@ unsafe extern "win64" fn SeAccessCheck(
         }
         if desired == 0 {
             *granted_access = previously;
-            *status = if previously == 0 { STATUS_ACCESS_DENIED } else { STATUS_SUCCESS };
+            *status = if previously == 0 {
+                STATUS_ACCESS_DENIED
+            } else {
+                STATUS_SUCCESS
+            };
             return u8::from(previously != 0);
         }
         let token = token::effective(&*context);
@@ -113,7 +125,11 @@ unsafe extern "win64" fn SeAccessCheck(
     }
 }
 
-unsafe extern "win64" fn SePrivilegeCheck(set: *mut PRIVILEGE_SET, context: *mut SECURITY_SUBJECT_CONTEXT, mode: i8) -> BOOLEAN {
+unsafe extern "win64" fn SePrivilegeCheck(
+    set: *mut PRIVILEGE_SET,
+    context: *mut SECURITY_SUBJECT_CONTEXT,
+    mode: i8,
+) -> BOOLEAN {
     if mode == 0 {
         return 1;
     }
@@ -121,10 +137,15 @@ unsafe extern "win64" fn SePrivilegeCheck(set: *mut PRIVILEGE_SET, context: *mut
     unsafe {
         let token = token::effective(&*context);
         let count = (*set).PrivilegeCount as usize;
-        let list = std::slice::from_raw_parts((&raw const (*set).Privilege).cast::<LUID_AND_ATTRIBUTES>(), count);
+        let list =
+            std::slice::from_raw_parts((&raw const (*set).Privilege).cast::<LUID_AND_ATTRIBUTES>(), count);
         let has = |wanted: &LUID_AND_ATTRIBUTES| token.has_privilege(wanted.Luid.LowPart);
         // PRIVILEGE_SET_ALL_NECESSARY.
-        let enough = if (*set).Control & 1 != 0 { list.iter().all(has) } else { list.iter().any(has) };
+        let enough = if (*set).Control & 1 != 0 {
+            list.iter().all(has)
+        } else {
+            list.iter().any(has)
+        };
         u8::from(enough)
     }
 }

@@ -66,7 +66,13 @@ pub unsafe fn parts(descriptor: PSECURITY_DESCRIPTOR) -> Parts {
         let control = (*absolute).Control;
         if control & SELF_RELATIVE == 0 {
             let a = &*absolute;
-            return Parts { control, owner: a.Owner, group: a.Group, sacl: a.Sacl, dacl: a.Dacl };
+            return Parts {
+                control,
+                owner: a.Owner,
+                group: a.Group,
+                sacl: a.Sacl,
+                dacl: a.Dacl,
+            };
         }
         let r = &*descriptor.cast::<SECURITY_DESCRIPTOR_RELATIVE>();
         let at = |offset: u32| match offset {
@@ -77,8 +83,16 @@ pub unsafe fn parts(descriptor: PSECURITY_DESCRIPTOR) -> Parts {
             control,
             owner: at(r.Owner).cast(),
             group: at(r.Group).cast(),
-            sacl: if control & SACL_PRESENT != 0 { at(r.Sacl).cast() } else { std::ptr::null_mut() },
-            dacl: if control & DACL_PRESENT != 0 { at(r.Dacl).cast() } else { std::ptr::null_mut() },
+            sacl: if control & SACL_PRESENT != 0 {
+                at(r.Sacl).cast()
+            } else {
+                std::ptr::null_mut()
+            },
+            dacl: if control & DACL_PRESENT != 0 {
+                at(r.Dacl).cast()
+            } else {
+                std::ptr::null_mut()
+            },
         }
     }
 }
@@ -94,7 +108,10 @@ fn absolute(descriptor: PSECURITY_DESCRIPTOR) -> Result<*mut SECURITY_DESCRIPTOR
     }
 }
 
-unsafe extern "win64" fn RtlCreateSecurityDescriptor(descriptor: PSECURITY_DESCRIPTOR, revision: ULONG) -> NTSTATUS {
+unsafe extern "win64" fn RtlCreateSecurityDescriptor(
+    descriptor: PSECURITY_DESCRIPTOR,
+    revision: ULONG,
+) -> NTSTATUS {
     if revision != 1 {
         return STATUS_UNKNOWN_REVISION;
     }
@@ -123,14 +140,22 @@ fn bit(control: &mut u16, bit: u16, on: bool) {
     *control = if on { *control | bit } else { *control & !bit };
 }
 
-unsafe extern "win64" fn RtlSetOwnerSecurityDescriptor(sd: PSECURITY_DESCRIPTOR, owner: PSID, defaulted: BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlSetOwnerSecurityDescriptor(
+    sd: PSECURITY_DESCRIPTOR,
+    owner: PSID,
+    defaulted: BOOLEAN,
+) -> NTSTATUS {
     set(sd, |sd| {
         sd.Owner = owner;
         bit(&mut sd.Control, OWNER_DEFAULTED, defaulted != 0);
     })
 }
 
-unsafe extern "win64" fn RtlSetGroupSecurityDescriptor(sd: PSECURITY_DESCRIPTOR, group: PSID, defaulted: BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlSetGroupSecurityDescriptor(
+    sd: PSECURITY_DESCRIPTOR,
+    group: PSID,
+    defaulted: BOOLEAN,
+) -> NTSTATUS {
     set(sd, |sd| {
         sd.Group = group;
         bit(&mut sd.Control, GROUP_DEFAULTED, defaulted != 0);
@@ -152,7 +177,11 @@ unsafe extern "win64" fn RtlSetDaclSecurityDescriptor(
     })
 }
 
-unsafe extern "win64" fn RtlGetOwnerSecurityDescriptor(sd: PSECURITY_DESCRIPTOR, owner: *mut PSID, defaulted: *mut BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlGetOwnerSecurityDescriptor(
+    sd: PSECURITY_DESCRIPTOR,
+    owner: *mut PSID,
+    defaulted: *mut BOOLEAN,
+) -> NTSTATUS {
     // SAFETY: the driver passes a descriptor and two places.
     unsafe {
         let parts = parts(sd);
@@ -162,7 +191,11 @@ unsafe extern "win64" fn RtlGetOwnerSecurityDescriptor(sd: PSECURITY_DESCRIPTOR,
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn RtlGetGroupSecurityDescriptor(sd: PSECURITY_DESCRIPTOR, group: *mut PSID, defaulted: *mut BOOLEAN) -> NTSTATUS {
+unsafe extern "win64" fn RtlGetGroupSecurityDescriptor(
+    sd: PSECURITY_DESCRIPTOR,
+    group: *mut PSID,
+    defaulted: *mut BOOLEAN,
+) -> NTSTATUS {
     // SAFETY: the driver passes a descriptor and two places.
     unsafe {
         let parts = parts(sd);
@@ -256,15 +289,21 @@ pub unsafe fn to_relative(descriptor: PSECURITY_DESCRIPTOR, information: u32) ->
 }
 
 /// Everything that a descriptor can have.
-const ALL: u32 =
-    OWNER_SECURITY_INFORMATION | GROUP_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION | SACL_SECURITY_INFORMATION;
+const ALL: u32 = OWNER_SECURITY_INFORMATION
+    | GROUP_SECURITY_INFORMATION
+    | DACL_SECURITY_INFORMATION
+    | SACL_SECURITY_INFORMATION;
 
 unsafe extern "win64" fn RtlLengthSecurityDescriptor(sd: PSECURITY_DESCRIPTOR) -> ULONG {
     // SAFETY: the driver passes a descriptor.
     let relative = unsafe { to_relative(sd, ALL) }.len();
     // SAFETY: as above.
     let is_relative = unsafe { parts(sd) }.control & SELF_RELATIVE != 0;
-    let header = if is_relative { 0 } else { size_of::<SECURITY_DESCRIPTOR>() - size_of::<SECURITY_DESCRIPTOR_RELATIVE>() };
+    let header = if is_relative {
+        0
+    } else {
+        size_of::<SECURITY_DESCRIPTOR>() - size_of::<SECURITY_DESCRIPTOR_RELATIVE>()
+    };
     (relative + header) as u32
 }
 
@@ -280,30 +319,45 @@ fn valid_relative(bytes: &[u8], required: u32) -> bool {
         return false;
     }
     let control = u16::from_le_bytes([bytes[2], bytes[3]]);
-    let field = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
+    let field =
+        |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
     let sid_ok = |at: usize| {
         let head = bytes.get(at..at + 8);
         head.is_some_and(|h| h[0] == 1 && h[1] <= 15 && at + 8 + usize::from(h[1]) * 4 <= bytes.len())
     };
     let acl_ok = |at: usize| {
-        let size = bytes.get(at..at + 8).map(|h| usize::from(u16::from_le_bytes([h[2], h[3]])));
+        let size = bytes
+            .get(at..at + 8)
+            .map(|h| usize::from(u16::from_le_bytes([h[2], h[3]])));
         size.is_some_and(|size| size >= 8 && at + size <= bytes.len())
     };
     let (owner, group, dacl) = (field(4), field(8), field(16));
     control & SELF_RELATIVE != 0
         && (owner == 0 && required & OWNER_SECURITY_INFORMATION == 0 || owner != 0 && sid_ok(owner))
         && (group == 0 && required & GROUP_SECURITY_INFORMATION == 0 || group != 0 && sid_ok(group))
-        && (control & DACL_PRESENT == 0 && required & DACL_SECURITY_INFORMATION == 0 || dacl == 0 || acl_ok(dacl))
+        && (control & DACL_PRESENT == 0 && required & DACL_SECURITY_INFORMATION == 0
+            || dacl == 0
+            || acl_ok(dacl))
 }
 
-unsafe extern "win64" fn RtlValidRelativeSecurityDescriptor(sd: PSECURITY_DESCRIPTOR, length: ULONG, required: ULONG) -> BOOLEAN {
+unsafe extern "win64" fn RtlValidRelativeSecurityDescriptor(
+    sd: PSECURITY_DESCRIPTOR,
+    length: ULONG,
+    required: ULONG,
+) -> BOOLEAN {
     // SAFETY: the driver passes a buffer of that length.
-    u8::from(valid_relative(unsafe { std::slice::from_raw_parts(sd.cast(), length as usize) }, required))
+    u8::from(valid_relative(
+        unsafe { std::slice::from_raw_parts(sd.cast(), length as usize) },
+        required,
+    ))
 }
 
 unsafe extern "win64" fn SeValidSecurityDescriptor(length: ULONG, sd: PSECURITY_DESCRIPTOR) -> BOOLEAN {
     // SAFETY: the driver passes a buffer of that length.
-    u8::from(valid_relative(unsafe { std::slice::from_raw_parts(sd.cast(), length as usize) }, 0))
+    u8::from(valid_relative(
+        unsafe { std::slice::from_raw_parts(sd.cast(), length as usize) },
+        0,
+    ))
 }
 
 /// Copies bytes out when they fit; `length` gets what is needed.
@@ -319,9 +373,17 @@ unsafe fn hand_out(bytes: &[u8], to: PVOID, length: *mut ULONG) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn RtlAbsoluteToSelfRelativeSD(sd: PSECURITY_DESCRIPTOR, to: PVOID, length: *mut ULONG) -> NTSTATUS {
+unsafe extern "win64" fn RtlAbsoluteToSelfRelativeSD(
+    sd: PSECURITY_DESCRIPTOR,
+    to: PVOID,
+    length: *mut ULONG,
+) -> NTSTATUS {
     if let Err(status) = absolute(sd) {
-        return if status == STATUS_INVALID_SECURITY_DESCR { STATUS_BAD_DESCRIPTOR_FORMAT } else { status };
+        return if status == STATUS_INVALID_SECURITY_DESCR {
+            STATUS_BAD_DESCRIPTOR_FORMAT
+        } else {
+            status
+        };
     }
     // SAFETY: the driver passes a descriptor, a buffer and its length.
     unsafe { hand_out(&to_relative(sd, ALL), to, length) }
@@ -381,7 +443,15 @@ unsafe extern "win64" fn RtlCreateAcl(acl: PACL, length: ULONG, revision: ULONG)
         return STATUS_INVALID_PARAMETER;
     }
     // SAFETY: the driver passes memory of that length.
-    unsafe { acl.write(ACL { AclRevision: revision as u8, Sbz1: 0, AclSize: length as u16 & !3, AceCount: 0, Sbz2: 0 }) };
+    unsafe {
+        acl.write(ACL {
+            AclRevision: revision as u8,
+            Sbz1: 0,
+            AclSize: length as u16 & !3,
+            AceCount: 0,
+            Sbz2: 0,
+        })
+    };
     STATUS_SUCCESS
 }
 
@@ -395,8 +465,12 @@ pub unsafe fn aces<'a>(acl: PACL) -> Vec<&'a [u8]> {
     let mut at = size_of::<ACL>();
     let mut list = Vec::new();
     for _ in 0..count {
-        let size = bytes.get(at + 2..at + 4).map_or(0, |b| usize::from(u16::from_le_bytes([b[0], b[1]])));
-        let Some(ace) = bytes.get(at..at + size).filter(|ace| ace.len() >= 8) else { break };
+        let size = bytes
+            .get(at + 2..at + 4)
+            .map_or(0, |b| usize::from(u16::from_le_bytes([b[0], b[1]])));
+        let Some(ace) = bytes.get(at..at + size).filter(|ace| ace.len() >= 8) else {
+            break;
+        };
         list.push(ace);
         at += size;
     }
@@ -417,7 +491,13 @@ unsafe fn append(acl: PACL, ace: &[u8], count: u16) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
-unsafe extern "win64" fn RtlAddAccessAllowedAceEx(acl: PACL, revision: ULONG, flags: ULONG, mask: ACCESS_MASK, who: PSID) -> NTSTATUS {
+unsafe extern "win64" fn RtlAddAccessAllowedAceEx(
+    acl: PACL,
+    revision: ULONG,
+    flags: ULONG,
+    mask: ACCESS_MASK,
+    who: PSID,
+) -> NTSTATUS {
     if revision > 4 {
         return STATUS_REVISION_MISMATCH;
     }
@@ -432,12 +512,23 @@ unsafe extern "win64" fn RtlAddAccessAllowedAceEx(acl: PACL, revision: ULONG, fl
     unsafe { append(acl, &ace, 1) }
 }
 
-unsafe extern "win64" fn RtlAddAccessAllowedAce(acl: PACL, revision: ULONG, mask: ACCESS_MASK, who: PSID) -> NTSTATUS {
+unsafe extern "win64" fn RtlAddAccessAllowedAce(
+    acl: PACL,
+    revision: ULONG,
+    mask: ACCESS_MASK,
+    who: PSID,
+) -> NTSTATUS {
     // SAFETY: passed on from the driver.
     unsafe { RtlAddAccessAllowedAceEx(acl, revision, 0, mask, who) }
 }
 
-unsafe extern "win64" fn RtlAddAce(acl: PACL, _revision: ULONG, at: ULONG, list: PVOID, length: ULONG) -> NTSTATUS {
+unsafe extern "win64" fn RtlAddAce(
+    acl: PACL,
+    _revision: ULONG,
+    at: ULONG,
+    list: PVOID,
+    length: ULONG,
+) -> NTSTATUS {
     if at != u32::MAX {
         crate::fail!(Unmodelled, "RtlAddAce at index {at}: only appending is modelled");
     }

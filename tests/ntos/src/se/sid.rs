@@ -62,7 +62,9 @@ pub unsafe fn bytes<'a>(sid: PSID) -> &'a [u8] {
 
 /// A SID in words, S-1-...
 pub fn text(sid: &[u8]) -> String {
-    let authority = sid.get(2..8).map_or(0, |b| b.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)));
+    let authority = sid.get(2..8).map_or(0, |b| {
+        b.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
+    });
     let mut text = format!("S-{}-{authority}", sid.first().copied().unwrap_or(0));
     for part in sid.get(8..).unwrap_or_default().chunks_exact(4) {
         text += &format!("-{}", u32::from_le_bytes([part[0], part[1], part[2], part[3]]));

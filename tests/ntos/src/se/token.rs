@@ -75,7 +75,12 @@ impl Token {
     pub fn administrator() -> Self {
         Self {
             user: sid::make(5, &[21, 1, 2, 3, 500]),
-            groups: vec![sid::administrators(), sid::users(), sid::world(), sid::authenticated()],
+            groups: vec![
+                sid::administrators(),
+                sid::users(),
+                sid::world(),
+                sid::authenticated(),
+            ],
             privileges: vec![
                 privilege::SECURITY,
                 privilege::TAKE_OWNERSHIP,
@@ -114,7 +119,11 @@ fn delete(body: *mut c_void) {
 }
 
 /// The type of tokens.
-pub static TOKEN_TYPE: ObjectType = ObjectType { name: "Token", close: None, delete };
+pub static TOKEN_TYPE: ObjectType = ObjectType {
+    name: "Token",
+    close: None,
+    delete,
+};
 static TOKEN_POINTER: ps::imports::TypePointer = ps::imports::TypePointer(&raw const TOKEN_TYPE);
 
 thread_local! {
@@ -129,7 +138,13 @@ pub fn set_user(token: Option<Token>) {
 /// Who the calling thread is.
 pub fn current() -> Token {
     let set = USER.with(|user| user.borrow().clone());
-    set.unwrap_or_else(|| if ps::current().is_system { Token::system() } else { Token::administrator() })
+    set.unwrap_or_else(|| {
+        if ps::current().is_system {
+            Token::system()
+        } else {
+            Token::administrator()
+        }
+    })
 }
 
 /// A token object for the calling thread, with one reference.
@@ -164,7 +179,11 @@ pub fn release(context: &mut SECURITY_SUBJECT_CONTEXT) {
 
 /// The token that access checks use: the client's if there is one.
 pub fn effective(context: &SECURITY_SUBJECT_CONTEXT) -> Token {
-    of(if context.ClientToken.is_null() { context.PrimaryToken } else { context.ClientToken })
+    of(if context.ClientToken.is_null() {
+        context.PrimaryToken
+    } else {
+        context.ClientToken
+    })
 }
 
 unsafe extern "win64" fn SeCaptureSubjectContext(context: *mut SECURITY_SUBJECT_CONTEXT) {

@@ -28,7 +28,9 @@ pub fn choose(limit: u64) -> u64 {
         return 0;
     }
     let next = |state: u64| Some(state.wrapping_add(0x9E37_79B9_7F4A_7C15).max(1));
-    let state = STATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_else(|same| same);
+    let state = STATE
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+        .unwrap_or_else(|same| same);
     // The finalizer of SplitMix64.
     let mut mixed = state;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

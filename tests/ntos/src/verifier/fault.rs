@@ -45,23 +45,38 @@ struct Plan {
 static PLAN: Mutex<Option<Plan>> = Mutex::new(None);
 
 fn set(plan: Option<Plan>) -> Option<Plan> {
-    std::mem::replace(&mut *PLAN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()), plan)
+    std::mem::replace(
+        &mut *PLAN.lock().unwrap_or_else(|poisoned| poisoned.into_inner()),
+        plan,
+    )
 }
 
 /// Starts counting questions (of one site, or of all) without failing any.
 pub fn count(only: Option<Site>) {
-    set(Some(Plan { counting: true, only, ..Plan::default() }));
+    set(Some(Plan {
+        counting: true,
+        only,
+        ..Plan::default()
+    }));
 }
 
 /// Fails question number `index` (from 0) of those that [`count`] would count.
 pub fn arm(only: Option<Site>, index: u64) {
-    set(Some(Plan { only, fail_at: Some(index), ..Plan::default() }));
+    set(Some(Plan {
+        only,
+        fail_at: Some(index),
+        ..Plan::default()
+    }));
 }
 
 /// Ends counting or arming. Returns how many questions were asked and what failed: number, site, place in the driver.
 pub fn disarm() -> (u64, Vec<(u64, Site, String)>) {
     let plan = set(None).unwrap_or_default();
-    let hits = plan.hits.iter().map(|&(n, site, place)| (n, site, crate::loader::describe(place))).collect();
+    let hits = plan
+        .hits
+        .iter()
+        .map(|&(n, site, place)| (n, site, crate::loader::describe(place)))
+        .collect();
     (plan.count, hits)
 }
 

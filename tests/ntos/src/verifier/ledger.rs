@@ -94,7 +94,14 @@ pub fn add(kind: Kind, address: usize, detail: impl Into<String>) {
 pub fn add_bytes(kind: Kind, address: usize, bytes: usize, detail: Option<String>) {
     let place = crate::ke::gate::caller();
     with(|ledger| {
-        let fresh = (Entry { bytes, count: 0, place }, detail);
+        let fresh = (
+            Entry {
+                bytes,
+                count: 0,
+                place,
+            },
+            detail,
+        );
         ledger.holdings.entry((kind, address)).or_insert(fresh).0.count += 1;
         let now = ledger.now.entry(kind).or_default();
         now.0 += 1;
@@ -109,7 +116,9 @@ pub fn add_bytes(kind: Kind, address: usize, bytes: usize, detail: Option<String
 /// The driver gave `address` back. False: it did not hold it.
 pub fn remove(kind: Kind, address: usize) -> bool {
     with(|ledger| {
-        let Some((entry, _)) = ledger.holdings.get_mut(&(kind, address)) else { return false };
+        let Some((entry, _)) = ledger.holdings.get_mut(&(kind, address)) else {
+            return false;
+        };
         entry.count -= 1;
         let bytes = entry.bytes;
         if entry.count == 0 {
@@ -130,7 +139,10 @@ pub fn holds(kind: Kind, address: usize) -> bool {
 /// The first holding of a kind whose address lies in `range`.
 pub fn find_in(kind: Kind, range: std::ops::Range<usize>) -> Option<usize> {
     with(|ledger| {
-        let mut hits = ledger.holdings.keys().filter(|(k, a)| *k == kind && range.contains(a));
+        let mut hits = ledger
+            .holdings
+            .keys()
+            .filter(|(k, a)| *k == kind && range.contains(a));
         hits.next().map(|(_, address)| *address)
     })
 }
@@ -139,25 +151,31 @@ pub fn find_in(kind: Kind, range: std::ops::Range<usize>) -> Option<usize> {
 pub fn totals(kind: Kind) -> ((usize, usize), (usize, usize)) {
     with(|ledger| {
         let zero = (0, 0);
-        (*ledger.now.get(&kind).unwrap_or(&zero), *ledger.peaks.get(&kind).unwrap_or(&zero))
+        (
+            *ledger.now.get(&kind).unwrap_or(&zero),
+            *ledger.peaks.get(&kind).unwrap_or(&zero),
+        )
     })
 }
 
 /// Everything that is held, sorted by kind and address.
 pub fn holdings() -> Vec<Holding> {
     let mut all: Vec<Holding> = with(|ledger| {
-        let list = ledger.holdings.iter().map(|(&(kind, address), (entry, detail))| Holding {
-            kind,
-            address,
-            bytes: entry.bytes,
-            detail: match (detail, entry.count) {
-                (Some(text), 1) => text.clone(),
-                (Some(text), count) => format!("{text} x{count}"),
-                (None, 1) => String::new(),
-                (None, count) => format!("x{count}"),
-            },
-            place: entry.place.to_string(),
-        });
+        let list = ledger
+            .holdings
+            .iter()
+            .map(|(&(kind, address), (entry, detail))| Holding {
+                kind,
+                address,
+                bytes: entry.bytes,
+                detail: match (detail, entry.count) {
+                    (Some(text), 1) => text.clone(),
+                    (Some(text), count) => format!("{text} x{count}"),
+                    (None, 1) => String::new(),
+                    (None, count) => format!("x{count}"),
+                },
+                place: entry.place.to_string(),
+            });
         list.collect()
     });
     for holding in &mut all {

@@ -93,14 +93,19 @@ pub fn before_acquire(held: &[Held], kind: LockKind, address: usize) {
     let mut graph = GRAPH.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let graph = graph.get_or_insert_with(Graph::default);
     for lock in held {
-        if graph.edges.get(&lock.address).is_some_and(|next| next.contains_key(&address)) {
+        if graph
+            .edges
+            .get(&lock.address)
+            .is_some_and(|next| next.contains_key(&address))
+        {
             continue;
         }
         if let Some(path) = graph.path(address, lock.address) {
             let mut story = String::new();
             for pair in path.windows(2) {
                 let &[first, second] = pair else { continue };
-                if let Some((held_at, taken_at)) = graph.edges.get(&first).and_then(|next| next.get(&second)) {
+                if let Some((held_at, taken_at)) = graph.edges.get(&first).and_then(|next| next.get(&second))
+                {
                     story += &format!(
                         "\n      earlier: {second:#x} taken at {} while {first:#x} was held from {}",
                         crate::loader::describe(*taken_at),
@@ -116,7 +121,11 @@ pub fn before_acquire(held: &[Held], kind: LockKind, address: usize) {
                 crate::loader::describe(lock.place)
             );
         }
-        graph.edges.entry(lock.address).or_default().insert(address, (lock.place, place));
+        graph
+            .edges
+            .entry(lock.address)
+            .or_default()
+            .insert(address, (lock.place, place));
         graph.above.entry(address).or_default().insert(lock.address);
     }
 }
@@ -125,14 +134,24 @@ pub fn before_acquire(held: &[Held], kind: LockKind, address: usize) {
 pub fn forget(range: Range<usize>) {
     let mut graph = GRAPH.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let Some(graph) = graph.as_mut() else { return };
-    let mut gone: Vec<usize> = graph.edges.range(range.clone()).map(|(address, _)| *address).collect();
+    let mut gone: Vec<usize> = graph
+        .edges
+        .range(range.clone())
+        .map(|(address, _)| *address)
+        .collect();
     gone.extend(graph.above.range(range).map(|(address, _)| *address));
     for address in gone {
         for below in graph.edges.remove(&address).unwrap_or_default().into_keys() {
-            graph.above.entry(below).and_modify(|above| _ = above.remove(&address));
+            graph
+                .above
+                .entry(below)
+                .and_modify(|above| _ = above.remove(&address));
         }
         for above in graph.above.remove(&address).unwrap_or_default() {
-            graph.edges.entry(above).and_modify(|below| _ = below.remove(&address));
+            graph
+                .edges
+                .entry(above)
+                .and_modify(|below| _ = below.remove(&address));
         }
     }
 }

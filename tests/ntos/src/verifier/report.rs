@@ -53,7 +53,15 @@ pub fn report() -> Report {
     ];
     let totals = kinds.into_iter().map(|kind| {
         let ((count, bytes), (peak_count, peak_bytes)) = ledger::totals(kind);
-        (kind, Totals { count, bytes, peak_count, peak_bytes })
+        (
+            kind,
+            Totals {
+                count,
+                bytes,
+                peak_count,
+                peak_bytes,
+            },
+        )
     });
     Report {
         totals: totals.collect(),

@@ -7,6 +7,7 @@
 static volatile int sink;
 static const volatile int constant = 1;
 static volatile LONG flag;
+static void (*volatile nowhere)(void);
 static KEVENT never, started;
 
 static void sleep_ms(int ms)
@@ -40,9 +41,10 @@ static void wait_for_ever(PVOID event)
 	KeWaitForSingleObject(event, 0, KernelMode, FALSE, NULL);
 }
 
-static void end_with_mutex(PVOID mutex)
+static void end_with_resource(PVOID resource)
 {
-	ExAcquireFastMutex(mutex);
+	KeEnterCriticalRegion();
+	ExAcquireResourceExclusiveLite(resource, TRUE);
 	PsTerminateSystemThread(0);
 }
 
@@ -297,9 +299,9 @@ NTSTATUS DriverEntry(int which, char *user)
 		ExAcquireFastMutex(&first);
 		ExAcquireFastMutex(&first);
 		break;
-	case 44: /* a thread ends with a mutex */
-		ExInitializeFastMutex(&first);
-		wait_thread(start(end_with_mutex, &first));
+	case 44: /* a thread ends with a resource */
+		ExInitializeResourceLite(&resource);
+		wait_thread(start(end_with_resource, &resource));
 		break;
 	case 45: /* a thread ends on an expanded stack */
 		wait_thread(start(expand_and_terminate, NULL));
@@ -328,7 +330,7 @@ NTSTATUS DriverEntry(int which, char *user)
 		ExAcquireResourceExclusiveLite(&resource, TRUE);
 		break;
 	case 50: /* a call of NULL */
-		((void (*volatile)(void))NULL)();
+		nowhere();
 		break;
 	case 51: /* an awaited event is freed */
 		block = allocate(sizeof(KEVENT));

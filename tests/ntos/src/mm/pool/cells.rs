@@ -31,7 +31,11 @@ pub(super) struct Cells {
 /// Bytes of the cell that holds a block of `size` bytes.
 fn cell_size(size: usize) -> usize {
     let need = BEFORE + size.next_multiple_of(ALIGN) + ALIGN;
-    if need <= 512 { need.next_multiple_of(64) } else { need.next_multiple_of(256) }
+    if need <= 512 {
+        need.next_multiple_of(64)
+    } else {
+        need.next_multiple_of(256)
+    }
 }
 
 /// The slack on both sides of a block.
@@ -42,7 +46,9 @@ pub(super) fn slack(address: usize, size: usize) -> (Range<usize>, Range<usize>)
 
 impl Cells {
     pub(super) const fn new() -> Self {
-        Self { free: BTreeMap::new() }
+        Self {
+            free: BTreeMap::new(),
+        }
     }
 
     /// A block of `size` bytes with its slack filled.
