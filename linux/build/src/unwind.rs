@@ -14,15 +14,18 @@
 //! frame base is put below them: the codes pretend that the saved area was allocated at once when rbp was set, and
 //! that rbp points that far above the base. rsp is not used then, whatever the body does to it.
 
+mod encode;
+mod ranges;
+#[cfg(test)]
+mod tests;
+
 use crate::Error;
 use crate::elf::{Object, Place, Relocation};
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, LittleEndian, RegisterRule, UnwindContext, UnwindSection, X86_64,
 };
-use iced_x86::{Decoder, DecoderOptions, Mnemonic, OpKind};
 use object::elf::{R_X86_64_64, R_X86_64_NONE, R_X86_64_PC32, R_X86_64_PC64};
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 /// The tables of one object.
 #[derive(Debug, Clone, Default)]
@@ -172,7 +175,7 @@ pub fn tables(object: &Object) -> Result<Tables, Error> {
         tables.counts.bytes += rows.iter().map(|(from, to, _)| to - from).sum::<u64>();
         tables.counts.bytes_left_out += left_out;
         tables.counts.incomplete += usize::from(left_out > 0);
-        for (from, to, info) in entries(&rows, &code.data) {
+        for (from, to, info) in ranges::entries(&rows, &code.data) {
             let next = u32::try_from(tables.xdata.len()).map_err(|e| failed(e.to_string()))?;
             let at = *infos.entry(info).or_insert_with_key(|info| {
                 tables.xdata.extend_from_slice(info);
@@ -299,247 +302,3 @@ fn express(row: &gimli::UnwindTableRow<usize>) -> Option<Row> {
 fn is_leaf(row: &Row) -> bool {
     row.frame == FrameFrom::Stack(8) && row.saved.is_empty()
 }
-
-/// Turns the rows of one function into ranges with unwind information.
-fn entries(rows: &[MaybeRow], code: &[u8]) -> Vec<(u64, u64, Vec<u8>)> {
-    let whole = rows.first().map_or(0, |(from, ..)| *from)..rows.last().map_or(0, |(_, to, _)| *to);
-    let mut out = Vec::new();
-    let mut rest = rows;
-    while let Some(((start, end, first), mut tail)) = rest.split_first() {
-        rest = tail;
-        let Some(first) = first else { continue };
-        // The steps of the prologue: the rows that each add to the one before.
-        let mut steps = vec![(0u8, first)];
-        let mut last_end = *end;
-        while let [(from, to, Some(row)), more @ ..] = tail {
-            let Ok(offset) = u8::try_from(from - start) else {
-                break;
-            };
-            let grown = steps.last().is_some_and(|(_, before)| grows(before, row));
-            if *from != last_end || !grown {
-                break;
-            }
-            steps.push((offset, row));
-            (last_end, tail) = (*to, more);
-        }
-        // Then the rows that repeat the last one, and the ends of epilogues between them.
-        let body = steps.last().map_or(first, |(_, row)| row);
-        while let [(from, to, Some(row)), more @ ..] = tail {
-            if *from != last_end {
-                break;
-            }
-            if row == body {
-                (last_end, tail) = (*to, more);
-            } else {
-                let length = epilogue(tail, body, code, &whole);
-                let Some((_, end, _)) = length.checked_sub(1).and_then(|last| tail.get(last)) else {
-                    break;
-                };
-                (last_end, tail) = (*end, tail.get(length..).unwrap_or_default());
-            }
-        }
-        if let Some(info) = encode(&steps)
-            && !(is_leaf(body) && steps.len() == 1)
-        {
-            out.push((*start, last_end, info));
-            rest = tail;
-        } else if !is_leaf(first)
-            && let Some(info) = encode(steps.get(..1).unwrap_or_default())
-        {
-            out.push((*start, *end, info));
-        }
-    }
-    out
-}
-
-/// Whether `row` is what `before` becomes by a further step of a prologue.
-fn grows(before: &Row, row: &Row) -> bool {
-    let keeps = before
-        .saved
-        .iter()
-        .all(|(register, distance)| row.saved.get(register) == Some(distance));
-    let added = row.saved.len().saturating_sub(before.saved.len());
-    keeps
-        && match (before.frame, row.frame) {
-            (FrameFrom::Stack(a), FrameFrom::Stack(b)) => {
-                let pushed = row
-                    .saved
-                    .iter()
-                    .any(|(r, d)| !before.saved.contains_key(r) && *d == b);
-                (added == 1 && b == a + 8 && pushed) || (added == 0 && b > a)
-            }
-            // `mov rbp,rsp` right after `push rbp`.
-            (FrameFrom::Stack(16), FrameFrom::Pointer) => added == 0 && before.saved.len() == 1,
-            (FrameFrom::Pointer, FrameFrom::Pointer) => added > 0,
-            _ => false,
-        }
-}
-
-/// How many rows at the start of `rows` are the end of an epilogue that Windows' unwinder recognises by itself: nothing
-/// but pops, each in a row of its own as the frame shrinks, and then a return or a jump out of the function `whole`.
-/// 0 if they are something else.
-fn epilogue(rows: &[MaybeRow], body: &Row, code: &[u8], whole: &Range<u64>) -> usize {
-    let mut before = body;
-    let mut expected = None;
-    for (index, (from, to, row)) in rows.iter().enumerate() {
-        let Some(row) = row else { return 0 };
-        let shrinks = match (before.frame, row.frame) {
-            (FrameFrom::Stack(a), FrameFrom::Stack(b)) => b < a,
-            (FrameFrom::Pointer, FrameFrom::Stack(_)) => true,
-            _ => false,
-        };
-        let range = usize::try_from(*from).ok().zip(usize::try_from(*to).ok());
-        let bytes = range
-            .and_then(|(from, to)| code.get(from..to))
-            .unwrap_or_default();
-        if !shrinks || bytes.is_empty() || expected.is_some_and(|at| at != *from) {
-            return 0;
-        }
-        for instruction in Decoder::with_ip(64, bytes, *from, DecoderOptions::NONE).iter() {
-            let leaves = match instruction.mnemonic() {
-                Mnemonic::Ret => instruction.op_count() == 0,
-                // Before the linker has seen a jump to another function, its distance is 0 and has a relocation;
-                // none of the jumps within a function has.
-                Mnemonic::Jmp if instruction.op0_kind() == OpKind::NearBranch64 => {
-                    let target = instruction.near_branch_target();
-                    target == instruction.next_ip() || !whole.contains(&target)
-                }
-                _ => false,
-            };
-            if leaves {
-                return if instruction.next_ip() == *to && is_leaf(row) {
-                    index + 1
-                } else {
-                    0
-                };
-            }
-            let pops = instruction.mnemonic() == Mnemonic::Pop && instruction.op0_kind() == OpKind::Register;
-            if !pops {
-                return 0;
-            }
-        }
-        (before, expected) = (row, Some(*to));
-    }
-    0
-}
-
-// The operations of UNWIND_CODE.
-const PUSH_NONVOL: u8 = 0;
-const ALLOC_LARGE: u8 = 1;
-const ALLOC_SMALL: u8 = 2;
-const SET_FPREG: u8 = 3;
-const SAVE_NONVOL: u8 = 4;
-
-/// An UNWIND_INFO whose prologue reaches the last of `steps`, each done at its offset. None when the fields of the
-/// format are too small.
-fn encode(steps: &[(u8, &Row)]) -> Option<Vec<u8>> {
-    let (prologue, last) = steps.last()?;
-    // In the order of the prologue: offset, operation, argument, further words.
-    let mut codes: Vec<(u8, u8, u8, Vec<u16>)> = Vec::new();
-    let mut frame_field = 0;
-    match last.frame {
-        FrameFrom::Pointer => {
-            let first =
-                |test: &dyn Fn(&Row) -> bool| steps.iter().find(|(_, row)| test(row)).map(|(at, _)| *at);
-            let deepest = last.saved.values().max()?;
-            let area = (deepest - 16).next_multiple_of(16);
-            let scaled = u8::try_from(area / 16).ok().filter(|n| *n < 16)?;
-            frame_field = RBP | scaled << 4;
-            codes.push((
-                first(&|row| row.saved.contains_key(&RBP))?,
-                PUSH_NONVOL,
-                RBP,
-                vec![],
-            ));
-            let set = first(&|row| row.frame == FrameFrom::Pointer)?;
-            if area > 0 {
-                codes.push(allocation(set, area)?);
-            }
-            codes.push((set, SET_FPREG, 0, vec![]));
-            for (register, distance) in last.saved.iter().filter(|(register, _)| **register != RBP) {
-                let at = first(&|row| row.saved.contains_key(register))?;
-                let above_base = area.checked_add(16)?.checked_sub(*distance)?;
-                codes.push((
-                    at,
-                    SAVE_NONVOL,
-                    *register,
-                    vec![u16::try_from(above_base / 8).ok()?],
-                ));
-            }
-        }
-        FrameFrom::Stack(_) => {
-            let nothing = Row {
-                frame: FrameFrom::Stack(8),
-                saved: BTreeMap::new(),
-            };
-            let mut before = &nothing;
-            for (at, row) in steps {
-                let (FrameFrom::Stack(a), FrameFrom::Stack(b)) = (before.frame, row.frame) else {
-                    return None;
-                };
-                let mut new: Vec<_> = row
-                    .saved
-                    .iter()
-                    .filter(|(r, _)| !before.saved.contains_key(r))
-                    .collect();
-                new.sort_by_key(|(_, distance)| **distance);
-                // Pushes as long as they are side by side, then the rest of the frame, then saves into it.
-                let mut top = a;
-                let mut saves = Vec::new();
-                for (register, distance) in new {
-                    if *distance == top + 8 && saves.is_empty() {
-                        codes.push((*at, PUSH_NONVOL, *register, vec![]));
-                        top = *distance;
-                    } else {
-                        saves.push((
-                            *at,
-                            SAVE_NONVOL,
-                            *register,
-                            vec![u16::try_from((b - distance) / 8).ok()?],
-                        ));
-                    }
-                }
-                if b > top {
-                    codes.push(allocation(*at, b - top)?);
-                }
-                // A save is undone with the stack pointer at the frame's bottom: only the last step's rows have it there.
-                if !saves.is_empty() && row != last {
-                    return None;
-                }
-                codes.extend(saves);
-                before = row;
-            }
-        }
-    }
-    codes.sort_by_key(|(at, ..)| *at);
-    let count: usize = codes.iter().map(|(.., words)| 1 + words.len()).sum();
-    let mut info = vec![1, *prologue, u8::try_from(count).ok()?, frame_field];
-    for (at, operation, argument, words) in codes.into_iter().rev() {
-        info.extend([at, operation | argument << 4]);
-        info.extend(words.into_iter().flat_map(u16::to_le_bytes));
-    }
-    info.resize(info.len().next_multiple_of(4), 0);
-    Some(info)
-}
-
-fn allocation(at: u8, size: u32) -> Option<(u8, u8, u8, Vec<u16>)> {
-    Some(match size {
-        8..=128 => (at, ALLOC_SMALL, u8::try_from(size / 8 - 1).ok()?, vec![]),
-        _ => match u16::try_from(size / 8) {
-            Ok(scaled) => (at, ALLOC_LARGE, 0, vec![scaled]),
-            Err(_) => {
-                let bytes = size.to_le_bytes();
-                let [a, b, c, d] = bytes;
-                (
-                    at,
-                    ALLOC_LARGE,
-                    1,
-                    vec![u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d])],
-                )
-            }
-        },
-    })
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,10 @@
 //! Compares, for each instruction, what DWARF says of the frame with what the Windows tables say of it.
 
+use super::encode::{ALLOC_LARGE, ALLOC_SMALL, PUSH_NONVOL, SAVE_NONVOL, SET_FPREG};
+use super::ranges::epilogue;
 use super::*;
 use crate::fixture;
+use iced_x86::{Decoder, DecoderOptions};
 use std::path::PathBuf;
 
 /// What an UNWIND_INFO says of the frame `offset` bytes into its range.
