@@ -73,7 +73,7 @@ pub fn purge(fcb: &FcbBlock) -> bool {
 unsafe extern "C" fn acquire(context: PVOID, wait: BOOLEAN) -> BOOLEAN {
     // SAFETY: initialize() gave the FCB, which lives as long as the cache map.
     let fcb = unsafe { &*context.cast::<FcbBlock>() };
-    if !fcb.main().acquire_shared(wait != 0) {
+    if !fcb.main().acquire_shared_in_system_thread(wait != 0) {
         return nt::NO;
     }
     // SAFETY: marks this thread until release().
@@ -90,5 +90,5 @@ unsafe extern "C" fn release(context: PVOID) {
             IoSetTopLevelIrp(null_mut());
         }
     }
-    fcb.main().release();
+    fcb.main().release_in_system_thread();
 }

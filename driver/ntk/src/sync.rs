@@ -42,17 +42,8 @@ impl Resource {
         self.object.get()
     }
 
-    /// Takes it shared, waiting if `wait`; whether it was taken. Normal kernel APCs stay off until [`Resource::release`].
-    pub fn acquire_shared(&self, wait: bool) -> bool {
-        // SAFETY: balanced by release(), or below.
-        unsafe { KeEnterCriticalRegion() };
-        // SAFETY: initialised by new(), and APCs are off.
-        let taken = unsafe { ExAcquireResourceSharedLite(self.object.get(), u8::from(wait)) != 0 };
-        Self::leave_unless(taken);
-        taken
-    }
-
-    /// Takes it for the caller alone, waiting if `wait`; whether it was taken. As [`Resource::acquire_shared`].
+    /// Takes it for the caller alone, waiting if `wait`; whether it was taken. Normal kernel APCs stay off until
+    /// [`Resource::release`].
     pub fn acquire_exclusive(&self, wait: bool) -> bool {
         // SAFETY: balanced by release(), or below.
         unsafe { KeEnterCriticalRegion() };
@@ -60,6 +51,20 @@ impl Resource {
         let taken = unsafe { ExAcquireResourceExclusiveLite(self.object.get(), u8::from(wait)) != 0 };
         Self::leave_unless(taken);
         taken
+    }
+
+    /// Takes it shared, waiting if `wait`, for the cache manager's worker threads: they are system threads, to which no
+    /// normal APC is sent, and must come back from a callback with APCs as they were. Undone by
+    /// [`Resource::release_in_system_thread`].
+    pub fn acquire_shared_in_system_thread(&self, wait: bool) -> bool {
+        // SAFETY: initialised by new().
+        unsafe { ExAcquireResourceSharedLite(self.object.get(), u8::from(wait)) != 0 }
+    }
+
+    /// Undoes [`Resource::acquire_shared_in_system_thread`].
+    pub fn release_in_system_thread(&self) {
+        // SAFETY: initialised by new(), and taken by this thread.
+        unsafe { ExReleaseResourceLite(self.object.get()) };
     }
 
     fn leave_unless(taken: bool) {
