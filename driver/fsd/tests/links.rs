@@ -111,3 +111,21 @@ fn special_files_have_the_tags_of_wsl() {
     assert_eq!((u32_at(&bytes, 72), u32_at(&bytes, 84)), (0xF, 0o020_644));
     assert_eq!((u32_at(&bytes, 88), u32_at(&bytes, 92)), (1, 3));
 }
+
+#[test]
+fn as_many_links_are_followed_as_linux_follows() {
+    let mut volume = MemoryVolume::new();
+    volume.file("/end", b"x").symlink("/l0", "end");
+    for at in 1..=41 {
+        volume.symlink(format!("/l{at}"), format!("l{}", at - 1));
+    }
+    let mut session = Session::new(volume);
+    // The target of the link `n` is reached through the n links below it.
+    for (link, tag) in [
+        ("\\l40", ReparseTag::IO_REPARSE_TAG_SYMLINK),
+        ("\\l41", ReparseTag::IO_REPARSE_TAG_LX_SYMLINK),
+    ] {
+        let handle = session.open(&open(link).link());
+        assert_eq!(handle.ccb.link.map(|link| link.tag), Some(tag), "{link}");
+    }
+}
