@@ -7,14 +7,12 @@
 #![allow(unsafe_code)]
 
 use lkl::{Disk, Errno, ReadRequest};
+use lkl_host_std::readers::{Finish, Job, Readers};
 use rustix::fs::{FileType, fstat};
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 /// The most reader threads of a disk.
 const READERS: usize = 8;
@@ -24,34 +22,17 @@ const PIECES: usize = 1024;
 /// A disk in a file.
 #[derive(Debug)]
 pub struct FileDisk {
-    shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    readers: Readers<Source>,
     size: u64,
     block_size: u32,
 }
 
+/// What the readers read from.
 #[derive(Debug)]
-struct Shared {
+struct Source {
     file: File,
     /// Bytes of the file when it was opened. Between this and the disk's size (less than a block) are zeros.
     file_size: u64,
-    queue: Mutex<Queue>,
-    more: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Job>,
-    idle: usize,
-    readers: usize,
-    ending: bool,
-}
-
-/// A request and how many of its bytes are there already.
-#[derive(Debug)]
-struct Job {
-    request: ReadRequest,
-    done: usize,
 }
 
 impl FileDisk {
@@ -63,15 +44,8 @@ impl FileDisk {
     /// A disk in an open file. InvalidInput when it is neither a regular file nor a block device.
     pub fn new(file: File) -> io::Result<FileDisk> {
         let (file_size, block_size) = geometry(&file)?;
-        let shared = Shared {
-            file,
-            file_size,
-            queue: Mutex::new(Queue::default()),
-            more: Condvar::new(),
-        };
         Ok(FileDisk {
-            shared: Arc::new(shared),
-            threads: Mutex::new(Vec::new()),
+            readers: Readers::new(Source { file, file_size }, READERS),
             // A file that ends inside a block has that block all the same: images are cut where their last byte is.
             size: file_size
                 .checked_next_multiple_of(u64::from(block_size))
@@ -82,7 +56,7 @@ impl FileDisk {
 
     /// The file behind it.
     pub fn file(&self) -> &File {
-        &self.shared.file
+        &self.readers.source().file
     }
 }
 
@@ -115,94 +89,23 @@ impl Disk for FileDisk {
 
     fn read(&self, request: ReadRequest) {
         let mut job = Job { request, done: 0 };
-        match self.shared.advance(&mut job, libc::RWF_NOWAIT) {
+        match self.readers.source().advance(&mut job, libc::RWF_NOWAIT) {
             Ok(true) => job.request.complete(Ok(())),
             // Not in the page cache, or a file system that cannot tell (EOPNOTSUPP), or an error that a reader will
             // meet again and report.
-            Ok(false) | Err(_) => self.hand_over(job),
+            Ok(false) | Err(_) => self.readers.hand_over(job),
         }
     }
 }
 
-impl FileDisk {
-    /// Gives a job to a reader, starting one if all are busy.
-    fn hand_over(&self, job: Job) {
-        let mut queue = self.shared.lock();
-        queue.waiting.push_back(job);
-        if queue.idle >= queue.waiting.len() || queue.readers >= READERS {
-            drop(queue);
-            self.shared.more.notify_one();
-            return;
-        }
-        queue.readers += 1;
-        drop(queue);
-        let shared = Arc::clone(&self.shared);
-        match std::thread::Builder::new()
-            .name("lkl-disk".into())
-            .spawn(move || shared.serve())
-        {
-            Ok(thread) => self
-                .threads
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(thread),
-            Err(_) => {
-                let mut queue = self.shared.lock();
-                queue.readers -= 1;
-                if queue.readers == 0 {
-                    // Nobody will come: an error for each, by dropping them.
-                    let orphans = std::mem::take(&mut queue.waiting);
-                    drop(queue);
-                    drop(orphans);
-                }
-            }
-        }
-    }
-}
-
-impl Drop for FileDisk {
-    fn drop(&mut self) {
-        self.shared.lock().ending = true;
-        self.shared.more.notify_all();
-        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
-            // The last reference to a disk may be one that a request holds: then a reader drops it.
-            if thread.thread().id() != std::thread::current().id() {
-                let _ = thread.join();
-            }
-        }
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A reader's life. Ends when the disk does and nothing waits any more.
-    fn serve(&self) {
-        let mut queue = self.lock();
-        loop {
-            if let Some(mut job) = queue.waiting.pop_front() {
-                drop(queue);
-                let result = self.finish(&mut job);
-                job.request.complete(result);
-                queue = self.lock();
-            } else if queue.ending {
-                return;
-            } else {
-                queue.idle += 1;
-                queue = self.more.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.idle -= 1;
-            }
-        }
-    }
-
+impl Finish for Source {
     fn finish(&self, job: &mut Job) -> Result<(), Errno> {
         while !self.advance(job, 0)? {}
         Ok(())
     }
+}
 
+impl Source {
     /// One system call: reads on at `job.done`. True when all is there. With RWF_NOWAIT, false or EAGAIN means that
     /// the rest must be waited for. EIO at the end of the file.
     fn advance(&self, job: &mut Job, flags: i32) -> Result<bool, Errno> {

@@ -156,9 +156,3 @@ fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
         }
     }
 }
-
-/// Asks that sleeps of the calling thread end when they should, not up to 50 us later.
-pub(crate) fn no_timer_slack() {
-    // SAFETY: an option of the calling thread. Failure only costs precision.
-    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1, 0, 0, 0) };
-}

@@ -71,7 +71,7 @@ impl PosixHost {
         Arc::new(PosixHost {
             hooks,
             pool: pool::Pool::default(),
-            timers: timer::Timers::new(),
+            timers: timer::Timers::new(timer::FutexSleeper::default()),
             panicked: AtomicBool::new(false),
         })
     }
