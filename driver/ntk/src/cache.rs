@@ -1,6 +1,6 @@
-//! The cache manager's side of an FCB: its cache map, and the locks that it takes when it reads ahead.
+//! The cache manager's side of an FCB: its cache map, and the callbacks around its reading ahead.
 //
-// UNSAFETY: Cc* calls, and callbacks with the FCB as their context.
+// UNSAFETY: Cc* calls and callbacks.
 
 use crate::fault;
 use crate::nt::{
@@ -70,25 +70,19 @@ pub fn purge(fcb: &FcbBlock) -> bool {
     purged
 }
 
-unsafe extern "C" fn acquire(context: PVOID, wait: BOOLEAN) -> BOOLEAN {
-    // SAFETY: initialize() gave the FCB, which lives as long as the cache map.
-    let fcb = unsafe { &*context.cast::<FcbBlock>() };
-    if !fcb.main().acquire_shared_in_system_thread(wait != 0) {
-        return nt::NO;
-    }
+// The callbacks lock nothing: sizes never change and nothing is written, so there is nothing that reading ahead could
+// disturb or be disturbed by. They only tell our READ that the cache manager stands above it.
+unsafe extern "C" fn acquire(_context: PVOID, _wait: BOOLEAN) -> BOOLEAN {
     // SAFETY: marks this thread until release().
     unsafe { IoSetTopLevelIrp(core::ptr::without_provenance_mut(CACHE_TOP_LEVEL)) };
     nt::YES
 }
 
-unsafe extern "C" fn release(context: PVOID) {
-    // SAFETY: as in acquire().
-    let fcb = unsafe { &*context.cast::<FcbBlock>() };
+unsafe extern "C" fn release(_context: PVOID) {
     // SAFETY: set by acquire() in this thread.
     unsafe {
         if IoGetTopLevelIrp().addr() == CACHE_TOP_LEVEL {
             IoSetTopLevelIrp(null_mut());
         }
     }
-    fcb.main().release_in_system_thread();
 }

@@ -4,8 +4,8 @@
 // UNSAFETY: calls Ex* on resources that it owns.
 
 use crate::nt::{
-    ERESOURCE, ExAcquireResourceExclusiveLite, ExAcquireResourceSharedLite, ExDeleteResourceLite,
-    ExInitializeResourceLite, ExReleaseResourceLite, KeEnterCriticalRegion, KeLeaveCriticalRegion,
+    ERESOURCE, ExAcquireResourceExclusiveLite, ExDeleteResourceLite, ExInitializeResourceLite,
+    ExReleaseResourceLite, KeEnterCriticalRegion, KeLeaveCriticalRegion,
 };
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
@@ -51,20 +51,6 @@ impl Resource {
         let taken = unsafe { ExAcquireResourceExclusiveLite(self.object.get(), u8::from(wait)) != 0 };
         Self::leave_unless(taken);
         taken
-    }
-
-    /// Takes it shared, waiting if `wait`, for the cache manager's worker threads: they are system threads, to which no
-    /// normal APC is sent, and must come back from a callback with APCs as they were. Undone by
-    /// [`Resource::release_in_system_thread`].
-    pub fn acquire_shared_in_system_thread(&self, wait: bool) -> bool {
-        // SAFETY: initialised by new().
-        unsafe { ExAcquireResourceSharedLite(self.object.get(), u8::from(wait)) != 0 }
-    }
-
-    /// Undoes [`Resource::acquire_shared_in_system_thread`].
-    pub fn release_in_system_thread(&self) {
-        // SAFETY: initialised by new(), and taken by this thread.
-        unsafe { ExReleaseResourceLite(self.object.get()) };
     }
 
     fn leave_unless(taken: bool) {
