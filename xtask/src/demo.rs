@@ -106,7 +106,8 @@ fn compare(source: Option<&Linux>, linux: &Linux, windows: &Windows) -> Result<(
     wrong.extend(
         linux
             .differences_from(windows)
-            .map(|what| format!("{what}: lklfs.sys and userctl differ")),
+            .into_iter()
+            .map(|what| format!("through lklfs.sys: {what}")),
     );
     for path in SHOWN {
         if let Some((size, content)) = linux.file(path) {

@@ -12,6 +12,7 @@ mod driver;
 mod image_check;
 mod lint;
 mod manifests;
+mod matrix;
 mod repo;
 mod setup;
 mod steps;
@@ -19,6 +20,7 @@ mod test;
 mod toolchain;
 mod userctl;
 mod wdk;
+mod wine;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -80,6 +82,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Read every file system that Debian can make through lklfs.sys and through userctl
+    Matrix {
+        /// Only these; all when left out
+        kinds: Vec<String>,
+    },
     /// Measure our ways of reading against the machine's own, and print one table
     Bench,
     /// Check formatting, clippy on both sides, and the wall around unsafe code
@@ -136,6 +143,25 @@ fn run(task: Task) -> Result<ExitCode> {
             let program = double::build(&sh, true)?;
             let code = double::run(&sh, &program, &driver, &arguments)?;
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+        }
+        Task::Matrix { kinds } => {
+            setup::ensure(
+                &sh,
+                &[
+                    &setup::KERNEL,
+                    &setup::WINDOWS,
+                    &setup::VOLUMES,
+                    &setup::REFERENCES,
+                ],
+            )?;
+            let driver = driver::build(&sh, true)?;
+            let (double, userctl) = (double::build(&sh, true)?, userctl::native(&sh, true)?);
+            let programs = matrix::Programs {
+                driver: &driver,
+                double: &double,
+                userctl: &userctl,
+            };
+            matrix::run(&sh, &programs, &kinds)?;
         }
         Task::Bench => bench::run(&sh)?,
         Task::Lint => {

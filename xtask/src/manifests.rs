@@ -1,23 +1,45 @@
-//! The two manifests, read just far enough to compare them: `userctl manifest` and `cargo xtask double manifest`.
+//! The two manifests and what must be the same in both: `userctl manifest` and `cargo xtask double manifest`.
 //!
 //! A path on the Windows side differs from Linux' in more than its separators: names that Windows does not allow are
-//! mapped. So a file is looked up by its plain path, and what is not found so is matched by size and hash among the
-//! files that are left: a file that is missing, additional or different is found either way.
+//! mapped. So an entry is looked up by its plain path, and what is not found so is matched by everything else among the
+//! entries that are left: one that is missing, additional or different is found either way.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-/// A file's size in bytes and the hex digits of its sha256.
-type Content = (u64, String);
+/// 100 ns from 1601 to 1970.
+const EPOCH: i128 = 116_444_736_000_000_000;
 
-/// FILE_ATTRIBUTE_DIRECTORY and FILE_ATTRIBUTE_REPARSE_POINT: what is no plain file.
-const NOT_A_FILE: u32 = 0x10 | 0x400;
+/// FILE_ATTRIBUTE_DIRECTORY and FILE_ATTRIBUTE_REPARSE_POINT.
+const DIRECTORY: u32 = 0x10;
+const REPARSE_POINT: u32 = 0x400;
+
+/// What Windows can tell an entry's type by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Directory,
+    File,
+    /// Links, FIFOs, sockets and devices.
+    Other,
+}
+
+/// What both sides say about an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Entry {
+    class: Class,
+    /// Bytes of a file; 0 for the rest.
+    size: u64,
+    /// 100 ns since 1601.
+    time: i128,
+    /// The sha256 of a file; empty for the rest, whose targets are spelled differently.
+    content: String,
+}
 
 /// What Linux sees: `type mode uid gid nlink size mtime content path`.
 pub struct Linux {
     lines: BTreeMap<String, String>,
-    files: BTreeMap<String, Content>,
+    entries: BTreeMap<String, Entry>,
 }
 
 impl Linux {
@@ -25,17 +47,22 @@ impl Linux {
     pub fn parse(text: &str) -> Result<Linux> {
         let mut manifest = Linux {
             lines: BTreeMap::new(),
-            files: BTreeMap::new(),
+            entries: BTreeMap::new(),
         };
         for line in text.lines() {
             let fields: Vec<&str> = line.splitn(9, ' ').collect();
-            let &[kind, _, _, _, _, size, _, content, path] = &fields[..] else {
-                anyhow::bail!("not a line of a manifest: {line}");
+            let &[kind, _, _, _, _, size, time, content, path] = &fields[..] else {
+                bail!("not a line of a manifest: {line}");
             };
-            if kind == "f" {
-                let size = size.parse().with_context(|| format!("not a size: {line}"))?;
-                manifest.files.insert(path.to_owned(), (size, content.to_owned()));
-            }
+            let class = match kind {
+                "d" => Class::Directory,
+                "f" => Class::File,
+                _ => Class::Other,
+            };
+            let nanoseconds: i128 = time.parse().with_context(|| format!("not a time: {line}"))?;
+            let entry = Entry::new(class, size, nanoseconds.div_euclid(100) + EPOCH, content)
+                .with_context(|| format!("not a size: {line}"))?;
+            manifest.entries.insert(path.to_owned(), entry);
             manifest.lines.insert(path.to_owned(), line.to_owned());
         }
         Ok(manifest)
@@ -43,19 +70,18 @@ impl Linux {
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.entries.len()
     }
 
     /// How many files, and how many bytes in them.
     pub fn total(&self) -> (usize, u64) {
-        (self.files.len(), self.files.values().map(|(size, _)| size).sum())
+        let files = self.entries.values().filter(|entry| entry.class == Class::File);
+        files.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.size))
     }
 
     /// A file's size and hash.
     pub fn file(&self, path: &str) -> Option<(u64, &str)> {
-        self.files
-            .get(path)
-            .map(|(size, content)| (*size, content.as_str()))
+        self.entries.get(path).and_then(Entry::file)
     }
 
     /// Paths whose lines differ, or that only one of the two has.
@@ -71,66 +97,92 @@ impl Linux {
         mine.chain(theirs).map(|(path, _)| path.as_str())
     }
 
-    /// Files that the Windows side lacks, has in addition, or has with another content.
-    pub fn differences_from(&self, windows: &Windows) -> impl Iterator<Item = String> {
-        let mut left: Vec<(&String, &Content)> = Vec::new();
-        let mut wrong = Vec::new();
-        let mut there: BTreeMap<String, &Content> = windows
-            .files
+    /// Entries that the Windows side lacks, has in addition, or describes differently, each with what is wrong.
+    pub fn differences_from(&self, windows: &Windows) -> Vec<String> {
+        let mut there: BTreeMap<&str, &Entry> = windows
+            .entries
             .iter()
-            .map(|(path, content)| (path.clone(), content))
+            .map(|(path, entry)| (path.as_str(), entry))
             .collect();
-        for (path, content) in &self.files {
-            match there.remove(&windows_path(path)) {
-                Some(found) if found == content => {}
-                Some(_) => wrong.push(path.clone()),
-                None => left.push((path, content)),
+        let (mut left, mut wrong) = (Vec::new(), Vec::new());
+        for (path, entry) in &self.entries {
+            match there.remove(windows_path(path).as_str()) {
+                Some(found) if found == entry => {}
+                Some(found) => wrong.push(format!("{path}: {entry:?} became {found:?}")),
+                None => left.push((path, entry)),
             }
         }
-        for (path, content) in left {
-            let mapped = there
+        for (path, entry) in left {
+            match there
                 .iter()
-                .find(|(_, found)| **found == content)
-                .map(|(path, _)| path.clone());
-            match mapped {
-                Some(mapped) => drop(there.remove(&mapped)),
-                None => wrong.push(path.clone()),
+                .find(|(_, found)| **found == entry)
+                .map(|(path, _)| *path)
+            {
+                Some(mapped) => drop(there.remove(mapped)),
+                None => wrong.push(format!("{path}: missing")),
             }
         }
-        wrong.extend(there.into_keys());
-        wrong.into_iter()
+        wrong.extend(there.into_keys().map(|path| format!("{path}: additional")));
+        wrong
+    }
+}
+
+impl Entry {
+    fn new(class: Class, size: &str, time: i128, content: &str) -> Option<Entry> {
+        let size = size.parse().ok()?;
+        Some(match class {
+            Class::File => Entry {
+                class,
+                size,
+                time,
+                content: content.to_owned(),
+            },
+            Class::Directory | Class::Other => Entry {
+                class,
+                size: 0,
+                time,
+                content: String::new(),
+            },
+        })
+    }
+
+    fn file(&self) -> Option<(u64, &str)> {
+        (self.class == Class::File).then_some((self.size, self.content.as_str()))
     }
 }
 
 /// What Windows sees: `attributes size mtime content path`.
 pub struct Windows {
-    files: BTreeMap<String, Content>,
+    entries: BTreeMap<String, Entry>,
 }
 
 impl Windows {
     /// Reads a manifest.
     pub fn parse(text: &str) -> Result<Windows> {
-        let mut files = BTreeMap::new();
+        let mut entries = BTreeMap::new();
         for line in text.lines() {
             let fields: Vec<&str> = line.splitn(5, ' ').collect();
-            let &[attributes, size, _, content, path] = &fields[..] else {
-                anyhow::bail!("not a line of a manifest: {line}");
+            let &[attributes, size, time, content, path] = &fields[..] else {
+                bail!("not a line of a manifest: {line}");
             };
             let attributes =
                 u32::from_str_radix(attributes, 16).with_context(|| format!("not attributes: {line}"))?;
-            if attributes & NOT_A_FILE == 0 {
-                let size = size.parse().with_context(|| format!("not a size: {line}"))?;
-                files.insert(path.to_owned(), (size, content.to_owned()));
-            }
+            let class = match attributes {
+                bits if bits & REPARSE_POINT != 0 => Class::Other,
+                bits if bits & DIRECTORY != 0 => Class::Directory,
+                _ => Class::File,
+            };
+            let time = time.parse().with_context(|| format!("not a time: {line}"))?;
+            let entry =
+                Entry::new(class, size, time, content).with_context(|| format!("not a size: {line}"))?;
+            entries.insert(path.to_owned(), entry);
         }
-        Ok(Windows { files })
+        Ok(Windows { entries })
     }
 
     /// A file's size and hash, by its Linux path.
     pub fn file(&self, path: &str) -> Option<(u64, &str)> {
-        self.files
-            .get(&windows_path(path))
-            .map(|(size, content)| (*size, content.as_str()))
+        self.entries.get(&windows_path(path)).and_then(Entry::file)
     }
 }
 
@@ -143,32 +195,51 @@ fn windows_path(path: &str) -> String {
 mod tests {
     use super::*;
 
-    const LINUX: &str = "d 0755 0 0 3 0 1000000000000000000 - /\n\
-                         f 0644 0 0 1 5 1000000000000000000 aa /a\n\
-                         f 0644 0 0 1 7 1000000000000000000 bb /odd:name\n\
-                         l 0777 0 0 1 1 1000000000000000000 a /link\n";
+    const LINUX: &str = "d 0755 0 0 3 0 0 - /\n\
+                         f 0644 0 0 1 5 1099 aa /a\n\
+                         f 0644 0 0 1 7 -1 bb /odd:name\n\
+                         l 0777 0 0 1 1 0 a /link\n";
+
+    const WINDOWS: &str = "00000010 0 116444736000000000 - \\\n\
+                           00000080 5 116444736000000010 aa \\a\n\
+                           00000080 7 116444735999999999 bb \\odd\\xef\\x80\\xbaname\n\
+                           00000400 0 116444736000000000 a \\link\n";
 
     fn wrong(windows: &str) -> Vec<String> {
         Linux::parse(LINUX)
             .unwrap()
             .differences_from(&Windows::parse(windows).unwrap())
-            .collect()
     }
 
     #[test]
-    fn the_same_files_are_equal_whatever_their_mapped_names() {
-        let windows = "00000010 0 0 - \\\n00000020 5 0 aa \\a\n00000020 7 0 bb \\odd\\xef\\x80\\xbaname\n00000420 0 0 a \\link\n";
-        assert_eq!(wrong(windows), [""; 0]);
+    fn the_same_entries_are_equal_whatever_their_mapped_names() {
+        assert_eq!(wrong(WINDOWS), [""; 0]);
     }
 
     #[test]
     fn what_is_missing_different_or_additional_is_named() {
-        assert_eq!(wrong("00000020 7 0 bb \\x\n"), ["/a"]);
-        assert_eq!(wrong("00000020 5 0 cc \\a\n00000020 7 0 bb \\x\n"), ["/a"]);
+        let without: String = WINDOWS
+            .lines()
+            .filter(|line| !line.contains("link"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(wrong(&without), ["/link: missing"]);
         assert_eq!(
-            wrong("00000020 5 0 aa \\a\n00000020 7 0 bb \\x\n00000020 7 0 bb \\y\n"),
-            ["\\y"]
+            wrong(&format!("{WINDOWS}00000080 1 0 cc \\x\n")),
+            ["\\x: additional"]
         );
+        for (from, to) in [
+            ("aa \\a", "ab \\a"),
+            ("80 5", "80 6"),
+            ("000010 aa", "000011 aa"),
+            ("00000400", "00000080"),
+        ] {
+            let wrong = wrong(&WINDOWS.replace(from, to));
+            assert!(
+                matches!(&wrong[..], [one] if one.contains("became")),
+                "{from}: {wrong:?}"
+            );
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use anyhow::{Context, Result};
 use xshell::{Cmd, Shell};
 
+use crate::matrix::{self, Programs};
 use crate::steps::Steps;
-use crate::{double, driver, lint, repo, setup, userctl};
+use crate::{double, driver, lint, repo, setup, userctl, wine};
 
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
@@ -35,11 +36,32 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
         if let Some(sys) = &sys {
             cmd = cmd.env(double::DRIVER_VARIABLE, sys);
         }
-        if let Some(exe) = &windows {
-            cmd = cmd.env("LKLFS_USERCTL_EXE", exe);
-        }
         cmd.run().context("a test failed")
     });
+    match &sys {
+        Some(driver) => {
+            steps.run("every file system through lklfs.sys", || {
+                // The test profile: cargo has built both for the tests already.
+                let (double, userctl) = (double::build(sh, false)?, userctl::native(sh, false)?);
+                matrix::run(
+                    sh,
+                    &Programs {
+                        driver,
+                        double: &double,
+                        userctl: &userctl,
+                    },
+                    &[],
+                )
+            });
+        }
+        None => steps.skip("every file system through lklfs.sys", "there is no driver"),
+    }
+    match &windows {
+        Some(exe) => {
+            steps.run("userctl.exe under Wine", || wine::run(sh, exe));
+        }
+        None => steps.skip("userctl.exe under Wine", "there is no userctl.exe"),
+    }
     if !quick {
         steps.run("clippy for this machine", || lint::clippy_host(sh));
         steps.run("clippy for the driver's target", || lint::clippy_driver(sh));
