@@ -467,10 +467,11 @@ fn symlink(to: &[u8], path: &Path) -> io::Result<()> {
 #[cfg(windows)]
 fn symlink(to: &[u8], path: &Path) -> io::Result<()> {
     // Each component by the rules of names; whether the target is a directory is not known yet, and Windows asks.
-    let names: Vec<String> = to
-        .split(|&byte| byte == b'/')
-        .map(crate::names::windows_name)
-        .collect();
+    let name = |name: &[u8]| match name {
+        b"." | b".." => String::from_utf8_lossy(name).into_owned(),
+        _ => crate::names::windows_name(name),
+    };
+    let names: Vec<String> = to.split(|&byte| byte == b'/').map(name).collect();
     std::os::windows::fs::symlink_file(names.join("\\"), path)
 }
 

@@ -145,6 +145,8 @@ pub struct Kind {
     pub options: &'static str,
     /// What mkfs adds of its own.
     pub extra: &'static [&'static str],
+    /// Nothing on the disk tells this file system well enough: a reader must be told its name.
+    pub named: bool,
     /// What it can hold.
     pub abilities: Abilities,
 }

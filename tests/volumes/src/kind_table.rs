@@ -82,6 +82,7 @@ fn filled(
         maker,
         options: "",
         extra: &[],
+        named: false,
         abilities,
     }
 }
@@ -100,6 +101,7 @@ fn packed(
         maker: Maker::Packed { command },
         options: "",
         extra: &[],
+        named: false,
         abilities,
     }
 }
@@ -415,7 +417,8 @@ fn for_others(kinds: &mut Vec<Kind>) {
         ..filled("exfat", "exfat", 64 * MIB, &[], Abilities { ..fat.clone() })
     });
     let ntfs = Abilities {
-        mtime: times(100, (-1 << 32, 1 << 34)),
+        // Before 1970, Linux's ntfs3 gives a negative number of nanoseconds.
+        mtime: times(100, (0, 1 << 34)),
         hard_links: true,
         ..fat.clone()
     };
@@ -481,6 +484,7 @@ fn for_others(kinds: &mut Vec<Kind>) {
     };
     kinds.push(Kind {
         modules: &["bfs"],
+        named: true,
         ..filled("bfs", "bfs", 4 * MIB, &["mkfs.bfs", "{image}"], bfs)
     });
 }

@@ -1,6 +1,6 @@
 //! Makes an image of a kind, or finds the one that was made before.
 //!
-//! Images are kept in `$LKLFS_CACHE/images` (`~/.cache/lklfs/images`), each under a key that covers this crate's own
+//! Images are kept in `$LKLFS_CACHE/images` (`~/.cache/lklfs/images`), each under keys that cover this crate's own
 //! recipes and the plan, and are never changed afterwards: copy one before changing it.
 
 use std::fs::{self, File};
@@ -66,7 +66,6 @@ pub fn cache() -> PathBuf {
 fn prepared(kind: &'static Kind, plan: &Plan, dirty: bool) -> io::Result<Made> {
     let tree = Tree::new(plan, &kind.abilities);
     let mut digest = Sha256::new();
-    RECIPES.iter().for_each(|recipe| digest.update(recipe));
     digest.update(format!("{plan:?} {dirty} {} {}", kind.name, kind.size));
     let key: String = digest
         .finalize()
@@ -74,11 +73,19 @@ fn prepared(kind: &'static Kind, plan: &Plan, dirty: bool) -> io::Result<Made> {
         .take(8)
         .map(|byte| format!("{byte:02x}"))
         .collect();
+    let recipes: String = Sha256::digest(RECIPES.concat())
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let cache = cache().join(recipes);
     let state = if dirty { "-dirty" } else { "" };
-    let place = cache().join(format!("{}{state}-{key}", kind.name));
+    let place = cache.join(format!("{}{state}-{key}", kind.name));
     if !place.join("image").exists() {
-        fs::create_dir_all(cache())?;
-        let scratch = tempfile::Builder::new().prefix(".making-").tempdir_in(cache())?;
+        if !cache.exists() {
+            forget_old_recipes(&cache)?;
+        }
+        let scratch = tempfile::Builder::new().prefix(".making-").tempdir_in(&cache)?;
         let reference = produce(kind, plan, &tree, dirty, &scratch.path().join("image"))?;
         if let Some(reference) = reference {
             fs::write(scratch.path().join("reference"), reference.to_string())?;
@@ -99,6 +106,26 @@ fn prepared(kind: &'static Kind, plan: &Plan, dirty: bool) -> io::Result<Made> {
         tree,
         reference,
     })
+}
+
+/// Makes the directory `current` and removes those beside it that nobody has made anything in for two weeks.
+fn forget_old_recipes(current: &Path) -> io::Result<()> {
+    const AGE: std::time::Duration = std::time::Duration::from_secs(14 * 86_400);
+    fs::create_dir_all(current)?;
+    for entry in current
+        .parent()
+        .map(fs::read_dir)
+        .transpose()?
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        if changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > AGE)) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn produce(kind: &Kind, plan: &Plan, tree: &Tree, dirty: bool, image: &Path) -> io::Result<Option<Manifest>> {

@@ -417,6 +417,21 @@ impl Tree {
         )
     }
 
+    /// How `found`, read from a volume that this was put on, differs from this in the fields that the file system keeps;
+    /// `extra` lists what its mkfs adds. At most `most` differences.
+    pub fn differences(&self, found: &Manifest, extra: &[&str], most: usize) -> Vec<String> {
+        let mut wanted = self.manifest();
+        let root = &b"/"[..];
+        if let (false, Some(line), Some(seen)) = (
+            self.abilities.root_time,
+            wanted.0.get_mut(root),
+            found.0.get(root),
+        ) {
+            line.mtime = seen.mtime;
+        }
+        wanted.differences(&found.clone().without(extra), self.fields(), most)
+    }
+
     /// The fields that the file system keeps.
     pub fn fields(&self) -> Fields {
         Fields {

@@ -19,7 +19,7 @@ use crate::manifest::Manifest;
 use crate::tree::{Plan, Tree};
 
 /// How long one job may take.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(900);
 /// Where the image is mounted inside.
 const MOUNT: &str = "/mnt";
 /// Where the job's directory is writable inside.
