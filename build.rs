@@ -59,8 +59,12 @@ fn link_kit() -> Result<(), Box<dyn Error>> {
 fn link_kit() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=WDKContentRoot");
     println!("cargo::rerun-if-env-changed=Version_Number");
-    let root = env::var_os("WDKContentRoot").ok_or("no Windows Driver Kit: build with `cargo xtask driver`")?;
-    let path = Path::new(&root).join("Lib").join(env::var("Version_Number")?).join("km/x64");
+    let root =
+        env::var_os("WDKContentRoot").ok_or("no Windows Driver Kit: build with `cargo xtask driver`")?;
+    let path = Path::new(&root)
+        .join("Lib")
+        .join(env::var("Version_Number")?)
+        .join("km/x64");
     println!("cargo::rustc-link-search={}", path.display());
     Ok(())
 }
