@@ -31,6 +31,7 @@ const SYS_FLISTXATTR: Long = 196;
 const SYS_GETDENTS64: Long = 217;
 const SYS_OPENAT: Long = 257;
 const SYS_READLINKAT: Long = 267;
+const SYS_PRLIMIT64: Long = 302;
 const SYS_STATX: Long = 332;
 const SYS_FSOPEN: Long = 430;
 const SYS_FSCONFIG: Long = 431;
@@ -260,6 +261,26 @@ pub(crate) fn peek_link(slot: &AtomicPtr<DiskLink>) -> Option<(u32, u32)> {
 }
 
 // System calls.
+
+/// Lets the host have as many descriptors open as Linux ever allows (fs.nr_open) instead of the 1024 of a process.
+pub(crate) fn raise_descriptor_limit(kernel: &Kernel) -> Result<(), Errno> {
+    const RLIMIT_NOFILE: i32 = 7;
+    const NR_OPEN: u64 = 1 << 20;
+    // struct rlimit64: soft and hard limit.
+    let limit = [NR_OPEN, NR_OPEN];
+    // SAFETY: Linux reads the structure and writes no other.
+    unsafe {
+        syscall!(
+            kernel,
+            SYS_PRLIMIT64,
+            0i32,
+            RLIMIT_NOFILE,
+            limit.as_ptr(),
+            null::<u64>()
+        )
+    }
+    .map(drop)
+}
 
 pub(crate) fn close(kernel: &Kernel, fd: Fd) -> Result<(), Errno> {
     // SAFETY: no pointers.

@@ -173,9 +173,12 @@ impl Kernel {
             disks,
             proc_fd: AtomicI32::new(-1),
         };
-        Ok(Kernel {
+        let kernel = Kernel {
             inner: Arc::new(inner),
-        })
+        };
+        // All entry tasks share the limit. A kernel that refuses works with fewer open files.
+        let _ = call::raise_descriptor_limit(&kernel);
+        Ok(kernel)
     }
 
     /// Stops Linux for all holders of this kernel: waits for system calls and disk reads under way, ends all of its

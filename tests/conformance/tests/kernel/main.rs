@@ -54,6 +54,7 @@ mod runner {
         ("one component at a time", volume::one_component),
         ("listings resume at cookies", volume::cookies),
         ("sixteen threads read one volume", volume::sixteen_threads),
+        ("thousands of files are open", volume::many_open),
         ("a partition is a disk", volume::partition),
         ("what is not a file system is refused", volume::refused),
         ("a dirty volume is replayed in memory", volume::dirty),

@@ -241,7 +241,10 @@ pub fn dirty() {
     let mut replayed = content(image::CHANGED, len_of(image::CHANGED));
     let older = replayed.clone();
     replayed[..4096].fill(b'Z');
-    let little_room = lkl::DiskOptions { overlay_limit: Some(4096), ..Default::default() };
+    let little_room = lkl::DiskOptions {
+        overlay_limit: Some(4096),
+        ..Default::default()
+    };
     let no_room = lkl::DiskOptions {
         overlay_limit: Some(0),
         ..Default::default()
@@ -282,6 +285,23 @@ pub fn dirty() {
         std::fs::read(image.path()).unwrap() == before,
         "the image was written to"
     );
+}
+
+/// A host keeps many files open, more than a process of Linux may.
+pub fn many_open() {
+    let kernel = boot();
+    let (_device, mount) = mount(&kernel, &image::ext4());
+    let root = mount.root().unwrap();
+    let open: Vec<_> = (0..5000)
+        .map(|n| root.open_at(format!("f{}", n % FILES).as_bytes(), OpenMode::Read))
+        .collect();
+    for (number, file) in open.iter().enumerate() {
+        let file = file
+            .as_ref()
+            .unwrap_or_else(|errno| panic!("file {number}: {errno}"));
+        assert_eq!(file.statx().unwrap().size, len_of(number % FILES) as u64);
+    }
+    kernel.halt();
 }
 
 pub fn come_and_go() {
