@@ -1,1 +1,167 @@
-//! The NT user-mode host of the Linux kernel library
+//! The NT user-mode host of the Linux kernel library: Linux inside an ordinary Windows process.
+//!
+//! [`boot`] is the whole of it for a program; [`NtHost`] is the [`lkl::Host`] behind it, and [`FileDisk`] a disk in a
+//! file or volume. Each module is one part of the contract: [`sem`], [`thread`], [`pool`], [`timer`], [`disk`]. Timers'
+//! order and readers' threads are those of `lkl-host-std`.
+//!
+//! It runs on every 64-bit Windows. Two things depend on the system:
+//! - pages are mapped side by side from Windows 10 1803 on ([`pool`]); before, file systems that need it refuse with an
+//!   error (compressed EROFS, XFS with folder blocks larger than a page);
+//! - timers are exact to 100 ns from Windows 10 1803 on, and to the system's tick (up to 15.6 ms, never early) before.
+//!
+//! Faults in Linux code are not contained in this host: they end the process. The crate is empty on other systems, so
+//! that a workspace can name it anyway.
+
+#![cfg(windows)]
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod disk;
+pub mod pool;
+pub mod sem;
+pub mod thread;
+pub mod timer;
+
+pub use disk::FileDisk;
+pub use lkl::{BootConfig, BootError, Kernel};
+
+use lkl::{Alarm, Host, ThreadBody};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Receives bytes of text. From any thread; must not call into Linux.
+pub type TextHook = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// What happens with console output and with the news of Linux's death.
+#[derive(Default)]
+pub struct Hooks {
+    /// Receives what Linux prints, as it comes.
+    pub print: Option<TextHook>,
+    /// Told once when Linux has died, with the reason.
+    pub panicked: Option<TextHook>,
+}
+
+impl Hooks {
+    /// Console output goes to standard error.
+    pub fn to_stderr() -> Hooks {
+        Hooks {
+            print: Some(Box::new(write_stderr)),
+            panicked: None,
+        }
+    }
+}
+
+fn write_stderr(text: &[u8]) {
+    use std::io::Write;
+    // A console that cannot be written to is no reason to fail.
+    let _ = std::io::stderr().write_all(text);
+}
+
+/// The host.
+pub struct NtHost {
+    hooks: Hooks,
+    pool: pool::Pool,
+    clock: clock::Clock,
+    timers: timer::Timers,
+    panicked: AtomicBool,
+}
+
+impl NtHost {
+    /// A host for one boot. `None` when the system has no timer object to give.
+    pub fn new(hooks: Hooks) -> Option<Arc<NtHost>> {
+        let clock = clock::Clock::new();
+        let timers = timer::Timers::new(timer::WaitableSleeper::new(clock)?);
+        let pool = pool::Pool::default();
+        Some(Arc::new(NtHost {
+            hooks,
+            pool,
+            clock,
+            timers,
+            panicked: AtomicBool::new(false),
+        }))
+    }
+
+    /// Whether Linux has said that it died.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.load(Ordering::Acquire)
+    }
+}
+
+/// Boots Linux in this process; its console output is only kept in [`Kernel::log`].
+pub fn boot(config: &BootConfig<'_>) -> Result<Kernel, BootError> {
+    boot_with(Hooks::default(), config)
+}
+
+/// As [`boot`], with a say in what is printed.
+pub fn boot_with(hooks: Hooks, config: &BootConfig<'_>) -> Result<Kernel, BootError> {
+    Kernel::boot(NtHost::new(hooks).ok_or(BootError::NoMemory)?, config)
+}
+
+impl Host for NtHost {
+    type Semaphore = sem::Semaphore;
+    type Thread = thread::Thread;
+    type Timer = timer::Timer;
+
+    fn print(&self, text: &[u8]) {
+        if let Some(print) = &self.hooks.print {
+            print(text);
+        }
+    }
+
+    fn panicked(&self, why: &[u8]) {
+        if !self.panicked.swap(true, Ordering::AcqRel)
+            && let Some(panicked) = &self.hooks.panicked
+        {
+            panicked(why);
+        }
+    }
+
+    fn semaphore(&self, count: u32) -> Option<Box<sem::Semaphore>> {
+        sem::Semaphore::new(count).and_then(lkl::try_box)
+    }
+
+    fn thread(&self, body: ThreadBody) -> Option<Box<thread::Thread>> {
+        thread::Thread::start(body).and_then(lkl::try_box)
+    }
+
+    fn exit_thread(&self) -> ! {
+        thread::exit()
+    }
+
+    fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>> {
+        self.pool.alloc(size)
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn pool_free(&self, pool: NonNull<u8>, _size: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.pool.free(pool) }
+    }
+
+    fn pages_map(&self, pages: &[usize]) -> Option<NonNull<u8>> {
+        self.pool.map(pages)
+    }
+
+    #[allow(unsafe_code)]
+    unsafe fn pages_unmap(&self, addr: NonNull<u8>, _count: usize) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.pool.unmap(addr) }
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.clock.monotonic_ns()
+    }
+
+    fn realtime_ns(&self) -> u64 {
+        clock::realtime_ns()
+    }
+
+    fn timer(&self, alarm: Alarm) -> Option<Box<timer::Timer>> {
+        self.timers.timer(alarm).and_then(lkl::try_box)
+    }
+
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+}

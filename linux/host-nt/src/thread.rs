@@ -1,0 +1,65 @@
+//! Linux's threads: each is a thread of this process.
+//!
+//! They are made by CreateThread and leave by ExitThread, which may be called at any depth: it does not unwind.
+
+#![allow(unsafe_code)]
+
+use lkl::ThreadBody;
+use std::ffi::c_void;
+use std::ptr::{null, null_mut};
+use windows_sys::Win32::Foundation::{CloseHandle, HANDLE};
+use windows_sys::Win32::System::Threading::{
+    CreateThread, ExitThread, INFINITE, STACK_SIZE_PARAM_IS_A_RESERVATION, WaitForSingleObject,
+};
+
+/// Stack of a thread, bytes of address space; memory is taken as it is touched. Linux's own frames need under 16 KiB.
+pub const STACK_SIZE: usize = 256 * 1024;
+
+/// A running thread.
+#[derive(Debug)]
+pub struct Thread {
+    handle: HANDLE,
+}
+
+// SAFETY: a thread's handle may be used by any thread.
+unsafe impl Send for Thread {}
+
+impl Thread {
+    /// Starts a thread that runs `body`. `None` when there is none to be had.
+    pub fn start(body: ThreadBody) -> Option<Thread> {
+        let body = Box::into_raw(lkl::try_box(body)?);
+        let flags = STACK_SIZE_PARAM_IS_A_RESERVATION;
+        // SAFETY: `run` takes such a box, once.
+        let handle = unsafe { CreateThread(null(), STACK_SIZE, Some(run), body.cast(), flags, null_mut()) };
+        if handle.is_null() {
+            // SAFETY: no thread has it.
+            drop(unsafe { Box::from_raw(body) });
+            return None;
+        }
+        Some(Thread { handle })
+    }
+}
+
+impl lkl::Thread for Thread {
+    fn join(self: Box<Self>) {
+        // SAFETY: the handle is this thread's.
+        unsafe { WaitForSingleObject(self.handle, INFINITE) };
+        // SAFETY: as above, and it is not used again.
+        unsafe { CloseHandle(self.handle) };
+    }
+}
+
+/// Ends the calling thread.
+pub fn exit() -> ! {
+    // SAFETY: the frames that are left own nothing (the contract of exit_thread).
+    unsafe { ExitThread(0) }
+}
+
+unsafe extern "system" fn run(body: *mut c_void) -> u32 {
+    // SAFETY: Thread::start made this box for one call.
+    let body = unsafe { Box::from_raw(body.cast::<ThreadBody>()) };
+    // Out of its box, so that a thread that exits leaves nothing on the heap.
+    let body = *body;
+    body.run();
+    0
+}
