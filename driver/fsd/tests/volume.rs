@@ -128,6 +128,22 @@ fn the_file_system_says_what_it_can_do() {
 }
 
 #[test]
+fn sectors_are_the_devices_own() {
+    let geometry = lklfs_fsd::Geometry {
+        physical_sector_size: 16384,
+        ..support::GEOMETRY
+    };
+    let Ok(vcb) = lklfs_fsd::Vcb::new(MemoryVolume::new(), geometry, Default::default()) else {
+        panic!()
+    };
+    let mut out = [0; 28];
+    let outcome = volinfo::query(&vcb, Class::FileFsSectorSizeInformation, &mut out);
+    assert_eq!(outcome, lklfs_fsd::Outcome::success(28));
+    let fields: Vec<u32> = (0..7).map(|at| u32_at(&out, at * 4)).collect();
+    assert_eq!(fields, [512, 16384, 16384, 4096, 3, u32::MAX, u32::MAX]);
+}
+
+#[test]
 fn every_fixed_class_has_its_length_and_refuses_less() {
     let session = Session::new(MemoryVolume::new());
     for (class, length) in [
