@@ -12,6 +12,8 @@
 //! Faults in Linux code are not contained in this host: they end the process. The crate is empty on other systems, so
 //! that a workspace can name it anyway.
 
+// UNSAFETY (whole crate): a host is made of raw memory, threads and handles; its contract is in host_ops.h.
+
 #![cfg(windows)]
 #![deny(unsafe_code)]
 

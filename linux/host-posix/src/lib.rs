@@ -10,6 +10,8 @@
 //! Linux is linked in by this crate's build script. Nothing but Linux on x86-64 is supported, and the crate is empty
 //! on other systems, so that a workspace can name it anyway.
 
+// UNSAFETY (whole crate): a host is made of raw memory, threads and handlers; its contract is in host_ops.h.
+
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 

@@ -3,6 +3,8 @@
 //! A system call here takes slices and plain numbers, so that the pointers that Linux gets are right by construction,
 //! and file descriptors as numbers: a wrong one is an error, not undefined behaviour. Numbers are x86-64's.
 
+// UNSAFETY: calls Linux's functions across the seam.
+
 #![allow(unsafe_code)]
 
 use crate::disk::{DiskLink, DiskStats};

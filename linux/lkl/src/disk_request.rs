@@ -3,6 +3,8 @@
 //! [`ReadRequest`] is linear: whoever holds it owes Linux an answer, and dropping it is the answer "I/O error". So a
 //! disk cannot forget a request, answer it twice, or touch its memory after answering.
 
+// UNSAFETY: the segments of a request are memory of Linux's that the host fills.
+
 #![allow(unsafe_code)]
 
 use crate::disk::DiskLink;

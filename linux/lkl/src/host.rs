@@ -9,6 +9,8 @@
 //!
 //! `tests/conformance` holds the scenarios that every implementation passes.
 
+// UNSAFETY: the pool and the disk requests are raw memory that host and Linux share.
+
 use crate::sys::Entry;
 use alloc::boxed::Box;
 use core::ffi::c_void;

@@ -6,6 +6,8 @@
 //!
 //! At most one kernel per process or driver image, because Linux is linked in once: its data cannot be made new.
 
+// UNSAFETY: promises that what is shared between threads may be.
+
 use crate::call;
 use crate::disk::{Attached, BlockDevice, Disk, DiskLink, DiskOptions, DiskStats};
 use crate::errno::Errno;

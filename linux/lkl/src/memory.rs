@@ -1,5 +1,7 @@
 //! Allocation that may fail, for code that must not die of it.
 
+// UNSAFETY: asks the allocator directly, to hear of failure.
+
 #![allow(unsafe_code)]
 
 use alloc::alloc::{Layout, alloc};

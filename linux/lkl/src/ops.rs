@@ -3,6 +3,8 @@
 //! Boxes cross the seam as raw pointers: `sem_alloc` lets go of a box, `sem_free` takes it back. The table's `host`
 //! word points to a [`Context`], which the [`crate::Kernel`] keeps until Linux has been halted.
 
+// UNSAFETY: turns the C table's pointers into references.
+
 #![allow(unsafe_code)]
 
 use crate::disk::DiskLink;

@@ -6,6 +6,8 @@
 //!
 //! Everything else in this crate is a safe layer over this file; hosts should not need it.
 
+// UNSAFETY: declares Linux's functions.
+
 #![allow(unsafe_code, non_camel_case_types)]
 
 use core::ffi::{c_char, c_int, c_long, c_void};

@@ -6,6 +6,8 @@
 //!
 //! The second table, over a booted kernel, is in `tests/kernel`: it needs a process for each boot, so it is no library.
 
+// UNSAFETY (whole crate): it calls a host's raw operations, which is what it tests.
+
 #![no_std]
 
 extern crate alloc;

@@ -12,6 +12,12 @@
 //!   (`ke::gate`), so what is measured on the kernel stack is the driver's own;
 //! * whatever NT would stop for ends in `verifier::fail`, which never returns.
 
+// UNSAFETY (whole crate): NT's structs are shared with the driver by pointer, in every part of a kernel.
+
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "NT's structs are the driver's memory, handled by pointer throughout; one proof covers one struct"
+)]
 #![allow(clippy::missing_safety_doc, reason = "the imports' contracts are NT's own, documented by Microsoft")]
 
 pub mod cc;

@@ -2,6 +2,8 @@
 //! it with the ELF object: every byte and every relocated field, and what the functions return, against the same
 //! functions linked as a Linux shared object.
 
+// UNSAFETY: calls functions of the image that it has just mapped.
+
 mod image;
 mod walk;
 

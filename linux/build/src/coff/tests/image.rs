@@ -1,5 +1,7 @@
 //! A PE image in the memory of the test: mapped, relocated and protected as its headers say.
 
+// UNSAFETY: maps an image and writes its relocations by address.
+
 use object::read::pe::PeFile64;
 use object::{LittleEndian as LE, Object as _, ObjectSection as _, pe};
 use std::collections::BTreeMap;

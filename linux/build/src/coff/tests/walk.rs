@@ -1,6 +1,8 @@
 //! Walks real stacks with the image's unwind tables, as Windows does it: from a function called deep inside the fixture
 //! back to the one that called in, comparing what comes back in the preserved registers with what it had there.
 
+// UNSAFETY: reads stacks by address, as an unwinder does.
+
 use super::image::Image;
 use super::{fixture, link_lld};
 use std::arch::global_asm;
