@@ -10,12 +10,15 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::exit::{Exit, Failure, reason};
+use crate::destination::{
+    destination_failure, dress, final_path, parent_of, publish, refuse_overwriting, symlink, write_with_holes,
+};
+use crate::exit::{Exit, Failure};
 use crate::names::native_name;
 use crate::resolve::{Found, Last, resolve};
 use crate::scratch::{Scratch, check_running};
@@ -26,8 +29,6 @@ use crate::watchdog;
 
 /// Bytes asked for at a time.
 const CHUNK: usize = 1 << 20;
-/// The unit in which holes are kept.
-const HOLE: usize = 4096;
 /// What temporary names begin with.
 const TEMPORARY: &str = ".userctl-";
 
@@ -127,80 +128,6 @@ pub fn run<V: Volume>(
     let Copy { summary, damage, .. } = copy;
     damage.finish()?;
     Ok(summary)
-}
-
-/// Where the copy of `source` goes: into `destination` when that is a directory, else to that very name.
-fn final_path(source: &[u8], destination: &Path, root_name: &str) -> Result<PathBuf, Failure> {
-    if destination.as_os_str().is_empty() {
-        return Err(Failure::new(
-            Exit::Destination,
-            "the destination is empty; name a file or a directory",
-        ));
-    }
-    if destination.is_dir() {
-        let name = source
-            .rsplit(|&byte| byte == b'/')
-            .next()
-            .filter(|name| !name.is_empty());
-        return Ok(destination.join(name.map_or_else(|| root_name.into(), native_name)));
-    }
-    let parent = parent_of(destination);
-    if !parent.is_dir() || destination.file_name().is_none() {
-        let parent = parent.display();
-        return Err(Failure::new(
-            Exit::Destination,
-            format_args!("{parent}: no such directory; create it first"),
-        ));
-    }
-    Ok(destination.to_path_buf())
-}
-
-fn parent_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
-}
-
-fn refuse_overwriting(target: &Path, force: bool) -> Result<(), Failure> {
-    let Ok(existing) = target.symlink_metadata() else {
-        return Ok(());
-    };
-    let target = target.display();
-    if existing.is_dir() {
-        let message =
-            format_args!("{target}: this directory exists already; remove it or choose another destination");
-        return Err(Failure::new(Exit::Destination, message));
-    }
-    if !force {
-        let message =
-            format_args!("{target}: exists already; replace it with --force or choose another destination");
-        return Err(Failure::new(Exit::Destination, message));
-    }
-    Ok(())
-}
-
-/// What to say when `path` cannot be written.
-fn destination_failure(path: &Path, error: &io::Error) -> Failure {
-    let advice = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free space there or choose another destination"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "choose a destination that you may write"
-        }
-        io::ErrorKind::InvalidFilename | io::ErrorKind::FileTooLarge => {
-            "choose a destination on another file system"
-        }
-        io::ErrorKind::AlreadyExists => {
-            "two names of the volume are one name here; choose another destination"
-        }
-        _ => "choose another destination",
-    };
-    Failure::new(
-        Exit::Destination,
-        format_args!("{}: {}; {advice}", path.display(), reason(error)),
-    )
 }
 
 struct Copy<'a, V: Volume> {
@@ -411,18 +338,6 @@ impl<V: Volume> Copy<'_, V> {
     }
 }
 
-/// Writes `bytes` at the position of `out` and moves it on, leaving out what is zero.
-fn write_with_holes(out: &mut File, bytes: &[u8]) -> io::Result<()> {
-    for piece in bytes.chunks(HOLE) {
-        if piece.iter().all(|&byte| byte == 0) {
-            out.seek(SeekFrom::Current(piece.len() as i64))?;
-        } else {
-            out.write_all(piece)?;
-        }
-    }
-    Ok(())
-}
-
 /// Where the entry at `path` of the volume goes below `top`; the first `base` bytes of the path are the top's own.
 fn place(top: &Path, path: &[u8], base: usize) -> PathBuf {
     let names = path[base..]
@@ -436,65 +351,6 @@ fn final_names(mut failure: Failure, scratch: &Path, target: &Path) -> Failure {
     let (scratch, target) = (scratch.display().to_string(), target.display().to_string());
     failure.message = failure.message.replace(&scratch, &target);
     failure
-}
-
-/// Gives `path` the times and the mode of the original.
-fn dress(path: &Path, stat: &Stat) -> io::Result<()> {
-    #[cfg(unix)]
-    if stat.kind != Kind::Link {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(stat.mode & 0o1777))?;
-    }
-    let time = |time: crate::volume::Time| filetime::FileTime::from_unix_time(time.seconds, time.nanoseconds);
-    let (accessed, modified) = (time(stat.accessed), time(stat.modified));
-    let set = if stat.kind == Kind::Link {
-        filetime::set_symlink_file_times(path, accessed, modified)
-    } else {
-        filetime::set_file_times(path, accessed, modified)
-    };
-    match set {
-        // A file system that cannot hold such a time is no reason to lose the data.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput || stat.kind == Kind::Link => Ok(()),
-        other => other,
-    }
-}
-
-#[cfg(unix)]
-fn symlink(to: &[u8], path: &Path) -> io::Result<()> {
-    std::os::unix::fs::symlink(native_name(to), path)
-}
-
-#[cfg(windows)]
-fn symlink(to: &[u8], path: &Path) -> io::Result<()> {
-    // Each component by the rules of names; whether the target is a directory is not known yet, and Windows asks.
-    let name = |name: &[u8]| match name {
-        b"." | b".." => String::from_utf8_lossy(name).into_owned(),
-        _ => crate::names::windows_name(name),
-    };
-    let names: Vec<String> = to.split(|&byte| byte == b'/').map(name).collect();
-    std::os::windows::fs::symlink_file(names.join("\\"), path)
-}
-
-/// Gives a finished scratch its final name.
-fn publish(scratch: Scratch, target: &Path, force: bool) -> Result<(), Failure> {
-    check_running();
-    let directory = scratch.path().is_dir() && !scratch.path().is_symlink();
-    if !force && !directory {
-        // A second name fails if the target has appeared meanwhile, which a rename would not.
-        match fs::hard_link(scratch.path(), target) {
-            // The scratch's drop removes the first name.
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return refuse_overwriting(target, false);
-            }
-            // The file system knows no hard links: look, then rename.
-            Err(_) => {}
-        }
-    }
-    refuse_overwriting(target, force)?;
-    fs::rename(scratch.path(), target).map_err(|error| destination_failure(target, &error))?;
-    scratch.keep();
-    Ok(())
 }
 
 #[cfg(test)]

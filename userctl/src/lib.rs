@@ -13,6 +13,7 @@
 pub mod cat;
 pub mod cli;
 pub mod copy;
+mod destination;
 pub mod exit;
 pub mod host;
 pub mod image;

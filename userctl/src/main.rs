@@ -25,6 +25,8 @@ fn main() -> ExitCode {
             _ => usage(&error),
         },
     };
+    // A copy whose place is being cleared by another thread fails in odd ways; the other thread has the last word.
+    userctl::scratch::check_running();
     if failure.exit != Exit::Ok {
         eprintln!("userctl: {failure}");
     }

@@ -5,12 +5,14 @@
 //! an interrupt), each is listed here until then, and [`remove_all`] removes what is listed after stopping the writer:
 //! from then on [`check_running`] parks whoever asks.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static LISTED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 static STOPPING: AtomicBool = AtomicBool::new(false);
+static FINISHED: AtomicBool = AtomicBool::new(false);
 
 /// A temporary name, listed for removal.
 #[derive(Debug)]
@@ -30,11 +32,28 @@ impl Scratch {
         &self.path
     }
 
-    /// It is finished (renamed or handed over): forget it.
-    pub fn keep(self) {
-        with_list(|list| list.retain(|listed| *listed != self.path));
+    /// It is complete: `publish` gives it its final name, and unless that fails it is no longer temporary. Either this
+    /// happens or a stop from outside, never both.
+    pub fn finish(self, publish: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+        check_running();
+        let done: io::Result<()> = with_list(|list| {
+            if STOPPING.load(Ordering::SeqCst) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            publish(&self.path)?;
+            list.retain(|listed| *listed != self.path);
+            FINISHED.store(true, Ordering::SeqCst);
+            Ok(())
+        });
+        done?;
         std::mem::forget(self);
+        Ok(())
     }
+}
+
+/// Whether what was asked for has its final name: it is too late to stop it.
+pub fn is_finished() -> bool {
+    FINISHED.load(Ordering::SeqCst)
 }
 
 impl Drop for Scratch {
@@ -46,8 +65,10 @@ impl Drop for Scratch {
 
 /// Removes everything that is listed. What another thread is writing meanwhile stops at its next [`check_running`].
 pub fn remove_all() {
-    STOPPING.store(true, Ordering::SeqCst);
-    let listed = with_list(std::mem::take);
+    let listed = with_list(|list| {
+        STOPPING.store(true, Ordering::SeqCst);
+        std::mem::take(list)
+    });
     for path in listed {
         // The writer may still add an entry or two to a directory before it notices.
         for _ in 0..50 {
@@ -100,14 +121,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dropped_scratch_is_gone_and_a_kept_one_stays() {
+    fn a_dropped_scratch_is_gone_and_a_finished_one_stays() {
         let place = tempfile::tempdir().unwrap();
         let (gone, stays) = (place.path().join("gone"), place.path().join("stays"));
         std::fs::create_dir_all(gone.join("a/b")).unwrap();
         std::fs::write(gone.join("a/b/c"), "x").unwrap();
         std::fs::write(&stays, "x").unwrap();
         drop(Scratch::new(gone.clone()));
-        Scratch::new(stays.clone()).keep();
+        Scratch::new(stays.clone()).finish(|_| Ok(())).unwrap();
         assert!(!gone.exists());
         assert!(stays.exists());
     }

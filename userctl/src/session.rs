@@ -169,6 +169,16 @@ impl Session {
                 format_args!("{}: {why}", self.what(&part)),
             ),
         };
+        if size < u64::from(block_size) {
+            let failure = format!(
+                "{}: too small to hold a file system; check the image",
+                self.what(&part)
+            );
+            return Err(Refusal {
+                unknown: true,
+                failure: Failure::new(Exit::FileSystem, failure),
+            });
+        }
         let disk = Section::new(&self.image, offset, size, block_size)
             .map_err(|error| other(format!("{}; close other programs", reason(&error))))?;
         let device = self

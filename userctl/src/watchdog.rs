@@ -35,6 +35,9 @@ pub fn start(timeout: Option<Duration>, subject: String) {
                 timeout.saturating_sub(started.elapsed()).min(TICK)
             });
             std::thread::sleep(rest);
+            if scratch::is_finished() {
+                return;
+            }
             if let Some(timeout) = timeout.filter(|&timeout| started.elapsed() >= timeout) {
                 let seconds = timeout.as_secs_f64();
                 give_up(

@@ -92,7 +92,7 @@ fn a_wrong_command_line() {
     fails(&["frobnicate"], 2, &["frobnicate", "--help"]);
     fails(&["cat", image()], 2, &["PATH", "--help"]);
     fails(&["ls", image(), "--part", "x"], 2, &["--part"]);
-    fails(&["ls", image(), "--timeout", "-3"], 2, &["--timeout"]);
+    fails(&["ls", image(), "--timeout=-3"], 2, &["--timeout"]);
     userctl(&[]).assert().code(2);
     userctl(&["--help"])
         .assert()

@@ -1,4 +1,5 @@
-//! The table of file systems.
+//! The table of file systems. It is long because it is a table: an entry for each way of making an image, in three
+//! groups.
 
 use super::{Abilities, DirectoryLinks, Kind, Maker, Owners, Times};
 

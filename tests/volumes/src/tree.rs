@@ -1,4 +1,5 @@
-//! What files a test volume holds: a description, the same for the same plan and abilities.
+//! What files a test volume holds: a description, the same for the same plan and abilities. The file is long because the
+//! description and what a manifest of it says belong side by side.
 
 use serde::{Deserialize, Serialize};
 
