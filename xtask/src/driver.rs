@@ -55,8 +55,8 @@ fn cargo<'a>(sh: &'a Shell, verb: Verb, packages: &[&str], release: bool) -> Res
 }
 
 /// Type-checks crates for the driver's target. Linux is not built for it: nothing is linked.
-pub fn check(sh: &Shell, packages: &[&str], verb: Verb) -> Result<()> {
-    cargo(sh, verb, packages, false)?
+pub fn check(sh: &Shell, packages: &[&str], verb: Verb, release: bool) -> Result<()> {
+    cargo(sh, verb, packages, release)?
         .env("LKLFS_LKL_OBJECT", "")
         .run()
         .with_context(|| format!("{} do not pass for the driver's target", packages.join(", ")))

@@ -122,15 +122,12 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::CheckDriver { package, clippy } => {
             let packages: Vec<&str> = package.iter().map(String::as_str).collect();
-            driver::check(
-                &sh,
-                &packages,
-                if clippy {
-                    driver::Verb::Clippy
-                } else {
-                    driver::Verb::Check
-                },
-            )?;
+            let verb = if clippy {
+                driver::Verb::Clippy
+            } else {
+                driver::Verb::Check
+            };
+            driver::check(&sh, &packages, verb, false)?;
         }
         Task::Userctl { release } => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;

@@ -114,10 +114,9 @@ fn locate(sh: &Shell, name: &str) -> Result<PathBuf> {
     let manifest = repo::root().join("Cargo.toml");
     let json = sh
         .cmd("cargo")
-        .args(["metadata", "--format-version=1", "--locked", "--manifest-path"])
+        .args(["metadata", "--format-version=1", "--quiet", "--manifest-path"])
         .arg(manifest)
         .quiet()
-        .ignore_stderr()
         .read()
         .context("cargo metadata")?;
     let metadata: Value = serde_json::from_str(&json).context("cargo metadata's output")?;
