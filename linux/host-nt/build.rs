@@ -49,6 +49,7 @@ fn link(library: &Path) -> Result<(), String> {
     println!("cargo::rustc-link-search=native={}", folder.display());
     // By its full name, because the two linkers disagree about what a library is called; and not bundled, because a
     // copy of some 30 MB in each rlib would be of no use.
-    println!("cargo::rustc-link-lib=static:-bundle,+verbatim={name}");
+    // Whole, because a linker that looks at libraries in order (GNU's) would meet it before the crate that needs it.
+    println!("cargo::rustc-link-lib=static:+whole-archive,-bundle,+verbatim={name}");
     Ok(())
 }

@@ -49,6 +49,7 @@ fn link(library: &Path) -> Result<(), String> {
         .ok_or_else(|| format!("{} has no folder", library.display()))?;
     println!("cargo::rustc-link-search=native={}", folder.display());
     // Not bundled: a copy of some 30 MB in each rlib would be of no use.
-    println!("cargo::rustc-link-lib=static:-bundle={name}");
+    // Whole, because a linker that looks at libraries in order (GNU's) would meet it before the crate that needs it.
+    println!("cargo::rustc-link-lib=static:+whole-archive,-bundle={name}");
     Ok(())
 }
