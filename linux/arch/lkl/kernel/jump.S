@@ -30,3 +30,5 @@ SYM_FUNC_START(lkl_jump_to)
 	movq	48(%rdi), %rsp
 	jmp	*56(%rdi)
 SYM_FUNC_END(lkl_jump_to)
+
+	.section .note.GNU-stack, "", @progbits

@@ -82,15 +82,13 @@ long lkl_syscall(struct lkl_task *task, long number, const long args[6])
 static long do_task_new(void *arg)
 {
 	struct task_struct **child = arg;
-	struct kernel_clone_args args = {
-		.flags		= CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
-				  CLONE_UNTRACED,
-		.fn		= lkl_entry_task,
-	};
-	struct task_struct *task = copy_process(NULL, 0, NUMA_NO_NODE, &args);
+	/* The one way to a task that shares everything with us and is not woken: it is not to run before it is entered. */
+	struct task_struct *task = create_io_thread(lkl_entry_task, NULL, NUMA_NO_NODE);
 
 	if (IS_ERR(task))
 		return PTR_ERR(task);
+	/* It is not a worker of io_uring's pools, which this flag would say to the scheduler. */
+	task->flags &= ~PF_IO_WORKER;
 	*child = task;
 	return 0;
 }

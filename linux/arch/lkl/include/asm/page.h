@@ -71,6 +71,7 @@ static inline void *pfn_to_virt(unsigned long pfn)
 #define virt_to_page(addr)	pfn_to_page(virt_to_pfn(addr))
 #define page_to_virt(page)	pfn_to_virt(page_to_pfn(page))
 #define page_to_phys(page)	(page_to_pfn(page) << PAGE_SHIFT)
+#define pfn_valid(pfn)		((pfn) < (lkl_pool_size >> PAGE_SHIFT))
 #define virt_addr_valid(kaddr)	(__pa(kaddr) < lkl_pool_size)
 
 #define VM_DATA_DEFAULT_FLAGS	VM_DATA_FLAGS_EXEC
