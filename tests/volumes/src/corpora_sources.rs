@@ -6,6 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// No image is larger; a limit in case one that is comes along.
+const LARGEST: u64 = 16 << 30;
+
 /// The source packages.
 const PACKAGES: [&str; 2] = ["e2fsprogs", "btrfs-progs"];
 
@@ -199,7 +202,8 @@ fn unpack(archive: &Path, place: &Path) -> io::Result<()> {
                 .map(|part| part.to_string_lossy())
                 .collect::<Vec<_>>()
                 .join("_");
-            if below.starts_with("tests_") {
+            // What btrfs-convert is tested with are sound ext images, some of them enormous.
+            if below.starts_with("tests_") && !below.contains("convert-tests") {
                 extract(&path, &below, &out)?;
             }
         }
@@ -230,8 +234,10 @@ fn extract(path: &Path, name: &str, out: &Path) -> io::Result<()> {
                 .stdout(Stdio::piped())
                 .spawn()?;
             let mut from = child.stdout.take().ok_or_else(|| io::Error::other("no output"))?;
-            write_sparse(&mut from, &image)?;
+            let written = write_sparse(&mut from, &image);
+            drop(from);
             child.wait()?;
+            written?;
         }
         None => write_sparse(&mut File::open(path)?, &image)?,
     }
@@ -266,6 +272,12 @@ fn write_sparse(from: &mut dyn Read, to: &Path) -> io::Result<()> {
             file.write_all_at(&buffer[..count], size)?;
         }
         size += count as u64;
+        if size > LARGEST {
+            return Err(io::Error::other(format!(
+                "{}: larger than {LARGEST} bytes",
+                to.display()
+            )));
+        }
     }
 }
 
