@@ -1,8 +1,9 @@
 //! Cache maps: which file objects read their stream through the cache.
 //!
-//! The first `CcInitializeCacheMap` on a stream makes its shared cache map, which references that file object; each file object has a
-//! private one with its read-ahead state. When the last file object uninitialises, the shared map goes, at once or later from a
-//! worker thread as the lazy writer would, by the seed. Its pages stay in the segment.
+//! The first `CcInitializeCacheMap` on a stream makes its shared cache map, which references that file
+//! object; each file object has a private one with its read-ahead state. When the last file object
+//! uninitialises, the shared map goes, at once or later from a worker thread as the lazy writer would, by the
+//! seed. Its pages stay in the segment.
 
 use super::segment::{self, AHEAD_CLUSTER, Role, Segment, choose};
 use crate::io::{file, kernel, work};
@@ -72,11 +73,17 @@ pub unsafe fn shared_of(file_object: PFILE_OBJECT, what: &str) -> Arc<Shared> {
     unsafe {
         let pointers = (*file_object).SectionObjectPointer;
         if (*file_object).PrivateCacheMap.is_null() || pointers.is_null() {
-            fail!(Cache, "{what} on file object {file_object:p}, whose cache map is not initialised");
+            fail!(
+                Cache,
+                "{what} on file object {file_object:p}, whose cache map is not initialised"
+            );
         }
         match maps().shared.get(&(pointers as usize)) {
             Some(shared) => Arc::clone(shared),
-            None => fail!(Cache, "{what}: the stream of {file_object:p} has no shared cache map"),
+            None => fail!(
+                Cache,
+                "{what}: the stream of {file_object:p} has no shared cache map"
+            ),
         }
     }
 }
@@ -195,7 +202,11 @@ pub unsafe extern "win64" fn CcUninitializeCacheMap(
         let Some(private) = private else {
             match (shared, event.is_null()) {
                 (Some(shared), false) => {
-                    shared.events.lock().unwrap_or_else(PoisonError::into_inner).push(event as usize);
+                    shared
+                        .events
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(event as usize);
                 }
                 (None, false) => kernel::event_set((*event).Event_mut()),
                 _ => {}
@@ -204,9 +215,15 @@ pub unsafe extern "win64" fn CcUninitializeCacheMap(
         };
         (*file_object).PrivateCacheMap = std::ptr::null_mut();
         pool::free(private.block as *mut u8, TAG_PRIVATE);
-        let Some(shared) = shared else { fail!(Cache, "a private cache map without a shared one") };
+        let Some(shared) = shared else {
+            fail!(Cache, "a private cache map without a shared one")
+        };
         if !event.is_null() {
-            shared.events.lock().unwrap_or_else(PoisonError::into_inner).push(event as usize);
+            shared
+                .events
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(event as usize);
         }
         if shared.opens.fetch_sub(1, Ordering::AcqRel) != 1 {
             return 0;
@@ -235,11 +252,17 @@ pub unsafe extern "win64" fn CcSetFileSizes(file_object: PFILE_OBJECT, sizes: PC
 /// `CcSetReadAheadGranularity`.
 pub unsafe extern "win64" fn CcSetReadAheadGranularity(file_object: PFILE_OBJECT, granularity: ULONG) {
     if !granularity.is_power_of_two() || granularity < PAGE_SIZE as u32 {
-        fail!(Cache, "read-ahead granularity {granularity} is no power of two of at least a page");
+        fail!(
+            Cache,
+            "read-ahead granularity {granularity} is no power of two of at least a page"
+        );
     }
     match maps().private.get_mut(&(file_object as usize)) {
         Some(private) => private.granularity = u64::from(granularity),
-        None => fail!(Cache, "CcSetReadAheadGranularity on {file_object:p}, which is not cached"),
+        None => fail!(
+            Cache,
+            "CcSetReadAheadGranularity on {file_object:p}, which is not cached"
+        ),
     }
 }
 
@@ -251,7 +274,10 @@ pub unsafe extern "win64" fn CcSetAdditionalCacheAttributes(
 ) {
     match maps().private.get_mut(&(file_object as usize)) {
         Some(private) => private.enabled = no_read_ahead == 0,
-        None => fail!(Cache, "CcSetAdditionalCacheAttributes on {file_object:p}, which is not cached"),
+        None => fail!(
+            Cache,
+            "CcSetAdditionalCacheAttributes on {file_object:p}, which is not cached"
+        ),
     }
 }
 
@@ -280,17 +306,30 @@ pub unsafe extern "win64" fn CcPurgeCacheSection(
         let files: Vec<usize> = {
             let maps = maps();
             // SAFETY: a file object with a private cache map is live.
-            let of_stream = |file: &&usize| unsafe { (*(**file as PFILE_OBJECT)).SectionObjectPointer == pointers };
+            let of_stream =
+                |file: &&usize| unsafe { (*(**file as PFILE_OBJECT)).SectionObjectPointer == pointers };
             maps.private.keys().filter(of_stream).copied().collect()
         };
         for file_object in files {
             // SAFETY: as above.
-            unsafe { CcUninitializeCacheMap(file_object as PFILE_OBJECT, std::ptr::null_mut(), std::ptr::null_mut()) };
+            unsafe {
+                CcUninitializeCacheMap(
+                    file_object as PFILE_OBJECT,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                )
+            };
         }
     }
-    let Some(segment) = segment::find(pointers, Role::Data) else { return 1 };
+    let Some(segment) = segment::find(pointers, Role::Data) else {
+        return 1;
+    };
     // SAFETY: the file system gives an offset or null.
-    let first = if offset.is_null() { 0 } else { u64::try_from(unsafe { (*offset).QuadPart }).unwrap_or(0) };
+    let first = if offset.is_null() {
+        0
+    } else {
+        u64::try_from(unsafe { (*offset).QuadPart }).unwrap_or(0)
+    };
     let done = segment.purge(first, (!offset.is_null() && len != 0).then_some(u64::from(len)));
     if done && offset.is_null() {
         segment.delete();
@@ -307,12 +346,19 @@ pub unsafe fn note_read(file_object: PFILE_OBJECT, shared: &Arc<Shared>, offset:
     let size = shared.segment.size();
     let next = {
         let mut maps = maps();
-        let Some(private) = maps.private.get_mut(&(file_object as usize)) else { return };
-        private.in_row = if offset == private.last_end { private.in_row.saturating_add(1) } else { 0 };
+        let Some(private) = maps.private.get_mut(&(file_object as usize)) else {
+            return;
+        };
+        private.in_row = if offset == private.last_end {
+            private.in_row.saturating_add(1)
+        } else {
+            0
+        };
         private.last_end = end;
         // SAFETY: by contract.
         let eager = unsafe { (*file_object).Flags } & FO_SEQUENTIAL_ONLY != 0;
-        if !private.enabled || (private.in_row < 2 && !eager) || end + private.granularity < private.ahead_to {
+        if !private.enabled || (private.in_row < 2 && !eager) || end + private.granularity < private.ahead_to
+        {
             return;
         }
         let window = private.granularity.max((AHEAD_CLUSTER * PAGE_SIZE) as u64);
@@ -339,6 +385,9 @@ pub unsafe fn read_ahead(file_object: PFILE_OBJECT, shared: &Arc<Shared>, offset
     let (shared, file_object) = (Arc::clone(shared), file_object as usize);
     work::post("read-ahead".into(), move || {
         let callbacks = shared.callbacks;
+        // Callbacks take resources and must leave APCs as they were, so the worker keeps them off around
+        // both.
+        kernel::enter_critical_region();
         let acquired = callbacks.AcquireForReadAhead.is_none_or(|acquire| {
             // SAFETY: the file system gave the callback and its context for as long as the map lives.
             unsafe { kernel::call(acquire as *const (), [shared.context, 1]) as u8 != 0 }
@@ -351,6 +400,7 @@ pub unsafe fn read_ahead(file_object: PFILE_OBJECT, shared: &Arc<Shared>, offset
                 unsafe { kernel::call(release as *const (), [shared.context]) };
             }
         }
+        kernel::leave_critical_region();
         shared.ahead.fetch_sub(1, Ordering::AcqRel);
         if shared.opens.load(Ordering::Acquire) == 0 {
             destroy(&shared);
@@ -361,18 +411,31 @@ pub unsafe fn read_ahead(file_object: PFILE_OBJECT, shared: &Arc<Shared>, offset
 }
 
 /// `CcScheduleReadAhead`.
-pub unsafe extern "win64" fn CcScheduleReadAhead(file_object: PFILE_OBJECT, offset: PLARGE_INTEGER, len: ULONG) {
+pub unsafe extern "win64" fn CcScheduleReadAhead(
+    file_object: PFILE_OBJECT,
+    offset: PLARGE_INTEGER,
+    len: ULONG,
+) {
     // SAFETY: the file system gives a live, cached file object.
     unsafe {
         let shared = shared_of(file_object, "CcScheduleReadAhead");
-        note_read(file_object, &shared, u64::try_from((*offset).QuadPart).unwrap_or(0), u64::from(len));
+        note_read(
+            file_object,
+            &shared,
+            u64::try_from((*offset).QuadPart).unwrap_or(0),
+            u64::from(len),
+        );
     }
 }
 
 /// `CcGetFileObjectFromSectionPtrs`.
-pub unsafe extern "win64" fn CcGetFileObjectFromSectionPtrs(pointers: PSECTION_OBJECT_POINTERS) -> PFILE_OBJECT {
+pub unsafe extern "win64" fn CcGetFileObjectFromSectionPtrs(
+    pointers: PSECTION_OBJECT_POINTERS,
+) -> PFILE_OBJECT {
     let maps = maps();
-    maps.shared.get(&(pointers as usize)).map_or(std::ptr::null_mut(), |shared| shared.file_object as PFILE_OBJECT)
+    maps.shared
+        .get(&(pointers as usize))
+        .map_or(std::ptr::null_mut(), |shared| shared.file_object as PFILE_OBJECT)
 }
 
 /// `CcIsThereDirtyData`.

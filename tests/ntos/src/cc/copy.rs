@@ -1,7 +1,7 @@
 //! Cached reads: by copy, and by MDL.
 //!
-//! A read that fails raises its status as an exception in the driver, as NT's does; so does a copy to a user's buffer
-//! that is not there. A read with Wait FALSE copies only what is here already.
+//! A read that fails raises its status as an exception in the driver, as NT's does; so does a copy to a
+//! user's buffer that is not there. A read with Wait FALSE copies only what is here already.
 
 use super::cache::{self, shared_of};
 use super::segment;
@@ -13,10 +13,15 @@ use crate::verifier::fail;
 
 /// Errors that a file system may raise; everything else becomes STATUS_UNEXPECTED_IO_ERROR.
 fn normalized(status: NTSTATUS) -> NTSTATUS {
-    if crate::fsrtl::misc::is_expected(status) { status } else { STATUS_UNEXPECTED_IO_ERROR }
+    if crate::fsrtl::misc::is_expected(status) {
+        status
+    } else {
+        STATUS_UNEXPECTED_IO_ERROR
+    }
 }
 
-/// Copies `len` bytes at `offset` of the stream to `buffer`. False: it would have to wait. An error is to be raised.
+/// Copies `len` bytes at `offset` of the stream to `buffer`. False: it would have to wait. An error is to be
+/// raised.
 ///
 /// # Safety
 /// `file_object` is live; `buffer` is kernel memory or a user's, `len` bytes long.
@@ -34,7 +39,10 @@ pub unsafe fn read(
         let segment = &shared.segment;
         let size = segment.size();
         if offset.checked_add(len).is_none_or(|end| end > size) {
-            fail!(Cache, "{what} of {len} bytes at {offset} goes beyond the end of the file at {size}");
+            fail!(
+                Cache,
+                "{what} of {len} bytes at {offset} goes beyond the end of the file at {size}"
+            );
         }
         if len == 0 {
             return Ok(true);
@@ -46,12 +54,16 @@ pub unsafe fn read(
         segment.fault_in(offset, len).map_err(normalized)?;
         let copied = kernel::copy(buffer, segment.address(offset), usize::try_from(len).unwrap_or(0));
         cache::note_read(file_object, &shared, offset, len);
-        if copied { Ok(true) } else { Err(STATUS_INVALID_USER_BUFFER) }
+        if copied {
+            Ok(true)
+        } else {
+            Err(STATUS_INVALID_USER_BUFFER)
+        }
     }
 }
 
-/// The value, or the exception. An exception leaves this function's callers without unwinding them, so nothing that
-/// has a destructor may live in them.
+/// The value, or the exception. An exception leaves this function's callers without unwinding them, so
+/// nothing that has a destructor may live in them.
 fn or_raise<T>(result: Result<T, NTSTATUS>) -> T {
     match result {
         Ok(value) => value,
@@ -71,7 +83,14 @@ pub unsafe extern "win64" fn CcCopyRead(
     // SAFETY: the file system's contract is ours.
     unsafe {
         let offset = u64::try_from((*offset).QuadPart).unwrap_or(u64::MAX);
-        if !or_raise(read(file_object, offset, u64::from(len), wait != 0, buffer.cast(), "CcCopyRead")) {
+        if !or_raise(read(
+            file_object,
+            offset,
+            u64::from(len),
+            wait != 0,
+            buffer.cast(),
+            "CcCopyRead",
+        )) {
             return 0;
         }
         *block = irp::status_block(STATUS_SUCCESS, len as usize);
@@ -104,7 +123,14 @@ pub unsafe extern "win64" fn CcFastCopyRead(
 ) {
     // SAFETY: the file system's contract is ours.
     unsafe {
-        or_raise(read(file_object, u64::from(offset), u64::from(len), true, buffer.cast(), "CcFastCopyRead"));
+        or_raise(read(
+            file_object,
+            u64::from(offset),
+            u64::from(len),
+            true,
+            buffer.cast(),
+            "CcFastCopyRead",
+        ));
         *block = irp::status_block(STATUS_SUCCESS, len as usize);
     }
 }
@@ -135,8 +161,16 @@ pub unsafe fn mdl_read(
         let shared = shared_of(file_object, "CcMdlRead");
         let offset = u64::try_from(offset.QuadPart).unwrap_or(u64::MAX);
         let segment = &shared.segment;
-        if len == 0 || offset.checked_add(u64::from(len)).is_none_or(|end| end > segment.size()) {
-            fail!(Cache, "CcMdlRead of {len} bytes at {offset}: the file has {}", segment.size());
+        if len == 0
+            || offset
+                .checked_add(u64::from(len))
+                .is_none_or(|end| end > segment.size())
+        {
+            fail!(
+                Cache,
+                "CcMdlRead of {len} bytes at {offset}: the file has {}",
+                segment.size()
+            );
         }
         segment.fault_in(offset, u64::from(len)).map_err(normalized)?;
         let within = offset % PAGE_SIZE as u64;
@@ -166,7 +200,12 @@ pub unsafe extern "win64" fn CcMdlReadComplete(file_object: PFILE_OBJECT, chain:
         while !mdl.is_null() {
             let next = (*mdl).Next;
             segment::release_mdl(mdl);
-            if shared.segment.pins.fetch_sub(1, std::sync::atomic::Ordering::AcqRel) == 0 {
+            if shared
+                .segment
+                .pins
+                .fetch_sub(1, std::sync::atomic::Ordering::AcqRel)
+                == 0
+            {
                 fail!(Cache, "CcMdlReadComplete for an MDL that CcMdlRead did not make");
             }
             mdl = next;

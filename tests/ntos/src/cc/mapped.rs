@@ -1,6 +1,7 @@
 //! Mapped and pinned data: `CcMapData`, `CcPinRead`, `CcUnpinData`.
 //!
-//! A BCB here is a block of its own for each mapping; the data is the segment's page itself. Nothing can be made dirty.
+//! A BCB here is a block of its own for each mapping; the data is the segment's page itself. Nothing can be
+//! made dirty.
 
 use super::cache::{Shared, shared_of};
 use crate::io::kernel;
@@ -61,7 +62,11 @@ unsafe fn map(
         let start = u64::try_from(offset.QuadPart).unwrap_or(u64::MAX);
         let end = start.checked_add(u64::from(len));
         if end.is_none_or(|end| end > shared.segment.size()) || len == 0 {
-            fail!(Cache, "CcMapData of {len} bytes at {start}: the file has {}", shared.segment.size());
+            fail!(
+                Cache,
+                "CcMapData of {len} bytes at {start}: the file has {}",
+                shared.segment.size()
+            );
         }
         if !shared.segment.is_here(start, u64::from(len)) {
             if !wait {
@@ -79,7 +84,13 @@ unsafe fn map(
         shared.segment.pins.fetch_add(1, Ordering::AcqRel);
         *buffer = shared.segment.address(start).cast();
         *bcb = block.cast();
-        bcbs().insert(block as usize, Bcb { shared, references: 1 });
+        bcbs().insert(
+            block as usize,
+            Bcb {
+                shared,
+                references: 1,
+            },
+        );
     }
     Ok(true)
 }

@@ -8,13 +8,17 @@
 //! | [`mapped`] | mapped and pinned data (BCBs) |
 //! | [`section`] | sections that programs map, and the Mm functions by which file systems get rid of them |
 //!
-//! `SECTION_OBJECT_POINTERS` is kept as NT keeps it: `DataSectionObject` and `ImageSectionObject` point to segments,
-//! `SharedCacheMap` to the cache map. A segment references the file object that it was made for. When nobody uses it
-//! any more it stays, with its pages and its reference, until it is purged, forced closed, or trimmed as under memory
-//! pressure ([`section::trim`]); only then does that file object's IRP_MJ_CLOSE come.
+//! `SECTION_OBJECT_POINTERS` is kept as NT keeps it: `DataSectionObject` and `ImageSectionObject` point to
+//! segments, `SharedCacheMap` to the cache map. A segment references the file object that it was made for.
+//! When nobody uses it any more it stays, with its pages and its reference, until it is purged, forced
+//! closed, or trimmed as under memory pressure ([`section::trim`]); only then does that file object's
+//! IRP_MJ_CLOSE come.
 
 #![allow(non_snake_case, reason = "imports have NT's names")]
-#![allow(clippy::multiple_unsafe_ops_per_block, reason = "NT structs are handled by pointer throughout; the proof is per step")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "NT structs are handled by pointer throughout; the proof is per step"
+)]
 
 pub mod cache;
 pub mod copy;

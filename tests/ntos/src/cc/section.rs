@@ -1,8 +1,9 @@
 //! Sections: files that programs map, and the memory manager's functions that file systems call about them.
 //!
-//! [`Section::create`] does what NtCreateSection does to a file system: it acquires the file through the file system's
-//! AcquireFileForNtCreateSection callback, asks for the size, and hangs a data or image segment on the stream. A view's bytes are
-//! read through it with the same paging reads as page faults make; a read that fails is the program's STATUS_IN_PAGE_ERROR.
+//! [`Section::create`] does what NtCreateSection does to a file system: it acquires the file through the file
+//! system's AcquireFileForNtCreateSection callback, asks for the size, and hangs a data or image segment on
+//! the stream. A view's bytes are read through it with the same paging reads as page faults make; a read that
+//! fails is the program's STATUS_IN_PAGE_ERROR.
 
 use super::segment::{self, Role, Segment};
 use crate::fsrtl::fast;
@@ -55,7 +56,9 @@ impl Section {
             return Err(STATUS_ACCESS_VIOLATION);
         }
         if len != 0 {
-            self.segment.fault_in(offset, len).map_err(|_| STATUS_IN_PAGE_ERROR)?;
+            self.segment
+                .fault_in(offset, len)
+                .map_err(|_| STATUS_IN_PAGE_ERROR)?;
             // SAFETY: the pages are here and stay: the view keeps the segment from being purged.
             unsafe { kernel::copy(buffer.as_mut_ptr(), self.segment.address(offset), buffer.len()) };
         }
@@ -70,7 +73,8 @@ impl Drop for Section {
     }
 }
 
-/// Takes every segment away that nobody uses, as memory pressure would; their files are closed. Returns how many.
+/// Takes every segment away that nobody uses, as memory pressure would; their files are closed. Returns how
+/// many.
 pub fn trim() -> usize {
     segment::all().into_iter().filter(Segment::delete).count()
 }
@@ -81,7 +85,11 @@ pub fn outstanding() -> Vec<String> {
         let unused = if segment.is_unused() { "unused" } else { "in use" };
         // SAFETY: the segment references its file object.
         let name = unsafe { crate::io::names::characters(&raw const (*segment.file_object()).FileName) };
-        format!("{:?} segment of {} ({unused})", segment.role, String::from_utf16_lossy(&name))
+        format!(
+            "{:?} segment of {} ({unused})",
+            segment.role,
+            String::from_utf16_lossy(&name)
+        )
     };
     segment::all().into_iter().map(describe).collect()
 }
@@ -113,7 +121,8 @@ pub unsafe extern "win64" fn MmCanFileBeTruncated(
         return 0;
     }
     let data = segment::find(pointers, Role::Data);
-    data.is_none_or(|segment| segment.views.load(Ordering::Acquire) == 0).into()
+    data.is_none_or(|segment| segment.views.load(Ordering::Acquire) == 0)
+        .into()
 }
 
 /// `MmForceSectionClosed`.
@@ -131,7 +140,9 @@ pub unsafe extern "win64" fn MmForceSectionClosed(
 }
 
 /// `MmDoesFileHaveUserWritableReferences`: no volume is writable.
-pub unsafe extern "win64" fn MmDoesFileHaveUserWritableReferences(_pointers: PSECTION_OBJECT_POINTERS) -> ULONG {
+pub unsafe extern "win64" fn MmDoesFileHaveUserWritableReferences(
+    _pointers: PSECTION_OBJECT_POINTERS,
+) -> ULONG {
     0
 }
 

@@ -1,19 +1,20 @@
 //! The pages of a file in memory.
 //!
-//! A segment has address space and page frames for the whole file from the start; a page is empty, being read, or here.
-//! A page that is wanted and empty is read by a paging IRP: IRP_MJ_READ with IRP_PAGING_IO, IRP_NOCACHE and IRP_SYNCHRONOUS_PAGING_IO, an
-//! MDL of locked frames that is not mapped, a page-aligned offset and whole pages in length, sent to the top of the volume's
-//! stack with APCs disabled, at PASSIVE_LEVEL or at APC_LEVEL. What the file system does not fill is zeroed.
+//! A segment has address space and page frames for the whole file from the start; a page is empty, being
+//! read, or here. A page that is wanted and empty is read by a paging IRP: IRP_MJ_READ with IRP_PAGING_IO,
+//! IRP_NOCACHE and IRP_SYNCHRONOUS_PAGING_IO, an MDL of locked frames that is not mapped, a page-aligned
+//! offset and whole pages in length, sent to the top of the volume's stack with APCs disabled, at
+//! PASSIVE_LEVEL or at APC_LEVEL. What the file system does not fill is zeroed.
 
 use crate::io::file::{self, Waiter};
 use crate::io::ledger::Owner;
 use crate::io::{call, irp, kernel, request};
+use crate::ke;
 use crate::mm::PAGE_SIZE;
 use crate::mm::phys::{self, Extent};
 use crate::mm::space::{self, Protection, Region, RegionKind};
 use crate::nt::*;
 use crate::verifier::fail;
-use crate::ke;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -128,11 +129,19 @@ impl Segment {
                 segment.users.fetch_add(1, Ordering::AcqRel);
                 return Arc::clone(segment);
             }
-            let pages = usize::try_from(size.div_ceil(PAGE_SIZE as u64)).unwrap_or(usize::MAX).max(1);
+            let pages = usize::try_from(size.div_ceil(PAGE_SIZE as u64))
+                .unwrap_or(usize::MAX)
+                .max(1);
             let Some(frames) = phys::allocate(pages as u64) else {
                 fail!(Cache, "a file of {size} bytes is larger than the double's memory");
             };
-            let region = space::map(RegionKind::View, pages, 1 << 16, vec![frames], Protection::ReadWrite);
+            let region = space::map(
+                RegionKind::View,
+                pages,
+                1 << 16,
+                vec![frames],
+                Protection::ReadWrite,
+            );
             file::reference(file_object);
             let segment = Arc::new(Segment {
                 pointers: pointers as usize,
@@ -140,7 +149,10 @@ impl Segment {
                 file_object: file_object as usize,
                 region,
                 frames,
-                pages: Mutex::new(Pages { states: vec![Page::Empty; pages], size }),
+                pages: Mutex::new(Pages {
+                    states: vec![Page::Empty; pages],
+                    size,
+                }),
                 changed: Condvar::new(),
                 users: AtomicU32::new(1),
                 views: AtomicU32::new(0),
@@ -166,7 +178,10 @@ impl Segment {
     pub fn set_size(&self, size: u64) {
         let mut pages = lock(&self.pages);
         if size > (pages.states.len() * PAGE_SIZE) as u64 {
-            fail!(Cache, "a cached file grows to {size} bytes; the double's volumes are read-only");
+            fail!(
+                Cache,
+                "a cached file grows to {size} bytes; the double's volumes are read-only"
+            );
         }
         pages.size = size;
     }
@@ -213,9 +228,15 @@ impl Segment {
         let from = usize::try_from(first / PAGE_SIZE as u64).unwrap_or(usize::MAX);
         let mut pages = lock(&self.pages);
         let end = len.map_or(pages.states.len(), |len| {
-            usize::try_from((first + len).div_ceil(PAGE_SIZE as u64)).unwrap_or(usize::MAX).min(pages.states.len())
+            usize::try_from((first + len).div_ceil(PAGE_SIZE as u64))
+                .unwrap_or(usize::MAX)
+                .min(pages.states.len())
         });
-        while pages.states.get(from..end).is_some_and(|range| range.contains(&Page::Reading)) {
+        while pages
+            .states
+            .get(from..end)
+            .is_some_and(|range| range.contains(&Page::Reading))
+        {
             pages = self.changed.wait(pages).unwrap_or_else(PoisonError::into_inner);
         }
         if let Some(range) = pages.states.get_mut(from..end) {
@@ -228,11 +249,14 @@ impl Segment {
     pub fn is_here(&self, offset: u64, len: u64) -> bool {
         let pages = lock(&self.pages);
         let (first, end) = span(offset, len);
-        pages.states.get(first..end).is_some_and(|range| range.iter().all(|page| *page == Page::Here))
+        pages
+            .states
+            .get(first..end)
+            .is_some_and(|range| range.iter().all(|page| *page == Page::Here))
     }
 
-    /// Reads in what is missing of `offset..offset + len`, up to `cluster` pages at a time. Only pages that are wanted
-    /// and, when faulting, some behind them are read.
+    /// Reads in what is missing of `offset..offset + len`, up to `cluster` pages at a time. Only pages that
+    /// are wanted and, when faulting, some behind them are read.
     pub fn page_in(&self, offset: u64, len: u64, cluster: usize) -> Result<(), NTSTATUS> {
         let (first, end) = span(offset, len);
         let mut at = first;
@@ -251,7 +275,10 @@ impl Segment {
                 Some(Page::Empty) => {}
             }
             let last = (at + cluster).min(pages.states.len()).min(end.max(at + 1));
-            let run = pages.states[at..last].iter().take_while(|page| **page == Page::Empty).count();
+            let run = pages.states[at..last]
+                .iter()
+                .take_while(|page| **page == Page::Empty)
+                .count();
             pages.states[at..at + run].fill(Page::Reading);
             drop(pages);
             let result = self.read(at, run);
@@ -318,9 +345,14 @@ impl Segment {
             if filled > len {
                 fail!(Irp, "a paging read of {len} bytes ends with Information {filled}");
             }
-            let expected = usize::try_from(self.size().saturating_sub(offset)).unwrap_or(usize::MAX).min(len);
+            let expected = usize::try_from(self.size().saturating_sub(offset))
+                .unwrap_or(usize::MAX)
+                .min(len);
             if filled < expected {
-                fail!(Cache, "a paging read at {offset} gave {filled} bytes where the file has {expected} more");
+                fail!(
+                    Cache,
+                    "a paging read at {offset} gave {filled} bytes where the file has {expected} more"
+                );
             }
             address.add(filled).write_bytes(0, len - filled);
         }
@@ -363,5 +395,8 @@ pub unsafe fn release_mdl(mdl: PMDL) {
 fn span(offset: u64, len: u64) -> (usize, usize) {
     let first = offset / PAGE_SIZE as u64;
     let end = (offset + len).div_ceil(PAGE_SIZE as u64);
-    (usize::try_from(first).unwrap_or(usize::MAX), usize::try_from(end).unwrap_or(usize::MAX))
+    (
+        usize::try_from(first).unwrap_or(usize::MAX),
+        usize::try_from(end).unwrap_or(usize::MAX),
+    )
 }

@@ -1,7 +1,7 @@
 //! The modelled disk driver: `\Driver\Disk`, its devices and its dispatch routines.
 //!
-//! The routines are Rust functions that run on the caller's host stack ([`crate::io::native`]), so they cost the driver
-//! above no kernel stack. Each device's extension holds the address of its [`Unit`].
+//! The routines are Rust functions that run on the caller's host stack ([`crate::io::native`]), so they cost
+//! the driver above no kernel stack. Each device's extension holds the address of its [`Unit`].
 
 use super::{Disk, DiskConfig, Image, ImageError, Layout, Partition, Volume, ioctl, queue};
 use crate::io::{complete, device, irp, names, native};
@@ -38,7 +38,10 @@ fn list() -> std::sync::MutexGuard<'static, Vec<Present>> {
 
 /// Every disk device there is.
 pub fn devices() -> Vec<PDEVICE_OBJECT> {
-    list().iter().flat_map(|present| present.devices.iter().map(|device| *device as PDEVICE_OBJECT)).collect()
+    list()
+        .iter()
+        .flat_map(|present| present.devices.iter().map(|device| *device as PDEVICE_OBJECT))
+        .collect()
 }
 
 /// Every disk.
@@ -49,13 +52,18 @@ pub fn present() -> Vec<Arc<Disk>> {
 /// The disk that `device` belongs to.
 pub fn find(device: PDEVICE_OBJECT) -> Option<Arc<Disk>> {
     let list = list();
-    let present = list.iter().find(|present| present.devices.contains(&(device as usize)))?;
+    let present = list
+        .iter()
+        .find(|present| present.devices.contains(&(device as usize)))?;
     Some(Arc::clone(&present.disk))
 }
 
 /// Starts the disk numbers anew, for a new machine.
 pub fn reset() {
-    assert!(list().is_empty(), "disks are detached before a new machine starts");
+    assert!(
+        list().is_empty(),
+        "disks are detached before a new machine starts"
+    );
     NEXT_VOLUME.store(1, Ordering::Relaxed);
     NEXT_DISK.store(0, Ordering::Relaxed);
 }
@@ -82,8 +90,15 @@ pub fn attach(config: DiskConfig, seed: u64) -> Result<Arc<Disk>, ImageError> {
         let part = partition.as_ref().map_or(0, |partition| partition.number);
         let device = create(&disk, range, partition, number);
         devices.push(device);
-        let volume = Volume { partition: part, number, device };
-        disk.volumes.lock().unwrap_or_else(PoisonError::into_inner).push(volume);
+        let volume = Volume {
+            partition: part,
+            number,
+            device,
+        };
+        disk.volumes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(volume);
     };
     if disk.layout.partitions().is_empty() {
         add(whole, None);
@@ -91,7 +106,10 @@ pub fn attach(config: DiskConfig, seed: u64) -> Result<Arc<Disk>, ImageError> {
     for partition in disk.layout.partitions() {
         add((partition.start, partition.len), Some(partition.clone()));
     }
-    list().push(Present { disk: Arc::clone(&disk), devices });
+    list().push(Present {
+        disk: Arc::clone(&disk),
+        devices,
+    });
     Ok(disk)
 }
 
@@ -118,12 +136,28 @@ fn create(disk: &Arc<Disk>, (start, len): (u64, u64), partition: Option<Partitio
         number => format!("\\Device\\HarddiskVolume{number}"),
     };
     let driver = native::driver("\\Driver\\Disk", dispatch);
-    let unit = Box::into_raw(Box::new(Unit { disk: Arc::clone(disk), start, len, partition, volume }));
-    let removable = if disk.config().removable { FILE_REMOVABLE_MEDIA } else { 0 };
+    let unit = Box::into_raw(Box::new(Unit {
+        disk: Arc::clone(disk),
+        start,
+        len,
+        partition,
+        volume,
+    }));
+    let removable = if disk.config().removable {
+        FILE_REMOVABLE_MEDIA
+    } else {
+        0
+    };
     // SAFETY: the driver lives for ever; the new device is ours.
     unsafe {
         let extra = std::mem::size_of::<*mut Unit>();
-        let device = match device::create(driver, extra, Some(&names::wide(&name)), FILE_DEVICE_DISK, removable) {
+        let device = match device::create(
+            driver,
+            extra,
+            Some(&names::wide(&name)),
+            FILE_DEVICE_DISK,
+            removable,
+        ) {
             Ok(device) => device,
             Err(status) => fail!(Device, "{name}: {}", crate::nt::name(status)),
         };
@@ -202,11 +236,23 @@ unsafe fn read(unit: &Unit, packet: PIRP) -> NTSTATUS {
         }
         let mdl = (*packet).MdlAddress;
         if mdl.is_null() {
-            fail!(Irp, "a read of {len} bytes was sent to a disk without an MDL, though it has DO_DIRECT_IO");
+            fail!(
+                Irp,
+                "a read of {len} bytes was sent to a disk without an MDL, though it has DO_DIRECT_IO"
+            );
         }
         if u64::from((*mdl).ByteCount) < len {
-            fail!(Irp, "a read of {len} bytes was sent to a disk with an MDL of {} bytes", (*mdl).ByteCount);
+            fail!(
+                Irp,
+                "a read of {len} bytes was sent to a disk with an MDL of {} bytes",
+                (*mdl).ByteCount
+            );
         }
-        queue::start(&unit.disk, packet, unit.start + offset, parameters.Length as usize)
+        queue::start(
+            &unit.disk,
+            packet,
+            unit.start + offset,
+            parameters.Length as usize,
+        )
     }
 }

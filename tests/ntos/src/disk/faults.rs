@@ -1,7 +1,7 @@
 //! Faults of disks: what goes wrong, and at which request.
 //!
-//! Read requests of a disk are numbered from 1 in the order of their arrival. A fault names the first number that it applies to
-//! and how many requests in a row; requests that it does not apply to are served as usual.
+//! Read requests of a disk are numbered from 1 in the order of their arrival. A fault names the first number
+//! that it applies to and how many requests in a row; requests that it does not apply to are served as usual.
 
 use super::{Counts, Disk};
 use crate::nt::*;
@@ -42,7 +42,11 @@ impl Fault {
 
     /// A fault at `at` and at all later requests.
     pub fn from(at: u64, kind: FaultKind) -> Fault {
-        Fault { at, count: u64::MAX, kind }
+        Fault {
+            at,
+            count: u64::MAX,
+            kind,
+        }
     }
 
     fn applies(&self, number: u64) -> bool {
@@ -54,7 +58,10 @@ impl Disk {
     /// The fault of read request `number`, if any.
     pub(super) fn fault(&self, number: u64) -> Option<FaultKind> {
         let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.iter().find(|fault| fault.applies(number)).map(|fault| fault.kind)
+        faults
+            .iter()
+            .find(|fault| fault.applies(number))
+            .map(|fault| fault.kind)
     }
 }
 

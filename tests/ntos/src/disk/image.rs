@@ -1,11 +1,11 @@
 //! The bytes behind a disk: an image file (or a block device), opened for reading only.
 //!
-//! An image has whole sectors, as a loop device has: what follows the last whole sector of the file does not exist. The file is opened
-//! without write access and there is no function here that could change it; a write that the driver sends to the disk is
-//! counted by the disk's dispatch routine and refused.
+//! An image has whole sectors, as a loop device has: what follows the last whole sector of the file does not
+//! exist. The file is opened without write access and there is no function here that could change it; a write
+//! that the driver sends to the disk is counted by the disk's dispatch routine and refused.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,11 @@ impl std::fmt::Display for ImageError {
         match self {
             ImageError::Io(path, error) => write!(f, "cannot read image {}: {error}", path.display()),
             ImageError::NotSeekable(path) => {
-                write!(f, "{} is neither a regular file nor a block device; give a disk image", path.display())
+                write!(
+                    f,
+                    "{} is neither a regular file nor a block device; give a disk image",
+                    path.display()
+                )
             }
             ImageError::TooSmall(path, size, sector) => write!(
                 f,
@@ -62,7 +66,12 @@ impl Image {
         if size == 0 {
             return Err(ImageError::TooSmall(path.to_path_buf(), bytes, sector));
         }
-        Ok(Image { file, path: path.to_path_buf(), size, sector })
+        Ok(Image {
+            file,
+            path: path.to_path_buf(),
+            size,
+            sector,
+        })
     }
 
     /// Where the image is.
@@ -82,43 +91,12 @@ impl Image {
 
     /// Fills `buffer` from byte `offset`. The whole range must lie on the disk.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let end = offset.checked_add(buffer.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
+        let end = offset
+            .checked_add(buffer.len() as u64)
+            .ok_or(io::ErrorKind::InvalidInput)?;
         if end > self.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.file.read_exact_at(buffer, offset)
-    }
-
-    /// A cursor over the image for parsers that want `Read + Seek`.
-    pub fn cursor(&self) -> Cursor<'_> {
-        Cursor { image: self, position: 0 }
-    }
-}
-
-/// `Read + Seek` over an [`Image`], with a position of its own.
-pub struct Cursor<'a> {
-    image: &'a Image,
-    position: u64,
-}
-
-impl Read for Cursor<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.image.size.saturating_sub(self.position);
-        let len = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.image.read_at(&mut buffer[..len], self.position)?;
-        self.position += len as u64;
-        Ok(len)
-    }
-}
-
-impl Seek for Cursor<'_> {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let base = match to {
-            SeekFrom::Start(offset) => i128::from(offset),
-            SeekFrom::End(delta) => i128::from(self.image.size) + i128::from(delta),
-            SeekFrom::Current(delta) => i128::from(self.position) + i128::from(delta),
-        };
-        self.position = u64::try_from(base).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        Ok(self.position)
     }
 }

@@ -1,8 +1,8 @@
 //! What a disk answers to device controls. All of these are METHOD_BUFFERED.
 //!
-//! A buffer that is too small for a fixed-size answer gets STATUS_BUFFER_TOO_SMALL; a variable one (device name, unique
-//! id, descriptors) gets what fits and STATUS_BUFFER_OVERFLOW, from which the caller learns the length. Controls that
-//! would write or that are not modelled get STATUS_INVALID_DEVICE_REQUEST.
+//! A buffer that is too small for a fixed-size answer gets STATUS_BUFFER_TOO_SMALL; a variable one (device
+//! name, unique id, descriptors) gets what fits and STATUS_BUFFER_OVERFLOW, from which the caller learns the
+//! length. Controls that would write or that are not modelled get STATUS_INVALID_DEVICE_REQUEST.
 
 use super::driver::Unit;
 use super::{Layout, Partition, PartitionKind};
@@ -119,14 +119,22 @@ fn select(unit: &Unit, code: u32, input: &[u8]) -> Answer {
         IOCTL_DISK_GET_PARTITION_INFO_EX => fixed(partition_info_ex(unit)),
         IOCTL_DISK_IS_WRITABLE => Answer::Failed(STATUS_MEDIA_WRITE_PROTECTED),
         IOCTL_DISK_CHECK_VERIFY | IOCTL_STORAGE_CHECK_VERIFY | IOCTL_STORAGE_CHECK_VERIFY2 => Answer::Done,
-        IOCTL_DISK_MEDIA_REMOVAL | IOCTL_STORAGE_MEDIA_REMOVAL | IOCTL_VOLUME_ONLINE | IOCTL_VOLUME_OFFLINE => Answer::Done,
+        IOCTL_DISK_MEDIA_REMOVAL
+        | IOCTL_STORAGE_MEDIA_REMOVAL
+        | IOCTL_VOLUME_ONLINE
+        | IOCTL_VOLUME_OFFLINE => Answer::Done,
         IOCTL_STORAGE_GET_HOTPLUG_INFO => {
             let removable = u8::from(unit.disk.config().removable);
             fixed(Bytes::new(8).u32(0, 8).put(4, [removable]))
         }
         IOCTL_STORAGE_GET_DEVICE_NUMBER => {
             let part = unit.partition.as_ref().map_or(0, |partition| partition.number);
-            fixed(Bytes::new(12).u32(0, FILE_DEVICE_DISK).u32(4, unit.disk.number).u32(8, part))
+            fixed(
+                Bytes::new(12)
+                    .u32(0, FILE_DEVICE_DISK)
+                    .u32(4, unit.disk.number)
+                    .u32(8, part),
+            )
         }
         IOCTL_STORAGE_QUERY_PROPERTY => property(unit, input),
         IOCTL_MOUNTDEV_QUERY_DEVICE_NAME => {
@@ -158,7 +166,11 @@ fn counted(bytes: &[u8]) -> Vec<u8> {
 fn geometry(unit: &Unit) -> Bytes {
     let sector = unit.disk.image.sector();
     let cylinder = u64::from(TRACKS) * u64::from(SECTORS_PER_TRACK) * u64::from(sector);
-    let media = if unit.disk.config().removable { MEDIA_REMOVABLE } else { MEDIA_FIXED };
+    let media = if unit.disk.config().removable {
+        MEDIA_REMOVABLE
+    } else {
+        MEDIA_FIXED
+    };
     Bytes::new(24)
         .u64(0, unit.disk.image.size() / cylinder)
         .u32(8, media)
@@ -167,44 +179,56 @@ fn geometry(unit: &Unit) -> Bytes {
         .u32(20, sector)
 }
 
-/// The system byte and active flag, and the partition's number.
-fn mbr_part(unit: &Unit) -> (u8, u8, u32) {
+/// The system byte and the partition's number.
+fn mbr_part(unit: &Unit) -> (u8, u32) {
     match &unit.partition {
-        Some(Partition { number, kind: PartitionKind::Mbr { system, active }, .. }) => {
-            (*system, u8::from(*active), *number)
-        }
-        Some(Partition { number, .. }) => (0, 0, *number),
-        None => (0, 0, 0),
+        Some(Partition {
+            number,
+            kind: PartitionKind::Mbr(system),
+            ..
+        }) => (*system, *number),
+        Some(Partition { number, .. }) => (0, *number),
+        None => (0, 0),
     }
 }
 
 /// PARTITION_INFORMATION.
 fn partition_info(unit: &Unit) -> Bytes {
-    let (system, active, number) = mbr_part(unit);
+    let (system, number) = mbr_part(unit);
     Bytes::new(32)
         .u64(0, unit.start)
         .u64(8, unit.len)
         .u32(16, (unit.start / u64::from(unit.disk.image.sector())) as u32)
         .u32(20, number)
-        .put(24, [system, active, u8::from(system != 0), 0])
+        .put(24, [system, 0, u8::from(system != 0), 0])
 }
 
 /// PARTITION_INFORMATION_EX.
 fn partition_info_ex(unit: &Unit) -> Bytes {
-    let (system, active, number) = mbr_part(unit);
+    let (system, number) = mbr_part(unit);
     let style = match &unit.disk.layout {
         Layout::Mbr(..) => 0,
         Layout::Gpt(..) => 1,
         Layout::Whole => 2,
     };
-    let bytes = Bytes::new(144).u32(0, style).u64(8, unit.start).u64(16, unit.len).u32(24, number);
+    let bytes = Bytes::new(144)
+        .u32(0, style)
+        .u64(8, unit.start)
+        .u64(16, unit.len)
+        .u32(24, number);
     match &unit.partition {
-        Some(Partition { kind: PartitionKind::Gpt { type_guid, unique_guid }, .. }) => {
-            bytes.put(32, *type_guid).put(48, *unique_guid)
-        }
+        Some(Partition {
+            kind: PartitionKind::Gpt {
+                type_guid,
+                unique_guid,
+            },
+            ..
+        }) => bytes.put(32, *type_guid).put(48, *unique_guid),
         Some(_) => {
             let hidden = (unit.start / u64::from(unit.disk.image.sector())) as u32;
-            bytes.put(32, [system, active, u8::from(system != 0), 0]).u32(36, hidden)
+            bytes
+                .put(32, [system, 0, u8::from(system != 0), 0])
+                .u32(36, hidden)
         }
         None => bytes,
     }
@@ -213,9 +237,13 @@ fn partition_info_ex(unit: &Unit) -> Bytes {
 /// What tells this volume from any other, for the mount manager.
 fn unique_id(unit: &Unit) -> Vec<u8> {
     match (&unit.disk.layout, &unit.partition) {
-        (_, Some(Partition { kind: PartitionKind::Gpt { unique_guid, .. }, .. })) => {
-            [b"DMIO:ID:".as_slice(), unique_guid].concat()
-        }
+        (
+            _,
+            Some(Partition {
+                kind: PartitionKind::Gpt { unique_guid, .. },
+                ..
+            }),
+        ) => [b"DMIO:ID:".as_slice(), unique_guid].concat(),
         (Layout::Mbr(signature, _), Some(partition)) => {
             [signature.to_le_bytes().as_slice(), &partition.start.to_le_bytes()].concat()
         }
@@ -223,11 +251,17 @@ fn unique_id(unit: &Unit) -> Vec<u8> {
     }
 }
 
-/// STORAGE_QUERY_PROPERTY, for the properties of StorageDevice, StorageAdapter, StorageAccessAlignment, StorageDeviceSeekPenalty and
-/// StorageDeviceTrim.
+/// STORAGE_QUERY_PROPERTY, for the properties of StorageDevice, StorageAdapter, StorageAccessAlignment,
+/// StorageDeviceSeekPenalty and StorageDeviceTrim.
 fn property(unit: &Unit, input: &[u8]) -> Answer {
-    let word = |at: usize| input.get(at..at + 4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    let (Some(id), Some(kind)) = (word(0), word(4)) else { return Answer::Failed(STATUS_INVALID_PARAMETER) };
+    let word = |at: usize| {
+        input
+            .get(at..at + 4)
+            .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    };
+    let (Some(id), Some(kind)) = (word(0), word(4)) else {
+        return Answer::Failed(STATUS_INVALID_PARAMETER);
+    };
     let sector = unit.disk.image.sector();
     let header = |len: usize| Bytes::new(len).u32(0, len as u32).u32(4, len as u32);
     let bytes = match id {
@@ -237,7 +271,13 @@ fn property(unit: &Unit, input: &[u8]) -> Answer {
             let mut bytes = header(40 + strings.len());
             bytes.0[40..].copy_from_slice(strings);
             // SATA is bus type 11.
-            bytes.u32(0, 40).put(10, [removable, 1]).u32(12, 40).u32(16, 45).u32(20, 56).u32(28, 11)
+            bytes
+                .u32(0, 40)
+                .put(10, [removable, 1])
+                .u32(12, 40)
+                .u32(16, 45)
+                .u32(20, 56)
+                .u32(28, 11)
         }
         1 => header(32).u32(8, 1 << 20).u32(12, 257).u32(16, 1).put(24, [11]),
         6 => header(28).u32(16, sector).u32(20, sector.max(4096)),

@@ -1,22 +1,19 @@
 //! Which volumes a disk has: its GPT or MBR, or none, in which case the whole disk is one volume.
 //!
-//! Partition numbers are those that Linux and userctl use: the entry's index from 1 in a GPT, 1 to 4 for primary and 5 upwards for
-//! logical partitions in an MBR. A table is believed only when its partitions lie on the disk, are not empty and do not
-//! overlap, because the boot sector of a FAT or NTFS volume ends like an MBR and has code where the entries would be.
+//! The table is read by `disk-partitions`, the parser that the driver's other users have, too; this module
+//! gives its partitions the form that the disk's devices need. Numbers are Linux's: a GPT entry's index from
+//! 1, 1 to 4 for primary and 5 upwards for logical partitions.
 
 use super::image::Image;
+use disk_partitions::{PartitionId, PartitionType, Scheme};
+use fs_probe::{ReadAt, ReadError};
 
 /// What the partition table says a partition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionKind {
-    /// The system byte of an MBR entry, and whether it is marked active.
-    Mbr {
-        /// The system byte: 0x83 is Linux.
-        system: u8,
-        /// The boot indicator.
-        active: bool,
-    },
-    /// Type and unique GUID of a GPT entry, as stored.
+    /// The system byte of an MBR entry: 0x83 is Linux.
+    Mbr(u8),
+    /// Type and unique GUID of a GPT entry.
     Gpt {
         /// Partition type GUID, on-disk byte order.
         type_guid: [u8; 16],
@@ -38,81 +35,71 @@ pub struct Partition {
     pub kind: PartitionKind,
 }
 
-/// The partition style of a disk and its identity.
+/// The partition style of a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// No table that can be believed: the disk is one volume.
+    /// No partition table: the disk is one volume.
     Whole,
     /// Master boot record with its disk signature.
     Mbr(u32, Vec<Partition>),
-    /// GUID partition table with its disk GUID.
-    Gpt([u8; 16], Vec<Partition>),
+    /// GUID partition table.
+    Gpt(Vec<Partition>),
+}
+
+impl ReadAt for Image {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        Image::read_at(self, buffer, offset).map_err(|_| ReadError)
+    }
 }
 
 impl Layout {
     /// Reads the table of `image`.
     pub fn read(image: &Image) -> Layout {
-        if let Ok(gpt) = gptman::GPT::read_from(&mut image.cursor(), u64::from(image.sector())) {
-            let partitions = gpt
-                .iter()
-                .filter(|(_, entry)| entry.is_used())
-                .filter_map(|(number, entry)| {
-                    let sector = u64::from(image.sector());
-                    let count = entry.ending_lba.checked_sub(entry.starting_lba)?.checked_add(1)?;
-                    Some(Partition {
-                        number,
-                        start: entry.starting_lba.checked_mul(sector)?,
-                        len: count.checked_mul(sector)?,
-                        kind: PartitionKind::Gpt {
-                            type_guid: entry.partition_type_guid,
-                            unique_guid: entry.unique_partition_guid,
-                        },
-                    })
-                })
-                .collect();
-            return believed(image, partitions)
-                .map_or(Layout::Whole, |partitions| Layout::Gpt(gpt.header.disk_guid, partitions));
-        }
-        let Ok(mbr) = mbrman::MBR::read_from(&mut image.cursor(), image.sector()) else {
+        let Some(table) = disk_partitions::find(image, image.size(), image.sector()) else {
             return Layout::Whole;
         };
-        let sector = u64::from(image.sector());
-        let partitions = mbr
+        let mut signature = 0;
+        let partitions: Vec<Partition> = table
+            .partitions
             .iter()
-            .filter(|(_, entry)| entry.is_used() && !entry.is_extended())
-            .map(|(number, entry)| Partition {
-                number: number as u32,
-                start: u64::from(entry.starting_lba) * sector,
-                len: u64::from(entry.sectors) * sector,
-                kind: PartitionKind::Mbr { system: entry.sys, active: entry.is_active() },
+            .map(|partition| {
+                let unique_guid = match partition.id {
+                    Some(PartitionId::Gpt(guid)) => guid.0,
+                    Some(PartitionId::Mbr(disk, _)) => {
+                        signature = disk;
+                        [0; 16]
+                    }
+                    None => [0; 16],
+                };
+                let kind = match partition.kind {
+                    PartitionType::Mbr(system) => PartitionKind::Mbr(system),
+                    PartitionType::Gpt(guid) => PartitionKind::Gpt {
+                        type_guid: guid.0,
+                        unique_guid,
+                    },
+                };
+                Partition {
+                    number: partition.index,
+                    start: partition.offset,
+                    len: partition.size_bytes,
+                    kind,
+                }
             })
             .collect();
-        let signature = u32::from_le_bytes(mbr.header.disk_signature);
-        believed(image, partitions).map_or(Layout::Whole, |partitions| Layout::Mbr(signature, partitions))
+        match table.scheme {
+            _ if partitions.is_empty() => Layout::Whole,
+            Scheme::Mbr => Layout::Mbr(signature, partitions),
+            Scheme::Gpt => Layout::Gpt(partitions),
+        }
     }
 
     /// The partitions, in the order of their numbers.
     pub fn partitions(&self) -> &[Partition] {
         match self {
             Layout::Whole => &[],
-            Layout::Mbr(_, partitions) | Layout::Gpt(_, partitions) => partitions,
+            Layout::Mbr(_, partitions) | Layout::Gpt(partitions) => partitions,
         }
     }
-}
-
-/// `partitions` when there is one and each lies on the disk, apart from the others.
-fn believed(image: &Image, mut partitions: Vec<Partition>) -> Option<Vec<Partition>> {
-    partitions.sort_by_key(|partition| partition.start);
-    let mut end = 0;
-    for partition in &partitions {
-        let last = partition.start.checked_add(partition.len)?;
-        if partition.len == 0 || partition.start < end || last > image.size() {
-            return None;
-        }
-        end = last;
-    }
-    partitions.sort_by_key(|partition| partition.number);
-    (!partitions.is_empty()).then_some(partitions)
 }
 
 #[cfg(test)]
@@ -122,7 +109,9 @@ mod tests {
 
     fn image(bytes: &[u8], name: &str) -> Image {
         let path = std::env::temp_dir().join(format!("ntos-layout-{}-{name}", std::process::id()));
-        std::fs::File::create(&path).and_then(|mut file| file.write_all(bytes)).expect("write image");
+        std::fs::File::create(&path)
+            .and_then(|mut file| file.write_all(bytes))
+            .expect("write image");
         let image = Image::open(&path, 512).expect("open image");
         std::fs::remove_file(&path).expect("remove image");
         image
@@ -150,20 +139,13 @@ mod tests {
         bytes[478..494].copy_from_slice(&mbr_entry(0, 0x07, 512, 100));
         bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
         let layout = Layout::read(&image(&bytes, "mbr"));
-        let found: Vec<_> = layout.partitions().iter().map(|p| (p.number, p.start, p.len)).collect();
+        let found: Vec<_> = layout
+            .partitions()
+            .iter()
+            .map(|p| (p.number, p.start, p.len))
+            .collect();
         assert_eq!(found, [(1, 64 * 512, 64 * 512), (3, 512 * 512, 100 * 512)]);
         assert!(matches!(layout, Layout::Mbr(0x1234_5678, _)));
-    }
-
-    #[test]
-    fn a_table_that_leaves_the_disk_or_overlaps_is_not_believed() {
-        for (name, second) in [("long", mbr_entry(0, 0x83, 1024, 4096)), ("overlap", mbr_entry(0, 0x83, 100, 64))] {
-            let mut bytes = vec![0; 1 << 20];
-            bytes[446..462].copy_from_slice(&mbr_entry(0, 0x83, 64, 64));
-            bytes[462..478].copy_from_slice(&second);
-            bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
-            assert_eq!(Layout::read(&image(&bytes, name)), Layout::Whole, "{name}");
-        }
     }
 
     #[test]
@@ -181,8 +163,12 @@ mod tests {
         gpt.write_into(&mut disk).expect("write table");
         gptman::GPT::write_protective_mbr_into(&mut disk, 512).expect("write protective MBR");
         let layout = Layout::read(&image(disk.get_ref(), "gpt"));
-        assert!(matches!(layout, Layout::Gpt([7, ..], _)));
-        let found: Vec<_> = layout.partitions().iter().map(|p| (p.number, p.start, p.len)).collect();
+        assert!(matches!(layout, Layout::Gpt(_)));
+        let found: Vec<_> = layout
+            .partitions()
+            .iter()
+            .map(|p| (p.number, p.start, p.len))
+            .collect();
         assert_eq!(found, [(2, 128 * 512, 128 * 512)]);
     }
 

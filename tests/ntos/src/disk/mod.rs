@@ -1,9 +1,9 @@
 //! Disks of the double: device stacks over image files, owned by a modelled disk driver.
 //!
-//! A [`Disk`] has a device `\Device\HarddiskN\DR0` for the whole disk and a `\Device\HarddiskVolumeM` for each partition, or one
-//! volume for the whole disk when there is no partition table. Their requests end in [`queue`], which completes them at once
-//! or later, in order or not, at DISPATCH_LEVEL as a disk's DPC would. There is no way to write: a write request is
-//! counted, reported and refused.
+//! A [`Disk`] has a device `\Device\HarddiskN\DR0` for the whole disk and a `\Device\HarddiskVolumeM` for
+//! each partition, or one volume for the whole disk when there is no partition table. Their requests end in
+//! [`queue`], which completes them at once or later, in order or not, at DISPATCH_LEVEL as a disk's DPC
+//! would. There is no way to write: a write request is counted, reported and refused.
 //!
 //! | module | what |
 //! |---|---|
@@ -148,7 +148,10 @@ impl Volume {
 impl Disk {
     /// The devices that can carry a volume: the partitions' by number, or the whole disk's.
     pub fn volumes(&self) -> Vec<Volume> {
-        self.volumes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.volumes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The whole disk's device, by path and object.
@@ -163,7 +166,10 @@ impl Disk {
 
     /// Arms a fault.
     pub fn fail(&self, fault: Fault) {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+        self.faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(fault);
     }
 
     /// The disk is pulled: requests under way and all later ones fail with STATUS_NO_SUCH_DEVICE.

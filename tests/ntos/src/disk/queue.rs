@@ -1,7 +1,8 @@
 //! Reads on their way: performed at once or by the disk's own threads, and completed at DISPATCH_LEVEL.
 //!
-//! A queued read waits until it is due; among those that are due, the seed picks one, so completions come out of order. Threads are
-//! started on demand, up to [`MAX_THREADS`] for each disk, and serve for the life of the process.
+//! A queued read waits until it is due; among those that are due, the seed picks one, so completions come out
+//! of order. Threads are started on demand, up to [`MAX_THREADS`] for each disk, and serve for the life of
+//! the process.
 
 use super::{Completion, Disk, FaultKind};
 use crate::io::{complete, irp, kernel};
@@ -39,7 +40,11 @@ struct State {
 
 impl Queue {
     pub(super) fn new(seed: u64) -> Queue {
-        Queue { waiting: Mutex::default(), work: kernel::HostSemaphore::new(), random: AtomicU64::new(seed | 1) }
+        Queue {
+            waiting: Mutex::default(),
+            work: kernel::HostSemaphore::new(),
+            random: AtomicU64::new(seed | 1),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -75,13 +80,20 @@ pub(super) unsafe fn start(disk: &Arc<Disk>, packet: PIRP, offset: u64, len: usi
         disk.remove();
     }
     let queue = &disk.queue;
-    let later = match disk.config.completion {
-        Completion::Inline => fault == Some(FaultKind::Hang),
+    let queued = match disk.config.completion {
+        Completion::Inline => false,
         Completion::Queued => true,
         Completion::Seeded => queue.choose(4) != 0,
     };
+    let later = queued || fault == Some(FaultKind::Hang);
     let due = Instant::now() + disk.config.delay;
-    let read = Read { packet: packet as usize, offset, len, fault, due };
+    let read = Read {
+        packet: packet as usize,
+        offset,
+        len,
+        fault,
+        due,
+    };
     if !later {
         // SAFETY: by contract.
         return unsafe {

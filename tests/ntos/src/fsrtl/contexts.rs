@@ -1,7 +1,7 @@
 //! Per-stream contexts: what filters hang on a file system's stream, in a list of its advanced FCB header.
 //!
-//! The file system owns the header and must tear the list down before it frees it. The list is guarded by one lock of the
-//! double's for all streams; a context's free routine is called without it.
+//! The file system owns the header and must tear the list down before it frees it. The list is guarded by one
+//! lock of the double's for all streams; a context's free routine is called without it.
 
 use crate::io::kernel;
 use crate::nt::*;
@@ -73,7 +73,10 @@ pub unsafe extern "win64" fn FsRtlLookupPerStreamContextInternal(
             (owner.is_null() || (**context).OwnerId == owner)
                 && (instance.is_null() || (**context).InstanceId == instance)
         };
-        contexts(&raw mut (*header).FilterContexts).into_iter().find(matches).unwrap_or(std::ptr::null_mut())
+        contexts(&raw mut (*header).FilterContexts)
+            .into_iter()
+            .find(matches)
+            .unwrap_or(std::ptr::null_mut())
     }
 }
 
@@ -101,7 +104,9 @@ pub unsafe extern "win64" fn FsRtlTeardownPerStreamContexts(header: PFSRTL_ADVAN
         let found = {
             let _guard = LISTS.lock().unwrap_or_else(PoisonError::into_inner);
             let found = contexts(&raw mut (*header).FilterContexts);
-            found.iter().for_each(|context| unlink(&raw mut (**context).Links));
+            found
+                .iter()
+                .for_each(|context| unlink(&raw mut (**context).Links));
             found
         };
         for context in found {

@@ -1,7 +1,8 @@
 //! Fast I/O through the cache manager, and the callbacks by which a file system takes part in sections.
 //!
-//! `FsRtlCopyRead` and its kin read through the cache without an IRP when the stream is cached and its header allows it; they
-//! answer FALSE when the caller has to send an IRP. Unlike a file system's own call of the cache manager they catch its errors.
+//! `FsRtlCopyRead` and its kin read through the cache without an IRP when the stream is cached and its header
+//! allows it; they answer FALSE when the caller has to send an IRP. Unlike a file system's own call of the
+//! cache manager they catch its errors.
 
 use crate::cc::copy;
 use crate::io::file::{self, Waiter};
@@ -36,8 +37,8 @@ struct Entered {
 }
 
 impl Entered {
-    /// Enters for a read of `len` bytes at `offset`; None when an IRP is needed. The length comes back cut to the file's
-    /// end; 0 means that the read starts behind it.
+    /// Enters for a read of `len` bytes at `offset`; None when an IRP is needed. The length comes back cut to
+    /// the file's end; 0 means that the read starts behind it.
     ///
     /// # Safety
     /// `file_object` is live.
@@ -61,7 +62,10 @@ impl Entered {
                 kernel::leave_critical_region();
                 return None;
             }
-            let entered = Entered { resource, top_level: ps::current().top_level_irp.replace(FAST_IO_TOP_LEVEL) };
+            let entered = Entered {
+                resource,
+                top_level: ps::current().top_level_irp.replace(FAST_IO_TOP_LEVEL),
+            };
             let possible = (*header).IsFastIoPossible;
             let mut yes = !(*file_object).PrivateCacheMap.is_null() && possible != NOT_POSSIBLE;
             if yes && possible == QUESTIONABLE {
@@ -101,8 +105,12 @@ unsafe fn questionable(
 ) -> bool {
     // SAFETY: by contract; the locals live until the call returns.
     unsafe {
-        let Some((_, table)) = table_of(file_object) else { return false };
-        let Some(check) = (*table).FastIoCheckIfPossible else { return false };
+        let Some((_, table)) = table_of(file_object) else {
+            return false;
+        };
+        let Some(check) = (*table).FastIoCheckIfPossible else {
+            return false;
+        };
         let mut offset = LARGE_INTEGER { QuadPart: offset };
         let mut block = irp::status_block(0, 0);
         let arguments = [
@@ -138,12 +146,21 @@ pub unsafe extern "win64" fn FsRtlCopyRead(
             *block = irp::status_block(STATUS_SUCCESS, 0);
             return 1;
         }
-        let Some((entered, left)) = Entered::new(file_object, start, len, wait != 0, key, device) else { return 0 };
+        let Some((entered, left)) = Entered::new(file_object, start, len, wait != 0, key, device) else {
+            return 0;
+        };
         if left == 0 {
             *block = irp::status_block(STATUS_END_OF_FILE, 0);
             return 1;
         }
-        let done = copy::read(file_object, start.unsigned_abs(), u64::from(left), wait != 0, buffer.cast(), "FsRtlCopyRead");
+        let done = copy::read(
+            file_object,
+            start.unsigned_abs(),
+            u64::from(left),
+            wait != 0,
+            buffer.cast(),
+            "FsRtlCopyRead",
+        );
         drop(entered);
         if done != Ok(true) {
             return 0;
@@ -173,7 +190,9 @@ pub unsafe extern "win64" fn FsRtlMdlReadDev(
             return 1;
         }
         let start = (*offset).QuadPart;
-        let Some((entered, left)) = Entered::new(file_object, start, len, true, key, device) else { return 0 };
+        let Some((entered, left)) = Entered::new(file_object, start, len, true, key, device) else {
+            return 0;
+        };
         if left == 0 {
             *block = irp::status_block(STATUS_END_OF_FILE, 0);
             return 1;
@@ -232,7 +251,8 @@ pub unsafe fn file_size(file_object: PFILE_OBJECT) -> Result<u64, NTSTATUS> {
         (*location).MajorFunction = IRP_MJ_QUERY_INFORMATION as u8;
         (*location).FileObject = file_object;
         (*location).Parameters.QueryFile.Length = size_of::<FILE_STANDARD_INFORMATION>() as u32;
-        (*location).Parameters.QueryFile.FileInformationClass = _FILE_INFORMATION_CLASS_FileStandardInformation;
+        (*location).Parameters.QueryFile.FileInformationClass =
+            _FILE_INFORMATION_CLASS_FileStandardInformation;
         let status = call::call_driver(device, packet);
         let (status, _) = waiter.outcome(status);
         size_or_error(status, &information)
@@ -296,8 +316,8 @@ pub unsafe fn acquire_for_section(file_object: PFILE_OBJECT) -> Result<(), NTSTA
     unsafe {
         kernel::enter_critical_region();
         let driver = (*file::related_device(file_object)).DriverObject;
-        if let Some(routine) =
-            super::misc::callbacks_of(driver).and_then(|callbacks| callbacks.PreAcquireForSectionSynchronization)
+        if let Some(routine) = super::misc::callbacks_of(driver)
+            .and_then(|callbacks| callbacks.PreAcquireForSectionSynchronization)
         {
             let mut data = callback_data(file_object, ACQUIRE_FOR_SECTION);
             let mut context: PVOID = std::ptr::null_mut();
@@ -334,7 +354,9 @@ pub unsafe fn release_for_section(file_object: PFILE_OBJECT) {
         let driver = (*file::related_device(file_object)).DriverObject;
         let callbacks = super::misc::callbacks_of(driver);
         if callbacks.is_some_and(|callbacks| callbacks.PreAcquireForSectionSynchronization.is_some()) {
-            if let Some(routine) = callbacks.and_then(|callbacks| callbacks.PreReleaseForSectionSynchronization) {
+            if let Some(routine) =
+                callbacks.and_then(|callbacks| callbacks.PreReleaseForSectionSynchronization)
+            {
                 let mut data = callback_data(file_object, RELEASE_FOR_SECTION);
                 let mut context: PVOID = std::ptr::null_mut();
                 let arguments = [(&raw mut data) as usize, (&raw mut context) as usize];

@@ -1,8 +1,9 @@
 //! Byte-range locks, as `LockFile` takes them and readers are bound by them.
 //!
-//! A lock belongs to file object, process and key. Exclusive locks exclude every other owner, shared ones exclude
-//! exclusive ones; two exclusive locks conflict even for the same owner, as NT has it. A request that conflicts fails or, unless it
-//! must not wait, pends until an unlock lets it pass, in order of arrival. The last byte of a lock may lie beyond the end of the file.
+//! A lock belongs to file object, process and key. Exclusive locks exclude every other owner, shared ones
+//! exclude exclusive ones; two exclusive locks conflict even for the same owner, as NT has it. A request that
+//! conflicts fails or, unless it must not wait, pends until an unlock lets it pass, in order of arrival. The
+//! last byte of a lock may lie beyond the end of the file.
 
 use crate::io::{complete, irp, kernel};
 use crate::mm::pool;
@@ -33,7 +34,10 @@ struct Lock {
 impl Lock {
     fn overlaps(&self, start: u64, len: u64) -> bool {
         let end = |start: u64, len: u64| u128::from(start) + u128::from(len);
-        len != 0 && self.len != 0 && u128::from(start) < end(self.start, self.len) && u128::from(self.start) < end(start, len)
+        len != 0
+            && self.len != 0
+            && u128::from(start) < end(self.start, self.len)
+            && u128::from(self.start) < end(start, len)
     }
 
     fn excludes(&self, wanted: &Lock) -> bool {
@@ -64,7 +68,11 @@ fn with<T>(file_lock: PFILE_LOCK, act: impl FnOnce(&mut Record) -> T) -> T {
             // SAFETY: an initialised lock is live until it is uninitialised.
             unsafe {
                 (*file_lock).FastIoIsQuestionable = busy.into();
-                (*file_lock).LockInformation = if busy { file_lock.cast() } else { std::ptr::null_mut() };
+                (*file_lock).LockInformation = if busy {
+                    file_lock.cast()
+                } else {
+                    std::ptr::null_mut()
+                };
             }
             result
         }
@@ -85,14 +93,20 @@ pub unsafe extern "win64" fn FsRtlInitializeFileLock(
         (*file_lock).UnlockRoutine = unlock;
     }
     let mut records = RECORDS.lock().unwrap_or_else(PoisonError::into_inner);
-    if records.insert(file_lock as usize, Record::default()).is_some_and(|old| !old.granted.is_empty()) {
+    if records
+        .insert(file_lock as usize, Record::default())
+        .is_some_and(|old| !old.granted.is_empty())
+    {
         fail!(FsRtl, "FsRtlInitializeFileLock on {file_lock:p}, which has locks");
     }
 }
 
 /// `FsRtlUninitializeFileLock`.
 pub unsafe extern "win64" fn FsRtlUninitializeFileLock(file_lock: PFILE_LOCK) {
-    let record = RECORDS.lock().unwrap_or_else(PoisonError::into_inner).remove(&(file_lock as usize));
+    let record = RECORDS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&(file_lock as usize));
     for waiting in record.into_iter().flat_map(|record| record.waiting) {
         // SAFETY: a waiting IRP is FsRtl's.
         unsafe { end(file_lock, &waiting, STATUS_RANGE_NOT_LOCKED) };
@@ -142,7 +156,9 @@ unsafe fn end(file_lock: PFILE_LOCK, waiting: &Waiting, status: NTSTATUS) {
 /// `packet` is live.
 unsafe fn cancel_routine(packet: PIRP, routine: usize) -> usize {
     // SAFETY: by contract; the field is written atomically by everybody.
-    unsafe { AtomicUsize::from_ptr((&raw mut (*packet).CancelRoutine).cast()).swap(routine, Ordering::SeqCst) }
+    unsafe {
+        AtomicUsize::from_ptr((&raw mut (*packet).CancelRoutine).cast()).swap(routine, Ordering::SeqCst)
+    }
 }
 
 /// Grants what waits and no longer conflicts.
@@ -168,7 +184,10 @@ unsafe extern "win64" fn cancelled(_device: PDEVICE_OBJECT, packet: PIRP) {
     let found = {
         let mut records = RECORDS.lock().unwrap_or_else(PoisonError::into_inner);
         records.iter_mut().find_map(|(file_lock, record)| {
-            let at = record.waiting.iter().position(|waiting| waiting.packet == packet as usize)?;
+            let at = record
+                .waiting
+                .iter()
+                .position(|waiting| waiting.packet == packet as usize)?;
             Some((*file_lock, record.waiting.remove(at)))
         })
     };
@@ -185,7 +204,11 @@ unsafe extern "win64" fn cancelled(_device: PDEVICE_OBJECT, packet: PIRP) {
 unsafe fn owner_of(packet: PIRP, file_object: PFILE_OBJECT, key: u32) -> Owner {
     // SAFETY: by contract.
     let process = unsafe { crate::io::misc::IoGetRequestorProcess(packet) };
-    Owner { file_object: file_object as usize, process: process as usize, key }
+    Owner {
+        file_object: file_object as usize,
+        process: process as usize,
+        key,
+    }
 }
 
 /// Takes a lock, or says that it has to wait or fail.
@@ -215,7 +238,11 @@ fn release(file_lock: PFILE_LOCK, wanted: impl Fn(&Lock) -> bool, only_one: bool
 }
 
 /// `FsRtlProcessFileLock`: carries out an IRP_MJ_LOCK_CONTROL and completes it, now or later.
-pub unsafe extern "win64" fn FsRtlProcessFileLock(file_lock: PFILE_LOCK, packet: PIRP, context: PVOID) -> NTSTATUS {
+pub unsafe extern "win64" fn FsRtlProcessFileLock(
+    file_lock: PFILE_LOCK,
+    packet: PIRP,
+    context: PVOID,
+) -> NTSTATUS {
     // SAFETY: the file system gives the IRP away.
     unsafe {
         let location = irp::current(packet);
@@ -223,13 +250,19 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(file_lock: PFILE_LOCK, packet:
         let parameters = &(*location).Parameters.LockControl;
         let key = parameters.Key;
         let owner = owner_of(packet, file_object, key);
-        let mine = |held: &Lock| held.owner.file_object == owner.file_object && held.owner.process == owner.process;
+        let mine =
+            |held: &Lock| held.owner.file_object == owner.file_object && held.owner.process == owner.process;
         let start = u64::try_from(parameters.ByteOffset.QuadPart).unwrap_or(0);
         let status = match u32::from((*location).MinorFunction) {
             IRP_MN_LOCK => {
                 let len = u64::try_from((*parameters.Length).QuadPart).unwrap_or(0);
                 let flags = u32::from((*location).Flags);
-                let lock = Lock { owner, start, len, exclusive: flags & SL_EXCLUSIVE_LOCK != 0 };
+                let lock = Lock {
+                    owner,
+                    start,
+                    len,
+                    exclusive: flags & SL_EXCLUSIVE_LOCK != 0,
+                };
                 (*file_object).LockOperation = 1;
                 if take(file_lock, lock) {
                     STATUS_SUCCESS
@@ -237,7 +270,11 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(file_lock: PFILE_LOCK, packet:
                     STATUS_LOCK_NOT_GRANTED
                 } else {
                     (*location).Control |= SL_PENDING_RETURNED as u8;
-                    let waiting = Waiting { packet: packet as usize, context: context as usize, lock };
+                    let waiting = Waiting {
+                        packet: packet as usize,
+                        context: context as usize,
+                        lock,
+                    };
                     let cancelled = with(file_lock, |record| {
                         cancel_routine(packet, cancelled as *const () as usize);
                         // Cancelled before the routine was there: whoever swaps it out ends the request.
@@ -255,8 +292,14 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(file_lock: PFILE_LOCK, packet:
             }
             IRP_MN_UNLOCK_SINGLE => {
                 let len = u64::try_from((*parameters.Length).QuadPart).unwrap_or(0);
-                let this = |held: &Lock| mine(held) && held.owner.key == key && held.start == start && held.len == len;
-                if release(file_lock, this, true) == 0 { STATUS_RANGE_NOT_LOCKED } else { STATUS_SUCCESS }
+                let this = |held: &Lock| {
+                    mine(held) && held.owner.key == key && held.start == start && held.len == len
+                };
+                if release(file_lock, this, true) == 0 {
+                    STATUS_RANGE_NOT_LOCKED
+                } else {
+                    STATUS_SUCCESS
+                }
             }
             IRP_MN_UNLOCK_ALL => {
                 release(file_lock, mine, false);
@@ -271,7 +314,12 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(file_lock: PFILE_LOCK, packet:
         let done = Waiting {
             packet: packet as usize,
             context: context as usize,
-            lock: Lock { owner, start, len: 0, exclusive: false },
+            lock: Lock {
+                owner,
+                start,
+                len: 0,
+                exclusive: false,
+            },
         };
         end(file_lock, &done, status);
         status
@@ -283,7 +331,12 @@ fn may(file_lock: PFILE_LOCK, owner: Owner, start: u64, len: u64, write: bool) -
     with(file_lock, |record| {
         !record.granted.iter().any(|held| {
             let foreign = held.owner != owner;
-            held.overlaps(start, len) && (if write { !held.exclusive || foreign } else { held.exclusive && foreign })
+            held.overlaps(start, len)
+                && (if write {
+                    !held.exclusive || foreign
+                } else {
+                    held.exclusive && foreign
+                })
         })
     })
 }
@@ -322,10 +375,21 @@ pub unsafe extern "win64" fn FsRtlFastCheckLockForRead(
     file_object: PFILE_OBJECT,
     process: PVOID,
 ) -> BOOLEAN {
-    let owner = Owner { file_object: file_object as usize, process: process as usize, key };
+    let owner = Owner {
+        file_object: file_object as usize,
+        process: process as usize,
+        key,
+    };
     // SAFETY: the file system gives both numbers.
     let (start, len) = unsafe { ((*start).QuadPart, (*len).QuadPart) };
-    may(file_lock, owner, u64::try_from(start).unwrap_or(0), u64::try_from(len).unwrap_or(0), false).into()
+    may(
+        file_lock,
+        owner,
+        u64::try_from(start).unwrap_or(0),
+        u64::try_from(len).unwrap_or(0),
+        false,
+    )
+    .into()
 }
 
 /// `FsRtlFastUnlockAll`.
@@ -335,7 +399,9 @@ pub unsafe extern "win64" fn FsRtlFastUnlockAll(
     process: PEPROCESS,
     _context: PVOID,
 ) -> NTSTATUS {
-    let mine = |held: &Lock| held.owner.file_object == file_object as usize && held.owner.process == process as usize;
+    let mine = |held: &Lock| {
+        held.owner.file_object == file_object as usize && held.owner.process == process as usize
+    };
     match release(file_lock, mine, false) {
         0 => STATUS_RANGE_NOT_LOCKED,
         _ => STATUS_SUCCESS,
@@ -354,7 +420,11 @@ pub unsafe extern "win64" fn FsRtlFastUnlockSingle(
     _context: PVOID,
     _synchronized: BOOLEAN,
 ) -> NTSTATUS {
-    let owner = Owner { file_object: file_object as usize, process: process as usize, key };
+    let owner = Owner {
+        file_object: file_object as usize,
+        process: process as usize,
+        key,
+    };
     // SAFETY: the file system gives both numbers.
     let (start, len) = unsafe { ((*start).QuadPart, (*len).QuadPart) };
     let this = |held: &Lock| held.owner == owner && held.start as i64 == start && held.len as i64 == len;

@@ -54,12 +54,18 @@ pub unsafe extern "win64" fn FsRtlRegisterFileSystemFilterCallbacks(
 /// The filter callbacks of `driver`.
 pub fn callbacks_of(driver: PDRIVER_OBJECT) -> Option<FS_FILTER_CALLBACKS> {
     let all = CALLBACKS.lock().unwrap_or_else(PoisonError::into_inner);
-    all.iter().rev().find(|(known, _)| *known == driver as usize).map(|(_, callbacks)| *callbacks)
+    all.iter()
+        .rev()
+        .find(|(known, _)| *known == driver as usize)
+        .map(|(_, callbacks)| *callbacks)
 }
 
 /// The driver is gone.
 pub fn forget_driver(driver: PDRIVER_OBJECT) {
-    CALLBACKS.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _)| *known != driver as usize);
+    CALLBACKS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .retain(|(known, _)| *known != driver as usize);
 }
 
 /// `FsRtlIsPagingFile`: no page file lies on a modelled volume.

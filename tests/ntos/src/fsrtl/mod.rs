@@ -9,11 +9,14 @@
 //! | [`fast`] | fast I/O through the cache, file size, section callbacks |
 //! | [`misc`] | status codes, pool, events |
 //!
-//! What no driver here imports is not modelled (opportunistic locks, map control blocks, tunnelling) and fails by its
-//! name when it is called.
+//! What no driver here imports is not modelled (opportunistic locks, map control blocks, tunnelling) and
+//! fails by its name when it is called.
 
 #![allow(non_snake_case, reason = "imports have NT's names")]
-#![allow(clippy::multiple_unsafe_ops_per_block, reason = "NT structs are handled by pointer throughout; the proof is per step")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "NT structs are handled by pointer throughout; the proof is per step"
+)]
 
 pub mod contexts;
 pub mod fast;

@@ -1,8 +1,9 @@
-//! Names and expressions: `*`, `?` and the three wildcards that DOS programs get: `<` (DOS_STAR), `>` (DOS_QM) and `"`
-//! (DOS_DOT).
+//! Names and expressions: `*`, `?` and the three wildcards that DOS programs get: `<` (DOS_STAR), `>`
+//! (DOS_QM) and `"` (DOS_DOT).
 //!
-//! `*` stands for any characters, `?` for exactly one. `<` stands for any characters, but not for the last period of the name.
-//! `>` stands for one character, or for none at a period or at the end. `"` stands for a period, or for nothing at the end.
+//! `*` stands for any characters, `?` for exactly one. `<` stands for any characters, but not for the last
+//! period of the name. `>` stands for one character, or for none at a period or at the end. `"` stands for a
+//! period, or for nothing at the end.
 
 use crate::io::names::characters;
 use crate::nt::*;
@@ -74,7 +75,9 @@ pub fn matches(expression: &[u16], name: &[u16]) -> bool {
 pub unsafe extern "win64" fn FsRtlDoesNameContainWildCards(name: PUNICODE_STRING) -> BOOLEAN {
     // SAFETY: the file system gives a valid string.
     let name = unsafe { characters(name) };
-    name.iter().any(|unit| [STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT].contains(unit)).into()
+    name.iter()
+        .any(|unit| [STAR, QUESTION, DOS_STAR, DOS_QM, DOS_DOT].contains(unit))
+        .into()
 }
 
 /// `FsRtlIsNameInExpression`. With `ignore_case` the expression must be upper case already.
@@ -87,10 +90,19 @@ pub unsafe extern "win64" fn FsRtlIsNameInExpression(
     // SAFETY: the file system gives valid strings, and a table of 65,536 characters or null.
     unsafe {
         let (expression, mut name) = (characters(expression), characters(name));
-        let upcase = |unit: u16| if table.is_null() { upcase_unit(unit) } else { *table.add(usize::from(unit)) };
+        let upcase = |unit: u16| {
+            if table.is_null() {
+                upcase_unit(unit)
+            } else {
+                *table.add(usize::from(unit))
+            }
+        };
         if ignore_case != 0 {
             if let Some(unit) = expression.iter().find(|unit| upcase(**unit) != **unit) {
-                fail!(FsRtl, "FsRtlIsNameInExpression: the expression has the lower-case character {unit:#x}");
+                fail!(
+                    FsRtl,
+                    "FsRtlIsNameInExpression: the expression has the lower-case character {unit:#x}"
+                );
             }
             name.iter_mut().for_each(|unit| *unit = upcase(*unit));
         }
@@ -107,24 +119,45 @@ pub unsafe extern "win64" fn FsRtlAreNamesEqual(
 ) -> BOOLEAN {
     // SAFETY: as above.
     unsafe {
-        let upcase = |unit: &u16| if table.is_null() { upcase_unit(*unit) } else { *table.add(usize::from(*unit)) };
+        let upcase = |unit: &u16| {
+            if table.is_null() {
+                upcase_unit(*unit)
+            } else {
+                *table.add(usize::from(*unit))
+            }
+        };
         let (one, other) = (characters(one), characters(other));
-        let equal = if ignore_case != 0 { one.iter().map(upcase).eq(other.iter().map(upcase)) } else { one == other };
+        let equal = if ignore_case != 0 {
+            one.iter().map(upcase).eq(other.iter().map(upcase))
+        } else {
+            one == other
+        };
         equal.into()
     }
 }
 
 /// `FsRtlDissectName`: the first component and what follows its backslash.
-pub unsafe extern "win64" fn FsRtlDissectName(path: UNICODE_STRING, first: PUNICODE_STRING, rest: PUNICODE_STRING) {
+pub unsafe extern "win64" fn FsRtlDissectName(
+    path: UNICODE_STRING,
+    first: PUNICODE_STRING,
+    rest: PUNICODE_STRING,
+) {
     // SAFETY: the strings share the path's buffer.
     unsafe {
         let units = characters(&raw const path);
         let start = usize::from(units.first() == Some(&BACKSLASH));
-        let end = units[start..].iter().position(|unit| *unit == BACKSLASH).map_or(units.len(), |at| start + at);
+        let end = units[start..]
+            .iter()
+            .position(|unit| *unit == BACKSLASH)
+            .map_or(units.len(), |at| start + at);
         let part = |from: usize, to: usize| UNICODE_STRING {
             Length: ((to - from) * 2) as u16,
             MaximumLength: ((to - from) * 2) as u16,
-            Buffer: if from == to { std::ptr::null_mut() } else { path.Buffer.add(from) },
+            Buffer: if from == to {
+                std::ptr::null_mut()
+            } else {
+                path.Buffer.add(from)
+            },
         };
         *first = part(start, end);
         *rest = part((end + 1).min(units.len()), units.len());
@@ -153,15 +186,34 @@ mod tests {
     #[test]
     fn wildcards() {
         for (expression, name) in [
-            ("*", ""), ("*", "a.b"), ("a*", "a"), ("*.txt", "x.y.txt"), ("a?c", "abc"), ("?", "a"),
-            ("<.txt", "a.b.txt"), ("<\"*", "abc"), ("<\"*", "a.b.c"), ("<", "abc"), (">>>", "ab"), (">>>\"c", "ab.c"),
-            ("a\"", "a"), ("a\"", "a."), ("*a*b*", "xxaxxbxx"),
+            ("*", ""),
+            ("*", "a.b"),
+            ("a*", "a"),
+            ("*.txt", "x.y.txt"),
+            ("a?c", "abc"),
+            ("?", "a"),
+            ("<.txt", "a.b.txt"),
+            ("<\"*", "abc"),
+            ("<\"*", "a.b.c"),
+            ("<", "abc"),
+            (">>>", "ab"),
+            (">>>\"c", "ab.c"),
+            ("a\"", "a"),
+            ("a\"", "a."),
+            ("*a*b*", "xxaxxbxx"),
         ] {
             assert!(yes(expression, name), "{expression} and {name}");
         }
         for (expression, name) in [
-            ("", "a"), ("a?c", "ac"), ("?", ""), ("*.txt", "txt"), ("<.txt", "a.txt.b"), (">>", "abc"), ("a\"", "ab"),
-            ("?a", "a"), ("*a*b", "bbaa"),
+            ("", "a"),
+            ("a?c", "ac"),
+            ("?", ""),
+            ("*.txt", "txt"),
+            ("<.txt", "a.txt.b"),
+            (">>", "abc"),
+            ("a\"", "ab"),
+            ("?a", "a"),
+            ("*a*b", "bbaa"),
         ] {
             assert!(!yes(expression, name), "{expression} and {name}");
         }

@@ -1,7 +1,7 @@
 //! Directory change notification.
 //!
-//! Requests are kept by the file system's notify record and the directory's context until something is reported, the
-//! imports them is told so by name.
+//! Requests are kept by the file system's notify record and the directory's context until something is
+//! reported, the imports them is told so by name.
 
 use crate::io::{complete, irp, kernel};
 use crate::mm::pool;
@@ -48,7 +48,10 @@ pub unsafe extern "win64" fn FsRtlNotifyUninitializeSync(sync: *mut PNOTIFY_SYNC
     match records().remove(&(block as usize)) {
         Some(record) if record.waiting.is_empty() => {}
         Some(_) => fail!(FsRtl, "FsRtlNotifyUninitializeSync with requests still waiting"),
-        None => fail!(FsRtl, "FsRtlNotifyUninitializeSync of {block:p}, which is no notify record"),
+        None => fail!(
+            FsRtl,
+            "FsRtlNotifyUninitializeSync of {block:p}, which is no notify record"
+        ),
     }
     holdings::remove(holdings::Kind::Other, block as usize);
     pool::free(block.cast(), TAG);
@@ -107,12 +110,18 @@ pub unsafe extern "win64" fn FsRtlNotifyFullChangeDirectory(
     {
         let mut records = records();
         let Some(record) = records.get_mut(&(sync as usize)) else {
-            fail!(FsRtl, "FsRtlNotifyFullChangeDirectory on {sync:p}, which is no notify record");
+            fail!(
+                FsRtl,
+                "FsRtlNotifyFullChangeDirectory on {sync:p}, which is no notify record"
+            );
         };
         // SAFETY: the file system gives the IRP away; on our list it lives until it is taken off.
         unsafe {
             (*irp::current(packet)).Control |= SL_PENDING_RETURNED as u8;
-            record.waiting.push(Waiting { packet: packet as usize, context: context as usize });
+            record.waiting.push(Waiting {
+                packet: packet as usize,
+                context: context as usize,
+            });
             let slot = AtomicUsize::from_ptr((&raw mut (*packet).CancelRoutine).cast());
             slot.store(cancelled as *const () as usize, Ordering::SeqCst);
             // Cancelled before the routine was there: whoever swaps it out ends the request.
@@ -145,7 +154,16 @@ pub unsafe extern "win64" fn FsRtlNotifyFilterChangeDirectory(
     // SAFETY: the file system's contract is ours.
     unsafe {
         FsRtlNotifyFullChangeDirectory(
-            sync, list, context, directory, watch_tree, ignore_buffer, filter, packet, traverse, subject,
+            sync,
+            list,
+            context,
+            directory,
+            watch_tree,
+            ignore_buffer,
+            filter,
+            packet,
+            traverse,
+            subject,
         );
     }
 }
@@ -160,7 +178,11 @@ unsafe fn clean(sync: PNOTIFY_SYNC, context: PVOID, status: NTSTATUS) {
         let Some(record) = records.get_mut(&(sync as usize)) else {
             fail!(FsRtl, "{sync:p} is no notify record");
         };
-        record.waiting.extract_if(.., |waiting| waiting.context == context as usize).map(|w| w.packet).collect()
+        record
+            .waiting
+            .extract_if(.., |waiting| waiting.context == context as usize)
+            .map(|w| w.packet)
+            .collect()
     };
     for packet in ended {
         // SAFETY: taken off the list.

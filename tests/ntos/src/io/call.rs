@@ -1,8 +1,8 @@
 //! `IofCallDriver`: the one way into a driver's dispatch routine.
 //!
-//! Every call is recorded as a frame of the ledger, so that what the routine returns is compared with how the IRP is
-//! completed. The routine runs on the thread's kernel stack through [`ke::call`]; what must be as it was when it
-//! returns (IRQL, critical regions, spin locks held, top-level IRP) is compared there.
+//! Every call is recorded as a frame of the ledger, so that what the routine returns is compared with how the
+//! IRP is completed. The routine runs on the thread's kernel stack through [`ke::call`]; what must be as it
+//! was when it returns (IRQL, critical regions, spin locks held, top-level IRP) is compared there.
 
 use super::{irp, kernel, ledger, thread};
 use crate::nt::*;
@@ -10,11 +10,34 @@ use crate::verifier::fail;
 
 /// Names of the major functions, for messages.
 const MAJOR_NAMES: [&str; 28] = [
-    "CREATE", "CREATE_NAMED_PIPE", "CLOSE", "READ", "WRITE", "QUERY_INFORMATION", "SET_INFORMATION", "QUERY_EA",
-    "SET_EA", "FLUSH_BUFFERS", "QUERY_VOLUME_INFORMATION", "SET_VOLUME_INFORMATION", "DIRECTORY_CONTROL",
-    "FILE_SYSTEM_CONTROL", "DEVICE_CONTROL", "INTERNAL_DEVICE_CONTROL", "SHUTDOWN", "LOCK_CONTROL", "CLEANUP",
-    "CREATE_MAILSLOT", "QUERY_SECURITY", "SET_SECURITY", "POWER", "SYSTEM_CONTROL", "DEVICE_CHANGE", "QUERY_QUOTA",
-    "SET_QUOTA", "PNP",
+    "CREATE",
+    "CREATE_NAMED_PIPE",
+    "CLOSE",
+    "READ",
+    "WRITE",
+    "QUERY_INFORMATION",
+    "SET_INFORMATION",
+    "QUERY_EA",
+    "SET_EA",
+    "FLUSH_BUFFERS",
+    "QUERY_VOLUME_INFORMATION",
+    "SET_VOLUME_INFORMATION",
+    "DIRECTORY_CONTROL",
+    "FILE_SYSTEM_CONTROL",
+    "DEVICE_CONTROL",
+    "INTERNAL_DEVICE_CONTROL",
+    "SHUTDOWN",
+    "LOCK_CONTROL",
+    "CLEANUP",
+    "CREATE_MAILSLOT",
+    "QUERY_SECURITY",
+    "SET_SECURITY",
+    "POWER",
+    "SYSTEM_CONTROL",
+    "DEVICE_CHANGE",
+    "QUERY_QUOTA",
+    "SET_QUOTA",
+    "PNP",
 ];
 
 /// `READ`, `CREATE`, ... for a major function code.
@@ -27,14 +50,18 @@ pub fn major_name(major: u8) -> &'static str {
 /// # Safety
 /// `device` and `irp` are live, and the next stack location is filled in.
 pub unsafe fn call_driver(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
-    // SAFETY: `device` is live, as is the driver that owns it; the ledger vouches for the IRP before it is touched.
+    // SAFETY: `device` is live, as is the driver that owns it; the ledger vouches for the IRP before it is
+    // touched.
     unsafe {
         if let Err(fault) = ledger::owner(packet) {
             fail!(Irp, "IofCallDriver: {fault}");
         }
         (*packet).CurrentLocation -= 1;
         if (*packet).CurrentLocation <= 0 {
-            fail!(Irp, "IofCallDriver: no stack location left in IRP {packet:p} (0x35 NO_MORE_IRP_STACK_LOCATIONS)");
+            fail!(
+                Irp,
+                "IofCallDriver: no stack location left in IRP {packet:p} (0x35 NO_MORE_IRP_STACK_LOCATIONS)"
+            );
         }
         let location = irp::current(packet).sub(1);
         irp::set_current(packet, location);
@@ -47,12 +74,12 @@ pub unsafe fn call_driver(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
             major_name(major),
             (*location).MinorFunction
         );
-        let routine = (&(*driver).MajorFunction).get(usize::from(major)).copied().flatten();
+        let routine = (&(*driver).MajorFunction)
+            .get(usize::from(major))
+            .copied()
+            .flatten();
         let routine = routine.map_or(std::ptr::null(), |routine| routine as *const ());
         let native = super::native::dispatch_of(driver);
-        if routine.is_null() && native.is_none() {
-            fail!(Irp, "{what}: the driver has no dispatch routine for this major function");
-        }
         let frame = match ledger::called(packet, (*packet).CurrentLocation, what) {
             Ok(frame) => frame,
             Err(fault) => fail!(Irp, "IofCallDriver: {fault}"),
@@ -60,6 +87,12 @@ pub unsafe fn call_driver(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
         let before = thread::State::now();
         let status = match native {
             Some(dispatch) => dispatch(device, packet),
+            // What NT puts into a new driver object's table.
+            None if routine.is_null() => {
+                irp::set_status(packet, STATUS_INVALID_DEVICE_REQUEST, 0);
+                super::complete::complete(packet);
+                STATUS_INVALID_DEVICE_REQUEST
+            }
             None => kernel::call(routine, [device as usize, packet as usize]) as NTSTATUS,
         };
         if let Some(change) = before.change() {

@@ -1,11 +1,12 @@
-//! Cancelling: the cancel spin lock, `IoCancelIrp`, and the list of requests that a file object has under way.
+//! Cancelling: the cancel spin lock, `IoCancelIrp`, and the list of requests that a file object has under
+//! way.
 //!
-//! A request of the user API stays listed until its end. Whoever cancels takes a claim first, so that an IRP that ends in
-//! the meantime is freed by the canceller and not under it.
+//! A request of the user API stays listed until its end. Whoever cancels takes a claim first, so that an IRP
+//! that ends in the meantime is freed by the canceller and not under it.
 
 use super::{irp, kernel};
-use crate::nt::*;
 use crate::ke;
+use crate::nt::*;
 use crate::verifier::fail;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
@@ -29,7 +30,11 @@ fn listed<T>(act: impl FnOnce(&mut HashMap<usize, Listed>) -> T) -> T {
 
 /// `packet` is under way for `file_object`.
 pub fn list(packet: PIRP, file_object: PFILE_OBJECT) {
-    let entry = Listed { file_object: file_object as usize, claims: 0, ended: false };
+    let entry = Listed {
+        file_object: file_object as usize,
+        claims: 0,
+        ended: false,
+    };
     listed(|requests| requests.insert(packet as usize, entry));
 }
 
@@ -95,19 +100,27 @@ pub unsafe extern "win64" fn IoCancelIrp(packet: PIRP) -> BOOLEAN {
     // SAFETY: whoever cancels keeps the IRP alive until the routine has run.
     unsafe {
         AtomicU8::from_ptr(&raw mut (*packet).Cancel).store(1, Ordering::SeqCst);
-        let routine = AtomicUsize::from_ptr((&raw mut (*packet).CancelRoutine).cast()).swap(0, Ordering::SeqCst);
+        let routine =
+            AtomicUsize::from_ptr((&raw mut (*packet).CancelRoutine).cast()).swap(0, Ordering::SeqCst);
         if routine == 0 {
             kernel::lock_release(CANCEL_LOCK.as_ptr(), before);
             return 0;
         }
         if (*packet).CurrentLocation > (*packet).StackCount {
-            fail!(Irp, "IRP {packet:p} is cancelled after its completion, with a cancel routine set");
+            fail!(
+                Irp,
+                "IRP {packet:p} is cancelled after its completion, with a cancel routine set"
+            );
         }
         (*packet).CancelIrql = before;
         let device = (*irp::current(packet)).DeviceObject;
         kernel::call_cancel(routine as *const (), device, packet);
         if ke::irql() != before {
-            fail!(Irp, "a cancel routine returned at IRQL {} instead of {before}: CancelIrql is to be restored", ke::irql());
+            fail!(
+                Irp,
+                "a cancel routine returned at IRQL {} instead of {before}: CancelIrql is to be restored",
+                ke::irql()
+            );
         }
     }
     1

@@ -1,13 +1,14 @@
 //! `IofCompleteRequest`: the walk back up an IRP's stack, and what the I/O manager does at its end.
 //!
-//! For each stack location from the current one upwards: SL_PENDING_RETURNED becomes `PendingReturned`, the location's
-//! completion routine is called when its flags match the outcome, and otherwise the pending mark is handed up. A routine
-//! that returns STATUS_MORE_PROCESSING_REQUIRED stops the walk and owns the IRP. At the top:
+//! For each stack location from the current one upwards: SL_PENDING_RETURNED becomes `PendingReturned`, the
+//! location's completion routine is called when its flags match the outcome, and otherwise the pending mark
+//! is handed up. A routine that returns STATUS_MORE_PROCESSING_REQUIRED stops the walk and owns the IRP. At
+//! the top:
 //!
 //! - an associated IRP counts down its master;
 //! - synchronous paging I/O and close: status block and event only, the MDL stays with its owner;
-//! - everything else: buffered data is copied out, MDLs are unlocked and freed, status block, event, file object's event
-//!   and APC follow, and the IRP is freed.
+//! - everything else: buffered data is copied out, MDLs are unlocked and freed, status block, event, file
+//!   object's event and APC follow, and the IRP is freed.
 //!
 //! A driver may only complete at <= DISPATCH_LEVEL, with no cancel routine set and a final status.
 
@@ -31,14 +32,18 @@ pub unsafe fn complete(packet: PIRP) {
     if let Err(fault) = ledger::completing(packet) {
         fail!(IrpCompletedTwice, "IofCompleteRequest: {fault}");
     }
-    // SAFETY: the ledger knows the IRP and says that it is in flight, so its memory is valid and ours to walk.
+    // SAFETY: the ledger knows the IRP and says that it is in flight, so its memory is valid and ours to
+    // walk.
     unsafe {
         let status = irp::status_of(&(*packet).IoStatus);
         if status == STATUS_PENDING || status == -1 {
             fail!(Irp, "IRP {packet:p} is completed with status {}", name(status));
         }
         if (*packet).CancelRoutine.is_some() {
-            fail!(Irp, "IRP {packet:p} is completed with its cancel routine still set");
+            fail!(
+                Irp,
+                "IRP {packet:p} is completed with its cancel routine still set"
+            );
         }
         let top = (*packet).StackCount + 1;
         if (*packet).CurrentLocation > top {
@@ -53,19 +58,30 @@ pub unsafe fn complete(packet: PIRP) {
             let pending = control & SL_PENDING_RETURNED != 0;
             (*packet).PendingReturned = u8::from(pending);
             let status = irp::status_of(&(*packet).IoStatus);
-            if let Some(fault) = ledger::passing(packet, number, status, pending).into_iter().next() {
+            if let Some(fault) = ledger::passing(packet, number, status, pending)
+                .into_iter()
+                .next()
+            {
                 fail!(Irp, "{fault}");
             }
             let cancelled = (*packet).Cancel != 0 && control & SL_INVOKE_ON_CANCEL != 0;
-            let wanted = if nt_success(status) { SL_INVOKE_ON_SUCCESS } else { SL_INVOKE_ON_ERROR };
+            let wanted = if nt_success(status) {
+                SL_INVOKE_ON_SUCCESS
+            } else {
+                SL_INVOKE_ON_ERROR
+            };
             let (routine, context) = ((*location).CompletionRoutine, (*location).Context);
             let at_top = (*packet).CurrentLocation == top;
             match routine {
                 Some(routine) if cancelled || control & wanted != 0 => {
                     clear(location);
-                    let device =
-                        if at_top { ptr::null_mut() } else { (*irp::current(packet)).DeviceObject };
-                    // From here on the routine's driver owns the IRP; we have it back unless the routine keeps it.
+                    let device = if at_top {
+                        ptr::null_mut()
+                    } else {
+                        (*irp::current(packet)).DeviceObject
+                    };
+                    // From here on the routine's driver owns the IRP; we have it back unless the routine
+                    // keeps it.
                     let kept = ledger::offered(packet);
                     let answer = kernel::call(
                         routine as *const (),
@@ -90,7 +106,8 @@ pub unsafe fn complete(packet: PIRP) {
     }
 }
 
-/// Wipes a location that the walk has passed, so that nobody relies on it, keeping what completion routines may read.
+/// Wipes a location that the walk has passed, so that nobody relies on it, keeping what completion routines
+/// may read.
 ///
 /// # Safety
 /// `location` is a location of a live IRP.
@@ -120,13 +137,16 @@ unsafe fn finish(packet: PIRP) {
             free_mdls(packet);
             irp::free(packet);
             let count = (&raw mut (*master).AssociatedIrp.IrpCount).cast::<i32>();
-            if std::sync::atomic::AtomicI32::from_ptr(count).fetch_sub(1, std::sync::atomic::Ordering::AcqRel) == 1 {
+            if std::sync::atomic::AtomicI32::from_ptr(count).fetch_sub(1, std::sync::atomic::Ordering::AcqRel)
+                == 1
+            {
                 complete(master);
             }
             return;
         }
         if ledger::owner(packet).is_ok_and(|owner| owner != Owner::Manager) {
-            fail!(Irp, 
+            fail!(
+                Irp,
                 "IRP {packet:p}, which a driver allocated, went through its whole stack: a completion routine must \
                  return STATUS_MORE_PROCESSING_REQUIRED and free it"
             );

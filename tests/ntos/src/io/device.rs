@@ -1,15 +1,16 @@
 //! Driver objects, device objects, their stacks and their volume parameter blocks.
 //!
-//! A device object is an object of the object manager whose body has the driver's extension behind it. It is linked into
-//! its driver's list. It counts its opens in `ReferenceCount`; deleted while open, it stays until the last open goes.
-//! Devices that can carry a volume get a VPB, which is a pool block of its own because file systems replace and free it.
+//! A device object is an object of the object manager whose body has the driver's extension behind it. It is
+//! linked into its driver's list. It counts its opens in `ReferenceCount`; deleted while open, it stays until
+//! the last open goes. Devices that can carry a volume get a VPB, which is a pool block of its own because
+//! file systems replace and free it.
 
 use super::kernel;
 use super::names::{self, Node};
-use crate::nt::*;
-use crate::verifier::fail;
 use crate::mm::pool;
+use crate::nt::*;
 use crate::ob::{self, ObjectType};
+use crate::verifier::fail;
 use std::mem::{offset_of, size_of};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -24,9 +25,17 @@ pub const TAG_VPB: u32 = u32::from_le_bytes(*b"Vpb ");
 const DEVICE_OBJECT_SIZE: usize = 0x150;
 
 /// The type of devices. Their memory goes with the last reference, after [`delete`].
-pub static DEVICE_OBJECT_TYPE: ObjectType = ObjectType { name: "Device", close: None, delete: |_| () };
+pub static DEVICE_OBJECT_TYPE: ObjectType = ObjectType {
+    name: "Device",
+    close: None,
+    delete: |_| (),
+};
 /// The type of drivers.
-pub static DRIVER_TYPE: ObjectType = ObjectType { name: "Driver", close: None, delete: |_| () };
+pub static DRIVER_TYPE: ObjectType = ObjectType {
+    name: "Driver",
+    close: None,
+    delete: |_| (),
+};
 
 /// The part of DEVOBJ_EXTENSION that is the system's own.
 #[repr(C)]
@@ -78,8 +87,11 @@ pub unsafe fn create(
     characteristics: u32,
 ) -> Result<PDEVICE_OBJECT, NTSTATUS> {
     let padded = extra.next_multiple_of(16);
-    let device: PDEVICE_OBJECT =
-        ob::create(&DEVICE_OBJECT_TYPE, DEVICE_OBJECT_SIZE + padded + size_of::<Extension>()).cast();
+    let device: PDEVICE_OBJECT = ob::create(
+        &DEVICE_OBJECT_TYPE,
+        DEVICE_OBJECT_SIZE + padded + size_of::<Extension>(),
+    )
+    .cast();
     if device.is_null() {
         return Err(STATUS_INSUFFICIENT_RESOURCES);
     }
@@ -95,17 +107,30 @@ pub unsafe fn create(
         if extra != 0 {
             (*device).DeviceExtension = device.cast::<u8>().add(DEVICE_OBJECT_SIZE).cast();
         }
-        let system = device.cast::<u8>().add(DEVICE_OBJECT_SIZE + padded).cast::<Extension>();
+        let system = device
+            .cast::<u8>()
+            .add(DEVICE_OBJECT_SIZE + padded)
+            .cast::<Extension>();
         (*system).public.Type = TYPE_DEVICE_EXTENSION;
         (*system).public.DeviceObject = device;
         (*device).DeviceObjectExtension = system.cast();
-        kernel::event_init(&raw mut (*device).DeviceLock, _EVENT_TYPE_SynchronizationEvent, true);
+        kernel::event_init(
+            &raw mut (*device).DeviceLock,
+            _EVENT_TYPE_SynchronizationEvent,
+            true,
+        );
         let queue = &raw mut (*device).DeviceQueue;
         super::irp::init_list(&raw mut (*queue).DeviceListHead);
-        if matches!(kind, FILE_DEVICE_DISK | FILE_DEVICE_CD_ROM | FILE_DEVICE_TAPE | FILE_DEVICE_VIRTUAL_DISK) {
+        if matches!(
+            kind,
+            FILE_DEVICE_DISK | FILE_DEVICE_CD_ROM | FILE_DEVICE_TAPE | FILE_DEVICE_VIRTUAL_DISK
+        ) {
             (*device).SectorSize = 512;
             (*device).Vpb = new_vpb(device);
-        } else if matches!(kind, FILE_DEVICE_DISK_FILE_SYSTEM | FILE_DEVICE_CD_ROM_FILE_SYSTEM) {
+        } else if matches!(
+            kind,
+            FILE_DEVICE_DISK_FILE_SYSTEM | FILE_DEVICE_CD_ROM_FILE_SYSTEM
+        ) {
             (*device).SectorSize = 512;
         }
         if let Some(name) = name {
@@ -147,10 +172,16 @@ pub unsafe fn delete(device: PDEVICE_OBJECT) {
             fail!(Device, "IoDeleteDevice twice on {device:p}");
         }
         if !(*device).AttachedDevice.is_null() {
-            fail!(Device, "IoDeleteDevice on {device:p}, to which another device is attached");
+            fail!(
+                Device,
+                "IoDeleteDevice on {device:p}, to which another device is attached"
+            );
         }
         if !(*extension(device)).attached_to.is_null() {
-            fail!(Device, "IoDeleteDevice on {device:p}, which is still attached to a device");
+            fail!(
+                Device,
+                "IoDeleteDevice on {device:p}, which is still attached to a device"
+            );
         }
         *flags |= DOE_DELETE_PENDING;
         names::remove(&Node::Device(device as usize));
@@ -216,7 +247,8 @@ pub unsafe fn reference_vpb(vpb: PVPB) {
     unsafe { AtomicU32::from_ptr(&raw mut (*vpb).ReferenceCount).fetch_add(1, Ordering::AcqRel) };
 }
 
-/// One user of `vpb` less. A VPB that its device no longer has is freed with the last, unless a file system keeps it.
+/// One user of `vpb` less. A VPB that its device no longer has is freed with the last, unless a file system
+/// keeps it.
 ///
 /// # Safety
 /// `vpb` is live and was referenced.
@@ -262,7 +294,13 @@ pub unsafe extern "win64" fn IoCreateDevice(
     unsafe {
         *device = ptr::null_mut();
         let characters = (!name.is_null()).then(|| names::characters(name));
-        match create(driver, extra as usize, characters.as_deref(), kind, characteristics) {
+        match create(
+            driver,
+            extra as usize,
+            characters.as_deref(),
+            kind,
+            characteristics,
+        ) {
             Ok(new) => {
                 if exclusive != 0 {
                     (*new).Flags |= DO_EXCLUSIVE;
@@ -282,7 +320,10 @@ pub unsafe extern "win64" fn IoDeleteDevice(device: PDEVICE_OBJECT) {
 }
 
 /// `IoAttachDeviceToDeviceStack`.
-pub unsafe extern "win64" fn IoAttachDeviceToDeviceStack(source: PDEVICE_OBJECT, target: PDEVICE_OBJECT) -> PDEVICE_OBJECT {
+pub unsafe extern "win64" fn IoAttachDeviceToDeviceStack(
+    source: PDEVICE_OBJECT,
+    target: PDEVICE_OBJECT,
+) -> PDEVICE_OBJECT {
     // SAFETY: both devices are live.
     unsafe {
         let target = top(target);
@@ -305,7 +346,10 @@ pub unsafe extern "win64" fn IoDetachDevice(target: PDEVICE_OBJECT) {
     unsafe {
         let attached = ptr::replace(&raw mut (*target).AttachedDevice, ptr::null_mut());
         if attached.is_null() {
-            fail!(Device, "IoDetachDevice on {target:p}, to which nothing is attached");
+            fail!(
+                Device,
+                "IoDetachDevice on {target:p}, to which nothing is attached"
+            );
         }
         (*extension(attached)).attached_to = ptr::null_mut();
     }
@@ -352,10 +396,17 @@ pub unsafe extern "win64" fn IoGetLowerDeviceObject(device: PDEVICE_OBJECT) -> P
 }
 
 /// `IoGetDiskDeviceObject`.
-pub unsafe extern "win64" fn IoGetDiskDeviceObject(device: PDEVICE_OBJECT, disk: *mut PDEVICE_OBJECT) -> NTSTATUS {
+pub unsafe extern "win64" fn IoGetDiskDeviceObject(
+    device: PDEVICE_OBJECT,
+    disk: *mut PDEVICE_OBJECT,
+) -> NTSTATUS {
     // SAFETY: the device is live; only a mounted volume's VPB points to it.
     unsafe {
-        let vpb = if (*device).Vpb.is_null() { super::mount::vpb_of_volume(device) } else { (*device).Vpb };
+        let vpb = if (*device).Vpb.is_null() {
+            super::mount::vpb_of_volume(device)
+        } else {
+            (*device).Vpb
+        };
         if vpb.is_null() || (*vpb).Flags & VPB_MOUNTED as u16 == 0 {
             return STATUS_VOLUME_DISMOUNTED;
         }

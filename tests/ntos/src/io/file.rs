@@ -1,16 +1,17 @@
-//! File objects: their making, the device that their requests go to, cleanup with the last handle and close with the last
-//! reference.
+//! File objects: their making, the device that their requests go to, cleanup with the last handle and close
+//! with the last reference.
 //!
-//! A file object references its device (`ReferenceCount`) and, on a mounted volume, the volume's VPB. Handles are counted
-//! here; cached data and sections hold plain references, so IRP_MJ_CLOSE may come long after IRP_MJ_CLEANUP.
+//! A file object references its device (`ReferenceCount`) and, on a mounted volume, the volume's VPB. Handles
+//! are counted here; cached data and sections hold plain references, so IRP_MJ_CLOSE may come long after
+//! IRP_MJ_CLEANUP.
 
 use super::ledger::Owner;
 use super::{call, device, irp, kernel, request};
+use crate::ke;
 use crate::mm::pool;
 use crate::nt::*;
-use crate::verifier::fail;
-use crate::ke;
 use crate::ob::{self, ObjectType};
+use crate::verifier::fail;
 use std::ffi::c_void;
 use std::mem::size_of;
 use std::ptr;
@@ -19,7 +20,11 @@ use std::ptr;
 pub const TAG_NAME: u32 = u32::from_le_bytes(*b"IoNm");
 
 /// The type of file objects.
-pub static FILE_TYPE: ObjectType = ObjectType { name: "File", close: Some(last_handle_closed), delete: deleted };
+pub static FILE_TYPE: ObjectType = ObjectType {
+    name: "File",
+    close: Some(last_handle_closed),
+    delete: deleted,
+};
 
 fn last_handle_closed(body: *mut c_void) {
     // SAFETY: a file object that had a handle was opened.
@@ -99,7 +104,8 @@ impl Drop for Waiter {
     }
 }
 
-/// A new file object on `device` (the device that was opened, below any volume). Not yet referenced by any handle.
+/// A new file object on `device` (the device that was opened, below any volume). Not yet referenced by any
+/// handle.
 ///
 /// # Safety
 /// `device` is live.
@@ -114,8 +120,16 @@ pub unsafe fn create(device: PDEVICE_OBJECT, name: &[u16], flags: u32) -> PFILE_
         (*file_object).Size = size_of::<FILE_OBJECT>() as CSHORT;
         (*file_object).DeviceObject = device;
         (*file_object).Flags = flags;
-        kernel::event_init(&raw mut (*file_object).Lock, _EVENT_TYPE_SynchronizationEvent, false);
-        kernel::event_init(&raw mut (*file_object).Event, _EVENT_TYPE_NotificationEvent, false);
+        kernel::event_init(
+            &raw mut (*file_object).Lock,
+            _EVENT_TYPE_SynchronizationEvent,
+            false,
+        );
+        kernel::event_init(
+            &raw mut (*file_object).Event,
+            _EVENT_TYPE_NotificationEvent,
+            false,
+        );
         irp::init_list(&raw mut (*file_object).IrpList);
         if !set_name(file_object, name) {
             ob::dereference(file_object.cast());
@@ -179,7 +193,10 @@ pub unsafe fn base_device(file_object: PFILE_OBJECT) -> PDEVICE_OBJECT {
         }
         let real = (*file_object).DeviceObject;
         let vpb = (*real).Vpb;
-        if (*file_object).Flags & FO_DIRECT_DEVICE_OPEN == 0 && !vpb.is_null() && !(*vpb).DeviceObject.is_null() {
+        if (*file_object).Flags & FO_DIRECT_DEVICE_OPEN == 0
+            && !vpb.is_null()
+            && !(*vpb).DeviceObject.is_null()
+        {
             return (*vpb).DeviceObject;
         }
         real
@@ -211,18 +228,26 @@ pub unsafe fn dereference(file_object: PFILE_OBJECT) {
     // The close that may follow is a matter for PASSIVE_LEVEL.
     if ke::irql() > 0 {
         let body = file_object as usize;
-        super::work::post("deferred close".into(), move || ob::dereference(body as *mut c_void));
+        super::work::post("deferred close".into(), move || {
+            ob::dereference(body as *mut c_void)
+        });
     } else {
         ob::dereference(file_object.cast());
     }
 }
 
-/// Builds an IRP about `file_object` for its device: major function and file object set, `Tail.Overlay` filled in. The
-/// caller keeps its reference until the request's end. Null: no memory.
+/// Builds an IRP about `file_object` for its device: major function and file object set, `Tail.Overlay`
+/// filled in. The caller keeps its reference until the request's end. Null: no memory.
 ///
 /// # Safety
 /// `file_object` is live.
-pub unsafe fn build(file_object: PFILE_OBJECT, major: u32, minor: u32, mode: u8, waiter: &Waiter) -> (PIRP, PDEVICE_OBJECT) {
+pub unsafe fn build(
+    file_object: PFILE_OBJECT,
+    major: u32,
+    minor: u32,
+    mode: u8,
+    waiter: &Waiter,
+) -> (PIRP, PDEVICE_OBJECT) {
     // SAFETY: by contract.
     unsafe {
         let device = related_device(file_object);
@@ -251,7 +276,10 @@ pub unsafe fn cleanup(file_object: PFILE_OBJECT) {
         let device = related_device(file_object);
         let packet = request::start(device, Owner::Manager, 0);
         if packet.is_null() {
-            fail!(Irp, "no memory for IRP_MJ_CLEANUP, which NT takes from its reserve");
+            fail!(
+                Irp,
+                "no memory for IRP_MJ_CLEANUP, which NT takes from its reserve"
+            );
         }
         (*packet).Flags = IRP_CLOSE_OPERATION | IRP_SYNCHRONOUS_API;
         (*packet).UserIosb = waiter.block();
@@ -297,7 +325,10 @@ fn deleted(body: *mut c_void) {
             device::closed(real);
         }
         if !(*file_object).PrivateCacheMap.is_null() {
-            fail!(Cache, "file object {file_object:p} is closed with its cache map still initialised");
+            fail!(
+                Cache,
+                "file object {file_object:p} is closed with its cache map still initialised"
+            );
         }
         free_name(file_object);
     }
@@ -322,7 +353,11 @@ pub unsafe extern "win64" fn IoCreateStreamFileObjectLite(
 ) -> PFILE_OBJECT {
     // SAFETY: one of the two is given and live.
     unsafe {
-        let device = if like.is_null() { device } else { (*like).DeviceObject };
+        let device = if like.is_null() {
+            device
+        } else {
+            (*like).DeviceObject
+        };
         let file_object = create(device, &[], FO_STREAM_FILE);
         if !file_object.is_null() {
             let vpb = (*device).Vpb;
@@ -336,7 +371,10 @@ pub unsafe extern "win64" fn IoCreateStreamFileObjectLite(
 }
 
 /// `IoCreateStreamFileObject`: the same, and IRP_MJ_CLEANUP is sent at once.
-pub unsafe extern "win64" fn IoCreateStreamFileObject(like: PFILE_OBJECT, device: PDEVICE_OBJECT) -> PFILE_OBJECT {
+pub unsafe extern "win64" fn IoCreateStreamFileObject(
+    like: PFILE_OBJECT,
+    device: PDEVICE_OBJECT,
+) -> PFILE_OBJECT {
     // SAFETY: as above.
     unsafe {
         let file_object = IoCreateStreamFileObjectLite(like, device);

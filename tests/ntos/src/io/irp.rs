@@ -1,8 +1,8 @@
 //! I/O request packets: allocation, initialisation, freeing, and access to their stack locations.
 //!
-//! An IRP is one pool block: the `IRP` itself, then its stack locations. The block lies against a guard page like every
-//! pool block of the double and is unmapped when it is freed, so touching an IRP after its completion faults at once.
-//! The ledger ([`super::ledger`]) knows every IRP by its address.
+//! An IRP is one pool block: the `IRP` itself, then its stack locations. The block lies against a guard page
+//! like every pool block of the double and is unmapped when it is freed, so touching an IRP after its
+//! completion faults at once. The ledger ([`super::ledger`]) knows every IRP by its address.
 
 use super::kernel;
 use super::ledger::{self, Owner};
@@ -47,7 +47,10 @@ unsafe fn initialize(irp: PIRP, size: u16, stack_size: i8) {
         (*irp).CurrentLocation = stack_size + 1;
         (*irp).ApcEnvironment = 0;
         init_list(&raw mut (*irp).ThreadListEntry);
-        set_current(irp, first_location(irp).add(usize::try_from(stack_size).unwrap_or(0)));
+        set_current(
+            irp,
+            first_location(irp).add(usize::try_from(stack_size).unwrap_or(0)),
+        );
     }
 }
 
@@ -78,7 +81,14 @@ pub unsafe fn first_location(irp: PIRP) -> PIO_STACK_LOCATION {
 /// `irp` is a live IRP.
 pub unsafe fn current(irp: PIRP) -> PIO_STACK_LOCATION {
     // SAFETY: by contract.
-    unsafe { (*irp).Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation }
+    unsafe {
+        (*irp)
+            .Tail
+            .Overlay
+            .__bindgen_anon_2
+            .__bindgen_anon_1
+            .CurrentStackLocation
+    }
 }
 
 /// Sets the current stack location pointer.
@@ -87,7 +97,14 @@ pub unsafe fn current(irp: PIRP) -> PIO_STACK_LOCATION {
 /// `irp` is a live IRP and `location` one of its locations, or one past the last.
 pub unsafe fn set_current(irp: PIRP, location: PIO_STACK_LOCATION) {
     // SAFETY: by contract.
-    unsafe { (*irp).Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation = location }
+    unsafe {
+        (*irp)
+            .Tail
+            .Overlay
+            .__bindgen_anon_2
+            .__bindgen_anon_1
+            .CurrentStackLocation = location
+    }
 }
 
 /// `IoGetNextIrpStackLocation`.
@@ -132,7 +149,10 @@ pub fn status_block(status: NTSTATUS, information: usize) -> IO_STATUS_BLOCK {
 /// Nothing uses `irp` afterwards.
 pub unsafe fn free(irp: PIRP) {
     match ledger::freed(irp) {
-        Ok(Owner::Embedded) => fail!(Irp, "IoFreeIrp of {irp:p}, which IoInitializeIrp made in other memory"),
+        Ok(Owner::Embedded) => fail!(
+            Irp,
+            "IoFreeIrp of {irp:p}, which IoInitializeIrp made in other memory"
+        ),
         Ok(_) => pool::free(irp.cast(), TAG),
         Err(fault) => fail!(Irp, "IoFreeIrp: {fault}"),
     }
@@ -155,10 +175,16 @@ pub unsafe extern "win64" fn IoFreeIrp(irp: PIRP) {
 /// `IoInitializeIrp`, over memory of the driver's own.
 pub unsafe extern "win64" fn IoInitializeIrp(irp: PIRP, packet_size: USHORT, stack_size: CCHAR) {
     if usize::from(packet_size) < size_of_irp(stack_size) {
-        fail!(Irp, "IoInitializeIrp: {packet_size} bytes are too few for {stack_size} locations");
+        fail!(
+            Irp,
+            "IoInitializeIrp: {packet_size} bytes are too few for {stack_size} locations"
+        );
     }
     if ledger::owner(irp).is_ok_and(|owner| owner != Owner::Embedded) {
-        fail!(Irp, "IoInitializeIrp on {irp:p}, which IoAllocateIrp made; IoReuseIrp is meant");
+        fail!(
+            Irp,
+            "IoInitializeIrp on {irp:p}, which IoAllocateIrp made; IoReuseIrp is meant"
+        );
     }
     // SAFETY: the driver says that `packet_size` bytes are there, and it is enough.
     unsafe { initialize(irp, packet_size, stack_size) };

@@ -76,15 +76,19 @@ fn is_own(function: *const ()) -> bool {
     ((&raw const __executable_start) as usize..(&raw const etext) as usize).contains(&(function as usize))
 }
 
-/// Calls a routine that a driver, or the double, registered. A driver's runs on the kernel stack and is checked; see
-/// [`ke::call_driver`].
+/// Calls a routine that a driver, or the double, registered. A driver's runs on the kernel stack and is
+/// checked; see [`ke::call_driver`].
 ///
 /// # Safety
 /// As there; a routine of the double's own takes at most four arguments.
 pub unsafe fn call<const N: usize>(function: *const (), arguments: [usize; N]) -> usize {
     // SAFETY: by contract.
     unsafe {
-        if is_own(function) { call_own(function, &arguments) } else { checked(function, arguments) }
+        if is_own(function) {
+            call_own(function, &arguments)
+        } else {
+            checked(function, arguments)
+        }
     }
 }
 
@@ -101,7 +105,8 @@ unsafe fn call_own(function: *const (), arguments: &[usize]) -> usize {
     let argument = |index: usize| arguments.get(index).copied().unwrap_or(0);
     // SAFETY: by contract; arguments that the function does not have are ignored by the convention.
     unsafe {
-        let function: unsafe extern "win64" fn(usize, usize, usize, usize) -> usize = std::mem::transmute(function);
+        let function: unsafe extern "win64" fn(usize, usize, usize, usize) -> usize =
+            std::mem::transmute(function);
         function(argument(0), argument(1), argument(2), argument(3))
     }
 }
@@ -117,7 +122,12 @@ pub unsafe fn call_cancel(routine: *const (), device: PDEVICE_OBJECT, packet: PI
             call_own(routine, &[device as usize, packet as usize]);
         } else {
             let thread = ps::current();
-            ke::gate::call(thread, routine, &[device as u64, packet as u64], thread.kernel_rsp.get());
+            ke::gate::call(
+                thread,
+                routine,
+                &[device as u64, packet as u64],
+                thread.kernel_rsp.get(),
+            );
         }
     }
 }
@@ -128,7 +138,14 @@ pub unsafe fn call_cancel(routine: *const (), device: PDEVICE_OBJECT, packet: PI
 /// `resource` is an initialised ERESOURCE.
 pub unsafe fn resource_shared(resource: PERESOURCE, wait: bool) -> bool {
     // SAFETY: by contract.
-    unsafe { call_import("ExAcquireResourceSharedLite", resource as usize, usize::from(wait)) as u8 != 0 }
+    unsafe {
+        call_import(
+            "ExAcquireResourceSharedLite",
+            resource as usize,
+            usize::from(wait),
+        ) as u8
+            != 0
+    }
 }
 
 /// Takes a resource exclusive, waiting.
@@ -186,7 +203,10 @@ pub struct HostSemaphore {
 impl HostSemaphore {
     /// At zero.
     pub const fn new() -> HostSemaphore {
-        HostSemaphore { count: Mutex::new(0), more: Condvar::new() }
+        HostSemaphore {
+            count: Mutex::new(0),
+            more: Condvar::new(),
+        }
     }
 
     /// One more.

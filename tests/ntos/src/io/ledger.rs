@@ -1,13 +1,16 @@
 //! What the I/O manager knows about every IRP, apart from the IRP's own memory.
 //!
-//! A driver may do anything to an IRP's memory, so the rules are checked against this ledger: an IRP is known from its
-//! allocation to its freeing; each call of a dispatch routine is a [`Frame`]; a frame ends when the completion loop passes
-//! its stack location. When both the routine's return value and the completion are known, they are compared:
+//! A driver may do anything to an IRP's memory, so the rules are checked against this ledger: an IRP is known
+//! from its allocation to its freeing; each call of a dispatch routine is a [`Frame`]; a frame ends when the
+//! completion loop passes its stack location. When both the routine's return value and the completion are
+//! known, they are compared:
 //!
 //! - returned `STATUS_PENDING`: the location must have been marked pending;
-//! - returned anything else: the location must not be marked, the IRP must have been completed, with that status.
+//! - returned anything else: the location must not be marked, the IRP must have been completed, with that
+//!   status.
 //!
-//! Frames are shared by the caller's stack and the record, because the IRP is usually gone when the routine returns.
+//! Frames are shared by the caller's stack and the record, because the IRP is usually gone when the routine
+//! returns.
 
 use crate::nt::*;
 use std::collections::HashMap;
@@ -17,7 +20,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 /// Who allocated an IRP, which decides who frees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Built by the I/O manager for a request (user API, page fault, `IoBuildSynchronousFsdRequest`): freed at the end of completion.
+    /// Built by the I/O manager for a request (user API, page fault, `IoBuildSynchronousFsdRequest`): freed
+    /// at the end of completion.
     Manager,
     /// `IoAllocateIrp` by a driver: the driver frees it from a completion routine.
     Driver,
@@ -57,7 +61,11 @@ impl Frame {
         outcome.returned = Some(status);
         self.check(&outcome)?;
         if status != STATUS_PENDING && outcome.completed.is_none() {
-            return Err(format!("{} returned {} without completing the IRP", self.what, name(status)));
+            return Err(format!(
+                "{} returned {} without completing the IRP",
+                self.what,
+                name(status)
+            ));
         }
         Ok(())
     }
@@ -73,8 +81,13 @@ impl Frame {
         };
         let what = &self.what;
         match (returned == STATUS_PENDING, marked) {
-            (true, false) => Err(format!("{what} returned STATUS_PENDING but never marked the IRP pending")),
-            (false, true) => Err(format!("{what} marked the IRP pending but returned {}", name(returned))),
+            (true, false) => Err(format!(
+                "{what} returned STATUS_PENDING but never marked the IRP pending"
+            )),
+            (false, true) => Err(format!(
+                "{what} marked the IRP pending but returned {}",
+                name(returned)
+            )),
             (false, false) if returned != completed => Err(format!(
                 "{what} returned {} for an IRP that was completed with {}",
                 name(returned),
@@ -105,13 +118,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// An IRP came into being.
 pub fn allocated(irp: PIRP, owner: Owner) {
     let life = LIVES.fetch_add(1, Ordering::Relaxed);
-    let record = Record { owner, state: State::Idle, life, frames: Vec::new(), last: "never sent".into() };
+    let record = Record {
+        owner,
+        state: State::Idle,
+        life,
+        frames: Vec::new(),
+        last: "never sent".into(),
+    };
     lock(&RECORDS).insert(irp as usize, record);
 }
 
 /// Who allocated `irp`; an error when there is no such IRP.
 pub fn owner(irp: PIRP) -> Result<Owner, String> {
-    lock(&RECORDS).get(&(irp as usize)).map(|record| record.owner).ok_or_else(|| unknown(irp))
+    lock(&RECORDS)
+        .get(&(irp as usize))
+        .map(|record| record.owner)
+        .ok_or_else(|| unknown(irp))
 }
 
 /// `irp` is passed to a driver at stack location `location`; `what` says to which and for what.
@@ -119,11 +141,18 @@ pub fn called(irp: PIRP, location: i8, what: String) -> Result<Arc<Frame>, Strin
     let mut records = lock(&RECORDS);
     let record = records.get_mut(&(irp as usize)).ok_or_else(|| unknown(irp))?;
     if record.state == State::Completing {
-        return Err(format!("IRP {irp:p} is sent to {what} after it was completed ({})", record.last));
+        return Err(format!(
+            "IRP {irp:p} is sent to {what} after it was completed ({})",
+            record.last
+        ));
     }
     record.state = State::InFlight;
     record.last.clone_from(&what);
-    let frame = Arc::new(Frame { location, what, outcome: Mutex::default() });
+    let frame = Arc::new(Frame {
+        location,
+        what,
+        outcome: Mutex::default(),
+    });
     record.frames.push(Arc::clone(&frame));
     Ok(frame)
 }
@@ -137,7 +166,10 @@ pub fn completing(irp: PIRP) -> Result<(), String> {
             record.state = State::Completing;
             Ok(())
         }
-        State::Idle => Err(format!("IRP {irp:p} is completed but was not sent to any driver ({})", record.last)),
+        State::Idle => Err(format!(
+            "IRP {irp:p} is completed but was not sent to any driver ({})",
+            record.last
+        )),
         State::Completing => Err(format!("IRP {irp:p} is completed twice ({})", record.last)),
     }
 }
@@ -145,7 +177,10 @@ pub fn completing(irp: PIRP) -> Result<(), String> {
 /// The completion loop passes `location` with `status`; `marked` is its SL_PENDING_RETURNED.
 pub fn passing(irp: PIRP, location: i8, status: NTSTATUS, marked: bool) -> Vec<String> {
     let ended: Vec<Arc<Frame>> = match lock(&RECORDS).get_mut(&(irp as usize)) {
-        Some(record) => record.frames.extract_if(.., |frame| frame.location == location).collect(),
+        Some(record) => record
+            .frames
+            .extract_if(.., |frame| frame.location == location)
+            .collect(),
         None => return vec![unknown(irp)],
     };
     let mut faults = Vec::new();
@@ -157,12 +192,16 @@ pub fn passing(irp: PIRP, location: i8, status: NTSTATUS, marked: bool) -> Vec<S
     faults
 }
 
-/// A completion routine is about to be called: the driver above owns the IRP and may free it or send it again.
-/// The answer tells [`resumed`] which life of the IRP this is.
+/// A completion routine is about to be called: the driver above owns the IRP and may free it or send it
+/// again. The answer tells [`resumed`] which life of the IRP this is.
 pub fn offered(irp: PIRP) -> u64 {
     match lock(&RECORDS).get_mut(&(irp as usize)) {
         Some(record) => {
-            record.state = if record.frames.is_empty() { State::Idle } else { State::InFlight };
+            record.state = if record.frames.is_empty() {
+                State::Idle
+            } else {
+                State::InFlight
+            };
             record.life
         }
         None => 0,
@@ -176,7 +215,9 @@ pub fn resumed(irp: PIRP, life: u64) -> Result<(), String> {
             record.state = State::Completing;
             Ok(())
         }
-        _ => Err(format!("{irp:p} was freed or sent again, but STATUS_MORE_PROCESSING_REQUIRED was not returned")),
+        _ => Err(format!(
+            "{irp:p} was freed or sent again, but STATUS_MORE_PROCESSING_REQUIRED was not returned"
+        )),
     }
 }
 
@@ -185,7 +226,10 @@ pub fn reused(irp: PIRP) -> Result<(), String> {
     let mut records = lock(&RECORDS);
     let record = records.get_mut(&(irp as usize)).ok_or_else(|| unknown(irp))?;
     if record.state == State::InFlight {
-        return Err(format!("IRP {irp:p} is reused while a driver has it ({})", record.last));
+        return Err(format!(
+            "IRP {irp:p} is reused while a driver has it ({})",
+            record.last
+        ));
     }
     record.state = State::Idle;
     record.frames.clear();
@@ -194,9 +238,14 @@ pub fn reused(irp: PIRP) -> Result<(), String> {
 
 /// `irp` is about to be freed: it must not be on its way.
 pub fn freed(irp: PIRP) -> Result<Owner, String> {
-    let record = lock(&RECORDS).remove(&(irp as usize)).ok_or_else(|| unknown(irp))?;
+    let record = lock(&RECORDS)
+        .remove(&(irp as usize))
+        .ok_or_else(|| unknown(irp))?;
     if record.state == State::InFlight {
-        return Err(format!("IRP {irp:p} is freed while a driver has it ({})", record.last));
+        return Err(format!(
+            "IRP {irp:p} is freed while a driver has it ({})",
+            record.last
+        ));
     }
     Ok(record.owner)
 }
@@ -207,7 +256,10 @@ pub fn outstanding() -> Vec<String> {
         .iter()
         .filter(|(_, record)| record.owner != Owner::Embedded || record.state != State::Idle)
         .map(|(irp, record)| {
-            format!("IRP {irp:#x} ({:?}, {:?}): {}", record.owner, record.state, record.last)
+            format!(
+                "IRP {irp:#x} ({:?}, {:?}): {}",
+                record.owner, record.state, record.last
+            )
         })
         .collect()
 }

@@ -1,8 +1,9 @@
-//! I/O manager functions that stand alone: who asks, how much stack is left, errors for the user, remove locks' kin.
+//! I/O manager functions that stand alone: who asks, how much stack is left, errors for the user, remove
+//! locks' kin.
 
 use super::names;
-use crate::ob::ObjectType;
 use crate::nt::*;
+use crate::ob::ObjectType;
 use crate::{ke, ps};
 use std::sync::{Mutex, PoisonError};
 
@@ -33,7 +34,11 @@ pub unsafe extern "win64" fn IoGetRequestorProcess(packet: PIRP) -> PEPROCESS {
     // SAFETY: the driver owns the IRP; its thread, if any, is referenced by the request.
     unsafe {
         let thread = (*packet).Tail.Overlay.Thread;
-        if thread.is_null() { std::ptr::null_mut() } else { process_of(thread) }
+        if thread.is_null() {
+            std::ptr::null_mut()
+        } else {
+            process_of(thread)
+        }
     }
 }
 
@@ -44,7 +49,11 @@ pub unsafe extern "win64" fn IoGetRequestorProcess(packet: PIRP) -> PEPROCESS {
 unsafe fn process_of(thread: PETHREAD) -> PEPROCESS {
     // SAFETY: by contract; every PETHREAD of the double is the address of a Thread.
     let thread = unsafe { &*thread.cast::<ps::Thread>() };
-    if thread.is_system { ps::system_process() } else { ps::user_process() }
+    if thread.is_system {
+        ps::system_process()
+    } else {
+        ps::user_process()
+    }
 }
 
 /// `IoGetRequestorProcessId`.
@@ -52,7 +61,11 @@ pub unsafe extern "win64" fn IoGetRequestorProcessId(packet: PIRP) -> ULONG {
     // SAFETY: the driver owns the IRP.
     unsafe {
         let process = IoGetRequestorProcess(packet);
-        if process.is_null() { 0 } else { ps::process_id(process) as ULONG }
+        if process.is_null() {
+            0
+        } else {
+            ps::process_id(process) as ULONG
+        }
     }
 }
 
@@ -75,7 +88,10 @@ pub unsafe extern "win64" fn IoRaiseInformationalHardError(
 ) -> BOOLEAN {
     // SAFETY: the driver gives a string or null.
     let text = String::from_utf16_lossy(&unsafe { names::characters(text) });
-    HARD_ERRORS.lock().unwrap_or_else(PoisonError::into_inner).push((status, text));
+    HARD_ERRORS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push((status, text));
     1
 }
 
@@ -120,9 +136,16 @@ static SHUTDOWN: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 pub unsafe extern "win64" fn IoRegisterShutdownNotification(device: PDEVICE_OBJECT) -> NTSTATUS {
     // SAFETY: the device is live.
     unsafe { (*device).Flags |= DO_SHUTDOWN_REGISTERED };
-    SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner).push(device as usize);
+    SHUTDOWN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(device as usize);
     use crate::verifier::ledger;
-    ledger::add(ledger::Kind::Registration, device as usize, "shutdown notification");
+    ledger::add(
+        ledger::Kind::Registration,
+        device as usize,
+        "shutdown notification",
+    );
     STATUS_SUCCESS
 }
 
@@ -130,7 +153,10 @@ pub unsafe extern "win64" fn IoRegisterShutdownNotification(device: PDEVICE_OBJE
 pub unsafe extern "win64" fn IoUnregisterShutdownNotification(device: PDEVICE_OBJECT) {
     // SAFETY: the device is live.
     unsafe { (*device).Flags &= !DO_SHUTDOWN_REGISTERED };
-    SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| *known != device as usize);
+    SHUTDOWN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .retain(|known| *known != device as usize);
     use crate::verifier::ledger;
     ledger::remove(ledger::Kind::Registration, device as usize);
 }
@@ -138,7 +164,11 @@ pub unsafe extern "win64" fn IoUnregisterShutdownNotification(device: PDEVICE_OB
 /// Devices that are to get IRP_MJ_SHUTDOWN, the last registered first.
 pub fn shutdown_devices() -> Vec<PDEVICE_OBJECT> {
     let devices = SHUTDOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    devices.iter().rev().map(|device| *device as PDEVICE_OBJECT).collect()
+    devices
+        .iter()
+        .rev()
+        .map(|device| *device as PDEVICE_OBJECT)
+        .collect()
 }
 
 /// A datum that an import names: the address of a type.

@@ -6,12 +6,15 @@
 //! | [`call`], [`complete`], [`cancel`] | down the stack, up again, and out of turn |
 //! | [`request`] | building requests and ending them |
 //! | [`device`], [`native`], [`names`] | driver and device objects, modelled drivers, the name space |
-//! | [`mount`], [`open`], [`file`], [`share`] | volumes, opening, file objects, sharing |
+//! | [`mount`], [`open`], [`reparse`], [`file`], [`share`] | volumes, opening, links, file objects, sharing |
 //! | [`work`], [`thread`], [`misc`] | work queues, per-thread state, the rest |
 //! | [`kernel`] | what this side uses of the kernel |
 
 #![allow(non_snake_case, reason = "imports have NT's names")]
-#![allow(clippy::multiple_unsafe_ops_per_block, reason = "NT structs are handled by pointer throughout; the proof is per step")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "NT structs are handled by pointer throughout; the proof is per step"
+)]
 
 use crate::imports::Import;
 use crate::nt::PDRIVER_OBJECT;
@@ -29,6 +32,7 @@ pub mod mount;
 pub mod names;
 pub mod native;
 pub mod open;
+pub mod reparse;
 pub mod request;
 pub mod share;
 pub mod thread;

@@ -1,16 +1,17 @@
 //! Volumes: registered file systems, and the mount of a device at its first open.
 //!
-//! An open of a device whose VPB is not mounted takes the device's lock and offers the device to every registered file system, the
-//! last registered first, with IRP_MJ_FILE_SYSTEM_CONTROL / IRP_MN_MOUNT_VOLUME. STATUS_UNRECOGNIZED_VOLUME, and any
-//! other error that is not the device's own or the user's, passes on to the next. There is no RAW file system here: what nobody
-//! recognises cannot be opened as a volume. The reasons are kept for whoever asks why (see [`refusals`]).
+//! An open of a device whose VPB is not mounted takes the device's lock and offers the device to every
+//! registered file system, the last registered first, with IRP_MJ_FILE_SYSTEM_CONTROL / IRP_MN_MOUNT_VOLUME.
+//! STATUS_UNRECOGNIZED_VOLUME, and any other error that is not the device's own or the user's, passes on to
+//! the next. There is no RAW file system here: what nobody recognises cannot be opened as a volume. The
+//! reasons are kept for whoever asks why (see [`refusals`]).
 
 use super::file::Waiter;
 use super::ledger::Owner;
 use super::{device, irp, kernel, request};
 use crate::nt::*;
-use crate::verifier::{fail, ledger as holdings};
 use crate::ob;
+use crate::verifier::{fail, ledger as holdings};
 use std::sync::{Mutex, PoisonError};
 
 /// File systems, the last registered first.
@@ -33,13 +34,20 @@ pub fn file_systems() -> Vec<usize> {
 
 /// With which status each attempt to mount `device` ended that did not succeed.
 pub fn refusals(device: PDEVICE_OBJECT) -> Vec<NTSTATUS> {
-    lock(&REFUSALS).iter().filter(|(refused, _)| *refused == device as usize).map(|(_, status)| *status).collect()
+    lock(&REFUSALS)
+        .iter()
+        .filter(|(refused, _)| *refused == device as usize)
+        .map(|(_, status)| *status)
+        .collect()
 }
 
 /// The VPB of the volume whose file-system device is `volume`.
 pub fn vpb_of_volume(volume: PDEVICE_OBJECT) -> PVPB {
     // SAFETY: a listed VPB is live: it is taken off the list when its device drops it.
-    let found = lock(&MOUNTED).iter().copied().find(|vpb| unsafe { (*(*vpb as PVPB)).DeviceObject } == volume);
+    let found = lock(&MOUNTED)
+        .iter()
+        .copied()
+        .find(|vpb| unsafe { (*(*vpb as PVPB)).DeviceObject } == volume);
     found.unwrap_or(0) as PVPB
 }
 
@@ -99,13 +107,22 @@ unsafe fn mount(real: PDEVICE_OBJECT) -> NTSTATUS {
             kernel::leave_critical_region();
             if nt_success(status) {
                 if (*vpb).DeviceObject.is_null() {
-                    fail!(Device, "a file system said that it mounted a volume but set no DeviceObject in the VPB");
+                    fail!(
+                        Device,
+                        "a file system said that it mounted a volume but set no DeviceObject in the VPB"
+                    );
                 }
                 if (*(*vpb).DeviceObject).Flags & DO_DEVICE_INITIALIZING != 0 {
-                    fail!(Device, "the volume's device object still has DO_DEVICE_INITIALIZING");
+                    fail!(
+                        Device,
+                        "the volume's device object still has DO_DEVICE_INITIALIZING"
+                    );
                 }
                 if (*(*vpb).DeviceObject).StackSize <= (*device::top(real)).StackSize {
-                    fail!(Device, "the volume's StackSize leaves no location for the disk's own stack");
+                    fail!(
+                        Device,
+                        "the volume's StackSize leaves no location for the disk's own stack"
+                    );
                 }
                 (*vpb).Flags |= VPB_MOUNTED as u16;
                 lock(&MOUNTED).retain(|known| *known != vpb as usize);
@@ -116,8 +133,12 @@ unsafe fn mount(real: PDEVICE_OBJECT) -> NTSTATUS {
             last = status;
             if matches!(
                 status,
-                STATUS_NO_MEDIA_IN_DEVICE | STATUS_DEVICE_NOT_READY | STATUS_NO_SUCH_DEVICE | STATUS_IO_TIMEOUT
-                    | STATUS_VERIFY_REQUIRED | STATUS_NONEXISTENT_SECTOR
+                STATUS_NO_MEDIA_IN_DEVICE
+                    | STATUS_DEVICE_NOT_READY
+                    | STATUS_NO_SUCH_DEVICE
+                    | STATUS_IO_TIMEOUT
+                    | STATUS_VERIFY_REQUIRED
+                    | STATUS_NONEXISTENT_SECTOR
             ) {
                 break;
             }
@@ -132,7 +153,9 @@ pub fn volumes() -> Vec<(PDEVICE_OBJECT, PDEVICE_OBJECT)> {
     // SAFETY: a VPB that its device still has is live.
     unsafe {
         list.retain(|vpb| device_has(*vpb as PVPB));
-        list.iter().map(|vpb| ((*(*vpb as PVPB)).RealDevice, (*(*vpb as PVPB)).DeviceObject)).collect()
+        list.iter()
+            .map(|vpb| ((*(*vpb as PVPB)).RealDevice, (*(*vpb as PVPB)).DeviceObject))
+            .collect()
     }
 }
 
@@ -156,7 +179,11 @@ pub unsafe extern "win64" fn IoRegisterFileSystem(system: PDEVICE_OBJECT) {
         if systems.contains(&(system as usize)) {
             fail!(Device, "IoRegisterFileSystem twice for {system:p}");
         }
-        if first { systems.insert(0, system as usize) } else { systems.push(system as usize) }
+        if first {
+            systems.insert(0, system as usize)
+        } else {
+            systems.push(system as usize)
+        }
     }
     holdings::add(holdings::Kind::Registration, system as usize, "file system");
     notify(system, true);
@@ -167,7 +194,10 @@ pub unsafe extern "win64" fn IoUnregisterFileSystem(system: PDEVICE_OBJECT) {
     let before = lock(&SYSTEMS).len();
     lock(&SYSTEMS).retain(|known| *known != system as usize);
     if lock(&SYSTEMS).len() == before {
-        fail!(Device, "IoUnregisterFileSystem for {system:p}, which is not registered");
+        fail!(
+            Device,
+            "IoUnregisterFileSystem for {system:p}, which is not registered"
+        );
     }
     holdings::remove(holdings::Kind::Registration, system as usize);
     notify(system, false);
@@ -187,9 +217,16 @@ fn notify(system: PDEVICE_OBJECT, active: bool) {
 }
 
 /// `IoRegisterFsRegistrationChange`: the routine hears of file systems that exist already, too.
-pub unsafe extern "win64" fn IoRegisterFsRegistrationChange(driver: PDRIVER_OBJECT, routine: PVOID) -> NTSTATUS {
+pub unsafe extern "win64" fn IoRegisterFsRegistrationChange(
+    driver: PDRIVER_OBJECT,
+    routine: PVOID,
+) -> NTSTATUS {
     lock(&LISTENERS).push((driver as usize, routine as usize));
-    holdings::add(holdings::Kind::Registration, routine as usize, "file-system registration change");
+    holdings::add(
+        holdings::Kind::Registration,
+        routine as usize,
+        "file-system registration change",
+    );
     for system in file_systems() {
         // SAFETY: the driver gave the routine.
         unsafe { kernel::call(routine as *const (), [system, 1]) };
@@ -218,7 +255,8 @@ pub unsafe extern "win64" fn IoReleaseVpbSpinLock(old: KIRQL) {
     kernel::lock_release(VPB_LOCK.as_ptr(), old);
 }
 
-/// `IoVerifyVolume`: asks the file system to verify the volume, and mounts anew when it says that it is another one.
+/// `IoVerifyVolume`: asks the file system to verify the volume, and mounts anew when it says that it is
+/// another one.
 pub unsafe extern "win64" fn IoVerifyVolume(real: PDEVICE_OBJECT, _allow_raw: BOOLEAN) -> NTSTATUS {
     // SAFETY: the device is live.
     unsafe {

@@ -1,8 +1,10 @@
-//! The object manager's name space, as far as the double needs it: devices, drivers and symbolic links by path.
+//! The object manager's name space, as far as the double needs it: devices, drivers and symbolic links by
+//! path.
 //!
-//! Paths are UTF-16 as NT has them. Names are compared without case (ASCII folding; device names have no other letters).
-//! `\??`, `\DosDevices` and `\GLOBAL??` are one directory. Looking up a path walks it component by component: a
-//! link's target replaces what led to it, a device ends the walk and gets the rest of the path.
+//! Paths are UTF-16 as NT has them. Names are compared without case (ASCII folding; device names have no
+//! other letters). `\??`, `\DosDevices` and `\GLOBAL??` are one directory. Looking up a path walks it
+//! component by component: a link's target replaces what led to it, a device ends the walk and gets the rest
+//! of the path.
 
 use crate::nt::*;
 use std::collections::BTreeMap;
@@ -60,7 +62,10 @@ fn fold(path: &[u16]) -> Key {
     for (prefix, same) in [("\\??", "\\GLOBAL??"), ("\\DOSDEVICES", "\\GLOBAL??")] {
         let prefix = wide(prefix);
         if folded.starts_with(&prefix) && folded.get(prefix.len()).is_none_or(|unit| *unit == BACKSLASH) {
-            return wide(same).into_iter().chain(folded[prefix.len()..].iter().copied()).collect();
+            return wide(same)
+                .into_iter()
+                .chain(folded[prefix.len()..].iter().copied())
+                .collect();
         }
     }
     folded
@@ -104,7 +109,12 @@ pub fn get(path: &[u16]) -> Option<Node> {
 
 /// The path of `node`, folded to upper case.
 pub fn name_of(node: &Node) -> Option<String> {
-    nodes(|nodes| nodes.iter().find(|(_, named)| *named == node).map(|(path, _)| String::from_utf16_lossy(path)))
+    nodes(|nodes| {
+        nodes
+            .iter()
+            .find(|(_, named)| *named == node)
+            .map(|(path, _)| String::from_utf16_lossy(path))
+    })
 }
 
 /// Links whose name still exists, for the leak report.
@@ -115,7 +125,8 @@ pub fn links() -> Vec<String> {
     })
 }
 
-/// Follows `path` to a device or driver; returns it and the rest of the path, which is empty or starts with a backslash.
+/// Follows `path` to a device or driver; returns it and the rest of the path, which is empty or starts with a
+/// backslash.
 pub fn resolve(path: &[u16]) -> Result<(Node, Vec<u16>), NTSTATUS> {
     let mut path = path.to_vec();
     for _ in 0..MAX_LINKS {
@@ -123,7 +134,9 @@ pub fn resolve(path: &[u16]) -> Result<(Node, Vec<u16>), NTSTATUS> {
             return Err(STATUS_OBJECT_PATH_SYNTAX_BAD);
         }
         let ends = (1..=path.len()).filter(|end| *end == path.len() || path[*end] == BACKSLASH);
-        let hit = ends.into_iter().find_map(|end| get(&path[..end]).map(|node| (end, node)));
+        let hit = ends
+            .into_iter()
+            .find_map(|end| get(&path[..end]).map(|node| (end, node)));
         match hit {
             Some((end, Node::Link(target))) => {
                 path = target.into_iter().chain(path[end..].iter().copied()).collect();
@@ -133,7 +146,11 @@ pub fn resolve(path: &[u16]) -> Result<(Node, Vec<u16>), NTSTATUS> {
                 let last = path.iter().rposition(|unit| *unit == BACKSLASH).unwrap_or(0);
                 let parent = fold(&path[..=last]);
                 let known = nodes(|nodes| nodes.keys().any(|name| name.starts_with(&parent)));
-                return Err(if known { STATUS_OBJECT_NAME_NOT_FOUND } else { STATUS_OBJECT_PATH_NOT_FOUND });
+                return Err(if known {
+                    STATUS_OBJECT_NAME_NOT_FOUND
+                } else {
+                    STATUS_OBJECT_PATH_NOT_FOUND
+                });
             }
         }
     }
@@ -141,7 +158,10 @@ pub fn resolve(path: &[u16]) -> Result<(Node, Vec<u16>), NTSTATUS> {
 }
 
 /// `IoCreateSymbolicLink`.
-pub unsafe extern "win64" fn IoCreateSymbolicLink(link: PUNICODE_STRING, target: PUNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "win64" fn IoCreateSymbolicLink(
+    link: PUNICODE_STRING,
+    target: PUNICODE_STRING,
+) -> NTSTATUS {
     // SAFETY: the driver gives valid strings.
     unsafe { insert(&characters(link), Node::Link(characters(target))) }
 }
@@ -168,15 +188,27 @@ mod tests {
     #[test]
     fn links_lead_to_devices() {
         let device = Node::Device(0x1234);
-        assert_eq!(insert(&wide("\\Device\\TestVolume1"), device.clone()), STATUS_SUCCESS);
-        assert_eq!(insert(&wide("\\device\\testvolume1"), device.clone()), STATUS_OBJECT_NAME_COLLISION);
+        assert_eq!(
+            insert(&wide("\\Device\\TestVolume1"), device.clone()),
+            STATUS_SUCCESS
+        );
+        assert_eq!(
+            insert(&wide("\\device\\testvolume1"), device.clone()),
+            STATUS_OBJECT_NAME_COLLISION
+        );
         let target = Node::Link(wide("\\Device\\TestVolume1"));
         assert_eq!(insert(&wide("\\DosDevices\\Q:"), target), STATUS_SUCCESS);
         let (node, rest) = resolve(&wide("\\??\\q:\\Dir\\file")).expect("found");
         assert_eq!((node, rest), (device.clone(), wide("\\Dir\\file")));
         assert_eq!(resolve(&wide("\\GLOBAL??\\Q:")).expect("found").1, wide(""));
-        assert_eq!(resolve(&wide("\\Device\\Nothing")), Err(STATUS_OBJECT_NAME_NOT_FOUND));
-        assert_eq!(resolve(&wide("\\Nowhere\\Nothing")), Err(STATUS_OBJECT_PATH_NOT_FOUND));
+        assert_eq!(
+            resolve(&wide("\\Device\\Nothing")),
+            Err(STATUS_OBJECT_NAME_NOT_FOUND)
+        );
+        assert_eq!(
+            resolve(&wide("\\Nowhere\\Nothing")),
+            Err(STATUS_OBJECT_PATH_NOT_FOUND)
+        );
         assert_eq!(remove_link(&wide("\\??\\Q:")), STATUS_SUCCESS);
         assert_eq!(remove_link(&wide("\\??\\Q:")), STATUS_OBJECT_NAME_NOT_FOUND);
         remove(&device);

@@ -1,12 +1,13 @@
 //! Modelled drivers: driver objects whose dispatch routine is a Rust function of the double.
 //!
-//! They look like any driver from outside. `IofCallDriver` recognises them and calls their function on the host stack instead of
-//! the thread's kernel stack, because a real disk driver's frames are small and a Rust function's are not.
+//! They look like any driver from outside. `IofCallDriver` recognises them and calls their function on the
+//! host stack instead of the thread's kernel stack, because a real disk driver's frames are small and a Rust
+//! function's are not.
 
+use super::device::DRIVER_TYPE;
 use super::names::{self, Node, wide};
 use crate::nt::*;
 use crate::ob;
-use super::device::DRIVER_TYPE;
 use std::sync::{Mutex, PoisonError};
 
 /// A modelled driver's dispatch routine for every major function.
@@ -20,14 +21,20 @@ pub fn driver(name: &str, dispatch: Dispatch) -> PDRIVER_OBJECT {
         return driver as PDRIVER_OBJECT;
     }
     let driver = new_driver_object(name);
-    NATIVE.lock().unwrap_or_else(PoisonError::into_inner).push((driver as usize, dispatch));
+    NATIVE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push((driver as usize, dispatch));
     driver
 }
 
 /// The Rust function of `driver`, when it is a modelled one.
 pub fn dispatch_of(driver: PDRIVER_OBJECT) -> Option<Dispatch> {
     let native = NATIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    native.iter().find(|(known, _)| *known == driver as usize).map(|(_, dispatch)| *dispatch)
+    native
+        .iter()
+        .find(|(known, _)| *known == driver as usize)
+        .map(|(_, dispatch)| *dispatch)
 }
 
 /// A driver object with that name, entered into the name space, and nothing else filled in but its extension.
@@ -42,7 +49,10 @@ pub fn new_driver_object(name: &str) -> PDRIVER_OBJECT {
         (*extension).DriverObject = driver;
         (*driver).DriverExtension = extension;
         (*driver).DriverName = unicode(characters);
-        let service = characters.iter().rposition(|unit| *unit == u16::from(b'\\')).map_or(0, |at| at + 1);
+        let service = characters
+            .iter()
+            .rposition(|unit| *unit == u16::from(b'\\'))
+            .map_or(0, |at| at + 1);
         (*extension).ServiceKeyName = unicode(&mut characters[service..]);
     }
     names::insert(&wide(name), Node::Driver(driver as usize));
@@ -54,5 +64,9 @@ const DRIVER_BODY: usize = size_of::<DRIVER_OBJECT>() + size_of::<DRIVER_EXTENSI
 /// A counted string over `characters`, which must outlive it.
 pub fn unicode(characters: &mut [u16]) -> UNICODE_STRING {
     let len = (characters.len() * 2) as u16;
-    UNICODE_STRING { Length: len, MaximumLength: len, Buffer: characters.as_mut_ptr() }
+    UNICODE_STRING {
+        Length: len,
+        MaximumLength: len,
+        Buffer: characters.as_mut_ptr(),
+    }
 }

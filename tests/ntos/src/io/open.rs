@@ -1,14 +1,15 @@
 //! Opening: from a path to a file object, as the object manager's parse routine for devices does it.
 //!
-//! The path leads to a device; a device with a VPB is mounted first unless the open wants nothing but the device itself;
-//! then IRP_MJ_CREATE goes to the top of the volume's stack with the rest of the path as `FileObject->FileName`. An open
-//! relative to another file object goes to that one's device with the bare name. STATUS_REPARSE starts again with the
-//! new name: that of the link's target, or what the file system put into the file object.
+//! The path leads to a device; a device with a VPB is mounted first unless the open wants nothing but the
+//! device itself; then IRP_MJ_CREATE goes to the top of the volume's stack with the rest of the path as
+//! `FileObject->FileName`. An open relative to another file object goes to that one's device with the bare
+//! name. STATUS_REPARSE starts again with the new name: that of the link's target, or what the file system
+//! put into the file object.
 
 use super::file::Waiter;
 use super::names::{self, Node};
-use super::{device, file, irp, kernel, request};
-use crate::mm::pool;
+use super::reparse::{self, join};
+use super::{device, file, irp, request};
 use crate::nt::*;
 use crate::verifier::fail;
 use crate::{ob, se};
@@ -55,7 +56,6 @@ pub struct Opened {
 
 /// How many reparses one open may take.
 const MAX_REPARSES: usize = 63;
-const BACKSLASH: u16 = b'\\' as u16;
 
 /// Access that a device can be opened with without being mounted.
 const DIRECT_ACCESS: u32 =
@@ -90,17 +90,9 @@ fn full_path(request: &Open) -> Vec<u16> {
     }
 }
 
-fn join(directory: &[u16], name: &[u16]) -> Vec<u16> {
-    let mut path = directory.to_vec();
-    if path.last() != Some(&BACKSLASH) && name.first() != Some(&BACKSLASH) {
-        path.push(BACKSLASH);
-    }
-    path.extend_from_slice(name);
-    path
-}
-
 fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
-    // SAFETY: devices and file objects are live while they are named or referenced; the IRP is built and sent here.
+    // SAFETY: devices and file objects are live while they are named or referenced; the IRP is built and sent
+    // here.
     unsafe {
         let (real, name, related) = match &request.root {
             Some((root, _)) => ((**root).DeviceObject, request.path.clone(), *root),
@@ -114,7 +106,10 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
         }
         let related_direct = !related.is_null() && (*related).Flags & FO_DIRECT_DEVICE_OPEN != 0;
         let direct = related_direct
-            || (related.is_null() && name.is_empty() && request.access & !DIRECT_ACCESS == 0 && request.access != 0);
+            || (related.is_null()
+                && name.is_empty()
+                && request.access & !DIRECT_ACCESS == 0
+                && request.access != 0);
         let vpb = if (*real).Vpb.is_null() || direct {
             ptr::null_mut()
         } else if !related.is_null() && !(*related).Vpb.is_null() {
@@ -132,7 +127,7 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
         (*file_object).RelatedFileObject = related;
         let sent = create(request, target, file_object);
         (*file_object).RelatedFileObject = ptr::null_mut();
-        let (status, information, granted, reparse) = match sent {
+        let (status, information, granted, link) = match sent {
             Ok(sent) => sent,
             Err(status) => (status, 0, 0, None),
         };
@@ -141,13 +136,22 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
                 (*file_object).Vpb = vpb;
             }
             (*file_object).Flags |= FO_HANDLE_CREATED;
-            return Ok(Attempt::Opened(Opened { file_object, information, granted, path: full_path(request) }));
+            return Ok(Attempt::Opened(Opened {
+                file_object,
+                information,
+                granted,
+                path: full_path(request),
+            }));
         }
         let renamed = names::characters(&raw const (*file_object).FileName);
         abandon(file_object, real);
         release_vpb(vpb);
-        match (status, reparse) {
-            (STATUS_REPARSE, Some(data)) => Ok(Attempt::Again(follow(&full_path(request), information, &data)?)),
+        match (status, link) {
+            (STATUS_REPARSE, Some(data)) => Ok(Attempt::Again(reparse::follow(
+                &full_path(request),
+                information,
+                &data,
+            )?)),
             (STATUS_REPARSE, None) if information == 0 => Ok(Attempt::Again(renamed)),
             (STATUS_REPARSE, None) => Err(STATUS_IO_REPARSE_DATA_INVALID),
             _ => Err(status),
@@ -159,15 +163,24 @@ fn flags_of(request: &Open, direct: bool, vpb: PVPB, name: &[u16]) -> u32 {
     let options = request.options;
     let mut flags = 0;
     let mut set = |condition: bool, flag: u32| flags |= if condition { flag } else { 0 };
-    set(options & (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT) != 0, FO_SYNCHRONOUS_IO);
+    set(
+        options & (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT) != 0,
+        FO_SYNCHRONOUS_IO,
+    );
     set(options & FILE_SYNCHRONOUS_IO_ALERT != 0, FO_ALERTABLE_IO);
-    set(options & FILE_NO_INTERMEDIATE_BUFFERING != 0, FO_NO_INTERMEDIATE_BUFFERING);
+    set(
+        options & FILE_NO_INTERMEDIATE_BUFFERING != 0,
+        FO_NO_INTERMEDIATE_BUFFERING,
+    );
     set(options & FILE_WRITE_THROUGH != 0, FO_WRITE_THROUGH);
     set(options & FILE_SEQUENTIAL_ONLY != 0, FO_SEQUENTIAL_ONLY);
     set(options & FILE_RANDOM_ACCESS != 0, FO_RANDOM_ACCESS);
     set(!request.ignore_case, FO_OPENED_CASE_SENSITIVE);
     set(direct, FO_DIRECT_DEVICE_OPEN);
-    set(!direct && !vpb.is_null() && name.is_empty() && request.root.is_none(), FO_VOLUME_OPEN);
+    set(
+        !direct && !vpb.is_null() && name.is_empty() && request.root.is_none(),
+        FO_VOLUME_OPEN,
+    );
     flags
 }
 
@@ -188,7 +201,10 @@ unsafe fn abandon(file_object: PFILE_OBJECT, real: PDEVICE_OBJECT) {
     // SAFETY: by contract.
     unsafe {
         if ob::references(file_object.cast()) != 1 {
-            fail!(Device, "a failed IRP_MJ_CREATE left a reference to file object {file_object:p}");
+            fail!(
+                Device,
+                "a failed IRP_MJ_CREATE left a reference to file object {file_object:p}"
+            );
         }
         (*file_object).DeviceObject = ptr::null_mut();
         (*file_object).Vpb = ptr::null_mut();
@@ -204,7 +220,11 @@ type Sent = (NTSTATUS, usize, u32, Option<Vec<u8>>);
 ///
 /// # Safety
 /// `target` and `file_object` are live.
-unsafe fn create(request: &Open, target: PDEVICE_OBJECT, file_object: PFILE_OBJECT) -> Result<Sent, NTSTATUS> {
+unsafe fn create(
+    request: &Open,
+    target: PDEVICE_OBJECT,
+    file_object: PFILE_OBJECT,
+) -> Result<Sent, NTSTATUS> {
     // SAFETY: by contract; the access state and security context live until the create has ended.
     unsafe {
         let waiter = Waiter::new();
@@ -240,109 +260,14 @@ unsafe fn create(request: &Open, target: PDEVICE_OBJECT, file_object: PFILE_OBJE
                 return Err(STATUS_INSUFFICIENT_RESOURCES);
             }
         }
-        reparse_expect(packet);
+        reparse::expect(packet);
         (*packet).Tail.Overlay.OriginalFileObject = file_object;
         let (status, information) = waiter.send(target, packet);
-        let reparse = reparse_take(packet);
+        let link = reparse::take(packet);
         // What the file system granted, and what it left alone: it is the one that checks.
         let remaining = (*access.raw()).RemainingDesiredAccess & !MAXIMUM_ALLOWED;
-        Ok((status, information, access.granted() | remaining, reparse))
+        Ok((status, information, access.granted() | remaining, link))
     }
-}
-
-/// Reparse data of creates under way, by IRP: the buffer is the driver's gift and is freed when the IRP ends.
-static REPARSE: std::sync::Mutex<Vec<(usize, Option<Vec<u8>>)>> = std::sync::Mutex::new(Vec::new());
-
-fn reparses() -> std::sync::MutexGuard<'static, Vec<(usize, Option<Vec<u8>>)>> {
-    REPARSE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-fn reparse_expect(packet: PIRP) {
-    reparses().push((packet as usize, None));
-}
-
-fn reparse_take(packet: PIRP) -> Option<Vec<u8>> {
-    let mut list = reparses();
-    let at = list.iter().position(|(known, _)| *known == packet as usize)?;
-    list.swap_remove(at).1
-}
-
-/// The end of any IRP: takes the auxiliary buffer, which on STATUS_REPARSE holds a REPARSE_DATA_BUFFER from pool.
-///
-/// # Safety
-/// `packet` has passed its stack.
-pub unsafe fn take_auxiliary(packet: PIRP) {
-    // SAFETY: by contract; whoever set the buffer allocated it from pool.
-    unsafe {
-        let buffer = ptr::replace(&raw mut (*packet).Tail.Overlay.AuxiliaryBuffer, ptr::null_mut()).cast::<u8>();
-        if buffer.is_null() {
-            return;
-        }
-        if irp::status_of(&(*packet).IoStatus) == STATUS_REPARSE {
-            let room = kernel::size_of_block(buffer.cast());
-            let header = std::slice::from_raw_parts(buffer, room.min(8));
-            let len = 8 + header.get(4..6).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
-            if len > room {
-                fail!(Irp, "a reparse buffer says that it has {len} bytes, but its pool block has {room}");
-            }
-            let data = std::slice::from_raw_parts(buffer, len).to_vec();
-            for (known, slot) in reparses().iter_mut() {
-                if *known == packet as usize {
-                    *slot = Some(data.clone());
-                }
-            }
-        }
-        pool::free(buffer.cast(), 0);
-    }
-}
-
-/// The path to open after a reparse at `path` with `tag` and `data`.
-pub fn follow(path: &[u16], tag: usize, data: &[u8]) -> Result<Vec<u16>, NTSTATUS> {
-    let half = |at: usize| data.get(at..at + 2).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])));
-    let word = |at: usize| half(at).ok_or(STATUS_IO_REPARSE_DATA_INVALID);
-    let (names_at, relative) = match u32::try_from(tag) {
-        Ok(IO_REPARSE_TAG_SYMLINK) => (20, word(16)? & SYMLINK_FLAG_RELATIVE as usize != 0),
-        Ok(IO_REPARSE_TAG_MOUNT_POINT) => (16, false),
-        _ => return Err(STATUS_IO_REPARSE_TAG_NOT_HANDLED),
-    };
-    let (unparsed, offset, len) = (word(6)? / 2, word(8)?, word(10)?);
-    let target: Vec<u16> = data
-        .get(names_at + offset..names_at + offset + len)
-        .ok_or(STATUS_IO_REPARSE_DATA_INVALID)?
-        .chunks_exact(2)
-        .map(|b| u16::from_le_bytes([b[0], b[1]]))
-        .collect();
-    let link_end = path.len().checked_sub(unparsed).ok_or(STATUS_IO_REPARSE_DATA_INVALID)?;
-    let (mut link, rest) = (&path[..link_end], &path[link_end..]);
-    while link.last() == Some(&BACKSLASH) {
-        link = &link[..link.len() - 1];
-    }
-    let mut result = if relative {
-        let parent = link.iter().rposition(|unit| *unit == BACKSLASH).ok_or(STATUS_IO_REPARSE_DATA_INVALID)?;
-        collapse(&link[..parent], &target)
-    } else {
-        target
-    };
-    if !rest.is_empty() {
-        result = join(&result, rest);
-    }
-    Ok(result)
-}
-
-/// `directory` followed by `relative`, with `.` and `..` resolved by name.
-fn collapse(directory: &[u16], relative: &[u16]) -> Vec<u16> {
-    let mut path = directory.to_vec();
-    for component in relative.split(|unit| *unit == BACKSLASH) {
-        match String::from_utf16_lossy(component).as_str() {
-            "" | "." => {}
-            ".." => {
-                let end = path.iter().rposition(|unit| *unit == BACKSLASH).unwrap_or(0);
-                path.truncate(end);
-            }
-            _ => path = join(&path, component),
-        }
-    }
-    path
 }
 
 /// `IoGetDeviceObjectPointer`.
@@ -389,40 +314,5 @@ crate::table! {
     /// Opening by name.
     pub static IMPORTS = {
         IoGetDeviceObjectPointer <= PASSIVE;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use names::wide;
-
-    fn symlink(target: &str, relative: bool, unparsed: usize) -> Vec<u8> {
-        let target: Vec<u8> = target.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let len = target.len() as u16;
-        let mut data = IO_REPARSE_TAG_SYMLINK.to_le_bytes().to_vec();
-        data.extend((12 + len).to_le_bytes());
-        data.extend((unparsed as u16 * 2).to_le_bytes());
-        for half in [0, len, 0, len] {
-            data.extend(half.to_le_bytes());
-        }
-        data.extend(u32::from(relative).to_le_bytes());
-        data.extend(target);
-        data
-    }
-
-    #[test]
-    fn links_are_followed_as_nt_does() {
-        let tag = IO_REPARSE_TAG_SYMLINK as usize;
-        let go = |path: &str, target: &str, relative, unparsed| {
-            follow(&wide(path), tag, &symlink(target, relative, unparsed)).map(|path| String::from_utf16_lossy(&path))
-        };
-        assert_eq!(go("\\V\\a\\link", "b", true, 0).as_deref(), Ok("\\V\\a\\b"));
-        assert_eq!(go("\\V\\a\\link", "..\\c\\.\\d", true, 0).as_deref(), Ok("\\V\\c\\d"));
-        assert_eq!(go("\\V\\a\\link\\x\\y", "b", true, 4).as_deref(), Ok("\\V\\a\\b\\x\\y"));
-        assert_eq!(go("\\V\\a\\link\\x", "\\??\\Z:\\q", false, 2).as_deref(), Ok("\\??\\Z:\\q\\x"));
-        assert_eq!(go("\\V", "b", true, 40), Err(STATUS_IO_REPARSE_DATA_INVALID));
-        let other = follow(&wide("\\V\\l"), 0xa000_001d, &symlink("b", true, 0));
-        assert_eq!(other, Err(STATUS_IO_REPARSE_TAG_NOT_HANDLED));
     }
 }

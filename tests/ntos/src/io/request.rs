@@ -1,8 +1,10 @@
-//! IRPs that the I/O manager builds: for drivers (`IoBuild...Request`) and for the user-mode API, and how they end.
+//! IRPs that the I/O manager builds: for drivers (`IoBuild...Request`) and for the user-mode API, and how
+//! they end.
 //!
-//! The buffers follow the device's flags (DO_BUFFERED_IO, DO_DIRECT_IO, neither) or the control code's method. The end is
-//! NT's: an error that the driver returned without pending leaves status block and event alone, since the caller has
-//! the status already; a driver that waits for the event after such an error waits for ever, here as there.
+//! The buffers follow the device's flags (DO_BUFFERED_IO, DO_DIRECT_IO, neither) or the control code's
+//! method. The end is NT's: an error that the driver returned without pending leaves status block and event
+//! alone, since the caller has the status already; a driver that waits for the event after such an error
+//! waits for ever, here as there.
 
 use super::complete::free_mdls;
 use super::ledger::Owner;
@@ -58,7 +60,8 @@ pub unsafe fn start(device: PDEVICE_OBJECT, owner: Owner, mode: u8) -> PIRP {
     }
 }
 
-/// Gives `packet` a system buffer of `len` bytes; with `input` it is filled from there. False when there is no memory.
+/// Gives `packet` a system buffer of `len` bytes; with `input` it is filled from there. False when there is
+/// no memory.
 ///
 /// # Safety
 /// `packet` is ours; `input` is null or has `input_len` <= `len` readable kernel bytes.
@@ -100,7 +103,8 @@ pub unsafe fn locked_mdl(packet: PIRP, buffer: *mut u8, len: usize, write: bool)
     }
 }
 
-/// Hands over a transfer buffer for a request that fills it (`write_to_buffer`) or reads it. False: no memory or bad range.
+/// Hands over a transfer buffer for a request that fills it (`write_to_buffer`) or reads it. False: no memory
+/// or bad range.
 ///
 /// # Safety
 /// `packet` is ours.
@@ -124,7 +128,8 @@ pub unsafe fn transfer(packet: PIRP, method: Method, buffer: *mut u8, len: usize
     }
 }
 
-/// Puts `name` as a UNICODE_STRING into a block that the IRP's end frees, as NtQueryDirectoryFile does with its pattern.
+/// Puts `name` as a UNICODE_STRING into a block that the IRP's end frees, as NtQueryDirectoryFile does with
+/// its pattern.
 ///
 /// # Safety
 /// `packet` is ours and has no auxiliary buffer.
@@ -137,7 +142,11 @@ pub unsafe fn name_block(packet: PIRP, name: &[u16]) -> PUNICODE_STRING {
         ptr::copy_nonoverlapping(name.as_ptr(), characters, name.len());
         let string: PUNICODE_STRING = block.cast();
         let len = (name.len() * 2) as u16;
-        string.write(UNICODE_STRING { Length: len, MaximumLength: len, Buffer: characters });
+        string.write(UNICODE_STRING {
+            Length: len,
+            MaximumLength: len,
+            Buffer: characters,
+        });
         (*packet).Tail.Overlay.AuxiliaryBuffer = block.cast();
         string
     }
@@ -221,7 +230,7 @@ pub unsafe fn discard(packet: PIRP) {
 unsafe fn release_buffers(packet: PIRP) {
     // SAFETY: buffers and MDLs are the IRP's own.
     unsafe {
-        super::open::take_auxiliary(packet);
+        super::reparse::take_auxiliary(packet);
         if (*packet).Flags & IRP_DEALLOCATE_BUFFER != 0 {
             pool::free((*packet).AssociatedIrp.SystemBuffer.cast(), TAG_BUFFER);
             (*packet).Flags &= !(IRP_DEALLOCATE_BUFFER | IRP_BUFFERED_IO);
@@ -245,7 +254,8 @@ pub unsafe fn finish(packet: PIRP) {
             let buffer = (*packet).AssociatedIrp.SystemBuffer.cast::<u8>();
             let room = kernel::size_of_block(buffer.cast());
             if information > room {
-                fail!(Irp, 
+                fail!(
+                    Irp,
                     "IRP {packet:p} is completed with Information {information}, but its system buffer has {room} bytes"
                 );
             }
@@ -261,7 +271,8 @@ pub unsafe fn finish(packet: PIRP) {
         if cancel::retire(packet) {
             irp::free(packet);
         }
-        // Whoever waits holds the file object and may give it up as soon as its event is set, so that comes last.
+        // Whoever waits holds the file object and may give it up as soon as its event is set, so that comes
+        // last.
         if tell && !file_object.is_null() {
             kernel::event_set(&raw mut (*file_object).Event);
         }
@@ -300,7 +311,13 @@ unsafe fn build_fsd(
             if !offset.is_null() {
                 (*parameters).ByteOffset = *offset;
             }
-            if !transfer(packet, Method::of_device(device), buffer, len as usize, major == IRP_MJ_READ) {
+            if !transfer(
+                packet,
+                Method::of_device(device),
+                buffer,
+                len as usize,
+                major == IRP_MJ_READ,
+            ) {
                 discard(packet);
                 return ptr::null_mut();
             }
@@ -370,7 +387,11 @@ pub unsafe extern "win64" fn IoBuildDeviceIoControlRequest(
         }
         (*packet).UserIosb = block;
         (*packet).UserEvent = event;
-        let major = if internal != 0 { IRP_MJ_INTERNAL_DEVICE_CONTROL } else { IRP_MJ_DEVICE_CONTROL };
+        let major = if internal != 0 {
+            IRP_MJ_INTERNAL_DEVICE_CONTROL
+        } else {
+            IRP_MJ_DEVICE_CONTROL
+        };
         (*irp::next(packet)).MajorFunction = major as u8;
         let buffers = Control {
             code,

@@ -128,7 +128,11 @@ pub unsafe extern "win64" fn IoSetShareAccess(
 /// `IoUpdateShareAccess`.
 pub unsafe extern "win64" fn IoUpdateShareAccess(file_object: PFILE_OBJECT, shares: PSHARE_ACCESS) {
     // SAFETY: as above.
-    unsafe { each(&mut *shares, &noted(file_object), |count, yes| *count += ULONG::from(yes)) };
+    unsafe {
+        each(&mut *shares, &noted(file_object), |count, yes| {
+            *count += ULONG::from(yes)
+        })
+    };
 }
 
 /// `IoRemoveShareAccess`.
@@ -137,7 +141,10 @@ pub unsafe extern "win64" fn IoRemoveShareAccess(file_object: PFILE_OBJECT, shar
     unsafe {
         each(&mut *shares, &noted(file_object), |count, yes| {
             *count = count.checked_sub(ULONG::from(yes)).unwrap_or_else(|| {
-                fail!(Device, "IoRemoveShareAccess for file object {file_object:p} takes more than was given")
+                fail!(
+                    Device,
+                    "IoRemoveShareAccess for file object {file_object:p} takes more than was given"
+                )
             });
         });
     }
@@ -168,13 +175,20 @@ mod tests {
             let mut second: FILE_OBJECT = std::mem::zeroed();
             let mut shares: SHARE_ACCESS = std::mem::zeroed();
             IoSetShareAccess(R, FILE_SHARE_READ, &raw mut first, &raw mut shares);
-            let mut check = |access, share| {
-                IoCheckShareAccess(access, share, &raw mut second, &raw mut shares, 0)
-            };
+            let mut check =
+                |access, share| IoCheckShareAccess(access, share, &raw mut second, &raw mut shares, 0);
             assert_eq!(check(R, FILE_SHARE_READ), STATUS_SUCCESS);
-            assert_eq!(check(W, FILE_SHARE_READ), STATUS_SHARING_VIOLATION, "the first does not share writing");
+            assert_eq!(
+                check(W, FILE_SHARE_READ),
+                STATUS_SHARING_VIOLATION,
+                "the first does not share writing"
+            );
             assert_eq!(check(R, 0), STATUS_SHARING_VIOLATION, "the first reads already");
-            assert_eq!(check(FILE_READ_ATTRIBUTES, 0), STATUS_SUCCESS, "attributes do not count");
+            assert_eq!(
+                check(FILE_READ_ATTRIBUTES, 0),
+                STATUS_SUCCESS,
+                "attributes do not count"
+            );
             IoCheckShareAccess(R, FILE_SHARE_READ, &raw mut second, &raw mut shares, 1);
             assert_eq!((shares.OpenCount, shares.Readers, shares.SharedRead), (2, 2, 2));
             IoRemoveShareAccess(&raw mut second, &raw mut shares);

@@ -1,4 +1,5 @@
-//! What the I/O manager keeps for a thread: its top-level IRP; and what must be as before when a driver returns.
+//! What the I/O manager keeps for a thread: its top-level IRP; and what must be as before when a driver
+//! returns.
 
 use crate::nt::*;
 use crate::ps;
@@ -22,14 +23,19 @@ pub struct State {
 impl State {
     /// As it is now.
     pub fn now() -> State {
-        State { top_level: ps::current().top_level_irp.get() }
+        State {
+            top_level: ps::current().top_level_irp.get(),
+        }
     }
 
     /// What is different now, in words.
     pub fn change(&self) -> Option<String> {
         let now = State::now();
         if now.top_level != self.top_level {
-            Some(format!("top-level IRP {:#x} instead of {:#x}", now.top_level, self.top_level))
+            Some(format!(
+                "top-level IRP {:#x} instead of {:#x}",
+                now.top_level, self.top_level
+            ))
         } else {
             None
         }

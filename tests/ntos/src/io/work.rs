@@ -1,18 +1,18 @@
 //! Work queues: `ExQueueWorkItem` and the I/O manager's work items, run by system worker threads.
 //!
-//! Worker threads are NT threads at PASSIVE_LEVEL. There are a few of them, started on demand, and they look for work in
-//! the queue's order; a routine that returns above PASSIVE_LEVEL, in a critical region or with a top-level IRP set is a
-//! failure. `IoQueueWorkItem` references the device until the routine has returned.
+//! Worker threads are NT threads at PASSIVE_LEVEL. There are a few of them, started on demand, and they look
+//! for work in the queue's order; a routine that returns above PASSIVE_LEVEL, in a critical region or with a
+//! top-level IRP set is a failure. `IoQueueWorkItem` references the device until the routine has returned.
 
+use super::kernel;
 use crate::nt::*;
 use crate::verifier::{fail, fault, ledger as holdings};
-use super::kernel;
 use crate::{mm::pool, ob, ps};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 /// Most worker threads at a time.
-const MAX_WORKERS: usize = 8;
+const MAX_WORKERS: usize = 32;
 const TAG: u32 = u32::from_le_bytes(*b"IoWi");
 
 /// Something to run on a worker thread: what it is called, and the act.
@@ -28,7 +28,12 @@ struct Queue {
     running: usize,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { jobs: VecDeque::new(), workers: 0, idle: 0, running: 0 });
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    jobs: VecDeque::new(),
+    workers: 0,
+    idle: 0,
+    running: 0,
+});
 /// Signalled once for each job.
 static WORK: kernel::HostSemaphore = kernel::HostSemaphore::new();
 
@@ -40,7 +45,10 @@ fn queue() -> std::sync::MutexGuard<'static, Queue> {
 pub fn post(what: String, act: impl FnOnce() + Send + 'static) {
     let start = {
         let mut queue = queue();
-        queue.jobs.push_back(Job { what, act: Box::new(act) });
+        queue.jobs.push_back(Job {
+            what,
+            act: Box::new(act),
+        });
         let start = queue.jobs.len() > queue.idle && queue.workers < MAX_WORKERS;
         queue.workers += usize::from(start);
         start
@@ -90,10 +98,15 @@ pub unsafe extern "win64" fn ExQueueWorkItem(item: PWORK_QUEUE_ITEM, _queue: WOR
     // SAFETY: the driver keeps the item until its routine is called, and the routine may free it.
     unsafe {
         if !(*item).List.Flink.is_null() {
-            fail!(BadArgument, "ExQueueWorkItem on {item:p}, which is queued already or was not initialised");
+            fail!(
+                BadArgument,
+                "ExQueueWorkItem on {item:p}, which is queued already or was not initialised"
+            );
         }
         let (routine, parameter) = ((*item).WorkerRoutine, (*item).Parameter as usize);
-        let Some(routine) = routine else { fail!(BadArgument, "ExQueueWorkItem without a routine") };
+        let Some(routine) = routine else {
+            fail!(BadArgument, "ExQueueWorkItem without a routine")
+        };
         (*item).List.Flink = (&raw mut (*item).List).cast();
         let (item, routine) = (item as usize, routine as usize);
         holdings::add(holdings::Kind::WorkItem, item, "ExQueueWorkItem");
@@ -121,7 +134,12 @@ pub unsafe extern "win64" fn IoAllocateWorkItem(device: PDEVICE_OBJECT) -> PIO_W
     let item: *mut WorkItem = kernel::take(std::mem::size_of::<WorkItem>(), TAG).cast();
     if !item.is_null() {
         // SAFETY: the block is new and of this size.
-        unsafe { item.write(WorkItem { object: device as usize, queued: false.into() }) };
+        unsafe {
+            item.write(WorkItem {
+                object: device as usize,
+                queued: false.into(),
+            })
+        };
         holdings::add(holdings::Kind::WorkItem, item as usize, "IoAllocateWorkItem");
     }
     item.cast()
@@ -131,7 +149,10 @@ pub unsafe extern "win64" fn IoAllocateWorkItem(device: PDEVICE_OBJECT) -> PIO_W
 pub unsafe extern "win64" fn IoFreeWorkItem(item: PIO_WORKITEM) {
     let item: *mut WorkItem = item.cast();
     if !holdings::remove(holdings::Kind::WorkItem, item as usize) {
-        fail!(BadFree, "IoFreeWorkItem of {item:p}, which IoAllocateWorkItem did not make");
+        fail!(
+            BadFree,
+            "IoFreeWorkItem of {item:p}, which IoAllocateWorkItem did not make"
+        );
     }
     // SAFETY: the ledger knew it, so it is a live item.
     unsafe {
@@ -148,13 +169,18 @@ unsafe fn queue_item(item: PIO_WORKITEM, routine: *const (), context: PVOID, ext
     // SAFETY: the driver keeps the item until its routine runs.
     unsafe {
         if (*item).queued.swap(true, std::sync::atomic::Ordering::AcqRel) {
-            fail!(BadArgument, "IoQueueWorkItem on {item:p}, which is queued already");
+            fail!(
+                BadArgument,
+                "IoQueueWorkItem on {item:p}, which is queued already"
+            );
         }
         let object = (*item).object;
         ob::reference(object as *mut std::ffi::c_void);
         let (item, routine, context) = (item as usize, routine as usize, context as usize);
         post(format!("I/O work item {item:#x}"), move || {
-            (*(item as *mut WorkItem)).queued.store(false, std::sync::atomic::Ordering::Release);
+            (*(item as *mut WorkItem))
+                .queued
+                .store(false, std::sync::atomic::Ordering::Release);
             if extended {
                 kernel::call(routine as *const (), [object, context, item]);
             } else {

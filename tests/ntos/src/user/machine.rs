@@ -1,15 +1,18 @@
 //! A machine: its disks, its drivers, and what happens at its end.
 //!
-//! The kernel underneath is one for the process, so there is one machine at a time: [`Builder::start`] waits for the one before
-//! to be dropped. A driver's DriverEntry and DriverUnload run in system threads, as NT's do.
+//! The kernel underneath is one for the process, so there is one machine at a time: [`Builder::start`] waits
+//! for the one before to be dropped. A driver's DriverEntry and DriverUnload run in system threads, as NT's
+//! do.
 
 use super::handle::{Handle, OpenAs};
 use super::report::{self, Report};
 use crate::cc;
 use crate::disk::{self, Disk, DiskConfig, ImageError};
 use crate::fsrtl;
+use crate::io::file::Waiter;
+use crate::io::ledger::Owner;
 use crate::io::names::{self, Node, wide};
-use crate::io::{mount, native, work};
+use crate::io::{device, irp, misc, mount, native, request, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
 use crate::{ke, ob, ps};
@@ -74,8 +77,13 @@ impl Builder {
         ps::current();
         disk::driver::reset();
         cc::segment::seed(self.seed);
-        let mut machine =
-            Machine { _one: one, seed: self.seed, options: self.options, disks: Vec::new(), drivers: Vec::new() };
+        let mut machine = Machine {
+            _one: one,
+            seed: self.seed,
+            options: self.options,
+            disks: Vec::new(),
+            drivers: Vec::new(),
+        };
         for config in self.disks {
             machine.attach(config)?;
         }
@@ -119,7 +127,10 @@ impl Machine {
 
     /// Plugs one more disk in.
     pub fn attach(&mut self, config: DiskConfig) -> Result<Arc<Disk>, MachineError> {
-        let seed = self.seed.wrapping_add(self.disks.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let seed = self
+            .seed
+            .wrapping_add(self.disks.len() as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let disk = disk::driver::attach(config, seed).map_err(MachineError::Image)?;
         self.disks.push(Arc::clone(&disk));
         Ok(disk)
@@ -135,10 +146,13 @@ impl Machine {
         &self.drivers
     }
 
-    /// Loads the driver in the file `path` as service `lklfs` would be: maps it, binds it, calls its DriverEntry.
+    /// Loads the driver in the file `path` as service `lklfs` would be: maps it, binds it, calls its
+    /// DriverEntry.
     pub fn load_driver(&mut self, path: &Path) -> Result<(), MachineError> {
         let image = Image::load(path, &self.options).map_err(MachineError::Load)?;
-        let service = path.file_stem().map_or("driver".into(), |stem| stem.to_string_lossy().into_owned());
+        let service = path
+            .file_stem()
+            .map_or("driver".into(), |stem| stem.to_string_lossy().into_owned());
         let name = format!("\\FileSystem\\{service}");
         let driver = native::new_driver_object(&name);
         // SAFETY: the driver object is new and ours to fill in.
@@ -146,20 +160,28 @@ impl Machine {
             (*driver).DriverStart = image.base() as PVOID;
             (*driver).DriverSize = image.size() as u32;
         }
-        let registry: &'static mut [u16] =
-            wide(&format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{service}")).leak();
+        let registry: &'static mut [u16] = wide(&format!(
+            "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{service}"
+        ))
+        .leak();
         let registry: &'static mut UNICODE_STRING = Box::leak(Box::new(native::unicode(registry)));
         let entry = image.entry_point() as usize;
         let arguments = [driver as u64, std::ptr::from_mut(registry) as u64];
         // SAFETY: the image's entry point is DriverEntry, which takes these two.
-        let status = in_system_thread(move || unsafe { ke::call_driver(entry as *const (), arguments) }) as NTSTATUS;
-        let driver = Driver { image, object: driver as usize, name };
+        let status =
+            in_system_thread(move || unsafe { ke::call_driver(entry as *const (), arguments) }) as NTSTATUS;
+        let driver = Driver {
+            image,
+            object: driver as usize,
+            name,
+        };
         if !nt_success(status) {
             forget(&driver);
             driver.image.unload();
             return Err(MachineError::Entry(status));
         }
-        // SAFETY: the list is the driver's list of devices; the I/O manager clears the flag after DriverEntry.
+        // SAFETY: the list is the driver's list of devices; the I/O manager clears the flag after
+        // DriverEntry.
         unsafe {
             let mut device = (*driver.object()).DeviceObject;
             while !device.is_null() {
@@ -184,6 +206,47 @@ impl Machine {
         names::insert(&link, Node::Link(wide(device)));
     }
 
+    /// Sends IRP_MJ_PNP with `minor` to the volume on `real`, or to the disk's device when nothing is
+    /// mounted, as the PnP manager does (IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL, ...).
+    pub fn pnp(&self, real: PDEVICE_OBJECT, minor: u32) -> NTSTATUS {
+        // SAFETY: disks' devices are live while the machine is; a mounted VPB's device is, too.
+        unsafe {
+            let vpb = (*real).Vpb;
+            let mounted = !vpb.is_null() && (*vpb).Flags & VPB_MOUNTED as u16 != 0;
+            let target = device::top(if mounted { (*vpb).DeviceObject } else { real });
+            self.send(target, IRP_MJ_PNP, minor, STATUS_NOT_SUPPORTED)
+        }
+    }
+
+    /// Sends IRP_MJ_SHUTDOWN to whoever asked for it and to every file system.
+    pub fn shutdown(&self) -> Vec<NTSTATUS> {
+        let systems = mount::file_systems()
+            .into_iter()
+            .map(|system| system as PDEVICE_OBJECT);
+        let targets: Vec<PDEVICE_OBJECT> = misc::shutdown_devices().into_iter().chain(systems).collect();
+        // SAFETY: registered devices are live.
+        targets
+            .into_iter()
+            .map(|target| unsafe { self.send(device::top(target), IRP_MJ_SHUTDOWN, 0, 0) })
+            .collect()
+    }
+
+    /// # Safety
+    /// `target` is live.
+    unsafe fn send(&self, target: PDEVICE_OBJECT, major: u32, minor: u32, initial: NTSTATUS) -> NTSTATUS {
+        // SAFETY: by contract; the IRP is built and sent here.
+        unsafe {
+            let waiter = Waiter::new();
+            let packet = request::start(target, Owner::Manager, 0);
+            (*packet).UserIosb = waiter.block();
+            (*packet).UserEvent = waiter.event();
+            irp::set_status(packet, initial, 0);
+            (*irp::next(packet)).MajorFunction = major as u8;
+            (*irp::next(packet)).MinorFunction = minor as u8;
+            waiter.send(target, packet).0
+        }
+    }
+
     /// Waits until no deferred work is left.
     pub fn settle(&self) {
         work::drain();
@@ -197,8 +260,9 @@ impl Machine {
         trimmed
     }
 
-    /// Locks and dismounts every volume as a user would, then calls each driver's DriverUnload, unloads its image and reports
-    /// what is left. What a driver leaves in the verifier's ledger is in the report, not a failure of its own.
+    /// Locks and dismounts every volume as a user would, then calls each driver's DriverUnload, unloads its
+    /// image and reports what is left. What a driver leaves in the verifier's ledger is in the report, not a
+    /// failure of its own.
     pub fn unload(mut self) -> Report {
         self.trim();
         let mut troubles = Vec::new();
@@ -283,7 +347,9 @@ fn in_system_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static)
         // The receiver waits for ever, so it is there.
         let _ = sender.send(act());
     });
-    let result = receiver.recv().expect("the system thread sends its result or stops the process");
+    let result = receiver
+        .recv()
+        .expect("the system thread sends its result or stops the process");
     ob::dereference(thread);
     result
 }

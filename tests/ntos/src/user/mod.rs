@@ -1,21 +1,28 @@
-//! The double as a machine, seen from user mode: load a driver, open files, send requests, unload, look at the report.
+//! The double as a machine, seen from user mode: load a driver, open files, send requests, unload, look at
+//! the report.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`machine`] | one machine at a time: disks, drivers, the end |
-//! | [`handle`] | opening, and requests on an open file |
+//! | [`handle`] | opening, sending requests, closing |
+//! | [`queries`], [`transfer`] | the requests on an open file |
 //! | [`request`] | one request under way, synchronous or not |
 //! | [`records`] | what the answers' bytes mean |
 //! | [`volume`] | a mounted volume as a tree of entries |
 //! | [`report`] | what a machine's life left behind |
 
-#![allow(clippy::multiple_unsafe_ops_per_block, reason = "NT structs are handled by pointer throughout; the proof is per step")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "NT structs are handled by pointer throughout; the proof is per step"
+)]
 
 pub mod handle;
 pub mod machine;
+pub mod queries;
 pub mod records;
 pub mod report;
 pub mod request;
+pub mod transfer;
 pub mod volume;
 
 pub use handle::{Handle, OpenAs};

@@ -1,7 +1,7 @@
 //! What the bytes of answers mean: directory entries, file information, reparse data, volume information.
 //!
-//! Every length is checked against the bytes that came, and what a driver must not do (entries that overlap or are not
-//! aligned, names that run over, lengths that do not agree) is an error that says so.
+//! Every length is checked against the bytes that came, and what a driver must not do (entries that overlap
+//! or are not aligned, names that run over, lengths that do not agree) is an error that says so.
 
 use crate::nt::*;
 
@@ -45,7 +45,10 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 
 /// UTF-16 units of little-endian bytes.
 pub fn units(bytes: &[u8]) -> Vec<u16> {
-    bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect()
+    bytes
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .collect()
 }
 
 /// The entries of FileIdBothDirectoryInformation.
@@ -54,12 +57,19 @@ pub fn id_both_entries(bytes: &[u8]) -> Result<Vec<DirectoryEntry>, String> {
     let mut entries = Vec::new();
     let mut at = 0;
     loop {
-        let short = || format!("a directory entry at byte {at} runs over the {} bytes of the answer", bytes.len());
+        let short = || {
+            format!(
+                "a directory entry at byte {at} runs over the {} bytes of the answer",
+                bytes.len()
+            )
+        };
         let entry = bytes.get(at..).ok_or_else(short)?;
         let next = u32_at(entry, 0).ok_or_else(short)? as usize;
         let len = u32_at(entry, 60).ok_or_else(short)? as usize;
         if next != 0 && (next % 8 != 0 || next < NAME + len) {
-            return Err(format!("a directory entry at byte {at} has NextEntryOffset {next} and a name of {len} bytes"));
+            return Err(format!(
+                "a directory entry at byte {at} has NextEntryOffset {next} and a name of {len} bytes"
+            ));
         }
         let name = units(entry.get(NAME..NAME + len).ok_or_else(short)?);
         let number = |offset: usize| u64_at(entry, offset).ok_or_else(short);
@@ -69,9 +79,18 @@ pub fn id_both_entries(bytes: &[u8]) -> Result<Vec<DirectoryEntry>, String> {
             attributes,
             size: number(40)?,
             allocated: number(48)?,
-            times: [number(8)? as i64, number(16)? as i64, number(24)? as i64, number(32)? as i64],
+            times: [
+                number(8)? as i64,
+                number(16)? as i64,
+                number(24)? as i64,
+                number(32)? as i64,
+            ],
             // A reparse point has its tag where others have the size of their extended attributes.
-            tag: if reparse { u32_at(entry, 64).ok_or_else(short)? } else { 0 },
+            tag: if reparse {
+                u32_at(entry, 64).ok_or_else(short)?
+            } else {
+                0
+            },
             id: number(96)?,
         };
         entries.push(DirectoryEntry { name, facts });
@@ -135,8 +154,8 @@ pub fn reparse(bytes: &[u8]) -> Result<Reparse, String> {
 
 /// The target of a link as Linux writes it; None for what is no link.
 ///
-/// An LX symlink has Linux's bytes. For a Windows symlink the substitute name is taken, which is what Windows follows:
-/// its backslashes become slashes, and characters U+F000 to U+F0FF the bytes that they stand for.
+/// An LX symlink has Linux's bytes. For a Windows symlink the substitute name is taken, which is what Windows
+/// follows: its backslashes become slashes, and characters U+F000 to U+F0FF the bytes that they stand for.
 pub fn linux_target(reparse: &Reparse) -> Option<Vec<u8>> {
     match reparse {
         Reparse::LxSymlink(target) => Some(target.clone()),
@@ -164,7 +183,11 @@ pub fn volume_label(bytes: &[u8]) -> Option<(u32, Vec<u16>)> {
 /// FileFsAttributeInformation: attributes, longest component, name.
 pub fn volume_attributes(bytes: &[u8]) -> Option<(u32, u32, Vec<u16>)> {
     let len = u32_at(bytes, 8)? as usize;
-    Some((u32_at(bytes, 0)?, u32_at(bytes, 4)?, units(bytes.get(12..12 + len)?)))
+    Some((
+        u32_at(bytes, 0)?,
+        u32_at(bytes, 4)?,
+        units(bytes.get(12..12 + len)?),
+    ))
 }
 
 /// FileFsFullSizeInformation: total, available and bytes in a unit.
@@ -182,7 +205,10 @@ mod tests {
         let wide = |text: &str| text.encode_utf16().collect::<Vec<_>>();
         let target = |text: &str| linux_target(&Reparse::Symlink(wide(text), Vec::new(), true));
         assert_eq!(target("..\\a\\b").as_deref(), Some(b"../a/b".as_slice()));
-        assert_eq!(target("a\u{f03a}b\u{f0ff}").as_deref(), Some(b"a:b\xff".as_slice()));
+        assert_eq!(
+            target("a\u{f03a}b\u{f0ff}").as_deref(),
+            Some(b"a:b\xff".as_slice())
+        );
         assert_eq!(target("\u{e4}").as_deref(), Some("\u{e4}".as_bytes()));
     }
 

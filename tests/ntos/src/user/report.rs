@@ -77,11 +77,24 @@ pub(super) fn gather(disks: &[Arc<Disk>], troubles: Vec<String>) -> Report {
     let mut leaks: Vec<String> = verifier
         .holdings
         .iter()
-        .map(|h| format!("{:?} {:#x}, {} bytes, {} (from {})", h.kind, h.address, h.bytes, h.detail, h.place))
+        .map(|h| {
+            format!(
+                "{:?} {:#x}, {} bytes, {} (from {})",
+                h.kind, h.address, h.bytes, h.detail, h.place
+            )
+        })
         .collect();
     leaks.extend(section::outstanding());
-    leaks.extend(names::links().into_iter().map(|link| format!("symbolic link {link}")));
-    leaks.extend(mount::file_systems().into_iter().map(|system| format!("registered file system {system:#x}")));
+    leaks.extend(
+        names::links()
+            .into_iter()
+            .map(|link| format!("symbolic link {link}")),
+    );
+    leaks.extend(
+        mount::file_systems()
+            .into_iter()
+            .map(|system| format!("registered file system {system:#x}")),
+    );
     if cache::count() != 0 {
         leaks.push(format!("{} cache maps", cache::count()));
     }

@@ -1,8 +1,8 @@
 //! One request under way.
 //!
-//! The IRP's status goes to a status block of the kernel's; the data to a buffer in user memory, so that the driver meets
-//! the addresses that a program would give it. Dropping a pending request cancels it and waits for its end, as a
-//! thread's end does.
+//! The IRP's status goes to a status block of the kernel's; the data to a buffer in user memory, so that the
+//! driver meets the addresses that a program would give it. Dropping a pending request cancels it and waits
+//! for its end, as a thread's end does.
 
 use crate::io::cancel;
 use crate::io::file::{self, Waiter};
@@ -24,12 +24,20 @@ pub struct Outcome {
 impl Outcome {
     /// A failure before any request was made.
     pub fn failed(status: NTSTATUS) -> Outcome {
-        Outcome { status, information: 0, bytes: Vec::new() }
+        Outcome {
+            status,
+            information: 0,
+            bytes: Vec::new(),
+        }
     }
 
     /// The bytes of a success, or the status of anything else, STATUS_BUFFER_OVERFLOW included.
     pub fn into_result(self) -> Result<Vec<u8>, NTSTATUS> {
-        if nt_success(self.status) { Ok(self.bytes) } else { Err(self.status) }
+        if nt_success(self.status) {
+            Ok(self.bytes)
+        } else {
+            Err(self.status)
+        }
     }
 }
 
@@ -46,7 +54,8 @@ pub struct Pending {
 
 impl Pending {
     /// # Safety
-    /// The request was sent with this waiter and returned `status`; the caller holds the file object for as long.
+    /// The request was sent with this waiter and returned `status`; the caller holds the file object for as
+    /// long.
     pub(super) unsafe fn new(
         waiter: Waiter,
         packet: PIRP,
@@ -105,7 +114,11 @@ impl Pending {
             }
             _ => Vec::new(),
         };
-        Outcome { status, information, bytes }
+        Outcome {
+            status,
+            information,
+            bytes,
+        }
     }
 }
 

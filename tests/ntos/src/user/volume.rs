@@ -1,7 +1,7 @@
 //! A mounted volume as a tree of entries, read by IRPs.
 //!
-//! Entries are opened one by one with their exact names and without following links, so that every entry is seen once,
-//! as it is.
+//! Entries are opened one by one with their exact names and without following links, so that every entry is
+//! seen once, as it is.
 
 use super::handle::{Handle, OpenAs};
 use super::machine::Machine;
@@ -49,18 +49,35 @@ pub struct Trouble {
 
 impl Trouble {
     fn new(path: &[u16], status: NTSTATUS) -> Trouble {
-        Trouble { path: path.to_vec(), status, detail: String::new() }
+        Trouble {
+            path: path.to_vec(),
+            status,
+            detail: String::new(),
+        }
     }
 
     fn wrong(path: &[u16], detail: String) -> Trouble {
-        Trouble { path: path.to_vec(), status: STATUS_FILE_CORRUPT_ERROR, detail }
+        Trouble {
+            path: path.to_vec(),
+            status: STATUS_FILE_CORRUPT_ERROR,
+            detail,
+        }
     }
 }
 
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", String::from_utf16_lossy(&self.path), name(self.status))?;
-        if self.detail.is_empty() { Ok(()) } else { write!(f, " ({})", self.detail) }
+        write!(
+            f,
+            "{}: {}",
+            String::from_utf16_lossy(&self.path),
+            name(self.status)
+        )?;
+        if self.detail.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.detail)
+        }
     }
 }
 
@@ -68,8 +85,15 @@ impl std::error::Error for Trouble {}
 
 impl<'m> Volume<'m> {
     /// The volume on `device`, mounted if it can be. The error has what the file systems said.
-    pub fn mount(machine: &'m Machine, device: &str, object: PDEVICE_OBJECT) -> Result<Volume<'m>, Vec<NTSTATUS>> {
-        let volume = Volume { machine, device: device.to_owned() };
+    pub fn mount(
+        machine: &'m Machine,
+        device: &str,
+        object: PDEVICE_OBJECT,
+    ) -> Result<Volume<'m>, Vec<NTSTATUS>> {
+        let volume = Volume {
+            machine,
+            device: device.to_owned(),
+        };
         match volume.open(&wide("\\"), OpenAs::look()) {
             Ok(_) => Ok(volume),
             Err(status) => {
@@ -116,15 +140,25 @@ impl<'m> Volume<'m> {
 
     /// The entry at `path` itself.
     pub fn entry(&self, path: &[u16]) -> Result<Entry, Trouble> {
-        let handle = self.open(path, OpenAs::look().exact_case()).map_err(|status| Trouble::new(path, status))?;
+        let handle = self
+            .open(path, OpenAs::look().exact_case())
+            .map_err(|status| Trouble::new(path, status))?;
         let facts = facts_of(&handle).map_err(|status| Trouble::new(path, status))?;
-        Ok(Entry { path: path.to_vec(), facts })
+        Ok(Entry {
+            path: path.to_vec(),
+            facts,
+        })
     }
 
     /// The entries of the directory at `path`, without `.` and `..`, in the driver's order.
     pub fn list(&self, path: &[u16]) -> Result<Vec<DirectoryEntry>, Trouble> {
-        let how = OpenAs::read().with(FILE_DIRECTORY_FILE).with(FILE_OPEN_REPARSE_POINT).exact_case();
-        let directory = self.open(path, how).map_err(|status| Trouble::new(path, status))?;
+        let how = OpenAs::read()
+            .with(FILE_DIRECTORY_FILE)
+            .with(FILE_OPEN_REPARSE_POINT)
+            .exact_case();
+        let directory = self
+            .open(path, how)
+            .map_err(|status| Trouble::new(path, status))?;
         let mut entries = Vec::new();
         loop {
             let outcome = directory.query_directory(ID_BOTH, LIST_BYTES, None, 0);
@@ -145,7 +179,10 @@ impl<'m> Volume<'m> {
     pub fn reparse(&self, path: &[u16]) -> Result<Reparse, Trouble> {
         let trouble = |status| Trouble::new(path, status);
         let handle = self.open(path, OpenAs::look().exact_case()).map_err(trouble)?;
-        let bytes = handle.fsctl(FSCTL_GET_REPARSE_POINT, &[], REPARSE_BYTES).into_result().map_err(trouble)?;
+        let bytes = handle
+            .fsctl(FSCTL_GET_REPARSE_POINT, &[], REPARSE_BYTES)
+            .into_result()
+            .map_err(trouble)?;
         records::reparse(&bytes).map_err(|what| Trouble::wrong(path, what))
     }
 
@@ -157,7 +194,9 @@ impl<'m> Volume<'m> {
         sink: &mut dyn FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<u64, ReadError> {
         let trouble = |status| ReadError::Volume(Trouble::new(path, status));
-        let handle = self.open(path, how.with(FILE_NON_DIRECTORY_FILE | FILE_SEQUENTIAL_ONLY)).map_err(trouble)?;
+        let handle = self
+            .open(path, how.with(FILE_NON_DIRECTORY_FILE | FILE_SEQUENTIAL_ONLY))
+            .map_err(trouble)?;
         let buffer = UserRegion::new(READ_BYTES);
         let mut offset = 0;
         loop {
@@ -225,7 +264,11 @@ pub fn join(directory: &[u16], name: &[u16]) -> Vec<u16> {
 
 /// What `handle` says about its file.
 pub fn facts_of(handle: &Handle) -> Result<FileFacts, NTSTATUS> {
-    let basic = handle.query_information(_FILE_INFORMATION_CLASS_FileBasicInformation as i32, 40).into_result()?;
-    let standard = handle.query_information(_FILE_INFORMATION_CLASS_FileStandardInformation as i32, 24).into_result()?;
+    let basic = handle
+        .query_information(_FILE_INFORMATION_CLASS_FileBasicInformation as i32, 40)
+        .into_result()?;
+    let standard = handle
+        .query_information(_FILE_INFORMATION_CLASS_FileStandardInformation as i32, 24)
+        .into_result()?;
     records::facts(&basic, &standard).ok_or(STATUS_INFO_LENGTH_MISMATCH)
 }

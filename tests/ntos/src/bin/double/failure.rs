@@ -53,7 +53,10 @@ pub struct Failure {
 impl Failure {
     /// A failure.
     pub fn new(exit: Exit, message: impl std::fmt::Display) -> Failure {
-        Failure { exit, message: message.to_string() }
+        Failure {
+            exit,
+            message: message.to_string(),
+        }
     }
 }
 
@@ -87,14 +90,22 @@ impl From<std::io::Error> for Failure {
 /// Nobody mounted the volume.
 pub fn not_mounted(image: &Path, refusals: &[NTSTATUS]) -> Failure {
     let image = image.display();
-    match refusals.iter().find(|status| **status != STATUS_UNRECOGNIZED_VOLUME) {
+    match refusals
+        .iter()
+        .find(|status| **status != STATUS_UNRECOGNIZED_VOLUME)
+    {
         None => Failure::new(
             Exit::FileSystem,
-            format_args!("{image}: no file system that Linux knows was recognised; check that the image is complete"),
+            format_args!(
+                "{image}: no file system that Linux knows was recognised; check that the image is complete"
+            ),
         ),
         Some(status) => Failure::new(
             Exit::FileSystem,
-            format_args!("{image}: the file system cannot be mounted: {}; repair a copy of the image", name(*status)),
+            format_args!(
+                "{image}: the file system cannot be mounted: {}; repair a copy of the image",
+                name(*status)
+            ),
         ),
     }
 }
@@ -108,7 +119,10 @@ pub fn no_partition(image: &Path, part: u32, partitions: &[Partition]) -> Failur
             format_args!("{image}: no partition {part}: it has no partition table; leave --part out"),
         );
     }
-    let numbers: Vec<String> = partitions.iter().map(|partition| partition.number.to_string()).collect();
+    let numbers: Vec<String> = partitions
+        .iter()
+        .map(|partition| partition.number.to_string())
+        .collect();
     let message = format_args!("{image}: no partition {part}; it has {}", numbers.join(", ")).to_string();
     Failure::new(Exit::Partition, message)
 }

@@ -1,12 +1,13 @@
 //! `double`: reads a disk image through `lklfs.sys`, loaded by the NT kernel double.
 //!
-//! Everything goes the way that a Windows program's requests go: a mount at the first open, IRPs to the driver, and its reads
-//! of the disk. At the end the volume is dismounted and the driver unloaded; what it leaves behind, or a write that reached
-//! the disk, is reported on stderr and makes the run fail.
+//! Everything goes the way that a Windows program's requests go: a mount at the first open, IRPs to the
+//! driver, and its reads of the disk. At the end the volume is dismounted and the driver unloaded; what it
+//! leaves behind, or a write that reached the disk, is reported on stderr and makes the run fail.
 //!
-//! Exit codes are those of `userctl` where both can end so: 0 all done; 1 a fault with no code of its own; 2 wrong command
-//! line; 3 the image cannot be read; 4 no file system recognised, or damaged; 5 no such path; 6 no such partition; and 10
-//! the driver left something behind or wrote; 11 the driver cannot be loaded; 86 the driver broke a rule of NT's.
+//! Exit codes are those of `userctl` where both can end so: 0 all done; 1 a fault with no code of its own; 2
+//! wrong command line; 3 the image cannot be read; 4 no file system recognised, or damaged; 5 no such path; 6
+//! no such partition; and 10 the driver left something behind or wrote; 11 the driver cannot be loaded; 86
+//! the driver broke a rule of NT's.
 
 mod failure;
 mod show;
@@ -105,15 +106,26 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             "which driver? Give --driver lklfs.sys or set LKLFS_SYS; `cargo xtask double` builds one",
         ));
     };
-    let disk = DiskConfig::image(image).sector(cli.sector).completion(Completion::Seeded);
-    let mut machine = Machine::builder().seed(cli.seed).disk(disk).start().map_err(machine_failure)?;
+    let disk = DiskConfig::image(image)
+        .sector(cli.sector)
+        .completion(Completion::Seeded);
+    let mut machine = Machine::builder()
+        .seed(cli.seed)
+        .disk(disk)
+        .start()
+        .map_err(machine_failure)?;
     machine.load_driver(driver).map_err(machine_failure)?;
     let result = on_volume(cli, &machine);
     let report = machine.unload();
     if !report.is_clean() {
+        if let Err(failure) = result {
+            eprintln!("double: {}", failure.message);
+        }
         eprint!("{report}");
-        result?;
-        return Err(Failure::new(Exit::LeftBehind, "the driver left something behind or wrote; see above"));
+        return Err(Failure::new(
+            Exit::LeftBehind,
+            "the driver left something behind or wrote; see above",
+        ));
     }
     result
 }
@@ -132,15 +144,31 @@ fn on_volume(cli: &Cli, machine: &Machine) -> Result<(), Failure> {
     let (part, volume) = match cli.part {
         None => Volume::first(machine, disk).map_err(refused)?,
         Some(part) => {
-            let Some(found) = disk.volumes().into_iter().find(|volume| part != 0 && volume.partition == part) else {
-                return Err(failure::no_partition(disk.image.path(), part, disk.layout.partitions()));
+            let Some(found) = disk
+                .volumes()
+                .into_iter()
+                .find(|volume| part != 0 && volume.partition == part)
+            else {
+                return Err(failure::no_partition(
+                    disk.image.path(),
+                    part,
+                    disk.layout.partitions(),
+                ));
             };
-            (part, Volume::mount(machine, &found.path(), found.device()).map_err(refused)?)
+            (
+                part,
+                Volume::mount(machine, &found.path(), found.device()).map_err(refused)?,
+            )
         }
     };
     match &cli.command {
         Command::Manifest { .. } => show::manifest(&volume),
-        Command::Ls { long, recursive, path, .. } => show::list(&volume, path, *long, *recursive),
+        Command::Ls {
+            long,
+            recursive,
+            path,
+            ..
+        } => show::list(&volume, path, *long, *recursive),
         Command::Cat { path, .. } => show::cat(&volume, path),
         Command::Info { path: None, .. } => show::volume_info(&volume, part),
         Command::Info { path: Some(path), .. } => show::entry_info(&volume, path),

@@ -41,8 +41,8 @@ fn volume_path(text: &str) -> Vec<u16> {
 
 /// `attributes size mtime content path`, one line an entry, sorted by the bytes of the path.
 ///
-/// The content is the sha256 of a file and the target of a link as Linux writes it (with the backslash escaped, since it separates
-/// nothing there); `-` for the rest. A file with several names is read once.
+/// The content is the sha256 of a file and the target of a link as Linux writes it (with the backslash
+/// escaped, since it separates nothing there); `-` for the rest. A file with several names is read once.
 pub fn manifest(volume: &Volume) -> Result<(), Failure> {
     let mut troubles = Vec::new();
     let mut entries = volume.walk(&mut troubles);
@@ -56,7 +56,11 @@ pub fn manifest(volume: &Volume) -> Result<(), Failure> {
                 let directory = facts.attributes & FILE_ATTRIBUTE_DIRECTORY != 0;
                 let size = if directory { 0 } else { facts.size };
                 let (attributes, mtime) = (facts.attributes, facts.times[2]);
-                writeln!(out, "{attributes:08x} {size} {mtime} {content} {}", escaped(&utf8(path)))?;
+                writeln!(
+                    out,
+                    "{attributes:08x} {size} {mtime} {content} {}",
+                    escaped(&utf8(path))
+                )?;
             }
             Err(trouble) => troubles.push(trouble),
         }
@@ -70,7 +74,9 @@ pub fn manifest(volume: &Volume) -> Result<(), Failure> {
         0 => Ok(()),
         count => Err(Failure::new(
             Exit::FileSystem,
-            format_args!("{count} entries cannot be read; the file system is damaged, repair a copy of the image"),
+            format_args!(
+                "{count} entries cannot be read; the file system is damaged, repair a copy of the image"
+            ),
         )),
     }
 }
@@ -79,7 +85,9 @@ fn content(volume: &Volume, entry: &Entry, hashes: &mut HashMap<u64, String>) ->
     let attributes = entry.facts.attributes;
     if attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
         let target = records::linux_target(&volume.reparse(&entry.path)?);
-        return Ok(target.map_or("-".into(), |target| target.iter().map(|byte| one(*byte)).collect()));
+        return Ok(target.map_or("-".into(), |target| {
+            target.iter().map(|byte| one(*byte)).collect()
+        }));
     }
     if attributes & FILE_ATTRIBUTE_DIRECTORY != 0 {
         return Ok("-".into());
@@ -98,12 +106,20 @@ fn content(volume: &Volume, entry: &Entry, hashes: &mut HashMap<u64, String>) ->
         Ok(len) if len == entry.facts.size => {}
         Ok(len) => {
             let detail = format!("{len} bytes were read of {}", entry.facts.size);
-            return Err(Trouble { path: entry.path.clone(), status: STATUS_FILE_CORRUPT_ERROR, detail });
+            return Err(Trouble {
+                path: entry.path.clone(),
+                status: STATUS_FILE_CORRUPT_ERROR,
+                detail,
+            });
         }
         Err(ReadError::Volume(trouble)) => return Err(trouble),
         Err(ReadError::Sink(_)) => {}
     }
-    let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = hasher
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     if let Some(id) = id {
         hashes.insert(id, hash.clone());
     }
@@ -112,13 +128,23 @@ fn content(volume: &Volume, entry: &Entry, hashes: &mut HashMap<u64, String>) ->
 
 /// One byte of a target, the backslash escaped, too.
 fn one(byte: u8) -> String {
-    if byte == b'\\' { "\\x5c".into() } else { escaped(&[byte]) }
+    if byte == b'\\' {
+        "\\x5c".into()
+    } else {
+        escaped(&[byte])
+    }
 }
 
 /// The file's ID when it has more names than one.
 fn file_id(volume: &Volume, entry: &Entry) -> Result<Option<u64>, Trouble> {
-    let trouble = |status| Trouble { path: entry.path.clone(), status, detail: String::new() };
-    let handle = volume.open(&entry.path, OpenAs::look().exact_case()).map_err(trouble)?;
+    let trouble = |status| Trouble {
+        path: entry.path.clone(),
+        status,
+        detail: String::new(),
+    };
+    let handle = volume
+        .open(&entry.path, OpenAs::look().exact_case())
+        .map_err(trouble)?;
     let standard = handle.query_information(_FILE_INFORMATION_CLASS_FileStandardInformation as i32, 24);
     let standard = standard.into_result().map_err(trouble)?;
     if standard.get(16..20).is_none_or(|links| links == [1, 0, 0, 0]) {
@@ -132,9 +158,23 @@ fn file_id(volume: &Volume, entry: &Entry) -> Result<Option<u64>, Trouble> {
 /// Names, sorted; with `long` all about each entry.
 pub fn list(volume: &Volume, path: &str, long: bool, recursive: bool) -> Result<(), Failure> {
     let path = volume_path(path);
-    let handle = volume.open(&path, OpenAs { access: OpenAs::look().access, ..OpenAs::read() });
-    let handle = handle.map_err(|status| Trouble { path: path.clone(), status, detail: String::new() })?;
-    let facts = facts_of(&handle).map_err(|status| Trouble { path: path.clone(), status, detail: String::new() })?;
+    let handle = volume.open(
+        &path,
+        OpenAs {
+            access: OpenAs::look().access,
+            ..OpenAs::read()
+        },
+    );
+    let handle = handle.map_err(|status| Trouble {
+        path: path.clone(),
+        status,
+        detail: String::new(),
+    })?;
+    let facts = facts_of(&handle).map_err(|status| Trouble {
+        path: path.clone(),
+        status,
+        detail: String::new(),
+    })?;
     let full: Vec<u16> = handle.path()[volume.device().encode_utf16().count()..].to_vec();
     handle.close();
     let mut out = BufWriter::new(io::stdout().lock());
@@ -142,7 +182,11 @@ pub fn list(volume: &Volume, path: &str, long: bool, recursive: bool) -> Result<
         line(volume, &mut out, &path, &path, facts, long)?;
         return Ok(out.flush()?);
     }
-    let mut todo = vec![if full.is_empty() { vec![u16::from(b'\\')] } else { full }];
+    let mut todo = vec![if full.is_empty() {
+        vec![u16::from(b'\\')]
+    } else {
+        full
+    }];
     let mut first = true;
     while let Some(directory) = todo.pop() {
         if recursive {
@@ -179,7 +223,11 @@ fn line(
         writeln!(out, "{name}")?;
         return Ok(());
     }
-    write!(out, "{:08x} {:>14} {} {name}", facts.attributes, facts.size, facts.times[2])?;
+    write!(
+        out,
+        "{:08x} {:>14} {} {name}",
+        facts.attributes, facts.size, facts.times[2]
+    )?;
     if facts.attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0
         && let Some(target) = records::linux_target(&volume.reparse(path)?)
     {
@@ -192,7 +240,9 @@ fn line(
 /// The file's bytes; links are followed as Windows follows them.
 pub fn cat(volume: &Volume, path: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match volume.read(&volume_path(path), OpenAs::read(), &mut |data| out.write_all(data)) {
+    match volume.read(&volume_path(path), OpenAs::read(), &mut |data| {
+        out.write_all(data)
+    }) {
         Ok(_) => Ok(out.flush()?),
         Err(ReadError::Volume(trouble)) => Err(trouble.into()),
         Err(ReadError::Sink(error)) => Err(error.into()),
@@ -202,7 +252,11 @@ pub fn cat(volume: &Volume, path: &str) -> Result<(), Failure> {
 /// Device, partition, file system, label, serial number, size, attributes.
 pub fn volume_info(volume: &Volume, part: u32) -> Result<(), Failure> {
     let root: Vec<u16> = vec![u16::from(b'\\')];
-    let trouble = |status| Trouble { path: root.clone(), status, detail: String::new() };
+    let trouble = |status| Trouble {
+        path: root.clone(),
+        status,
+        detail: String::new(),
+    };
     let handle = volume.open(&root, OpenAs::look()).map_err(trouble)?;
     let ask = |class: u32, len: usize| handle.query_volume(class, len).into_result().map_err(trouble);
     let short = || trouble(STATUS_INFO_LENGTH_MISMATCH);
@@ -210,7 +264,14 @@ pub fn volume_info(volume: &Volume, part: u32) -> Result<(), Failure> {
     let (total, available, unit) = records::volume_size(&ask(7, 32)?).ok_or_else(short)?;
     let (attributes, longest, system) = records::volume_attributes(&ask(5, 600)?).ok_or_else(short)?;
     println!("device       {}", volume.device());
-    println!("partition    {}", if part == 0 { "whole disk".to_owned() } else { part.to_string() });
+    println!(
+        "partition    {}",
+        if part == 0 {
+            "whole disk".to_owned()
+        } else {
+            part.to_string()
+        }
+    );
     println!("file system  {}", String::from_utf16_lossy(&system));
     println!("label        {}", String::from_utf16_lossy(&label));
     println!("serial       {:04X}-{:04X}", serial >> 16, serial & 0xffff);
@@ -226,13 +287,24 @@ pub fn volume_info(volume: &Volume, part: u32) -> Result<(), Failure> {
 pub fn entry_info(volume: &Volume, path: &str) -> Result<(), Failure> {
     let path = volume_path(path);
     let handle = volume.open(&path, OpenAs::look());
-    let handle = handle.map_err(|status| Trouble { path: path.clone(), status, detail: String::new() })?;
-    let facts = facts_of(&handle).map_err(|status| Trouble { path: path.clone(), status, detail: String::new() })?;
+    let handle = handle.map_err(|status| Trouble {
+        path: path.clone(),
+        status,
+        detail: String::new(),
+    })?;
+    let facts = facts_of(&handle).map_err(|status| Trouble {
+        path: path.clone(),
+        status,
+        detail: String::new(),
+    })?;
     println!("path         {}", String::from_utf16_lossy(&path));
     println!("attributes   {:08x}", facts.attributes);
     println!("size         {}", facts.size);
     println!("allocated    {}", facts.allocated);
-    for (what, time) in ["created", "accessed", "written", "changed"].iter().zip(facts.times) {
+    for (what, time) in ["created", "accessed", "written", "changed"]
+        .iter()
+        .zip(facts.times)
+    {
         println!("{what:<12} {time}");
     }
     if facts.attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
