@@ -2,8 +2,10 @@
 
 mod subject;
 
+use ntos::imports::Since;
 use ntos::loader::{Image, Options};
 use ntos::mm::{space::Protection, user::UserRegion};
+use ntos::verifier::fault;
 
 fn works(which: u32) {
     let image = subject::driver("works", &format!("works{which}"), &[]);
@@ -47,11 +49,65 @@ fn stacks_strings_lists_and_printing() {
 }
 
 #[test]
+fn each_allocation_can_be_made_to_fail() {
+    works(7);
+}
+
+#[test]
+fn an_older_kernel_lacks_newer_names() {
+    works(8);
+}
+
+#[test]
 fn no_import_is_declared_twice_and_all_have_gates() {
     assert!(ntos::imports::find("KeSetEvent").is_some());
     assert!(ntos::imports::find("NotAnExportOfAnyKernel").is_none());
     let names: Vec<_> = ntos::imports::all().map(|import| import.name).collect();
     assert!(names.len() > 200, "{}", names.len());
+}
+
+/// Calls the driver's entry.
+fn call(image: &Image, which: u32) -> i32 {
+    let (user, read_only) = (UserRegion::new(64), UserRegion::new(64));
+    user.write(b"0123456789abcdef");
+    read_only.protect(Protection::Read);
+    let arguments = [u64::from(which), user.ptr() as u64, read_only.ptr() as u64];
+    // SAFETY: the test driver's entry takes these three.
+    unsafe { ntos::ke::call_driver(image.entry_point(), arguments) as i32 }
+}
+
+/// Fails each call that can fail, one after the other; the driver must notice each and leave nothing behind.
+fn fail_each(image: &Image) {
+    fault::count(None);
+    assert_eq!(call(image, 7), 0);
+    let (count, _) = fault::disarm();
+    assert_eq!(count, 4, "two blocks, an MDL and a thread");
+    for index in 0..count {
+        fault::arm(None, index);
+        assert_eq!(call(image, 7), 1, "call {index}");
+        let (_, failed) = fault::disarm();
+        assert_eq!(failed.len(), 1, "call {index} was reached");
+    }
+    fault::arm(Some(fault::Site::Mdl), 1);
+    assert_eq!(call(image, 7), 0);
+    assert_eq!(fault::disarm().1.len(), 0, "there is no second MDL");
+}
+
+/// Plays three kernels.
+fn play(path: &std::path::Path) {
+    let hidden = Options {
+        hide: vec!["KeGetCurrentIrql".to_owned()],
+        ..Options::default()
+    };
+    let old = Options {
+        nt: Since::Nt52,
+        ..Options::default()
+    };
+    for (options, names) in [(Options::default(), 7), (hidden, 5), (old, 1)] {
+        let image = Image::load(path, &options).expect("the image loads");
+        assert_eq!(call(&image, 8), names, "{options:?}");
+        image.unload();
+    }
 }
 
 /// Run by the other tests in a process of its own.
@@ -61,14 +117,15 @@ fn child() {
     let Some((path, which)) = subject::be_child() else {
         return;
     };
+    if which == 8 {
+        return play(&path);
+    }
     let image = Image::load(&path, &Options::default()).expect("the image loads");
-    let (user, read_only) = (UserRegion::new(64), UserRegion::new(64));
-    user.write(b"0123456789abcdef");
-    read_only.protect(Protection::Read);
-    let arguments = [u64::from(which), user.ptr() as u64, read_only.ptr() as u64];
-    // SAFETY: the test driver's entry takes these three.
-    let status = unsafe { ntos::ke::call_driver(image.entry_point(), arguments) } as i32;
-    assert_eq!(status, 0, "the check in that line failed");
+    if which == 7 {
+        fail_each(&image);
+        return image.unload();
+    }
+    assert_eq!(call(&image, which), 0, "the check in that line failed");
     let report = ntos::verifier::report();
     let deepest = report.stack_high_water.values().max().copied().unwrap_or(0);
     assert!(deepest > 0, "stacks are measured");

@@ -47,7 +47,7 @@ unsafe fn initialize(list: *mut Lookaside, pool_type: POOL_TYPE, size: SIZE_T, t
     if size == 0 || tag == 0 {
         crate::fail!(PoolRequest, "a lookaside list for {size} bytes with tag {tag:#x}");
     }
-    if list as usize % 16 != 0 {
+    if !(list as usize).is_multiple_of(16) {
         crate::fail!(
             BadObject,
             "a lookaside list at {list:p}, which is not aligned to 16 bytes"
@@ -222,7 +222,7 @@ static LISTS: Mutex<()> = Mutex::new(());
 
 /// A list's two words: depth in the low 16 bits of the first, the first entry in the second.
 fn words<R>(head: PSLIST_HEADER, act: impl FnOnce(&mut [usize; 2]) -> R) -> R {
-    if head as usize % 16 != 0 {
+    if !(head as usize).is_multiple_of(16) {
         crate::fail!(
             BadObject,
             "a list head at {head:p}, which is not aligned to 16 bytes"

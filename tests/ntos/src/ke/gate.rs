@@ -10,19 +10,15 @@
 //! thread's chain of frames tells which import was called from where with which registers, which is what exceptions
 //! ([`crate::ke::seh`]) and reports need.
 
-use crate::{
-    imports::{Import, Target},
-    nt::KIRQL,
-    ps::{self, Thread},
-};
-use std::{
-    arch::naked_asm,
-    collections::{BTreeMap, HashMap},
-    sync::{
-        Mutex,
-        atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering},
-    },
-};
+use crate::ps::{self, Thread};
+use std::{arch::naked_asm, sync::atomic::Ordering};
+
+mod entries;
+mod state;
+
+use entries::gate_of;
+pub use entries::{call_counts, entry_of};
+use state::State;
 
 /// The registers of the driver at a call of an import. The layout is that of the pushes in `gate`.
 #[repr(C)]
@@ -50,86 +46,6 @@ impl Frame {
     pub fn caller_rsp(&self) -> u64 {
         (&raw const self.return_address) as u64 + 8
     }
-}
-
-/// What a gate knows of its import.
-struct Gate {
-    name: String,
-    target: Option<*const ()>,
-    ceiling: KIRQL,
-    calls: AtomicU64,
-}
-
-/// Most imports that all images of a process have together.
-const GATES: usize = 4096;
-static TABLE: [AtomicPtr<Gate>; GATES] = [const { AtomicPtr::new(std::ptr::null_mut()) }; GATES];
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-static ENTRIES: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
-/// Bytes of one gate's instructions.
-const ENTRY: usize = 32;
-
-fn gate_of(index: usize) -> Option<&'static Gate> {
-    let pointer = TABLE.get(index)?.load(Ordering::Acquire);
-    // SAFETY: entries of the table are leaked boxes or null.
-    unsafe { pointer.as_ref() }
-}
-
-/// The address that an import table gets for a function. The same for the same name; a name that is not modelled gets a
-/// gate that fails by name.
-pub fn entry_of(name: &str, import: Option<&Import>) -> usize {
-    let mut entries = ENTRIES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    let entries = entries.get_or_insert_with(HashMap::new);
-    if let Some(entry) = entries.get(name) {
-        return *entry;
-    }
-    let index = COUNT.fetch_add(1, Ordering::Relaxed);
-    assert!(index < GATES, "more than {GATES} imports");
-    let target = import.and_then(|import| match import.target {
-        Target::Function(function) => Some(function),
-        Target::Data(_) => None,
-    });
-    let ceiling = import.map_or(crate::imports::level::HIGH, |import| import.ceiling);
-    let gate = Box::new(Gate {
-        name: name.to_owned(),
-        target,
-        ceiling,
-        calls: AtomicU64::new(0),
-    });
-    if let Some(slot) = TABLE.get(index) {
-        slot.store(Box::into_raw(gate), Ordering::Release);
-    }
-    let entry = make_entry(index);
-    entries.insert(name.to_owned(), entry);
-    entry
-}
-
-/// Writes `mov eax, index; jmp [rip]; address of gate` into executable memory.
-fn make_entry(index: usize) -> usize {
-    static PAGE: Mutex<(usize, usize)> = Mutex::new((0, 0));
-    const LENGTH: usize = GATES * ENTRY;
-    let mut page = PAGE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if page.0 == 0 {
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping; the result is checked.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), LENGTH, libc::PROT_NONE, flags, -1, 0) };
-        assert!(base != libc::MAP_FAILED, "no memory for gates");
-        page.0 = base as usize;
-    }
-    let entry = page.0 + page.1;
-    page.1 += ENTRY;
-    let mut code = vec![0xB8];
-    code.extend((index as u32).to_le_bytes());
-    code.extend([0xFF, 0x25, 0, 0, 0, 0]);
-    code.extend((gate as *const () as u64).to_le_bytes());
-    let base = page.0 as *mut libc::c_void;
-    // SAFETY: the mapping is ours; nobody runs gates while an image is being bound but gates already written stay as
-    // they are, and another thread that runs one meanwhile keeps PROT_EXEC.
-    unsafe {
-        libc::mprotect(base, LENGTH, libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC);
-        std::ptr::copy_nonoverlapping(code.as_ptr(), entry as *mut u8, code.len());
-        libc::mprotect(base, LENGTH, libc::PROT_READ | libc::PROT_EXEC);
-    }
-    entry
 }
 
 /// The common part of all gates: eax is the index, the rest is the driver's call.
@@ -416,65 +332,6 @@ pub fn leave_thread() -> ! {
     unsafe { return_from(base, 0) }
 }
 
-/// What a driver must leave as it was.
-struct State {
-    irql: KIRQL,
-    critical: i32,
-    guarded: i32,
-    held: usize,
-}
-
-impl State {
-    fn of(thread: &Thread) -> Self {
-        Self {
-            irql: thread.irql.get(),
-            critical: thread.critical_regions.get(),
-            guarded: thread.guarded_regions.get(),
-            held: thread.held().len(),
-        }
-    }
-
-    fn check(&self, thread: &Thread, function: usize) {
-        let now = Self::of(thread);
-        let name = crate::loader::describe(function);
-        if now.irql != self.irql {
-            crate::fail!(
-                IrqlMismatch,
-                "{name} was called at IRQL {} and returned at {}",
-                self.irql,
-                now.irql
-            );
-        }
-        if (now.critical, now.guarded) != (self.critical, self.guarded) {
-            crate::fail!(
-                CriticalRegion,
-                "{name} was called with {} critical and {} guarded regions and returned with {} and {}",
-                self.critical,
-                self.guarded,
-                now.critical,
-                now.guarded
-            );
-        }
-        // A resource may be handed to another thread or kept by design (AcquireForLazyWrite and the like), but a spin
-        // lock or mutex may not.
-        let kept = thread
-            .held()
-            .iter()
-            .skip(self.held)
-            .copied()
-            .find(|lock| lock.short());
-        if let Some(lock) = kept {
-            let place = crate::loader::describe(lock.place);
-            crate::fail!(
-                LockOwner,
-                "{name} returned with {:?} {:#x} held since {place}",
-                lock.kind,
-                lock.address
-            );
-        }
-    }
-}
-
 /// Where in the driver the import that runs now was called; 0 when none runs.
 pub fn caller() -> usize {
     let Some(thread) = ps::current_if_attached() else {
@@ -497,6 +354,15 @@ fn frames() -> Vec<&'static Frame> {
         next = frame.previous;
     }
     list
+}
+
+/// The import that another thread is in, and where it called it. The thread should stand still.
+pub(crate) fn outer_view(thread: &Thread) -> Option<(String, usize)> {
+    // SAFETY: the frame lies on the thread's kernel stack, which is mapped while the thread lives; when the thread goes
+    // on, what is read is stale and no worse.
+    let frame = unsafe { thread.gate.get().as_ref() }?;
+    let gate = gate_of(frame.index as usize)?;
+    Some((gate.name.clone(), frame.return_address as usize))
 }
 
 /// The imports that the current thread runs, outermost first.
@@ -525,11 +391,4 @@ pub fn driver_stack() -> Vec<String> {
     }
     places.truncate(48);
     places.into_iter().map(crate::loader::describe).collect()
-}
-
-/// How often each import was called.
-pub fn call_counts() -> BTreeMap<String, u64> {
-    let gates = (0..COUNT.load(Ordering::Relaxed)).filter_map(gate_of);
-    let counts = gates.map(|gate| (gate.name.clone(), gate.calls.load(Ordering::Relaxed)));
-    counts.filter(|(_, count)| *count > 0).collect()
 }

@@ -338,7 +338,7 @@ pub(crate) fn guarded_fixup(rip: u64) -> Option<u64> {
     let range = (&raw const ntos_guarded_begin) as u64..(&raw const ntos_guarded_end) as u64;
     range
         .contains(&rip)
-        .then(|| (&raw const ntos_guarded_fault) as u64)
+        .then_some((&raw const ntos_guarded_fault) as u64)
 }
 
 /// Copies `length` bytes where one side may be a user's memory. A fault there is STATUS_ACCESS_VIOLATION, with an

@@ -33,7 +33,7 @@ crate::table! {
 }
 
 fn word(lock: PKSPIN_LOCK) -> &'static AtomicUsize {
-    if lock as usize % 8 != 0 || lock.is_null() {
+    if !(lock as usize).is_multiple_of(8) || lock.is_null() {
         crate::fail!(BadObject, "{lock:p} is no spin lock");
     }
     // SAFETY: the driver passes a spin lock; a bad pointer faults and is reported.
@@ -75,7 +75,7 @@ fn acquire(lock: PKSPIN_LOCK) {
         .is_err()
     {
         tries += 1;
-        if tries % 64 == 0 {
+        if tries.is_multiple_of(64) {
             std::thread::yield_now();
         } else {
             std::hint::spin_loop();

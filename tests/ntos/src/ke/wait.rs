@@ -89,7 +89,7 @@ pub(crate) fn set_state(header: usize, value: i32) {
 
 /// Stops when `header` is not an object of one of the types.
 pub(crate) fn expect_type(header: usize, types: &[u8], what: &str) {
-    if header % 8 != 0 {
+    if !header.is_multiple_of(8) {
         crate::fail!(BadObject, "{header:#x} is no {what}: it is not aligned");
     }
     let found = type_of(header);

@@ -36,10 +36,10 @@ fn from_pdb(path: &Path) -> Option<Vec<(u32, String)>> {
     let mut names = Vec::new();
     let mut all = symbols.iter();
     while let Ok(Some(symbol)) = all.next() {
-        if let Ok(pdb::SymbolData::Public(public)) = symbol.parse() {
-            if let Some(rva) = public.offset.to_rva(&addresses) {
-                names.push((rva.0, demangle(&public.name.to_string())));
-            }
+        if let Ok(pdb::SymbolData::Public(public)) = symbol.parse()
+            && let Some(rva) = public.offset.to_rva(&addresses)
+        {
+            names.push((rva.0, demangle(&public.name.to_string())));
         }
     }
     Some(names)

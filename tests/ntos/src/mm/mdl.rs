@@ -1,4 +1,4 @@
-//! Memory descriptor lists: building, locking, mapping.
+//! Memory descriptor lists: building and locking. Mapping is in [`super::mapping`].
 //!
 //! The verifier's part: an MDL is not locked twice, not unlocked when it is not locked, not freed while it is locked,
 //! and the frame numbers of a locked one stay as they are.
@@ -9,10 +9,9 @@ use crate::{
     ke,
     mm::{
         PAGE_SIZE, pages_spanned,
-        phys::{self, Extent, Pfn},
+        phys::Pfn,
         pool::{self, Kind, Owner},
-        space::{self, Protection, RegionKind},
-        user,
+        space, user,
     },
     nt::*,
     ps,
@@ -23,6 +22,9 @@ use crate::{
 };
 use std::{collections::HashMap, ptr::null_mut, sync::Mutex};
 
+use super::mapping::MmUnmapLockedPages;
+pub use super::mapping::{segments, unmap_if_mapped};
+
 crate::table! {
     /// This module's imports.
     pub static IMPORTS = {
@@ -32,10 +34,6 @@ crate::table! {
         MmBuildMdlForNonPagedPool <= DISPATCH;
         MmProbeAndLockPages <= DISPATCH;
         MmUnlockPages <= DISPATCH;
-        MmMapLockedPagesSpecifyCache <= DISPATCH;
-        MmMapLockedPages <= DISPATCH;
-        MmUnmapLockedPages <= DISPATCH;
-        MmProtectMdlSystemAddress <= DISPATCH;
         MmSizeOfMdl <= HIGH;
         MmAdvanceMdl <= DISPATCH;
     }
@@ -44,11 +42,11 @@ crate::table! {
 const TAG: u32 = u32::from_le_bytes(*b"Mdl ");
 /// Bytes of an MDL before its frame numbers.
 pub const HEADER: usize = size_of::<MDL>();
-const MAPPED: i16 = MDL_MAPPED_TO_SYSTEM_VA as i16;
-const LOCKED: i16 = MDL_PAGES_LOCKED as i16;
-const NONPAGED: i16 = MDL_SOURCE_IS_NONPAGED_POOL as i16;
-const PARTIAL: i16 = MDL_PARTIAL as i16;
-const PARTIAL_MAPPED: i16 = MDL_PARTIAL_HAS_BEEN_MAPPED as i16;
+pub(super) const MAPPED: i16 = MDL_MAPPED_TO_SYSTEM_VA as i16;
+pub(super) const LOCKED: i16 = MDL_PAGES_LOCKED as i16;
+pub(super) const NONPAGED: i16 = MDL_SOURCE_IS_NONPAGED_POOL as i16;
+pub(super) const PARTIAL: i16 = MDL_PARTIAL as i16;
+pub(super) const PARTIAL_MAPPED: i16 = MDL_PARTIAL_HAS_BEEN_MAPPED as i16;
 const FOR_WRITING: i16 = MDL_WRITE_OPERATION as i16;
 
 /// The frame numbers of locked MDLs, as they were when they were locked.
@@ -65,8 +63,8 @@ fn locked_frames<R>(act: impl FnOnce(&mut HashMap<usize, Vec<Pfn>>) -> R) -> R {
 ///
 /// # Safety
 /// `mdl` points to an MDL; a bad pointer faults and is reported.
-unsafe fn parts<'a>(mdl: PMDL) -> &'a mut MDL {
-    if mdl.is_null() || mdl as usize % 8 != 0 {
+pub(super) unsafe fn parts<'a>(mdl: PMDL) -> &'a mut MDL {
+    if mdl.is_null() || !(mdl as usize).is_multiple_of(8) {
         crate::fail!(Mdl, "{mdl:p} is no MDL");
     }
     // SAFETY: passed on from the caller.
@@ -308,194 +306,10 @@ pub unsafe extern "win64" fn MmUnlockPages(mdl: PMDL) {
     ledger::remove(Held::LockedPages, mdl as usize);
 }
 
-/// Runs of frames that lie side by side.
-pub fn runs(frames: &[Pfn]) -> Vec<Extent> {
-    let mut list: Vec<Extent> = Vec::new();
-    for &frame in frames {
-        match list.last_mut() {
-            Some(run) if run.first + run.count == frame => run.count += 1,
-            _ => list.push(Extent {
-                first: frame,
-                count: 1,
-            }),
-        }
-    }
-    list
-}
-
-/// Maps an MDL's pages into the kernel's or the user's space. `None`: it cannot be done now.
-///
-/// # Safety
-/// `mdl` is a locked MDL, a partial one, or one whose frames the driver filled in.
-pub unsafe fn map(mdl: PMDL, user_mode: bool) -> Option<PVOID> {
-    // SAFETY: passed on from the caller.
-    let m = unsafe { parts(mdl) };
-    if m.MdlFlags & MAPPED != 0 {
-        crate::fail!(Mdl, "MDL {mdl:p} is mapped twice");
-    }
-    if !user_mode && m.MdlFlags & NONPAGED != 0 {
-        return Some(m.MappedSystemVa);
-    }
-    if m.MdlFlags & (LOCKED | PARTIAL | NONPAGED) == 0 {
-        crate::fail!(Mdl, "MDL {mdl:p} is mapped, but its pages are not locked");
-    }
-    if fault::should_fail(Site::Mapping) {
-        return None;
-    }
-    // SAFETY: the MDL has room for its pages.
-    let frames = unsafe { frames(mdl) };
-    if let Some(bad) = frames.iter().find(|frame| !phys::is_valid(**frame)) {
-        crate::fail!(
-            Mdl,
-            "MDL {mdl:p} names the page frame {bad:#x}, which does not exist"
-        );
-    }
-    let kind = if user_mode {
-        RegionKind::User
-    } else {
-        RegionKind::Mapping
-    };
-    let region = space::map(kind, frames.len(), PAGE_SIZE, runs(frames), Protection::ReadWrite);
-    let address = (region.base + m.ByteOffset as usize) as PVOID;
-    ledger::add(
-        Held::Mapping,
-        region.base,
-        format!("MDL {mdl:p}, {} pages", frames.len()),
-    );
-    if !user_mode {
-        m.MdlFlags |= MAPPED
-            | if m.MdlFlags & PARTIAL != 0 {
-                PARTIAL_MAPPED
-            } else {
-                0
-            };
-        m.MappedSystemVa = address;
-    }
-    Some(address)
-}
-
-/// `MmMapLockedPagesSpecifyCache`.
-pub unsafe extern "win64" fn MmMapLockedPagesSpecifyCache(
-    mdl: PMDL,
-    mode: i8,
-    _cache: i32,
-    _address: PVOID,
-    stop_on_failure: ULONG,
-    _priority: ULONG,
-) -> PVOID {
-    // SAFETY: passed on from the driver.
-    match unsafe { map(mdl, mode != 0) } {
-        Some(address) => address,
-        None if mode != 0 => ke::raise(STATUS_INSUFFICIENT_RESOURCES),
-        None if stop_on_failure != 0 => crate::fail!(
-            BugCheck,
-            "no system addresses for MDL {mdl:p}, and no way to fail"
-        ),
-        None => null_mut(),
-    }
-}
-
-unsafe extern "win64" fn MmMapLockedPages(mdl: PMDL, mode: i8) -> PVOID {
-    // SAFETY: passed on from the driver.
-    unsafe { MmMapLockedPagesSpecifyCache(mdl, mode, 1, null_mut(), 1, 0) }
-}
-
-/// `MmGetSystemAddressForMdlSafe`, which is a macro in NT's headers.
-///
-/// # Safety
-/// As [`map`].
-pub unsafe fn system_address(mdl: PMDL) -> *mut u8 {
-    // SAFETY: passed on from the caller.
-    let m = unsafe { parts(mdl) };
-    if m.MdlFlags & (MAPPED | NONPAGED) != 0 {
-        return m.MappedSystemVa.cast();
-    }
-    // SAFETY: passed on from the caller.
-    unsafe { map(mdl, false) }.map_or(null_mut(), |address| address.cast())
-}
-
-/// `MmUnmapLockedPages`.
-pub unsafe extern "win64" fn MmUnmapLockedPages(address: PVOID, mdl: PMDL) {
-    // SAFETY: passed on from the driver.
-    let m = unsafe { parts(mdl) };
-    if m.MdlFlags & NONPAGED != 0 && !user::is_user(address as usize) {
-        return;
-    }
-    let base = address as usize & !(PAGE_SIZE - 1);
-    let mapped = matches!(space::kind_of(base), Some(RegionKind::Mapping | RegionKind::User));
-    if !mapped || !ledger::remove(Held::Mapping, base) {
-        crate::fail!(
-            Mdl,
-            "MmUnmapLockedPages of {address:p}, where MDL {mdl:p} is not mapped"
-        );
-    }
-    space::release(base);
-    if !user::is_user(address as usize) {
-        m.MdlFlags &= !(MAPPED | PARTIAL_MAPPED);
-        m.MappedSystemVa = null_mut();
-    }
-}
-
-unsafe extern "win64" fn MmProtectMdlSystemAddress(mdl: PMDL, protect: ULONG) -> NTSTATUS {
-    // SAFETY: passed on from the driver.
-    let m = unsafe { parts(mdl) };
-    if m.MdlFlags & MAPPED == 0 {
-        return STATUS_NOT_MAPPED_VIEW;
-    }
-    let protection = match protect {
-        PAGE_NOACCESS => Protection::None,
-        PAGE_READONLY => Protection::Read,
-        PAGE_READWRITE => Protection::ReadWrite,
-        _ => return STATUS_INVALID_PAGE_PROTECTION,
-    };
-    let base = m.MappedSystemVa as usize & !(PAGE_SIZE - 1);
-    space::protect(base..base + page_count(m) * PAGE_SIZE, protection);
-    STATUS_SUCCESS
-}
-
 unsafe extern "win64" fn MmSizeOfMdl(address: PVOID, length: SIZE_T) -> SIZE_T {
     (HEADER + pages_spanned(address as usize, length as usize) * 8) as u64
 }
 
 unsafe extern "win64" fn MmAdvanceMdl(mdl: PMDL, bytes: ULONG) -> NTSTATUS {
     crate::fail!(Unmodelled, "MmAdvanceMdl of {mdl:p} by {bytes} bytes")
-}
-
-/// The first `length` bytes that an MDL describes, as pieces of physical memory: how a device reaches them.
-///
-/// # Safety
-/// The MDL's frames are filled in and stay so, and nobody else uses the bytes, while the pieces are in use.
-pub unsafe fn segments<'a>(mdl: PMDL, length: usize) -> Vec<&'a mut [u8]> {
-    // SAFETY: passed on from the caller.
-    let (m, list) = unsafe { (parts(mdl), frames(mdl)) };
-    if m.MdlFlags & (LOCKED | NONPAGED | PARTIAL) == 0 {
-        crate::fail!(Mdl, "a device is given MDL {mdl:p}, whose pages are not locked");
-    }
-    let mut left = length.min(m.ByteCount as usize);
-    let mut skip = m.ByteOffset as usize;
-    let mut pieces = Vec::new();
-    for run in runs(list) {
-        let size = (run.count as usize * PAGE_SIZE - skip).min(left);
-        if size == 0 {
-            break;
-        }
-        // SAFETY: the frames of a run lie side by side in the mapping of physical memory.
-        pieces.push(unsafe { std::slice::from_raw_parts_mut(phys::at(run.first).add(skip), size) });
-        left -= size;
-        skip = 0;
-    }
-    pieces
-}
-
-/// Takes a mapping that a driver made of an MDL of the double's away, as NT does when it takes the MDL back.
-///
-/// # Safety
-/// `mdl` is an MDL that nobody uses any more.
-pub unsafe fn unmap_if_mapped(mdl: PMDL) {
-    // SAFETY: passed on from the caller.
-    let m = unsafe { parts(mdl) };
-    if m.MdlFlags & MAPPED != 0 && m.MdlFlags & NONPAGED == 0 {
-        // SAFETY: it is mapped there.
-        unsafe { MmUnmapLockedPages(m.MappedSystemVa, mdl) };
-    }
 }

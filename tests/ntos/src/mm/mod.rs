@@ -6,11 +6,12 @@
 //! | [`space`] | the kernel's addresses |
 //! | [`pool`] | pool with guard pages, patterns and the ledger |
 //! | [`pool_imports`] | its imports |
-//! | [`mdl`], [`pages`] | MDLs: locked and allocated pages, mappings |
+//! | [`mdl`], [`mapping`], [`pages`] | MDLs: locked and allocated pages, mappings |
 //! | [`user`] | buffers of a user process |
 
 use crate::imports::Import;
 
+pub mod mapping;
 pub mod mdl;
 pub mod pages;
 pub mod phys;
@@ -19,7 +20,7 @@ pub mod pool_imports;
 pub mod space;
 pub mod user;
 
-pub use mdl::system_address;
+pub use mapping::system_address;
 pub use pages::Pages;
 
 /// Bytes of a page.
@@ -31,4 +32,10 @@ pub fn pages_spanned(address: usize, length: usize) -> usize {
 }
 
 /// This module's imports.
-pub static IMPORTS: &[&[Import]] = &[pool_imports::IMPORTS, mdl::IMPORTS, pages::IMPORTS, user::IMPORTS];
+pub static IMPORTS: &[&[Import]] = &[
+    pool_imports::IMPORTS,
+    mdl::IMPORTS,
+    mapping::IMPORTS,
+    pages::IMPORTS,
+    user::IMPORTS,
+];

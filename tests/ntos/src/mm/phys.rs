@@ -159,3 +159,22 @@ pub fn at(pfn: Pfn) -> *mut u8 {
     assert!(is_valid(pfn), "page frame {pfn:#x} exists");
     (*MAPPING + file_offset(pfn) as usize) as *mut u8
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freed_frames_join_and_zeroed_ones_are_zero() {
+        let first = allocate(3).expect("memory");
+        let second = allocate(20).expect("memory");
+        // SAFETY: the frame is ours.
+        unsafe { *at(second.first + 19) = 7 };
+        zero(second);
+        // SAFETY: as above.
+        assert_eq!(unsafe { *at(second.first + 19) }, 0);
+        free(first);
+        free(second);
+        assert!(is_valid(FIRST_PFN) && !is_valid(FIRST_PFN - 1) && !is_valid(FIRST_PFN + FRAMES));
+    }
+}

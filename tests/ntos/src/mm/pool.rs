@@ -369,14 +369,12 @@ pub fn diagnose(address: usize) -> (crate::verifier::Code, String) {
             return (Code::GuardPage, format!("{} bytes behind {words}", address - end));
         }
     }
-    if let Some((start, block)) = above {
-        if start - address < near {
-            let words = format!("{} bytes, tag {}", block.size, tag_name(block.tag));
-            return (
-                Code::GuardPage,
-                format!("{} bytes before block {start:#x} ({words})", start - address),
-            );
-        }
+    if let Some((start, block)) = above.filter(|(start, _)| start - address < near) {
+        let words = format!("{} bytes, tag {}", block.size, tag_name(block.tag));
+        return (
+            Code::GuardPage,
+            format!("{} bytes before block {start:#x} ({words})", start - address),
+        );
     }
     (Code::AccessViolation, "not in pool".to_owned())
 }
@@ -384,4 +382,52 @@ pub fn diagnose(address: usize) -> (crate::verifier::Code, String) {
 /// What is known about an address, in words.
 pub fn explain(address: usize) -> String {
     diagnose(address).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_blocks_end_at_their_page_and_large_ones_begin_at_one() {
+        for size in [1, 16, 17, 100, 4080, 4095] {
+            let block = allocate(Kind::NonPaged, size, 1, Owner::Double) as usize;
+            assert_eq!((block + size.next_multiple_of(ALIGN)) % PAGE_SIZE, 0, "{size}");
+            assert_eq!(block % ALIGN, 0);
+            free(block as *mut u8, 1);
+        }
+        for size in [PAGE_SIZE, PAGE_SIZE + 1, 3 * PAGE_SIZE] {
+            let block = allocate(Kind::Paged, size, 1, Owner::Double);
+            assert_eq!(block as usize % PAGE_SIZE, 0, "{size}");
+            assert_eq!(block_at(block as usize), Some((size, 1, Kind::Paged)));
+            free(block, 1);
+        }
+    }
+
+    #[test]
+    fn a_freed_address_is_explained_and_not_used_again_soon() {
+        let block = allocate(Kind::NonPaged, 48, u32::from_le_bytes(*b"abcd"), Owner::Double) as usize;
+        assert_eq!(kind_of(block + 47), Some(Kind::NonPaged));
+        assert_eq!(kind_of(block + 48), None);
+        free(block as *mut u8, 0);
+        assert_eq!(diagnose(block + 5).0, crate::verifier::Code::UseAfterFree);
+        assert!(explain(block).contains("tag abcd"), "{}", explain(block));
+        for _ in 0..100 {
+            let other = allocate(Kind::NonPaged, 48, 2, Owner::Double);
+            assert_ne!(other as usize, block);
+            free(other, 2);
+        }
+    }
+
+    #[test]
+    fn new_blocks_are_not_zeroed() {
+        let block = allocate(Kind::NonPaged, 32, 3, Owner::Double);
+        // SAFETY: the block is 32 bytes long.
+        assert!(
+            unsafe { std::slice::from_raw_parts(block, 32) }
+                .iter()
+                .all(|byte| *byte == FRESH)
+        );
+        free(block, 3);
+    }
 }

@@ -64,7 +64,8 @@ pub fn create(object_type: &'static ObjectType, size: usize) -> *mut c_void {
 /// The header of a body; stops when there is none.
 fn header(body: *mut c_void) -> &'static Header {
     let at = (body as usize).wrapping_sub(HEADER);
-    let is_object = body as usize % 16 == 0 && pool::block_at(at).is_some_and(|(_, tag, _)| tag == TAG);
+    let is_object =
+        (body as usize).is_multiple_of(16) && pool::block_at(at).is_some_and(|(_, tag, _)| tag == TAG);
     if !is_object {
         crate::fail!(
             Reference,
@@ -81,7 +82,8 @@ fn header(body: *mut c_void) -> &'static Header {
 /// The type of an object; `None` when `body` is no object.
 pub fn type_of(body: *mut c_void) -> Option<&'static ObjectType> {
     let at = (body as usize).wrapping_sub(HEADER);
-    let is_object = body as usize % 16 == 0 && pool::block_at(at).is_some_and(|(_, tag, _)| tag == TAG);
+    let is_object =
+        (body as usize).is_multiple_of(16) && pool::block_at(at).is_some_and(|(_, tag, _)| tag == TAG);
     is_object.then(|| header(body).object_type)
 }
 
@@ -177,10 +179,10 @@ pub fn close_handle(handle: HANDLE) -> NTSTATUS {
     ledger::remove(Held::Handle, handle as usize);
     let body = entry.body as *mut c_void;
     let header = header(body);
-    if header.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
-        if let Some(close) = header.object_type.close {
-            close(body);
-        }
+    if header.handles.fetch_sub(1, Ordering::AcqRel) == 1
+        && let Some(close) = header.object_type.close
+    {
+        close(body);
     }
     dereference(body);
     STATUS_SUCCESS

@@ -262,6 +262,14 @@ fn end(thread: &'static Thread) {
     unsafe { wait::signal_thread(thread.header.get()) };
 }
 
+/// Calls `act` with each live thread.
+pub(crate) fn for_each_thread(mut act: impl FnMut(&Thread)) {
+    for address in live().iter() {
+        // SAFETY: threads leave the list before they drop their reference, and the list is locked.
+        act(unsafe { &*(*address as *const Thread) });
+    }
+}
+
 /// Calls `act` with the thread that has that object, if it lives.
 pub(crate) fn with_thread(object: usize, act: impl FnOnce(&Thread)) {
     let threads = live();

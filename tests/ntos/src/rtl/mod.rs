@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`memory`] | copying, filling, comparing; user memory raises |
-//! | [`unicode`] | UNICODE_STRING, upcasing, conversions |
+//! | [`unicode`], [`convert`] | UNICODE_STRING, upcasing, conversions |
 //! | [`print`] | DbgPrint and its ring of lines |
 //! | [`time`] | calendar fields and Unix times |
 //! | [`bitmap`] | RTL_BITMAP |
@@ -11,6 +11,7 @@
 use crate::{imports::Import, nt::*};
 
 pub mod bitmap;
+pub mod convert;
 pub mod memory;
 pub mod print;
 pub mod time;
@@ -36,6 +37,7 @@ pub unsafe fn units<'a>(string: *const UNICODE_STRING) -> &'a [u16] {
 pub static IMPORTS: &[&[Import]] = &[
     memory::IMPORTS,
     unicode::IMPORTS,
+    convert::IMPORTS,
     print::IMPORTS,
     time::IMPORTS,
     bitmap::IMPORTS,

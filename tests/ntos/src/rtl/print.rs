@@ -288,3 +288,36 @@ variadic!(DbgPrintEx(component: u32, level: u32, template: *const u8; a b c d e 
 unsafe extern "win64" fn DbgQueryDebugFilterState(_component: ULONG, _level: ULONG) -> NTSTATUS {
     1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::format;
+
+    #[test]
+    fn conversions_are_those_of_nts_printf() {
+        let text = c"hello".as_ptr() as u64;
+        assert_eq!(
+            format("%d %i %u", &[-1_i32 as u32 as u64, 5, u64::from(u32::MAX)]),
+            "-1 5 4294967295"
+        );
+        assert_eq!(
+            format("%#x %08X %hx %hhx", &[255, 0xAB, 0x1_2345, 0x123]),
+            "0xff 000000AB 2345 23"
+        );
+        assert_eq!(
+            format("[%-6s][%6s][%.2s]", &[text, text, text]),
+            "[hello ][ hello][he]"
+        );
+        assert_eq!(format("[%*d][%-*d]", &[4, 7, 4, 7]), "[   7][7   ]");
+        assert_eq!(
+            format("%I64u %llx %zu", &[u64::MAX, u64::MAX, 3]),
+            "18446744073709551615 ffffffffffffffff 3"
+        );
+        assert_eq!(format("%s|%c|%%|%q", &[0, 65, 0]), "(null)|A|%|q");
+        assert_eq!(
+            format("%05d %+d %.4d", &[-42_i32 as u32 as u64, 3, 7]),
+            "-0042 +3 0007"
+        );
+        assert_eq!(format("ends with %", &[]), "ends with ");
+    }
+}

@@ -5,6 +5,7 @@
 use crate::{
     nt::*,
     se::{
+        acl,
         descriptor::{self, Parts},
         map_generic, sid,
         token::{self, Token, privilege},
@@ -37,7 +38,7 @@ pub unsafe fn granted(parts: &Parts, token: &Token, desired: u32, mapping: &GENE
         allowed = all;
     } else {
         // SAFETY: passed on from the caller.
-        for ace in unsafe { descriptor::aces(parts.dacl) } {
+        for ace in unsafe { acl::aces(parts.dacl) } {
             let mask = map_generic(u32::from_le_bytes([ace[4], ace[5], ace[6], ace[7]]), mapping);
             if ace[1] & INHERIT_ONLY != 0 || !token.has(ace.get(8..).unwrap_or_default()) {
                 continue;
@@ -157,4 +158,77 @@ unsafe extern "win64" fn SeFreePrivileges(set: *mut PRIVILEGE_SET) {
 
 unsafe extern "win64" fn SeAppendPrivileges(_state: *mut ACCESS_STATE, _set: *mut PRIVILEGE_SET) -> NTSTATUS {
     STATUS_SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::se::FILE_MAPPING;
+
+    /// An ACL of (type, mask, SID) entries.
+    fn acl(entries: &[(u8, u32, Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = vec![2, 0, 0, 0, entries.len() as u8, 0, 0, 0];
+        for (kind, mask, sid) in entries {
+            bytes.extend([*kind, 0]);
+            bytes.extend(((8 + sid.len()) as u16).to_le_bytes());
+            bytes.extend(mask.to_le_bytes());
+            bytes.extend(sid);
+        }
+        let size = (bytes.len() as u16).to_le_bytes();
+        bytes[2..4].copy_from_slice(&size);
+        bytes
+    }
+
+    fn check(entries: &[(u8, u32, Vec<u8>)], owner: &[u8], token: &Token, desired: u32) -> (u32, bool) {
+        let mut list = acl(entries);
+        let owner = owner.as_ptr() as PSID;
+        let null = std::ptr::null_mut();
+        let parts = Parts {
+            control: 4,
+            owner,
+            group: null,
+            sacl: null.cast(),
+            dacl: list.as_mut_ptr().cast(),
+        };
+        // SAFETY: the parts point to well-formed bytes that live until the end of this function.
+        unsafe { granted(&parts, token, desired, &FILE_MAPPING) }
+    }
+
+    #[test]
+    fn the_first_ace_that_says_something_about_a_right_decides_it() {
+        let (user, nobody) = (Token::user(), sid::make(5, &[21, 9]));
+        let read = vec![(0, FILE_GENERIC_READ, sid::world())];
+        assert_eq!(
+            check(&read, &nobody, &user, FILE_READ_DATA),
+            (FILE_READ_DATA, true)
+        );
+        assert!(!check(&read, &nobody, &user, FILE_WRITE_DATA).1);
+        assert_eq!(
+            check(&read, &nobody, &user, MAXIMUM_ALLOWED),
+            (FILE_GENERIC_READ, true)
+        );
+        let denied = vec![
+            (1, FILE_READ_DATA, sid::users()),
+            (0, FILE_ALL_ACCESS, sid::world()),
+        ];
+        assert!(!check(&denied, &nobody, &user, FILE_READ_DATA).1);
+        assert!(check(&denied, &nobody, &user, FILE_READ_EA).1);
+        let late = vec![
+            (0, FILE_READ_DATA, sid::world()),
+            (1, FILE_READ_DATA, sid::users()),
+        ];
+        assert!(check(&late, &nobody, &user, FILE_READ_DATA).1);
+        assert!(!check(&[], &nobody, &user, FILE_READ_DATA).1);
+    }
+
+    #[test]
+    fn owners_and_privileges_grant_their_own_rights() {
+        let (user, admin, nobody) = (Token::user(), Token::administrator(), sid::make(5, &[21, 9]));
+        assert!(check(&[], &user.user, &user, READ_CONTROL | WRITE_DAC).1);
+        assert!(!check(&[], &nobody, &user, READ_CONTROL).1);
+        assert!(check(&[], &nobody, &admin, WRITE_OWNER | ACCESS_SYSTEM_SECURITY).1);
+        assert!(!check(&[], &nobody, &user, WRITE_OWNER).1);
+        let generic = vec![(0, GENERIC_READ, sid::administrators())];
+        assert!(check(&generic, &nobody, &admin, GENERIC_READ).1);
+    }
 }

@@ -3,12 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | [`sid`] | SIDs as bytes, and their imports |
-//! | [`descriptor`] | security descriptors and ACLs, and their imports |
+//! | [`acl`] | access control lists, and their imports |
+//! | [`descriptor`] | security descriptors, and their imports |
 //! | [`token`] | tokens and subject contexts |
 //! | [`check`] | SeAccessCheck |
 
 use crate::{imports::Import, nt::*};
 
+pub mod acl;
 pub mod check;
 pub mod descriptor;
 pub mod sid;
@@ -78,4 +80,10 @@ impl Drop for AccessState {
 }
 
 /// This module's imports.
-pub static IMPORTS: &[&[Import]] = &[sid::IMPORTS, descriptor::IMPORTS, token::IMPORTS, check::IMPORTS];
+pub static IMPORTS: &[&[Import]] = &[
+    sid::IMPORTS,
+    acl::IMPORTS,
+    descriptor::IMPORTS,
+    token::IMPORTS,
+    check::IMPORTS,
+];

@@ -398,6 +398,52 @@ static int library(void)
 	return 0;
 }
 
+/* Takes what may fail; returns how much of it failed. */
+static int may_fail(void)
+{
+	HANDLE thread = NULL;
+	int failed = 0;
+	PVOID object;
+	char *block;
+	MDL *mdl;
+
+	for (int i = 0; i < 2; i++) {
+		block = allocate(100);
+		if (block)
+			release(block);
+		else
+			failed++;
+	}
+	mdl = IoAllocateMdl((PVOID)0x1000, 4096, FALSE, FALSE, NULL);
+	if (mdl)
+		IoFreeMdl(mdl);
+	else
+		failed++;
+	KeInitializeEvent(&done, 0, FALSE);
+	KeInitializeEvent(&go, 0, TRUE);
+	if (PsCreateSystemThread(&thread, THREAD_ALL_ACCESS, NULL, NULL, NULL, waiter, &go) != 0)
+		return failed + 1;
+	ObReferenceObjectByHandle(thread, THREAD_ALL_ACCESS, PsThreadType, KernelMode, &object, NULL);
+	ZwClose(thread);
+	join(&object, 1);
+	return failed;
+}
+
+/* Which of three names the kernel has. */
+static int lookups(void)
+{
+	static const WCHAR *const names[] = { L"KeSetEvent", L"KeGetCurrentIrql", L"ExAllocatePool2" };
+	UNICODE_STRING name;
+	int found = 0;
+
+	for (int i = 0; i < 3; i++) {
+		RtlInitUnicodeString(&name, names[i]);
+		if (MmGetSystemRoutineAddress(&name))
+			found |= 1 << i;
+	}
+	return found;
+}
+
 NTSTATUS DriverEntry(int which, char *user, char *read_only)
 {
 	switch (which) {
@@ -413,6 +459,10 @@ NTSTATUS DriverEntry(int which, char *user, char *read_only)
 		return memory(user);
 	case 6:
 		return library();
+	case 7:
+		return may_fail();
+	case 8:
+		return lookups();
 	}
 	return -1;
 }

@@ -85,3 +85,32 @@ impl Cells {
         bytes.iter().position(|byte| *byte != FREED).map(|at| oldest + at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_have_slack_on_both_sides_and_wait_before_they_are_used_again() {
+        let mut cells = Cells::new();
+        for size in [1, 16, 100, 500, LARGEST] {
+            let (before, after) = slack(0x1000, size);
+            assert!(before.len() >= 16 && after.len() >= 16, "{size}");
+            let block = cells.take(size);
+            assert!(block.is_multiple_of(ALIGN));
+            assert_eq!(cells.give_back(block, size), None);
+            assert_ne!(cells.take(size), block);
+        }
+    }
+
+    #[test]
+    fn a_write_to_a_freed_cell_is_noticed() {
+        let mut cells = Cells::new();
+        let block = cells.take(64);
+        assert_eq!(cells.give_back(block, 64), None);
+        // SAFETY: free cells stay mapped.
+        unsafe { *((block + 3) as *mut u8) = 1 };
+        let other = cells.take(64);
+        assert_eq!(cells.give_back(other, 64), Some(block + 3));
+    }
+}
