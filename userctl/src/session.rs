@@ -75,7 +75,6 @@ impl Session {
         let config = BootConfig {
             pool_size,
             command_line: "quiet loglevel=4",
-            ..BootConfig::default()
         };
         let kernel = crate::host::boot(&config).map_err(|error| {
             Failure::new(
@@ -194,6 +193,7 @@ impl Session {
             ..MountOptions::default()
         };
         let kind = self.fs.as_deref().map_or(FsKind::Probe, FsKind::Named);
+        let before = self.kernel.log().len();
         let mount = self.kernel.mount(&device, kind, &options);
         watchdog::progress();
         match mount {
@@ -211,11 +211,14 @@ impl Session {
                     kernel: self.kernel.clone(),
                 })
             }
-            Err(error) => Err(self.refusal(&part, offset.saturating_add(size), &error)),
+            Err(error) => Err(self.refusal(&part, offset.saturating_add(size), error, before)),
         }
     }
 
-    fn refusal(&self, part: &Part, end: u64, error: &MountError) -> Refusal {
+    fn refusal(&self, part: &Part, end: u64, mut error: MountError, log: usize) -> Refusal {
+        if error.detail.is_empty() && error.fs_name.is_some() {
+            error.detail = self.complaint(log);
+        }
         let what = self.what(part);
         let unknown = error.fs_name.is_none() && error.errno == Errno::EINVAL;
         let message = if self.kernel.is_dead() {
@@ -243,6 +246,21 @@ impl Session {
             unknown,
             failure: Failure::new(self.dead_or(Exit::FileSystem), message),
         }
+    }
+
+    /// What Linux complained of first after its log was `length` bytes long; nothing if the log has wrapped since.
+    fn complaint(&self, length: usize) -> String {
+        let log = self.kernel.log();
+        let log = String::from_utf8_lossy(log.get(length..).unwrap_or_default());
+        let complains = |line: &&str| {
+            ["corrupt", "critical", "error", "bad "]
+                .iter()
+                .any(|word| line.contains(word))
+        };
+        log.lines()
+            .find(complains)
+            .map(|line| crate::text::shown(line.trim().as_bytes()))
+            .unwrap_or_default()
     }
 
     /// Why Linux stopped, in its own words, if they are in the log.

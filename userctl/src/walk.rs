@@ -39,6 +39,9 @@ pub enum Step<'a, N> {
     },
 }
 
+/// Is told what the walk meets, and ends it by a failure.
+pub type Sink<'s, N> = dyn FnMut(Step<'_, N>) -> Result<(), Failure> + 's;
+
 struct Frame<N> {
     node: Option<N>,
     stat: Stat,
@@ -55,7 +58,7 @@ pub fn walk<V: Volume>(
     volume: &V,
     start: V::Node,
     path: &[u8],
-    sink: &mut dyn FnMut(Step<'_, V::Node>) -> Result<(), Failure>,
+    sink: &mut Sink<'_, V::Node>,
 ) -> Result<(), Failure> {
     let mut path = path.to_vec();
     let stat = volume
@@ -167,7 +170,7 @@ fn names<V: Volume>(
     volume: &V,
     node: &V::Node,
     path: &[u8],
-    sink: &mut dyn FnMut(Step<'_, V::Node>) -> Result<(), Failure>,
+    sink: &mut Sink<'_, V::Node>,
 ) -> Result<std::vec::IntoIter<Vec<u8>>, Failure> {
     let mut names = match volume.list(node) {
         Ok(names) => names,
@@ -187,7 +190,7 @@ fn damaged<V: Volume>(
     volume: &V,
     path: &[u8],
     errno: Errno,
-    sink: &mut dyn FnMut(Step<'_, V::Node>) -> Result<(), Failure>,
+    sink: &mut Sink<'_, V::Node>,
 ) -> Result<(), Failure> {
     if volume.is_dead() {
         return Err(Failure::at(path, errno, true));

@@ -18,7 +18,10 @@
     clippy::multiple_unsafe_ops_per_block,
     reason = "NT's structs are the driver's memory, handled by pointer throughout; one proof covers one struct"
 )]
-#![allow(clippy::missing_safety_doc, reason = "the imports' contracts are NT's own, documented by Microsoft")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the imports' contracts are NT's own, documented by Microsoft"
+)]
 
 pub mod cc;
 pub mod disk;

@@ -56,7 +56,7 @@ impl Content {
         while !rest.is_empty() {
             let word = mix(self.seed ^ (position / 8)).to_le_bytes();
             // Every other block of 4 KiB compresses well: file systems store such blocks in another way.
-            let word = if position / 4096 % 2 == 0 {
+            let word = if (position / 4096).is_multiple_of(2) {
                 word
             } else {
                 [word[0] & 3; 8]
