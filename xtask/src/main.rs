@@ -50,7 +50,7 @@ enum Task {
     Setup,
     /// Run every test
     Test {
-        /// Leave out clippy and the build of the port against another Linux
+        /// Leave out the build of the port against another Linux
         #[arg(long)]
         quick: bool,
     },
@@ -87,6 +87,8 @@ enum Task {
         /// Only these; all when left out
         kinds: Vec<String>,
     },
+    /// Build userctl.exe and read an image with it under Wine
+    Wine,
     /// Measure our ways of reading against the machine's own, and print one table
     Bench,
     /// Check formatting, clippy on both sides, and the wall around unsafe code
@@ -140,6 +142,11 @@ fn run(task: Task) -> Result<ExitCode> {
             let program = double::build(&sh, true)?;
             let code = double::run(&sh, &program, &driver, &arguments)?;
             return Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)));
+        }
+        Task::Wine => {
+            setup::ensure(&sh, setup::ALL)?;
+            let exe = userctl::windows(&sh, true)?;
+            wine::run(&sh, &exe)?;
         }
         Task::Matrix { kinds } => {
             setup::ensure(
