@@ -1,5 +1,7 @@
 //! Lists, mounts and reads Linux volumes: parse, run, one line and an exit code.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -60,12 +60,21 @@ impl Linux {
                 _ => Class::Other,
             };
             let nanoseconds: i128 = time.parse().with_context(|| format!("not a time: {line}"))?;
-            let entry = Entry::new(class, size, nanoseconds.div_euclid(100) + EPOCH, content)
-                .with_context(|| format!("not a size: {line}"))?;
+            // What NT's times cannot hold becomes the nearest that they can.
+            let time = (nanoseconds.div_euclid(100) + EPOCH).clamp(1, i128::from(i64::MAX));
+            let entry =
+                Entry::new(class, size, time, content).with_context(|| format!("not a size: {line}"))?;
             manifest.entries.insert(path.to_owned(), entry);
             manifest.lines.insert(path.to_owned(), line.to_owned());
         }
         Ok(manifest)
+    }
+
+    /// Takes the root's time from `windows`: exFAT stores none, and Linux gives it that of the mount.
+    pub fn forget_root_time(&mut self, windows: &Windows) {
+        if let (Some(root), Some(there)) = (self.entries.get_mut("/"), windows.entries.get("\\")) {
+            root.time = there.time;
+        }
     }
 
     /// How many entries there are.
