@@ -327,6 +327,8 @@ pub fn control(mut irp: Irp) -> NTSTATUS {
             let length = parameters.output_length;
             let outcome = match parameters.code {
                 control::IOCTL_QUERY_STATUS => query_status(irp.system_buffer(length)),
+                #[cfg(feature = "selftest")]
+                crate::selftest::IOCTL => crate::selftest::run(irp.system_buffer(length)),
                 _ => Outcome::failed(NtStatus::INVALID_DEVICE_REQUEST),
             };
             irp.complete(outcome)

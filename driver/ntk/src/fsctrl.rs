@@ -4,7 +4,8 @@
 
 use crate::irp::Irp;
 use crate::nt::{
-    DO_VERIFY_VOLUME, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, IRP_MN_VERIFY_VOLUME, NTSTATUS,
+    CcWaitForCurrentLazyWriterActivity, DO_VERIFY_VOLUME, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST,
+    IRP_MN_VERIFY_VOLUME, KERNEL_MODE, KeDelayExecutionThread, NO, NTSTATUS, large,
 };
 use crate::open::Open;
 use crate::volume::volume_of;
@@ -15,6 +16,9 @@ use lklfs_fsd::fsctrl::{self, Plan, Request};
 use lklfs_fsd::{Outcome, Requestor};
 use lklfs_nt::{ControlCode, NtStatus};
 
+/// How often a lock looks for file objects that are left, and how long it pauses in between (10 ms, relative).
+const LOCK_ATTEMPTS: u32 = 50;
+const LOCK_PAUSE: i64 = -100_000;
 /// The largest input that is looked at, bytes.
 const MOST_INPUT: u32 = 64 * 1024;
 /// `METHOD_BUFFERED`, `METHOD_IN_DIRECT`, `METHOD_OUT_DIRECT` in the low two bits of a control code; else NEITHER.
@@ -102,18 +106,22 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
     }
 }
 
-/// The volume is locked by this handle, unless cached data still keeps files of it.
+/// The volume is locked by this handle, unless file objects are left besides the handle's own. Those that only the
+/// cache keeps are purged; the cache manager may take a moment to let go of them.
 fn lock(irp: Irp, open: &Open) -> NTSTATUS {
-    open.volume.purge();
-    let mut state = open.volume.state.lock();
-    // What is left besides the locking handle itself are file objects that a program has mapped.
-    if state.references > 1 {
-        state.locked_by = None;
-        drop(state);
-        return irp.fail(NtStatus::ACCESS_DENIED);
+    for _ in 0..LOCK_ATTEMPTS {
+        open.volume.purge();
+        // SAFETY: PASSIVE_LEVEL, and no lock is held.
+        let _ = unsafe { CcWaitForCurrentLazyWriterActivity() };
+        if open.volume.state.lock().references <= 1 {
+            return irp.complete(Outcome::success(0));
+        }
+        let mut pause = large(LOCK_PAUSE);
+        // SAFETY: kernel mode, not alertable; the interval is readable.
+        let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut pause) };
     }
-    drop(state);
-    irp.complete(Outcome::success(0))
+    open.volume.state.lock().locked_by = None;
+    irp.fail(NtStatus::ACCESS_DENIED)
 }
 
 /// A copy of the control's input.

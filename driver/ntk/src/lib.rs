@@ -59,6 +59,8 @@ pub mod pnp;
 pub mod read;
 pub mod refuse;
 pub mod secur;
+#[cfg(feature = "selftest")]
+pub mod selftest;
 pub mod sync;
 pub mod volinfo;
 pub mod volume;

@@ -214,7 +214,7 @@ impl MountedVolume {
     }
 
     /// Throws away what the cache manager holds of this volume's files, which lets go of file objects that only the
-    /// cache still refers to.
+    /// cache still refers to; perhaps not at once, so the inodes stay noted until they are gone.
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn purge(&self) {
@@ -222,9 +222,8 @@ impl MountedVolume {
         for member in noted {
             let Some(fcb) = member.upgrade() else { continue };
             fcb.cached.store(false, Ordering::Release);
-            if !cache::purge(&fcb) {
-                self.note_cached(&fcb);
-            }
+            let _ = cache::purge(&fcb);
+            self.note_cached(&fcb);
             // This may be the last reference now; without a larger stack the inode stays open until the volume goes.
             let _ = stack::on_large_stack(|| self.leave(fcb));
         }

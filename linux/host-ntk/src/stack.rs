@@ -21,6 +21,8 @@ use core::arch::global_asm;
 pub const LINUX_STACK_BYTES: usize = 64 * 1024;
 /// Size of a stack of our own where the kernel cannot expand.
 const OWN_STACK_BYTES: usize = 72 * 1024;
+/// What lies unused above the first frame on such a stack: whoever looks for a callee's arguments may look past it.
+const HEADROOM_BYTES: usize = 512;
 
 /// There was no memory for a larger stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +64,10 @@ fn run_job<F: FnOnce() -> R, R>(work: F) -> Result<R, NoStack> {
                 return Err(NoStack);
             }
             let mut base = Base::new();
-            let top = stack.cast::<u8>().wrapping_add(OWN_STACK_BYTES).cast();
+            let top = stack
+                .cast::<u8>()
+                .wrapping_add(OWN_STACK_BYTES.saturating_sub(HEADROOM_BYTES))
+                .cast();
             // SAFETY: as above, and the stack is ours, long enough and aligned to a page.
             unsafe { lkl_ntk_enter(&mut base, perform::<F, R>, parameter, top) };
             // SAFETY: nothing runs on it any more.

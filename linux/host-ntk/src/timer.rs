@@ -1,11 +1,13 @@
 //! One-shot timers: a `KTIMER` whose DPC rings Linux's alarm.
 //!
 //! The timer object is initialised afresh before each arming: some kernels (Wine's) deadlock on re-arming one whose
-//! DPC is about to run. A DPC that was queued by an earlier expiry may still ring after a re-arming; Linux takes an
-//! early timer interrupt for nothing.
+//! DPC is about to run. The DPC may come too early, because NT counts from its last clock tick, or because an earlier
+//! expiry queued it before the timer was moved. So each arming notes its deadline by the performance counter: a DPC that
+//! finds it in the future sets the timer for the rest, and one that finds nothing due does nothing.
 //
 // UNSAFETY: KTIMER and KDPC, and the DPC's callback.
 
+use crate::clock;
 use crate::nt::{
     KDPC, KTIMER, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeSetTimer, PKDPC,
     PVOID, large,
@@ -20,10 +22,20 @@ use lkl::Alarm;
 pub struct Timer {
     timer: UnsafeCell<KTIMER>,
     dpc: UnsafeCell<KDPC>,
-    /// Whether arming is still allowed; the lock also keeps armings apart.
-    alive: SpinLock<bool>,
+    /// The lock also keeps settings of the timer object apart.
+    state: SpinLock<State>,
     alarm: Alarm,
     _pinned: PhantomPinned,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    /// Not armed, or rung.
+    Idle,
+    /// To ring at this time of [`clock::monotonic_ns`].
+    Armed(u64),
+    /// Being dropped: armed no more.
+    Over,
 }
 
 // SAFETY: the timer is only touched under the lock, the DPC only by the kernel after its initialisation.
@@ -37,7 +49,7 @@ impl Timer {
         let timer = lkl::try_box(Timer {
             timer: UnsafeCell::new(KTIMER::default()),
             dpc: UnsafeCell::new(KDPC::default()),
-            alive: SpinLock::new(true),
+            state: SpinLock::new(State::Idle),
             alarm,
             _pinned: PhantomPinned,
         })?;
@@ -53,36 +65,53 @@ impl Timer {
 unsafe extern "C" fn expired(_dpc: PKDPC, context: PVOID, _first: PVOID, _second: PVOID) {
     // SAFETY: new() gave the timer's address; drop() waits for this to return.
     let timer = unsafe { &*context.cast::<Timer>() };
+    let mut state = timer.state.lock();
+    let State::Armed(deadline) = *state else { return };
+    let left = deadline.saturating_sub(clock::monotonic_ns());
+    if left > 0 {
+        timer.set(left);
+        return;
+    }
+    *state = State::Idle;
+    // Linux may arm the timer again from inside the ring.
+    drop(state);
     timer.alarm.ring();
 }
 
-impl lkl::Timer for Timer {
-    fn arm(&self, delta_ns: u64) {
-        // Relative times are negative, in 100 ns, and never earlier than asked.
+impl Timer {
+    /// Sets the timer object. The lock is held.
+    fn set(&self, delta_ns: u64) {
+        // Relative times are negative, in 100 ns.
         let units = i64::try_from(delta_ns.div_ceil(100)).unwrap_or(i64::MAX).max(1);
         let due = large(units.saturating_neg());
-        let alive = self.alive.lock();
-        if !*alive {
-            return;
-        }
         // SAFETY: initialised by new(), guarded by the lock.
         unsafe { KeCancelTimer(self.timer.get()) };
         // SAFETY: a cancelled timer is in no list of the kernel's.
         unsafe { KeInitializeTimer(self.timer.get()) };
         // SAFETY: initialised just now.
         unsafe { KeSetTimer(self.timer.get(), due, self.dpc.get()) };
-        drop(alive);
+    }
+}
+
+impl lkl::Timer for Timer {
+    fn arm(&self, delta_ns: u64) {
+        let mut state = self.state.lock();
+        if let State::Over = *state {
+            return;
+        }
+        *state = State::Armed(clock::monotonic_ns().saturating_add(delta_ns));
+        self.set(delta_ns);
     }
 }
 
 impl Drop for Timer {
     /// IRQL: PASSIVE_LEVEL.
     fn drop(&mut self) {
-        let mut alive = self.alive.lock();
-        *alive = false;
+        let mut state = self.state.lock();
+        *state = State::Over;
         // SAFETY: initialised by new(), guarded by the lock.
         unsafe { KeCancelTimer(self.timer.get()) };
-        drop(alive);
+        drop(state);
         // SAFETY: PASSIVE_LEVEL, see above. After it no DPC of this timer runs or is queued.
         unsafe { KeFlushQueuedDpcs() };
     }

@@ -1,0 +1,55 @@
+//! The conformance suite for hosts, run by this driver on the NT kernel that it is loaded in. Only in images that are
+//! built with the feature `selftest`, which are never shipped.
+//!
+//! The control code [`IOCTL`] runs it and answers with one line a scenario: `ok NAME FIGURE`, `skip NAME: WHY` or
+//! `not ok NAME: WHY`. Linux must not run meanwhile.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use conformance::{Outcome as Ending, Report, host};
+use lkl_host_ntk::{NtkHost, stack};
+use lklfs_fsd::Outcome;
+use lklfs_nt::NtStatus;
+
+/// `CTL_CODE(0x9C4B, 0x8F0, METHOD_BUFFERED, FILE_WRITE_ACCESS)`: beyond what the shipped interface uses.
+pub const IOCTL: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f0 << 2);
+
+struct Lines(String);
+
+impl Report for Lines {
+    fn begin(&mut self, name: &'static str) {
+        crate::nt::debug_line(format_args!("selftest: {name}"));
+    }
+
+    fn end(&mut self, name: &'static str, ending: &Ending) {
+        let line = match ending {
+            Ending::Passed(figure) => format!("ok {name} {figure}\n"),
+            Ending::Skipped(why) => format!("skip {name}: {why}\n"),
+            Ending::Failed(why) => format!("not ok {name}: {why}\n"),
+        };
+        self.0.push_str(&line);
+    }
+}
+
+/// Runs all scenarios and writes their lines to `out`, as far as they fit.
+///
+/// IRQL: PASSIVE_LEVEL; blocks for seconds.
+pub fn run(out: &mut [u8]) -> Outcome {
+    let done = stack::on_large_stack(|| {
+        let subject = Arc::new(NtkHost::new());
+        subject.init();
+        let mut lines = Lines(String::new());
+        let _ = host::run(&subject, &mut lines);
+        lines.0
+    });
+    let Ok(text) = done else {
+        return NtStatus::INSUFFICIENT_RESOURCES.into();
+    };
+    let mut written = 0usize;
+    for (place, byte) in out.iter_mut().zip(text.bytes()) {
+        *place = byte;
+        written = written.saturating_add(1);
+    }
+    Outcome::success(written)
+}
