@@ -325,11 +325,8 @@ pub unsafe extern "win64" fn CcPurgeCacheSection(
         return 1;
     };
     // SAFETY: the file system gives an offset or null.
-    let first = if offset.is_null() {
-        0
-    } else {
-        u64::try_from(unsafe { (*offset).QuadPart }).unwrap_or(0)
-    };
+    let first = unsafe { offset.as_ref().map_or(0, |offset| offset.QuadPart) };
+    let first = u64::try_from(first).unwrap_or(0);
     let done = segment.purge(first, (!offset.is_null() && len != 0).then_some(u64::from(len)));
     if done && offset.is_null() {
         segment.delete();

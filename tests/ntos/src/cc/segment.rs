@@ -67,7 +67,10 @@ pub struct Segment {
     pub pins: AtomicU32,
 }
 
-static SEGMENTS: LazyLock<Mutex<HashMap<(usize, Role), Arc<Segment>>>> = LazyLock::new(Mutex::default);
+/// Segments by section object pointers and role.
+type Segments = HashMap<(usize, Role), Arc<Segment>>;
+
+static SEGMENTS: LazyLock<Mutex<Segments>> = LazyLock::new(Mutex::default);
 static RANDOM: AtomicU64 = AtomicU64::new(1);
 static PAGING_READS: AtomicUsize = AtomicUsize::new(0);
 

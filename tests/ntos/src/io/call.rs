@@ -74,10 +74,8 @@ pub unsafe fn call_driver(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
             major_name(major),
             (*location).MinorFunction
         );
-        let routine = (&(*driver).MajorFunction)
-            .get(usize::from(major))
-            .copied()
-            .flatten();
+        let routines = (*driver).MajorFunction;
+        let routine = routines.get(usize::from(major)).copied().flatten();
         let routine = routine.map_or(std::ptr::null(), |routine| routine as *const ());
         let native = super::native::dispatch_of(driver);
         let frame = match ledger::called(packet, (*packet).CurrentLocation, what) {

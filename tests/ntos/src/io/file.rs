@@ -44,6 +44,12 @@ struct Waiting {
     block: IO_STATUS_BLOCK,
 }
 
+impl Default for Waiter {
+    fn default() -> Waiter {
+        Waiter::new()
+    }
+}
+
 impl Waiter {
     /// A new one, not signalled.
     pub fn new() -> Waiter {

@@ -200,6 +200,12 @@ pub struct HostSemaphore {
     more: Condvar,
 }
 
+impl Default for HostSemaphore {
+    fn default() -> HostSemaphore {
+        HostSemaphore::new()
+    }
+}
+
 impl HostSemaphore {
     /// At zero.
     pub const fn new() -> HostSemaphore {

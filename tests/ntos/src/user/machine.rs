@@ -206,9 +206,10 @@ impl Machine {
         names::insert(&link, Node::Link(wide(device)));
     }
 
-    /// Sends IRP_MJ_PNP with `minor` to the volume on `real`, or to the disk's device when nothing is
-    /// mounted, as the PnP manager does (IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL, ...).
-    pub fn pnp(&self, real: PDEVICE_OBJECT, minor: u32) -> NTSTATUS {
+    /// Sends IRP_MJ_PNP with `minor` to what is mounted on `volume`, or to the disk's device when nothing is,
+    /// as the PnP manager does (IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL, ...).
+    pub fn pnp(&self, volume: &disk::Volume, minor: u32) -> NTSTATUS {
+        let real = volume.device();
         // SAFETY: disks' devices are live while the machine is; a mounted VPB's device is, too.
         unsafe {
             let vpb = (*real).Vpb;
@@ -224,11 +225,11 @@ impl Machine {
             .into_iter()
             .map(|system| system as PDEVICE_OBJECT);
         let targets: Vec<PDEVICE_OBJECT> = misc::shutdown_devices().into_iter().chain(systems).collect();
-        // SAFETY: registered devices are live.
-        targets
-            .into_iter()
-            .map(|target| unsafe { self.send(device::top(target), IRP_MJ_SHUTDOWN, 0, 0) })
-            .collect()
+        let send = |target| {
+            // SAFETY: registered devices are live.
+            unsafe { self.send(device::top(target), IRP_MJ_SHUTDOWN, 0, 0) }
+        };
+        targets.into_iter().map(send).collect()
     }
 
     /// # Safety

@@ -66,7 +66,7 @@ pub fn id_both_entries(bytes: &[u8]) -> Result<Vec<DirectoryEntry>, String> {
         let entry = bytes.get(at..).ok_or_else(short)?;
         let next = u32_at(entry, 0).ok_or_else(short)? as usize;
         let len = u32_at(entry, 60).ok_or_else(short)? as usize;
-        if next != 0 && (next % 8 != 0 || next < NAME + len) {
+        if next != 0 && (!next.is_multiple_of(8) || next < NAME + len) {
             return Err(format!(
                 "a directory entry at byte {at} has NextEntryOffset {next} and a name of {len} bytes"
             ));
