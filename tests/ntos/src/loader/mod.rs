@@ -274,12 +274,18 @@ impl Image {
             )
     }
 
-    /// Unloads the image: whatever the driver still holds stops the test, and its addresses fault from now on. The I/O
+    /// Unloads the image; with `NTOS_FIGURES=<file>` in the environment, the verifier's figures go there. Whatever the driver still holds stops the test, and its addresses fault from now on. The I/O
     /// manager has called DriverUnload before.
     pub fn unload(self: Arc<Self>) {
         // SAFETY: waits for the queue only.
         unsafe { crate::ke::dpc::KeFlushQueuedDpcs() };
         crate::verifier::ledger::check_empty(&self.name);
+        if let Some(path) = std::env::var_os("NTOS_FIGURES")
+            && let Ok(text) = serde_json::to_string_pretty(&crate::verifier::report())
+            && let Err(error) = std::fs::write(&path, text)
+        {
+            eprintln!("{}: {error}", path.display());
+        }
         IMAGES
             .write()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
