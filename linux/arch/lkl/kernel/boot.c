@@ -37,7 +37,6 @@ void lkl_boot_finished(struct task_struct *first)
 	if (first) {
 		struct lkl_thread *me = first->thread.host;
 
-		me->way_out = NULL;
 		lkl_cpu_retire(me);
 	}
 	host(sem_up, boot_sem);

@@ -13,6 +13,10 @@
  * caller's own task, it goes on right there, with no thread switched at all. The frames of schedule() are
  * interchangeable, since all that it keeps over the switch is handed over by __switch_to().
  *
+ * A thread that waits for its turn may speak for the current task too: an interrupt that is raised while the CPU is
+ * free is served on the stack of a caller that is blocked in Linux. Most often it is the end of that caller's own disk
+ * read; the schedule() that follows then chooses the caller, which goes on where it was with a single wake-up.
+ *
  * These words are shared with host threads that run at the same time, so they use the processor's real atomics.
  */
 #include <linux/sched.h>
@@ -110,14 +114,16 @@ void lkl_become(struct lkl_thread *me)
  * lkl_cpu_give_up - hands the CPU to whatever task the scheduler chooses instead of the current, detached one
  * @me: the calling host thread, which holds the CPU
  *
- * Return: true when the CPU belongs to somebody else, false when nobody wanted it and the caller holds it still.
+ * Return: true when the CPU belongs to another task (the caller's own among them, if it waits in __switch_to()), false
+ * when nobody wanted it, the idle task is current and detached, and the caller holds the CPU still.
  */
 bool lkl_cpu_give_up(struct lkl_thread *me)
 {
 	struct lkl_jump way_out;
 
 	detach_current();
-	if (!lkl_jump_save(&way_out)) {
+	switch (lkl_jump_save(&way_out)) {
+	case 0:
 		me->way_out = &way_out;
 		me->leaving = true;
 		schedule();
@@ -127,8 +133,11 @@ bool lkl_cpu_give_up(struct lkl_thread *me)
 		me->leaving = false;
 		tick_nohz_idle_enter();
 		return false;
+	case LKL_STILL_HELD:
+		return false;
+	default:
+		return true;
 	}
-	return true;
 }
 
 /* Does anybody want to run besides the current task, which is detached? */
@@ -157,6 +166,53 @@ void lkl_cpu_retire(struct lkl_thread *me)
 			return;
 		lkl_cpu_put();
 	} while (__atomic_load_n(&lkl_irqs_pending, __ATOMIC_SEQ_CST) && lkl_cpu_try_get());
+}
+
+/*
+ * An entry task that stays current looks busy, so the tick goes on. When nobody has come in as that task between two
+ * interrupts, the task makes room for the idle one.
+ */
+static bool current_is_stale(void)
+{
+	static struct task_struct *seen;
+	static unsigned long entries_seen;
+	struct lkl_thread *thread = current->thread.host;
+	bool stale = seen == current && entries_seen == thread->entries;
+
+	seen = current;
+	entries_seen = thread->entries;
+	return stale && !is_idle_task(current);
+}
+
+/**
+ * lkl_cpu_serve - serves the interrupts that came while the CPU was free
+ * @me: the calling host thread, which has no turn now
+ *
+ * If somebody else holds the CPU, that thread looks for interrupts when it leaves.
+ *
+ * The tick goes on for a moment when Linux falls idle, since most often it is not for long; the first interrupt that
+ * finds it idle still stops the tick.
+ */
+void lkl_cpu_serve(struct lkl_thread *me)
+{
+	if (!READ_ONCE(lkl_irqs_pending) || !lkl_cpu_try_get())
+		return;
+	if (lkl_is_dead()) {
+		lkl_cpu_put();
+		return;
+	}
+	lkl_running = me;
+	lkl_irqs_run();
+	if (is_idle_task(current)) {
+		if (!need_resched()) {
+			raw_local_irq_disable();
+			tick_nohz_idle_stop_tick();
+			raw_local_irq_enable();
+		}
+	} else if (current_is_stale() && lkl_cpu_give_up(me)) {
+		return;
+	}
+	lkl_cpu_retire(me);
 }
 
 void cpu_relax(void)

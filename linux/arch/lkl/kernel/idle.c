@@ -2,16 +2,18 @@
 /*
  * Nothing to do.
  *
- * The idle task leaves the CPU free and sleeps, detached (kernel/cpu.c). Interrupts do not wake it: the servant takes
- * them, and a caller may come in, both speaking for the idle task. When either of them, or any task later, is through
- * and nothing else wants to run, the scheduler switches to the idle task, and only that wakes it here. It then does
- * the second half of a context switch that somebody began without it.
+ * The idle task leaves the CPU free and sleeps, detached (kernel/cpu.c). Its own thread then has nothing to do until
+ * a task dies: whoever switches to the idle task does the second half of that switch for it, in __switch_to(), leaves
+ * the CPU free again, and nobody need be woken. A task that dies cannot, so the idle task's thread does it here.
  */
 #include <linux/cpu.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/tick.h>
 #include <asm/lkl.h>
+
+/* The idle task's thread waits below, and others may speak for it. */
+bool lkl_idle_sleeps;
 
 void arch_cpu_idle(void)
 {
@@ -23,11 +25,13 @@ void arch_cpu_idle(void)
 		return;
 	}
 	lkl_irqs_off = ARCH_IRQ_ENABLED;
+	lkl_idle_sleeps = true;
 	lkl_cpu_put();
-	/* One that is raised from here on finds the CPU free and calls the servant; one before is seen here. */
+	/* One that is raised from here on finds the CPU free; one before is seen here. */
 	if (__atomic_load_n(&lkl_irqs_pending, __ATOMIC_SEQ_CST))
-		lkl_servant_nudge();
+		lkl_call_server();
 	lkl_wait_for_cpu(me);
+	lkl_idle_sleeps = false;
 	schedule_tail(me->last);
 	tick_nohz_idle_enter();
 	raw_local_irq_disable();

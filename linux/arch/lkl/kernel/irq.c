@@ -3,8 +3,9 @@
  * Interrupts.
  *
  * Any thread or interrupt-like context of the host may raise one, with data or without: a bit in a word, or an event
- * in a lock-free list. Whoever holds the CPU takes it at the next point where interrupts are enabled. While nobody
- * holds the CPU, the servant does: a host thread that has no task and waits for nothing else.
+ * in a lock-free list. Whoever holds the CPU takes it at the next point where interrupts are enabled. If nobody holds
+ * the CPU, a caller that waits in Linux is woken and serves the interrupt, which may well be the one that it waits for
+ * (lkl_cpu_serve()). If nobody waits, the servant does it: a host thread that has no task and nothing else to do.
  *
  * The word and the list are shared with threads that run at the same time: real atomics.
  */
@@ -21,22 +22,14 @@ unsigned long lkl_irqs_pending;
 static struct lkl_irq_event *events;
 
 struct lkl_thread lkl_servant;
-static unsigned int servant_nudged;
 
 #define EVENTS_BIT	1UL
-
-/* Has the servant look for interrupts, unless it is about to. */
-void lkl_servant_nudge(void)
-{
-	if (!__atomic_exchange_n(&servant_nudged, 1, __ATOMIC_SEQ_CST))
-		host(sem_up, lkl_servant.sem);
-}
 
 static void announce(unsigned long bit)
 {
 	__atomic_fetch_or(&lkl_irqs_pending, bit, __ATOMIC_SEQ_CST);
 	if (lkl_cpu_is_free())
-		lkl_servant_nudge();
+		lkl_call_server();
 }
 
 /* Raises an interrupt without data; several before it is taken are one. */
@@ -111,42 +104,8 @@ void __init init_IRQ(void)
 		irq_set_chip_and_handler(irq, &dummy_irq_chip, handle_simple_irq);
 }
 
-/*
- * An entry task that stays current looks busy, so the tick goes on. When nobody has come in as that task between two
- * calls of the servant, the task makes room for the idle one, which stops the tick.
- */
-static bool current_is_stale(void)
-{
-	static struct task_struct *seen;
-	static unsigned long entries_seen;
-	struct lkl_thread *thread = current->thread.host;
-	bool stale = seen == current && entries_seen == thread->entries;
-
-	seen = current;
-	entries_seen = thread->entries;
-	return stale && !is_idle_task(current);
-}
-
-/* The thread that serves interrupts while nobody is inside. */
+/* The thread that serves interrupts while nobody is inside. Waiting is all that it does, and those who wait serve. */
 void lkl_servant_main(void *unused)
 {
-	struct lkl_thread *me = &lkl_servant;
-
-	for (;;) {
-		host(sem_down, me->sem);
-		if (lkl_is_dead())
-			host(thread_exit);
-		__atomic_store_n(&servant_nudged, 0, __ATOMIC_SEQ_CST);
-		/* Whoever holds the CPU looks for interrupts when it leaves. */
-		if (!lkl_cpu_try_get())
-			continue;
-		if (lkl_is_dead()) {
-			lkl_cpu_put();
-			host(thread_exit);
-		}
-		lkl_running = me;
-		lkl_irqs_run();
-		if (!current_is_stale() || !lkl_cpu_give_up(me))
-			lkl_cpu_retire(me);
-	}
+	lkl_wait_for_cpu(&lkl_servant);
 }

@@ -103,7 +103,7 @@ static long do_task_free(void *arg)
 {
 	struct lkl_thread *me = current->thread.host;
 
-	me->way_out = arg;
+	me->after_death = arg;
 	do_exit(0);
 }
 

@@ -10,22 +10,58 @@
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/slab.h>
+#include <linux/tick.h>
 #include <asm/lkl.h>
 #include <asm/switch_to.h>
 
 LIST_HEAD(lkl_threads);
 struct task_struct *lkl_current = &init_task;
-struct lkl_thread lkl_boot_thread = { .task = &init_task };
+struct lkl_thread lkl_boot_thread = {
+	.task = &init_task,
+	.waiters = LIST_HEAD_INIT(lkl_boot_thread.waiters),
+};
 
-/* Waits until the CPU is handed to the calling thread. A semaphore may have been upped for another reason. */
+/*
+ * Entry tasks that wait in __switch_to(), the last one first. The list belongs to whoever holds the CPU; anybody may
+ * look at its head, and call a thread that has just left it: records of entry tasks stay until the end.
+ */
+static LIST_HEAD(waiters);
+static struct lkl_thread *first_waiter;
+
+static void waiters_changed(void)
+{
+	__atomic_store_n(&first_waiter, list_first_entry_or_null(&waiters, struct lkl_thread, waiters),
+			 __ATOMIC_RELEASE);
+}
+
+/* Has somebody who waits look for interrupts. Any context. */
+void lkl_call_server(void)
+{
+	struct lkl_thread *to = __atomic_load_n(&first_waiter, __ATOMIC_ACQUIRE);
+
+	if (!to)
+		to = &lkl_servant;
+	if (!__atomic_exchange_n(&to->called, true, __ATOMIC_SEQ_CST))
+		host(sem_up, to->sem);
+}
+
+/* Waits until it is the calling thread's turn to run, and serves interrupts when it is called to. */
 void lkl_wait_for_cpu(struct lkl_thread *me)
 {
-	while (!__atomic_load_n(&me->handed, __ATOMIC_ACQUIRE)) {
+	for (;;) {
+		if (__atomic_load_n(&me->handed, __ATOMIC_ACQUIRE)) {
+			me->handed = false;
+			return;
+		}
+		if (__atomic_exchange_n(&me->called, false, __ATOMIC_SEQ_CST)) {
+			lkl_cpu_serve(me);
+			continue;
+		}
+		/* The semaphore may have been upped for another reason. */
 		host(sem_down, me->sem);
 		if (__atomic_load_n(&lkl_dead, __ATOMIC_ACQUIRE))
 			lkl_go_home(me);
 	}
-	me->handed = false;
 }
 
 static void hand_cpu_to(struct lkl_thread *to)
@@ -35,6 +71,13 @@ static void hand_cpu_to(struct lkl_thread *to)
 	lkl_running = to;
 	__atomic_store_n(&to->handed, true, __ATOMIC_RELEASE);
 	host(sem_up, sem);
+}
+
+/* The idle task's second half of a switch, done by the thread of the task that ran before. */
+static void go_idle(struct task_struct *prev)
+{
+	schedule_tail(prev);
+	tick_nohz_idle_enter();
 }
 
 /**
@@ -48,27 +91,49 @@ struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *ne
 {
 	struct lkl_thread *me = lkl_running;
 	struct lkl_thread *to = next->thread.host;
+	bool dies = READ_ONCE(prev->__state) == TASK_DEAD;
 
 	lkl_current = next;
-	if (to == me)
-		return prev;
-
-	to->last = prev;
+	if (!list_empty(&to->waiters)) {
+		list_del_init(&to->waiters);
+		waiters_changed();
+	}
 	if (me->leaving) {
 		me->leaving = false;
-		hand_cpu_to(to);
-		lkl_jump_to(me->way_out, 1);
+		if (is_idle_task(next) && lkl_idle_sleeps) {
+			go_idle(prev);
+			lkl_jump_to(me->way_out, LKL_STILL_HELD);
+		}
+		to->last = prev;
+		if (to == me)
+			me->handed = true;
+		else
+			hand_cpu_to(to);
+		lkl_jump_to(me->way_out, LKL_HANDED_ON);
 	}
-	if (READ_ONCE(prev->__state) == TASK_DEAD) {
+	if (to == me)
+		return prev;
+	if (dies) {
 		/* From here on the task and its record may vanish; the host's table and the caller's stack remain. */
-		struct lkl_jump *way_out = me->entry ? me->way_out : NULL;
+		struct lkl_jump *after_death = me->after_death;
 
+		to->last = prev;
 		hand_cpu_to(to);
-		if (way_out)
-			lkl_jump_to(way_out, 1);
+		if (after_death)
+			lkl_jump_to(after_death, 1);
 		host(thread_exit);
 	}
-	hand_cpu_to(to);
+	if (me->entry) {
+		list_add(&me->waiters, &waiters);
+		waiters_changed();
+	}
+	if (is_idle_task(next) && lkl_idle_sleeps) {
+		go_idle(prev);
+		lkl_cpu_retire(me);
+	} else {
+		to->last = prev;
+		hand_cpu_to(to);
+	}
 	lkl_wait_for_cpu(me);
 	return me->last;
 }
@@ -104,6 +169,9 @@ int arch_dup_task_struct(struct task_struct *dst, struct task_struct *src)
 	return 0;
 }
 
+/* Records of entry tasks that ended. */
+static LIST_HEAD(spare_entries);
+
 int copy_thread(struct task_struct *task, const struct kernel_clone_args *args)
 {
 	struct lkl_thread *thread;
@@ -112,9 +180,18 @@ int copy_thread(struct task_struct *task, const struct kernel_clone_args *args)
 	if (!args->fn)
 		return -EINVAL;
 
+	if (args->fn == lkl_entry_task && !list_empty(&spare_entries)) {
+		thread = list_first_entry(&spare_entries, struct lkl_thread, waiters);
+		list_del_init(&thread->waiters);
+		thread->task = task;
+		thread->fresh = true;
+		task->thread.host = thread;
+		return 0;
+	}
 	thread = kzalloc(sizeof(*thread), GFP_KERNEL);
 	if (!thread)
 		return -ENOMEM;
+	INIT_LIST_HEAD(&thread->waiters);
 	thread->task = task;
 	thread->fn = args->fn;
 	thread->arg = args->fn_arg;
@@ -146,6 +223,13 @@ void arch_release_task_struct(struct task_struct *task)
 
 	if (!thread)
 		return;
+	task->thread.host = NULL;
+	if (thread->entry) {
+		thread->task = NULL;
+		thread->after_death = NULL;
+		list_add(&thread->waiters, &spare_entries);
+		return;
+	}
 	if (thread->handle) {
 		/* It has ended or is about to; or it has never run, because copy_process() failed, and ends now. */
 		thread->dying = true;
@@ -156,5 +240,4 @@ void arch_release_task_struct(struct task_struct *task)
 	list_del(&thread->list);
 	host(sem_free, thread->sem);
 	kfree(thread);
-	task->thread.host = NULL;
 }

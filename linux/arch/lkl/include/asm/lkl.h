@@ -29,6 +29,9 @@ struct lkl_jump {
 int lkl_jump_save(struct lkl_jump *jump) __attribute__((returns_twice));
 void lkl_jump_to(struct lkl_jump *jump, int value) __noreturn;
 
+/* How lkl_cpu_give_up() comes back out of schedule(). */
+enum { LKL_HANDED_ON = 1, LKL_STILL_HELD = 2 };
+
 /**
  * struct lkl_thread - a host thread, as Linux sees it
  * @list: all of them
@@ -37,11 +40,14 @@ void lkl_jump_to(struct lkl_jump *jump, int value) __noreturn;
  * @handle: the host's, for the end; NULL where Linux did not make the thread (entry tasks)
  * @last: who ran before it was handed the CPU
  * @handed: the CPU was handed to it
+ * @called: it is to serve interrupts, if the CPU is free
+ * @waiters: its place among the entry tasks that wait in Linux, who serve interrupts meanwhile
  * @entry: the task is an entry task
  * @fresh: an entry task that has never run
  * @dying: its task ended, or never began
  * @leaving: it does not want to wait for its next turn, but to jump to @way_out
  * @way_out: out of schedule(), to whoever called lkl_cpu_give_up()
+ * @after_death: out of do_exit(), to whoever ended this entry task
  * @home: out of Linux, when Linux has died
  * @entries: how often a host thread came in as this task
  * @fn: what the task runs
@@ -54,11 +60,14 @@ struct lkl_thread {
 	void *handle;
 	struct task_struct *last;
 	bool handed;
+	bool called;
+	struct list_head waiters;
 	bool entry;
 	bool fresh;
 	bool dying;
 	bool leaving;
 	struct lkl_jump *way_out;
+	struct lkl_jump *after_death;
 	struct lkl_jump home;
 	unsigned long entries;
 	int (*fn)(void *arg);
@@ -84,9 +93,12 @@ bool lkl_cpu_is_free(void);
 void lkl_cpu_retire(struct lkl_thread *me);
 bool lkl_cpu_give_up(struct lkl_thread *me);
 void lkl_become(struct lkl_thread *me);
+void lkl_cpu_serve(struct lkl_thread *me);
 
 /* kernel/threads.c */
 void lkl_wait_for_cpu(struct lkl_thread *me);
+void lkl_call_server(void);
+extern bool lkl_idle_sleeps;
 int lkl_entry_task(void *unused);
 
 /* kernel/irq.c */
@@ -106,7 +118,6 @@ struct lkl_irq_event {
 void lkl_irq_raise(unsigned int irq);
 void lkl_irq_post(struct lkl_irq_event *event);
 void lkl_servant_main(void *unused);
-void lkl_servant_nudge(void);
 
 /* kernel/halt.c */
 extern int lkl_dead;
