@@ -423,11 +423,8 @@ mod tests {
     fn new_blocks_are_not_zeroed() {
         let block = allocate(Kind::NonPaged, 32, 3, Owner::Double);
         // SAFETY: the block is 32 bytes long.
-        assert!(
-            unsafe { std::slice::from_raw_parts(block, 32) }
-                .iter()
-                .all(|byte| *byte == FRESH)
-        );
+        let bytes = unsafe { std::slice::from_raw_parts(block, 32) };
+        assert!(bytes.iter().all(|byte| *byte == FRESH));
         free(block, 3);
     }
 }
