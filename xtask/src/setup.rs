@@ -78,6 +78,7 @@ pub const VOLUMES: Group = Group {
         "mtools",
         "nilfs-tools",
         "ntfs-3g",
+        "qemu-utils",
         "squashfs-tools",
         "udfclient",
         "udftools",
