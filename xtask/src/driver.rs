@@ -62,15 +62,44 @@ pub fn check(sh: &Shell, packages: &[&str], verb: Verb, release: bool) -> Result
         .with_context(|| format!("{} do not pass for the driver's target", packages.join(", ")))
 }
 
-/// Builds `lklfs.sys` and returns its path.
+/// Names the image of [`Flavour::SelfTest`] for the test that loads it.
+pub const SELF_TEST_VARIABLE: &str = "LKLFS_SELFTEST_SYS";
+
+/// What is linked into the image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// What a user installs.
+    Shipped,
+    /// With the suite for hosts behind the control device. For tests; never shipped, and named so that it shows.
+    SelfTest,
+}
+
+impl Flavour {
+    /// The name of the file.
+    fn file_name(self) -> &'static str {
+        match self {
+            Flavour::Shipped => "lklfs.sys",
+            Flavour::SelfTest => "lklfs-selftest.sys",
+        }
+    }
+}
+
+/// Builds `lklfs.sys` as it is shipped and returns its path.
 pub fn build(sh: &Shell, release: bool) -> Result<PathBuf> {
-    cargo(sh, Verb::Build, &["lklfs"], release)?
-        .run()
-        .context("the driver does not build")?;
+    build_flavour(sh, Flavour::Shipped, release)
+}
+
+/// Builds one image and returns its path.
+pub fn build_flavour(sh: &Shell, flavour: Flavour, release: bool) -> Result<PathBuf> {
+    let mut cmd = cargo(sh, Verb::Build, &["lklfs"], release)?;
+    if flavour == Flavour::SelfTest {
+        cmd = cmd.args(["--features", "selftest"]);
+    }
+    cmd.run().context("the driver does not build")?;
     let dir = repo::target_dir()
         .join(Windows::Driver.triple())
         .join(repo::profile(release));
-    let (dll, sys) = (dir.join("lklfs.dll"), dir.join("lklfs.sys"));
+    let (dll, sys) = (dir.join("lklfs.dll"), dir.join(flavour.file_name()));
     if !dll.exists() {
         bail!("cargo made no {}", dll.display());
     }
@@ -78,7 +107,8 @@ pub fn build(sh: &Shell, release: bool) -> Result<PathBuf> {
     let allowed = std::fs::read_to_string(repo::root().join(wdk::EXPORTS))?;
     let report = image_check::check(&sys, &allowed)?;
     eprintln!(
-        "lklfs.sys: {} KiB, {} imports, all rules kept",
+        "{}: {} KiB, {} imports, all rules kept",
+        flavour.file_name(),
         report.bytes / 1024,
         report.imports.len()
     );

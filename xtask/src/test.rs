@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use xshell::{Cmd, Shell};
 
+use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
 use crate::{double, driver, lint, repo, setup, userctl};
@@ -31,10 +32,23 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
             None
         }
     };
+    // Never shipped: see driver::Flavour.
+    let self_test = match &sys {
+        Some(_) => steps.run("lklfs.sys with the suite for hosts in it", || {
+            driver::build_flavour(sh, Flavour::SelfTest, true)
+        }),
+        None => {
+            steps.skip("lklfs.sys with the suite for hosts in it", "there is no driver");
+            None
+        }
+    };
     steps.run("tests", || {
         let mut cmd = cargo_test(sh);
         if let Some(sys) = &sys {
             cmd = cmd.env(double::DRIVER_VARIABLE, sys);
+        }
+        if let Some(sys) = &self_test {
+            cmd = cmd.env(driver::SELF_TEST_VARIABLE, sys);
         }
         cmd.run().context("a test failed")
     });

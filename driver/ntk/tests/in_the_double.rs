@@ -516,26 +516,3 @@ fn the_control_device_answers() {
         );
     });
 }
-
-/// The suite that every host passes, run inside the driver on the double's kernel.
-#[test]
-#[ignore = "needs an lklfs.sys with the feature `selftest`"]
-fn the_host_conforms() {
-    const IOCTL: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f0 << 2);
-    on_ext4(|machine| {
-        let how = OpenAs::read().access(FILE_GENERIC_READ | FILE_GENERIC_WRITE);
-        let control = machine.open("\\??\\Lklfs", how).expect("opens");
-        let outcome = control.ioctl(IOCTL, &[], 64 * 1024);
-        let text = String::from_utf8_lossy(&outcome.bytes).into_owned();
-        println!("{text}");
-        assert_eq!(outcome.status, STATUS_SUCCESS);
-        assert!(
-            text.lines().filter(|line| line.starts_with("ok ")).count() >= 24,
-            "scenarios are missing"
-        );
-        assert!(
-            text.lines().all(|line| line.starts_with("ok ")),
-            "a scenario failed"
-        );
-    });
-}

@@ -63,9 +63,12 @@ fn start<H: Host>(
 }
 
 unsafe extern "sysv64" fn enter<H: Host>(arg: *mut c_void) {
-    // SAFETY: `start` made this box, for one call.
-    let work = unsafe { Box::from_raw(arg.cast::<Work<H>>()) };
-    let Work { host, act, exits } = *work;
+    // The box itself is given back here: what is still alive at exit_thread is never dropped.
+    let Work { host, act, exits } = {
+        // SAFETY: `start` made this box, for one call.
+        let work = unsafe { Box::from_raw(arg.cast::<Work<H>>()) };
+        *work
+    };
     act();
     if exits {
         // The frames above are abandoned: nothing may be left in them but this pointer.

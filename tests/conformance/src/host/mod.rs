@@ -17,9 +17,12 @@ use lkl::Host;
 /// A scenario: its figure, or another end than success.
 pub type Scenario<H> = fn(&Arc<H>) -> Result<u64, Outcome>;
 
+/// How many scenarios there are.
+pub const SCENARIOS: usize = 24;
+
 /// The table.
 pub fn scenarios<H: Host>() -> impl Iterator<Item = (&'static str, Scenario<H>)> {
-    let table: [(&'static str, Scenario<H>); 24] = [
+    let table: [(&'static str, Scenario<H>); SCENARIOS] = [
         ("semaphore counts beyond one hundred", semaphores::counts),
         ("semaphore starts at its count", semaphores::starts_at_count),
         ("semaphore blocks at zero", semaphores::blocks_at_zero),
