@@ -267,6 +267,9 @@ impl<F> FcbTable<F> {
 
     /// The member with `key`, or the one that `make` makes, entered. `true` when it is new.
     ///
+    /// There is no variant that goes on without entering: two Fcbs of one inode would not see each other's share access
+    /// and byte-range locks.
+    ///
     /// # Errors
     ///
     /// INSUFFICIENT_RESOURCES when the table cannot grow; `make` is not called then.
@@ -282,19 +285,6 @@ impl<F> FcbTable<F> {
             .try_reserve(1)
             .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
         Ok((self.insert(key, make()), true))
-    }
-
-    /// As [`Self::try_enter`]; but when the table cannot grow, the made one is returned without being entered: the next
-    /// open of the inode makes another.
-    pub fn enter(&mut self, key: FileKey, make: impl FnOnce() -> Arc<F>) -> (Arc<F>, bool) {
-        if let Some(found) = self.get(key) {
-            return (found, false);
-        }
-        let made = make();
-        match self.members.try_reserve(1) {
-            Ok(()) => (self.insert(key, made), true),
-            Err(_) => (made, true),
-        }
     }
 
     /// Puts a member where it belongs; there is room for it.

@@ -366,14 +366,14 @@ fn the_table_lets_go_of_what_nobody_holds() {
         .map(|ino| table.try_enter(key(ino), || Arc::new(ino)).unwrap().0)
         .into();
     for (member, ino) in members.iter().zip([5, 1, 9, 3]) {
-        let (again, new) = table.enter(key(ino), || Arc::new(0));
+        let (again, new) = table.try_enter(key(ino), || Arc::new(0)).unwrap();
         assert!(!new && Arc::ptr_eq(&again, member));
         assert_eq!(table.leave(key(ino), again), None);
     }
     // One that was dropped without leaving makes place for its successor, which keeps its own.
     drop(members);
     assert!(table.is_empty());
-    let (successor, new) = table.enter(key(9), || Arc::new(90));
+    let (successor, new) = table.try_enter(key(9), || Arc::new(90)).unwrap();
     assert!(new && table.get(key(9)).is_some_and(|found| *found == 90));
     let stranger = Arc::new(91);
     assert_eq!(table.leave(key(9), stranger), Some(91));

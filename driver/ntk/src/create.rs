@@ -138,9 +138,11 @@ fn finish(
     let sector = volume.vcb.geometry().sector_size;
     let candidate = FcbHandle::new(fcb, sector).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let cursors = Guarded::new(Cursors::default()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-    let (fcb, _) = volume.table.lock().enter(key, || Arc::clone(&candidate));
-    // If another open of the inode was first, this closes what was opened in vain.
+    let entered = volume.table.lock().try_enter(key, || Arc::clone(&candidate));
+    // If another open of the inode was first, or the table cannot grow, this closes what was opened in vain: after the
+    // table's lock (lock rule 4).
     drop(candidate);
+    let (fcb, _) = entered?;
     let shares = !attributes_only;
     if shares && let Err(status) = take_share_access(&fcb, file, granted, share) {
         volume.leave(fcb);
