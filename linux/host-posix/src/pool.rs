@@ -3,7 +3,7 @@
 #![allow(unsafe_code)]
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 use std::os::fd::OwnedFd;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
@@ -11,6 +11,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
+
+/// Linux writes a record of every page at boot, at the beginning of the pool...
+const BYTES_OF_A_PAGE_RECORD: usize = 64;
+/// ... and about this much besides. To ask for all of that at once is cheaper than a fault for each page.
+const TOUCHED_AT_BOOT: usize = 2 << 20;
 
 /// The pool of one boot.
 #[derive(Debug, Default)]
@@ -39,7 +44,11 @@ impl Pool {
                 0,
             )
         };
-        let base = NonNull::new(base.ok()?.cast())?;
+        let base: NonNull<u8> = NonNull::new(base.ok()?.cast())?;
+        let touched = size.min(size / PAGE * BYTES_OF_A_PAGE_RECORD + TOUCHED_AT_BOOT);
+        // A hint: page by page on demand would do as well.
+        // SAFETY: a part of the mapping that was just made.
+        let _ = unsafe { rustix::mm::madvise(base.as_ptr().cast(), touched, Advice::LinuxPopulateWrite) };
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::new(file), size));
         Some(base)
     }

@@ -1,7 +1,8 @@
 //! One table: our POSIX host, our driver in the NT kernel double, a native loop mount and fuse2fs, on the same image.
 //!
 //! Each measurement is a process of its own that mounts the image afresh, so that *cold* means the same for everyone:
-//! just mounted, with the image in this machine's page cache. Doing the same again in that process is *warm*.
+//! just mounted, with the image in this machine's page cache. Doing the same again in that process is *warm*. Subjects
+//! take turns, several rounds of them, and the median counts: what else the machine does then hits all alike.
 //!
 //! [`subject`] is what is measured, [`work`] what it has to do, [`reference`] mounts for the others, [`table`] prints.
 
@@ -18,6 +19,9 @@ use clap::{Parser, Subcommand};
 
 use crate::subject::Kind;
 use crate::work::{Result as Measured, Work};
+
+/// How often each measurement is made.
+const ROUNDS: u32 = 3;
 
 #[derive(Parser)]
 #[command(
@@ -98,8 +102,9 @@ fn all(image: &std::path::Path, driver: &std::path::Path) -> Result<()> {
         &mut std::io::sink(),
     )?;
     let mut table = table::Table::default();
-    for kind in Kind::ALL {
-        for work in Work::ALL {
+    let turns = (0..ROUNDS).flat_map(|_| Work::ALL);
+    for work in turns {
+        for kind in Kind::ALL {
             eprintln!("{} {}", kind.name(), work.name());
             let cell = reference::with(kind, image, |mounted| {
                 let mut command = std::process::Command::new(&program);

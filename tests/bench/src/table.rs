@@ -9,7 +9,7 @@ use crate::work::{Result as Measured, Work};
 /// All measurements.
 #[derive(Default)]
 pub struct Table {
-    cells: BTreeMap<(Kind, Work), Measured>,
+    cells: BTreeMap<(Kind, Work), Vec<Measured>>,
     missing: BTreeMap<Kind, String>,
 }
 
@@ -17,17 +17,16 @@ impl Table {
     /// Keeps one measurement, or why there is none.
     pub fn put(&mut self, kind: Kind, work: Work, cell: anyhow::Result<Measured>) {
         match cell {
-            Ok(measured) => drop(self.cells.insert((kind, work), measured)),
+            Ok(measured) => self.cells.entry((kind, work)).or_default().push(measured),
             Err(error) => drop(self.missing.entry(kind).or_insert_with(|| format!("{error:#}"))),
         }
     }
 
-    /// One row: the first subject's figure, then ratios; bare figures when the first subject is missing.
+    /// One row of medians: the first subject's figure, then ratios; bare figures when the first subject is missing.
     fn row(&self, f: &mut fmt::Formatter<'_>, work: Work, warm: bool) -> fmt::Result {
         let figure = |kind| {
-            self.cells
-                .get(&(kind, work))
-                .map(|measured| if warm { measured.warm } else { measured.cold })
+            let pick = |measured: &Measured| if warm { measured.warm } else { measured.cold };
+            median(self.cells.get(&(kind, work))?.iter().map(pick))
         };
         let state = if warm { "warm" } else { "cold" };
         write!(f, "{:<24}", format!("{} {state}", work.name()))?;
@@ -52,19 +51,25 @@ impl Table {
     ) -> fmt::Result {
         write!(f, "{name:<24}")?;
         for kind in Kind::ALL {
-            let mut figures: Vec<f64> = Work::ALL
+            let figures = Work::ALL
                 .iter()
                 .filter_map(|work| self.cells.get(&(kind, *work)))
-                .filter_map(|measured| pick(&measured.started))
-                .collect();
-            figures.sort_by(f64::total_cmp);
-            match figures.get(figures.len() / 2) {
+                .flatten()
+                .filter_map(|measured| pick(&measured.started));
+            match median(figures) {
                 Some(median) => write!(f, "{median:>20.1}")?,
                 None => write!(f, "{:>20}", "-")?,
             }
         }
         writeln!(f)
     }
+}
+
+/// The one in the middle, if there is any.
+fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied()
 }
 
 impl fmt::Display for Table {
