@@ -205,8 +205,11 @@ unsafe fn vanish(device: PDEVICE_OBJECT) {
             *link = (*device).NextDevice;
         }
         let vpb = (*device).Vpb;
-        if !vpb.is_null() && (*vpb).RealDevice == device && (*vpb).Flags & VPB_MOUNTED as u16 == 0 {
-            free_vpb(device);
+        if !vpb.is_null() && (*vpb).RealDevice == device {
+            super::mount::forget(vpb);
+            if (*vpb).Flags & VPB_MOUNTED as u16 == 0 {
+                free_vpb(device);
+            }
         }
         ob::dereference(device.cast());
     }
@@ -261,6 +264,7 @@ pub unsafe fn dereference_vpb(vpb: PVPB) {
         }
         let current = (*(*vpb).RealDevice).Vpb == vpb;
         if before == 1 && !current && (*vpb).Flags & VPB_PERSISTENT as u16 == 0 {
+            super::mount::forget(vpb);
             pool::free(vpb.cast(), TAG_VPB);
         }
     }

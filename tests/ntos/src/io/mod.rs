@@ -37,6 +37,7 @@ pub mod request;
 pub mod share;
 pub mod thread;
 pub mod work;
+pub mod zw;
 
 /// The name of `driver`, for messages.
 ///
@@ -62,6 +63,7 @@ pub static IMPORTS: &[&[Import]] = &[
     share::IMPORTS,
     thread::IMPORTS,
     work::IMPORTS,
+    zw::IMPORTS,
     misc::IMPORTS,
     crate::cc::cache::IMPORTS,
     crate::cc::copy::IMPORTS,

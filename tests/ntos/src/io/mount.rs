@@ -149,22 +149,22 @@ unsafe fn mount(real: PDEVICE_OBJECT) -> NTSTATUS {
 
 /// Mounted volumes as (real device, volume device).
 pub fn volumes() -> Vec<(PDEVICE_OBJECT, PDEVICE_OBJECT)> {
-    let mut list = lock(&MOUNTED);
-    // SAFETY: a VPB that its device still has is live.
+    let list = lock(&MOUNTED);
+    // SAFETY: a listed VPB is live, and so is its device.
     unsafe {
-        list.retain(|vpb| device_has(*vpb as PVPB));
         list.iter()
+            .filter(|vpb| {
+                let vpb = **vpb as PVPB;
+                (*(*vpb).RealDevice).Vpb == vpb && (*vpb).Flags & VPB_MOUNTED as u16 != 0
+            })
             .map(|vpb| ((*(*vpb as PVPB)).RealDevice, (*(*vpb as PVPB)).DeviceObject))
             .collect()
     }
 }
 
-/// Some live device still points to `vpb` and it is mounted.
-fn device_has(vpb: PVPB) -> bool {
-    crate::disk::devices().into_iter().any(|device| {
-        // SAFETY: disks' devices are live while they are listed.
-        unsafe { (*device).Vpb == vpb && (*vpb).Flags & VPB_MOUNTED as u16 != 0 }
-    })
+/// A VPB is freed, or its device goes.
+pub fn forget(vpb: PVPB) {
+    lock(&MOUNTED).retain(|known| *known != vpb as usize);
 }
 
 /// `IoRegisterFileSystem`.

@@ -2,7 +2,8 @@
 //!
 //! The handler itself only looks at where the thread was and changes where it goes on:
 //!
-//! * in the driver: at [`landing`], on the thread's host stack, which starts the search for a handler;
+//! * in the driver, at a load that only kernel mode can do: after it ([`emulate`]);
+//! * else in the driver: at [`landing`], on the thread's host stack, which starts the search for a handler;
 //! * in a guarded copy: at its error exit;
 //! * in the double, at an address of the modelled kernel: the driver passed a bad pointer to an import, and
 //!   [`import_landing`] reports that;
@@ -10,6 +11,7 @@
 
 use crate::{
     ke::{
+        emulate,
         seh::{self, Exception},
         unwind::Context,
     },
@@ -79,7 +81,7 @@ thread_local! {
 }
 
 /// The registers of ucontext in their hardware order.
-const ORDER: [i32; 16] = [
+pub(super) const ORDER: [i32; 16] = [
     libc::REG_RAX,
     libc::REG_RCX,
     libc::REG_RDX,
@@ -152,6 +154,9 @@ unsafe extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, machine:
         return by_default(signal);
     };
     if thread.in_driver.get() {
+        if signal == libc::SIGSEGV && emulate::load(machine, touched, thread.irql.get()) {
+            return;
+        }
         PENDING.set(Some((exception, context_of(machine))));
         thread.in_driver.set(false);
         let stack = (thread.host_stack() - 0x400) & !15;

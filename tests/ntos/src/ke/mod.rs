@@ -18,6 +18,7 @@ use crate::imports::Import;
 pub mod dpc;
 pub mod event;
 pub mod expand;
+pub mod emulate;
 pub mod fault;
 pub mod gate;
 pub mod irql;

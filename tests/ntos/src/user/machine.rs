@@ -15,8 +15,8 @@ use crate::io::names::{self, Node, wide};
 use crate::io::{device, irp, misc, mount, native, request, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
-use crate::{ke, ob, ps};
-use std::path::Path;
+use crate::{hostfs, ke, mountmgr, ob, ps};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -50,6 +50,8 @@ pub struct Builder {
     seed: u64,
     disks: Vec<DiskConfig>,
     options: Options,
+    drive_c: Option<PathBuf>,
+    mount_manager: Option<bool>,
 }
 
 impl Builder {
@@ -71,6 +73,18 @@ impl Builder {
         self
     }
 
+    /// With the folder `root` as drive `C:`.
+    pub fn drive_c(mut self, root: impl Into<PathBuf>) -> Builder {
+        self.drive_c = Some(root.into());
+        self
+    }
+
+    /// With a mount manager, which gives new volumes letters if `automount`.
+    pub fn mount_manager(mut self, automount: bool) -> Builder {
+        self.mount_manager = Some(automount);
+        self
+    }
+
     /// Starts the machine.
     pub fn start(self) -> Result<Machine, MachineError> {
         let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,6 +98,12 @@ impl Builder {
             disks: Vec::new(),
             drivers: Vec::new(),
         };
+        if let Some(root) = &self.drive_c {
+            hostfs::mount(root);
+        }
+        if let Some(automount) = self.mount_manager {
+            mountmgr::start(automount);
+        }
         for config in self.disks {
             machine.attach(config)?;
         }
@@ -298,6 +318,8 @@ impl Drop for Machine {
         }
         if self.drivers.is_empty() {
             disk::driver::detach_all();
+            mountmgr::stop();
+            hostfs::unmount();
         }
     }
 }

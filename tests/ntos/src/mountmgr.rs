@@ -1,0 +1,457 @@
+//! The mount manager of the double: `\Device\MountPointManager`, which gives volumes their drive letters.
+//!
+//! It knows volumes by what they say of themselves: a client announces a device name
+//! (`IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION`), the mount manager opens that device and asks it for its unique ID and
+//! suggested link name (`IOCTL_MOUNTDEV_*`). Each volume gets a `\??\Volume{...}` link. Its letter is the one that the
+//! database remembers for the unique ID, else the suggested one, else the next free one if new volumes are mounted
+//! automatically. The database outlives a machine, as the registry does: [`forget`] empties it.
+//!
+//! A link is made in the name space and the volume told of it (LINK_CREATED). What the real mount manager does about
+//! remote databases, GPT attributes and directories as mount points is not modelled.
+
+use crate::io::file::{self, Waiter};
+use crate::io::ledger::Owner;
+use crate::io::open::{self, Open};
+use crate::io::{call, complete, device, irp, names, native, request};
+use crate::nt::*;
+use crate::ob;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+const DEVICE: &str = "\\Device\\MountPointManager";
+const LINK: &str = "\\DosDevices\\MountPointManager";
+
+const IOCTL_MOUNTMGR_CREATE_POINT: u32 = 0x006d_c000;
+const IOCTL_MOUNTMGR_DELETE_POINTS: u32 = 0x006d_c004;
+const IOCTL_MOUNTMGR_QUERY_POINTS: u32 = 0x006d_0008;
+const IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER: u32 = 0x006d_c010;
+const IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION: u32 = 0x006d_402c;
+
+const IOCTL_MOUNTDEV_QUERY_UNIQUE_ID: u32 = 0x004d_0000;
+const IOCTL_MOUNTDEV_QUERY_DEVICE_NAME: u32 = 0x004d_0008;
+const IOCTL_MOUNTDEV_QUERY_SUGGESTED_LINK_NAME: u32 = 0x004d_000c;
+const IOCTL_MOUNTDEV_LINK_CREATED: u32 = 0x004d_c010;
+const IOCTL_MOUNTDEV_LINK_DELETED: u32 = 0x004d_c014;
+
+/// A volume that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// `\Device\...`.
+    pub device: String,
+    /// What it says it is.
+    pub unique_id: Vec<u8>,
+    /// Its links: `\DosDevices\X:` and `\??\Volume{...}`.
+    pub links: Vec<String>,
+}
+
+#[derive(Default)]
+struct State {
+    device: usize,
+    volumes: Vec<Volume>,
+    /// Link name to unique ID, kept over restarts.
+    database: BTreeMap<String, Vec<u8>>,
+    /// New volumes get a letter.
+    automount: bool,
+    next_guid: u32,
+}
+
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+fn state<T>(act: impl FnOnce(&mut State) -> T) -> T {
+    act(STATE
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .get_or_insert_with(State::default))
+}
+
+/// Starts the mount manager; `automount` as `mountvol /E` would say.
+pub fn start(automount: bool) {
+    let driver = native::driver("\\Driver\\mountmgr", dispatch);
+    // SAFETY: the driver lives for ever; the new device is ours.
+    let device = unsafe {
+        let made = device::create(driver, 0, Some(&names::wide(DEVICE)), FILE_DEVICE_NETWORK, 0);
+        made.inspect(|device| {
+            (**device).StackSize = 1;
+            (**device).Flags &= !DO_DEVICE_INITIALIZING;
+        })
+    };
+    let device = device.expect("the mount manager is started once") as usize;
+    names::insert(&names::wide(LINK), names::Node::Link(names::wide(DEVICE)));
+    state(|state| {
+        state.device = device;
+        state.volumes.clear();
+        state.automount = automount;
+    });
+}
+
+/// Ends it with the machine, if it runs. Its database stays.
+pub fn stop() {
+    let device = state(|state| {
+        for link in state.volumes.drain(..).flat_map(|volume| volume.links) {
+            names::remove_link(&names::wide(&link));
+        }
+        std::mem::take(&mut state.device)
+    });
+    if device != 0 {
+        names::remove_link(&names::wide(LINK));
+        // SAFETY: made by start().
+        unsafe { device::delete(device as PDEVICE_OBJECT) };
+    }
+}
+
+/// Empties the database.
+pub fn forget() {
+    state(|state| state.database.clear());
+}
+
+/// The volumes that have arrived and not gone.
+pub fn volumes() -> Vec<Volume> {
+    state(|state| state.volumes.clone())
+}
+
+/// The letter of the volume on `device`, if it has one.
+pub fn letter_of(device: &str) -> Option<char> {
+    state(|state| {
+        let volume = state.volumes.iter().find(|volume| same(&volume.device, device))?;
+        volume.links.iter().find_map(|link| letter(link))
+    })
+}
+
+/// The device called `device` has gone: its links go, the database stays.
+pub fn removed(device: &str) {
+    let gone = state(|state| {
+        let at = state.volumes.iter().position(|volume| same(&volume.device, device))?;
+        Some(state.volumes.remove(at))
+    });
+    for link in gone.into_iter().flat_map(|volume| volume.links) {
+        names::remove_link(&names::wide(&link));
+    }
+}
+
+fn same(one: &str, other: &str) -> bool {
+    one.eq_ignore_ascii_case(other)
+}
+
+/// X of `\DosDevices\X:`.
+fn letter(link: &str) -> Option<char> {
+    let rest = link.strip_prefix("\\DosDevices\\")?.strip_suffix(':')?;
+    let mut characters = rest.chars();
+    let letter = characters.next().filter(char::is_ascii_uppercase)?;
+    characters.next().is_none().then_some(letter)
+}
+
+/// Every request to the mount manager.
+///
+/// # Safety
+/// The I/O manager calls it with our device and an IRP for it.
+unsafe fn dispatch(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
+    // SAFETY: by contract; a buffered control's system buffer has the larger of the two lengths.
+    let (status, information) = unsafe {
+        let location = irp::current(packet);
+        match u32::from((*location).MajorFunction) {
+            IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => (STATUS_SUCCESS, 0),
+            IRP_MJ_DEVICE_CONTROL => {
+                let parameters = &(*location).Parameters.DeviceIoControl;
+                let buffer = (*packet).AssociatedIrp.SystemBuffer.cast::<u8>();
+                let input = match parameters.InputBufferLength as usize {
+                    0 => Vec::new(),
+                    len => std::slice::from_raw_parts(buffer, len).to_vec(),
+                };
+                let (status, output) = control(parameters.IoControlCode, &input);
+                let room = parameters.OutputBufferLength as usize;
+                if output.len() > room {
+                    // The size comes first in every answer of variable length.
+                    let told = output.len().min(room).min(8);
+                    std::ptr::copy_nonoverlapping(output.as_ptr(), buffer, told);
+                    (STATUS_BUFFER_OVERFLOW, told)
+                } else {
+                    std::ptr::copy_nonoverlapping(output.as_ptr(), buffer, output.len());
+                    (status, output.len())
+                }
+            }
+            _ => (STATUS_INVALID_DEVICE_REQUEST, 0),
+        }
+    };
+    // SAFETY: the IRP is ours until here.
+    unsafe {
+        irp::set_status(packet, status, information);
+        complete::complete(packet);
+    }
+    status
+}
+
+fn control(code: u32, input: &[u8]) -> (NTSTATUS, Vec<u8>) {
+    let result = match code {
+        IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION => counted_name(input)
+            .ok_or(STATUS_INVALID_PARAMETER)
+            .and_then(|device| arrived(&device).map(|()| Vec::new())),
+        IOCTL_MOUNTMGR_CREATE_POINT => create_point(input).map(|()| Vec::new()),
+        IOCTL_MOUNTMGR_DELETE_POINTS => delete_points(input),
+        IOCTL_MOUNTMGR_QUERY_POINTS => query_points(input),
+        IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER => counted_name(input)
+            .ok_or(STATUS_INVALID_PARAMETER)
+            .and_then(|device| next_letter(&device)),
+        _ => Err(STATUS_INVALID_DEVICE_REQUEST),
+    };
+    match result {
+        Ok(output) => (STATUS_SUCCESS, output),
+        Err(status) => (status, Vec::new()),
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(usize::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
+    usize::try_from(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?)).ok()
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    String::from_utf16(&units).ok()
+}
+
+fn wide_bytes(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+/// A USHORT length in bytes, and a name: MOUNTMGR_TARGET_NAME, MOUNTDEV_NAME and their like.
+fn counted_name(bytes: &[u8]) -> Option<String> {
+    text(bytes.get(2..2 + u16_at(bytes, 0)?)?)
+}
+
+/// Asks the device at `path`, opened for its attributes only, so that nothing is mounted.
+fn ask(path: &str, code: u32, input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
+    let opened = open::open(&Open {
+        path: names::wide(path),
+        root: None,
+        access: FILE_READ_ATTRIBUTES,
+        share: 0,
+        disposition: FILE_OPEN,
+        options: FILE_NON_DIRECTORY_FILE,
+        attributes: 0,
+        ignore_case: true,
+        mode: 0,
+        ea: Vec::new(),
+        flags: 0,
+    })?;
+    let mut room = 512usize;
+    let mut input = input.to_vec();
+    // SAFETY: the file object is ours; the buffers outlive the request.
+    let answer = unsafe {
+        let mut output = vec![0u8; room];
+        let waiter = Waiter::new();
+        let target = file::related_device(opened.file_object);
+        let packet = request::start(target, Owner::Manager, 0);
+        let mut status = STATUS_INSUFFICIENT_RESOURCES;
+        if !packet.is_null() {
+            (*packet).UserIosb = waiter.block();
+            (*packet).UserEvent = waiter.event();
+            (*irp::next(packet)).MajorFunction = IRP_MJ_DEVICE_CONTROL as u8;
+            (*irp::next(packet)).FileObject = opened.file_object;
+            let buffers = request::Control {
+                code,
+                input: (input.as_mut_ptr(), input.len()),
+                output: (output.as_mut_ptr(), output.len()),
+            };
+            if request::control(packet, &buffers) {
+                let sent = call::call_driver(target, packet);
+                (status, room) = waiter.outcome(sent);
+            } else {
+                request::discard(packet);
+            }
+        }
+        file::cleanup(opened.file_object);
+        ob::dereference(opened.file_object.cast());
+        output.truncate(room);
+        if nt_success(status) { Ok(output) } else { Err(status) }
+    };
+    answer
+}
+
+/// A new volume, or one that is already known.
+fn arrived(device: &str) -> Result<(), NTSTATUS> {
+    let name = ask(device, IOCTL_MOUNTDEV_QUERY_DEVICE_NAME, &[])?;
+    let device = counted_name(&name).ok_or(STATUS_INVALID_PARAMETER)?;
+    let unique_id = ask(&device, IOCTL_MOUNTDEV_QUERY_UNIQUE_ID, &[])?;
+    let unique_id = unique_id
+        .get(2..2 + u16_at(&unique_id, 0).ok_or(STATUS_INVALID_PARAMETER)?)
+        .ok_or(STATUS_INVALID_PARAMETER)?
+        .to_vec();
+    if volumes().iter().any(|volume| same(&volume.device, &device)) {
+        return Ok(());
+    }
+    // BOOLEAN UseOnlyIfThereAreNoOtherLinks; USHORT NameLength; WCHAR Name[].
+    let suggested = ask(&device, IOCTL_MOUNTDEV_QUERY_SUGGESTED_LINK_NAME, &[]).ok();
+    let suggested = suggested.and_then(|answer| counted_name(answer.get(2..)?));
+    let (guid, remembered, automount) = state(|state| {
+        state.volumes.push(Volume {
+            device: device.clone(),
+            unique_id: unique_id.clone(),
+            links: Vec::new(),
+        });
+        state.next_guid += 1;
+        let known = |link: &&String| letter(link).is_some();
+        let mut links = state.database.iter().filter(|(_, id)| **id == unique_id).map(|(link, _)| link);
+        (state.next_guid, links.find(known).cloned(), state.automount)
+    });
+    link(&device, &format!("\\??\\Volume{{00000000-0000-0000-0000-{guid:012x}}}"))?;
+    for wanted in [remembered, suggested].into_iter().flatten() {
+        if link(&device, &wanted).is_ok() {
+            return Ok(());
+        }
+    }
+    if automount && let Some(free) = free_letter() {
+        link(&device, &format!("\\DosDevices\\{free}:"))?;
+    }
+    Ok(())
+}
+
+/// The first letter from D on that stands for nothing.
+fn free_letter() -> Option<char> {
+    ('D'..='Z').find(|letter| names::get(&names::wide(&format!("\\DosDevices\\{letter}:"))).is_none())
+}
+
+/// Makes a link to an arrived volume, and remembers it.
+fn link(device: &str, link: &str) -> Result<(), NTSTATUS> {
+    match names::insert(&names::wide(link), names::Node::Link(names::wide(device))) {
+        STATUS_SUCCESS => {}
+        status => return Err(status),
+    }
+    state(|state| {
+        let Some(volume) = state.volumes.iter_mut().find(|volume| same(&volume.device, device)) else {
+            return;
+        };
+        volume.links.push(link.to_owned());
+        if letter(link).is_some() {
+            state.database.insert(link.to_owned(), volume.unique_id.clone());
+        }
+    });
+    tell(device, IOCTL_MOUNTDEV_LINK_CREATED, link);
+    Ok(())
+}
+
+/// Tells a volume of a link; it may not care.
+fn tell(device: &str, code: u32, link: &str) {
+    let name = wide_bytes(link);
+    let len = u16::try_from(name.len()).unwrap_or(u16::MAX);
+    let _ = ask(device, code, &[len.to_le_bytes().as_slice(), &name].concat());
+}
+
+/// MOUNTMGR_CREATE_POINT_INPUT: offsets and lengths of a link name and a device name.
+fn create_point(input: &[u8]) -> Result<(), NTSTATUS> {
+    let field = |at: usize| {
+        let (offset, len) = (u16_at(input, at)?, u16_at(input, at + 2)?);
+        text(input.get(offset..offset + len)?)
+    };
+    let (Some(name), Some(device)) = (field(0), field(4)) else {
+        return Err(STATUS_INVALID_PARAMETER);
+    };
+    arrived_silently(&device)?;
+    link(&device, &name)
+}
+
+/// The volume is known, or becomes so without a letter of its own.
+fn arrived_silently(device: &str) -> Result<(), NTSTATUS> {
+    if volumes().iter().any(|volume| same(&volume.device, device)) {
+        return Ok(());
+    }
+    let unique_id = ask(device, IOCTL_MOUNTDEV_QUERY_UNIQUE_ID, &[])?;
+    let len = u16_at(&unique_id, 0).ok_or(STATUS_INVALID_PARAMETER)?;
+    let unique_id = unique_id.get(2..2 + len).ok_or(STATUS_INVALID_PARAMETER)?.to_vec();
+    state(|state| {
+        state.volumes.push(Volume {
+            device: device.to_owned(),
+            unique_id,
+            links: Vec::new(),
+        });
+    });
+    Ok(())
+}
+
+/// The points that a MOUNTMGR_MOUNT_POINT selects: (link, unique ID, device).
+fn selected(input: &[u8]) -> Result<Vec<(String, Vec<u8>, String)>, NTSTATUS> {
+    let field = |at: usize| -> Option<&[u8]> {
+        let (offset, len) = (u32_at(input, at)?, u16_at(input, at + 4)?);
+        input.get(offset..offset + len)
+    };
+    let (Some(link), Some(id), Some(device)) = (field(0), field(8), field(16)) else {
+        return Err(STATUS_INVALID_PARAMETER);
+    };
+    let (Some(link), Some(device)) = (text(link), text(device)) else {
+        return Err(STATUS_INVALID_PARAMETER);
+    };
+    let mut points = Vec::new();
+    for volume in volumes() {
+        for name in &volume.links {
+            let wanted = (link.is_empty() || same(&link, name))
+                && (id.is_empty() || id == volume.unique_id)
+                && (device.is_empty() || same(&device, &volume.device));
+            if wanted {
+                points.push((name.clone(), volume.unique_id.clone(), volume.device.clone()));
+            }
+        }
+    }
+    if points.is_empty() {
+        return Err(STATUS_OBJECT_NAME_NOT_FOUND);
+    }
+    Ok(points)
+}
+
+/// MOUNTMGR_MOUNT_POINTS.
+fn described(points: &[(String, Vec<u8>, String)]) -> Vec<u8> {
+    const HEAD: usize = 8;
+    const POINT: usize = 24;
+    let mut fixed = Vec::new();
+    let mut variable: Vec<u8> = Vec::new();
+    for (link, id, device) in points {
+        for bytes in [wide_bytes(link), id.clone(), wide_bytes(device)] {
+            let offset = HEAD + points.len() * POINT + variable.len();
+            fixed.extend_from_slice(&u32::try_from(offset).unwrap_or(0).to_le_bytes());
+            fixed.extend_from_slice(&u16::try_from(bytes.len()).unwrap_or(0).to_le_bytes());
+            fixed.extend_from_slice(&[0, 0]);
+            variable.extend_from_slice(&bytes);
+        }
+    }
+    let size = u32::try_from(HEAD + fixed.len() + variable.len()).unwrap_or(0);
+    let count = u32::try_from(points.len()).unwrap_or(0);
+    [size.to_le_bytes().as_slice(), &count.to_le_bytes(), &fixed, &variable].concat()
+}
+
+fn query_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
+    Ok(described(&selected(input)?))
+}
+
+/// Takes links away, from the database as well; a volume without links is known no more.
+fn delete_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
+    let points = selected(input)?;
+    for (name, _, device) in &points {
+        names::remove_link(&names::wide(name));
+        state(|state| {
+            state.database.remove(name);
+            for volume in &mut state.volumes {
+                volume.links.retain(|link| link != name);
+            }
+        });
+        tell(device, IOCTL_MOUNTDEV_LINK_DELETED, name);
+    }
+    state(|state| state.volumes.retain(|volume| !volume.links.is_empty()));
+    Ok(described(&points))
+}
+
+/// MOUNTMGR_DRIVE_LETTER_INFORMATION: whether a letter was assigned, and which the volume has.
+fn next_letter(device: &str) -> Result<Vec<u8>, NTSTATUS> {
+    arrived_silently(device)?;
+    if let Some(letter) = letter_of(device) {
+        return Ok(vec![0, letter as u8]);
+    }
+    let id = volumes().into_iter().find(|volume| same(&volume.device, device)).map(|volume| volume.unique_id);
+    let remembered = state(|state| {
+        let mut known = state.database.iter().filter(|(_, known)| Some(*known) == id.as_ref());
+        known.find_map(|(link, _)| letter(link))
+    });
+    let free = remembered.or_else(free_letter).ok_or(STATUS_NO_MORE_ENTRIES)?;
+    link(device, &format!("\\DosDevices\\{free}:"))?;
+    Ok(vec![1, free as u8])
+}
