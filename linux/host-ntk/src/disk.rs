@@ -168,7 +168,9 @@ impl DeviceDisk {
         let length = ULONG::try_from(run.bytes).map_err(|_| no_memory)?;
         let position = i64::try_from(offset).map_err(|_| DiskError(STATUS_IO_DEVICE_ERROR))?;
         // SAFETY: the device is referenced.
-        let (stack_size, flags) = unsafe { ((*self.device).StackSize, (*self.device).Flags) };
+        let stack_size = unsafe { (*self.device).StackSize };
+        // SAFETY: as above.
+        let flags = unsafe { (*self.device).Flags };
         // SAFETY: any stack size of a live device is allowed.
         let irp = unsafe { IoAllocateIrp(stack_size, NO) };
         if irp.is_null() {
@@ -184,24 +186,28 @@ impl DeviceDisk {
         }
         // SAFETY: `mdl` has room for the run's pages, which the cursor hands out again.
         unsafe { self.fill(mdl, run, pieces) };
-        // SAFETY: the IRP is ours until it is sent; the stack location below the current one is the device's.
-        unsafe {
-            (*irp).MdlAddress = mdl;
-            (*irp).UserBuffer = start;
-            if flags & DO_BUFFERED_IO != 0 {
-                (*irp).AssociatedIrp.SystemBuffer = start;
-            }
-            (*irp).RequestorMode = crate::nt::KERNEL_MODE;
-            let stack = next_stack_location(irp);
-            (*stack).MajorFunction = IRP_MJ_READ as u8;
-            (*stack).Flags = SL_OVERRIDE_VERIFY_VOLUME as u8;
-            (*stack).Control = (SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL) as u8;
-            (*stack).DeviceObject = self.device;
-            (*stack).CompletionRoutine = Some(done);
-            (*stack).Context = context;
-            (*stack).Parameters.Read.Length = length;
-            (*stack).Parameters.Read.ByteOffset = large(position);
+        // SAFETY: the IRP is ours until it is sent.
+        let request = unsafe { &mut *irp };
+        request.MdlAddress = mdl;
+        request.UserBuffer = start;
+        if flags & DO_BUFFERED_IO != 0 {
+            request.AssociatedIrp.SystemBuffer = start;
         }
+        request.RequestorMode = crate::nt::KERNEL_MODE;
+        // SAFETY: the IRP was allocated with a location for the device.
+        let stack = unsafe { next_stack_location(irp) };
+        // SAFETY: the location is ours as the IRP is, and no other reference to it is alive.
+        let stack = unsafe { &mut *stack };
+        stack.MajorFunction = IRP_MJ_READ as u8;
+        stack.Flags = SL_OVERRIDE_VERIFY_VOLUME as u8;
+        stack.Control = (SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL) as u8;
+        stack.DeviceObject = self.device;
+        stack.CompletionRoutine = Some(done);
+        stack.Context = context;
+        // SAFETY: every member of the union is plain numbers, and the location came cleared.
+        let read = unsafe { &mut stack.Parameters.Read };
+        read.Length = length;
+        read.ByteOffset = large(position);
         // SAFETY: the IRP is complete; from here on it belongs to the device and to the completion routine.
         let _ = unsafe { IofCallDriver(self.device, irp) };
         Ok(())
@@ -228,9 +234,10 @@ impl DeviceDisk {
             };
             // Pieces that follow each other in memory may meet inside a page, which is entered once.
             if index == 0 || address.addr().get() % PAGE_BYTES == 0 {
+                let pfn = self.host.pages().pfn(address.as_ptr());
                 // SAFETY: the run has as many pages as IoAllocateMdl counted from its start and length, because
                 // pieces that do not follow each other meet at page boundaries.
-                unsafe { pfns.add(index).write(self.host.pages().pfn(address.as_ptr())) };
+                unsafe { *pfns.wrapping_add(index) = pfn };
                 index = index.saturating_add(1);
             }
             left = left.saturating_sub(length);
@@ -357,24 +364,22 @@ type Completion = unsafe extern "C" fn(PDEVICE_OBJECT, PIRP, PVOID) -> NTSTATUS;
 /// `irp` is one of `send`'s that came back to its completion routine.
 unsafe fn take_apart(irp: PIRP) -> (NTSTATUS, usize) {
     // SAFETY: the IRP is ours again.
-    let (status, bytes, mdl) = unsafe {
-        (
-            (*irp).IoStatus.__bindgen_anon_1.Status,
-            (*irp).IoStatus.Information,
-            (*irp).MdlAddress,
-        )
-    };
+    let request = unsafe { &mut *irp };
+    // SAFETY: a completed IRP has its status there.
+    let status = unsafe { request.IoStatus.__bindgen_anon_1.Status };
+    let (bytes, mdl) = (request.IoStatus.Information, request.MdlAddress);
     // SAFETY: the MDL is the one that send() made.
+    let mapped_at = unsafe { (*mdl).MappedSystemVa };
+    // SAFETY: as above.
     let flags = unsafe { (*mdl).MdlFlags } as u32;
     if flags & MDL_MAPPED_TO_SYSTEM_VA != 0 && flags & MDL_SOURCE_IS_NONPAGED_POOL == 0 {
         // A driver below mapped it; whoever frees an MDL with such a mapping takes it back.
         // SAFETY: the flag says that the mapping is there.
-        unsafe { MmUnmapLockedPages((*mdl).MappedSystemVa, mdl) };
+        unsafe { MmUnmapLockedPages(mapped_at, mdl) };
     }
     // SAFETY: ours, and the driver below is done with it.
     unsafe { IoFreeMdl(mdl) };
-    // SAFETY: as above.
-    unsafe { (*irp).MdlAddress = null_mut() };
+    request.MdlAddress = null_mut();
     // SAFETY: as above; the routine answers MORE_PROCESSING_REQUIRED, so the kernel does not touch it again.
     unsafe { IoFreeIrp(irp) };
     (status, bytes as usize)
@@ -382,8 +387,10 @@ unsafe fn take_apart(irp: PIRP) -> (NTSTATUS, usize) {
 
 unsafe extern "C" fn read_done(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
     let transfer: *mut Transfer = context.cast();
-    // SAFETY: the MDL of an IRP of send()'s; its length is what was asked for.
-    let wanted = unsafe { (*(*irp).MdlAddress).ByteCount } as usize;
+    // SAFETY: the IRP is one of send()'s, which came back.
+    let mdl = unsafe { (*irp).MdlAddress };
+    // SAFETY: the MDL that send() made; its length is what was asked for.
+    let wanted = unsafe { (*mdl).ByteCount } as usize;
     // SAFETY: the IRP came back to its completion routine.
     let (status, bytes) = unsafe { take_apart(irp) };
     if status < 0 {
@@ -425,16 +432,14 @@ unsafe extern "C" fn read_now_done(_device: PDEVICE_OBJECT, irp: PIRP, context: 
 /// # Safety
 /// `irp` has a stack location left.
 unsafe fn next_stack_location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
-    // SAFETY: the current location is one past the next one; promised by the caller.
-    unsafe {
-        (*irp)
-            .Tail
-            .Overlay
-            .__bindgen_anon_2
-            .__bindgen_anon_1
-            .CurrentStackLocation
-            .sub(1)
-    }
+    // SAFETY: promised by the caller.
+    let tail = unsafe { &(*irp).Tail };
+    // SAFETY: this is what the union holds while an IRP is on its way.
+    let overlay = unsafe { &tail.Overlay };
+    // SAFETY: as above.
+    let current = unsafe { overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation };
+    // SAFETY: the current location is one past the next one.
+    unsafe { current.sub(1) }
 }
 
 /// Sends a control request that answers with a `T`, and waits.
@@ -462,8 +467,10 @@ unsafe fn query<T>(device: PDEVICE_OBJECT, code: ULONG, answer: &mut T) -> Resul
     if irp.is_null() {
         return Err(DiskError(STATUS_INSUFFICIENT_RESOURCES));
     }
-    // SAFETY: the next stack location is the device's; a mount must not be stopped by a wanted verification.
-    unsafe { (*next_stack_location(irp)).Flags |= SL_OVERRIDE_VERIFY_VOLUME as u8 };
+    // SAFETY: the request was built with a location for the device.
+    let stack = unsafe { next_stack_location(irp) };
+    // SAFETY: it is ours until the request is sent; a mount must not be stopped by a wanted verification.
+    unsafe { (*stack).Flags |= SL_OVERRIDE_VERIFY_VOLUME as u8 };
     // SAFETY: the request is complete and belongs to the kernel from here on.
     let mut status = unsafe { IofCallDriver(device, irp) };
     if status == STATUS_PENDING {

@@ -93,13 +93,13 @@ impl Pages {
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
-        let base = self.from_mdl(bytes).or_else(|| self.from_pool(bytes))?;
+        let base = self.take_pages(bytes).or_else(|| self.take_pool(bytes))?;
         self.bytes.store(bytes, Ordering::Release);
         self.base.store(base.as_ptr(), Ordering::Release);
         Some(base)
     }
 
-    fn from_mdl(&self, bytes: usize) -> Option<NonNull<u8>> {
+    fn take_pages(&self, bytes: usize) -> Option<NonNull<u8>> {
         let any = large(i64::MAX);
         // SAFETY: plain numbers; pages come cleared, unless a flag says otherwise.
         let mdl = unsafe {
@@ -118,8 +118,8 @@ impl Pages {
         // A kernel that does not know FULLY_REQUIRED may give fewer.
         // SAFETY: the MDL is ours.
         let whole = usize::try_from(unsafe { (*mdl).ByteCount }).is_ok_and(|given| given == bytes);
-        // SAFETY: pages of such an MDL are locked.
         let base = if whole {
+            // SAFETY: pages of such an MDL are locked.
             unsafe { map_mdl(mdl) }
         } else {
             null_mut()
@@ -136,7 +136,7 @@ impl Pages {
         }
     }
 
-    fn from_pool(&self, bytes: usize) -> Option<NonNull<u8>> {
+    fn take_pool(&self, bytes: usize) -> Option<NonNull<u8>> {
         let block = pool::allocate(bytes.checked_add(PAGE_BYTES)?);
         let start = NonNull::new(block.cast::<u8>())?;
         let offset = start.as_ptr().align_offset(PAGE_BYTES);
@@ -181,7 +181,7 @@ impl Pages {
             // SAFETY: the MDL has a frame for each page of the pool, and the offset lies in the pool.
             let pfns = unsafe { mdl_pfns(mdl) };
             // SAFETY: as above.
-            return unsafe { pfns.add(offset >> PAGE_SHIFT).read() };
+            return unsafe { *pfns.wrapping_add(offset >> PAGE_SHIFT) };
         }
         // SAFETY: any system address is allowed.
         let physical = unsafe { MmGetPhysicalAddress(address.cast_mut().cast()) };
@@ -206,8 +206,9 @@ impl Pages {
         let pfns = unsafe { mdl_pfns(mdl) };
         for (index, page) in pages.iter().enumerate() {
             let address = base.wrapping_add(page.wrapping_mul(PAGE_BYTES));
+            let pfn = self.pfn(address);
             // SAFETY: as above.
-            unsafe { pfns.add(index).write(self.pfn(address)) };
+            unsafe { *pfns.wrapping_add(index) = pfn };
         }
         // SAFETY: the MDL is ours; the pool's pages never leave memory, which is what "locked" says.
         unsafe { (*mdl).MdlFlags |= MDL_PAGES_LOCKED as i16 };
@@ -256,7 +257,9 @@ impl Pages {
             // SAFETY: as above.
             if unsafe { (*mdl).MappedSystemVa } == view.as_ptr().cast() {
                 // SAFETY: as above.
-                unsafe { *link = (*mdl).Next };
+                let next = unsafe { (*mdl).Next };
+                // SAFETY: as above.
+                unsafe { *link = next };
                 // SAFETY: as above.
                 unsafe { (*mdl).Next = null_mut() };
                 return mdl;

@@ -85,6 +85,12 @@ pub struct Base {
     shadow_stack_pointer: usize,
 }
 
+impl Default for Base {
+    fn default() -> Self {
+        Base::new()
+    }
+}
+
 impl Base {
     /// A base that nothing has entered yet.
     pub const fn new() -> Self {

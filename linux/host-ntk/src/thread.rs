@@ -165,15 +165,17 @@ fn run(mut body: Option<ThreadBody>) {
     let mut running = RUNNING.lock();
     let mut link: *mut *mut Record = &raw mut running.0;
     // SAFETY: under the lock every link leads to a live record or is null.
-    while unsafe { !(*link).is_null() } {
-        // SAFETY: as above.
-        if unsafe { *link } == this {
+    while let Some(record) = NonNull::new(unsafe { *link }) {
+        let record = record.as_ptr();
+        if record == this {
             // SAFETY: as above.
-            unsafe { *link = (*this).next };
+            let next = unsafe { (*record).next };
+            // SAFETY: as above.
+            unsafe { *link = next };
             break;
         }
         // SAFETY: as above.
-        link = unsafe { &raw mut (**link).next };
+        link = unsafe { &raw mut (*record).next };
     }
 }
 
@@ -209,6 +211,8 @@ pub fn exit() -> ! {
             let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut long) };
         }
     }
-    // SAFETY: the record is this thread's own, so the thread is inside run(); Linux' frames own nothing of ours.
-    unsafe { Base::leave(&raw const (*record).base) }
+    // SAFETY: the record is this thread's own and lives as long as run() does.
+    let base = unsafe { &raw const (*record).base };
+    // SAFETY: the thread is inside run(); Linux' frames own nothing of ours.
+    unsafe { Base::leave(base) }
 }
