@@ -29,8 +29,11 @@ static CALLBACKS: Callbacks = Callbacks(CACHE_MANAGER_CALLBACKS {
 /// Gives a file object a cache map, if it has none yet.
 ///
 /// IRQL: <= APC_LEVEL.
-pub fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus> {
-    // SAFETY: an IRP of ours keeps the file object.
+///
+/// # Safety
+/// `file` is the file object of an IRP that is ours, and `open` the open behind it.
+pub unsafe fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus> {
+    // SAFETY: promised by the caller.
     if !unsafe { (*file).PrivateCacheMap }.is_null() {
         return Ok(());
     }
@@ -79,10 +82,10 @@ unsafe extern "C" fn acquire(_context: PVOID, _wait: BOOLEAN) -> BOOLEAN {
 }
 
 unsafe extern "C" fn release(_context: PVOID) {
-    // SAFETY: set by acquire() in this thread.
-    unsafe {
-        if IoGetTopLevelIrp().addr() == CACHE_TOP_LEVEL {
-            IoSetTopLevelIrp(null_mut());
-        }
+    // SAFETY: may be called anywhere.
+    let top_level = unsafe { IoGetTopLevelIrp() };
+    if top_level.addr() == CACHE_TOP_LEVEL {
+        // SAFETY: set by acquire() in this thread.
+        unsafe { IoSetTopLevelIrp(null_mut()) };
     }
 }

@@ -38,7 +38,8 @@ pub fn cleanup(irp: Irp, open: &Open) -> NTSTATUS {
         let _ = unsafe { CcUninitializeCacheMap(file, null_mut(), null_mut()) };
     }
     if plan.remove_share_access && open.shares {
-        give_share_access_back(&open.fcb, file);
+        // SAFETY: the file object is the one of the CLEANUP, and was counted when it was opened.
+        unsafe { give_share_access_back(&open.fcb, file) };
     }
     if plan.cleanup_complete {
         // SAFETY: in CLEANUP this flag is the file system's to set.

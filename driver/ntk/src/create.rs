@@ -159,20 +159,22 @@ fn finish(
     // SAFETY: the file object is the one of the CREATE under way.
     if let Err(status) = unsafe { open.attach(file, volume.vpb()) } {
         if shares {
-            give_share_access_back(&again, file);
+            // SAFETY: the file object is the one of the CREATE under way.
+            unsafe { give_share_access_back(&again, file) };
         }
         volume.leave(again);
         return Err(status);
     }
     drop(again);
+    let flag = if no_buffering {
+        FO_NO_INTERMEDIATE_BUFFERING
+    } else if cacheable {
+        FO_CACHE_SUPPORTED
+    } else {
+        0
+    };
     // SAFETY: as above.
-    unsafe {
-        if no_buffering {
-            (*file).Flags |= FO_NO_INTERMEDIATE_BUFFERING;
-        } else if cacheable {
-            (*file).Flags |= FO_CACHE_SUPPORTED;
-        }
-    }
+    unsafe { (*file).Flags |= flag };
     let mut state = volume.state.lock();
     state.handles = state.handles.saturating_add(1);
     state.references = state.references.saturating_add(1);
@@ -197,9 +199,12 @@ fn take_share_access(
 }
 
 /// Undoes [`take_share_access`].
-pub fn give_share_access_back(fcb: &FcbHandle, file: PFILE_OBJECT) {
+///
+/// # Safety
+/// `file` is the file object of an IRP that is ours, and the record of `fcb` counts it.
+pub unsafe fn give_share_access_back(fcb: &FcbHandle, file: PFILE_OBJECT) {
     fcb.main().acquire_exclusive(true);
-    // SAFETY: as in take_share_access(); the record counts this file object.
+    // SAFETY: promised by the caller; the record is guarded by the main resource.
     unsafe { IoRemoveShareAccess(file, fcb.share()) };
     fcb.main().release();
 }

@@ -118,24 +118,23 @@ unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
         return Err(status);
     }
     // SAFETY: the driver object is ours to fill until DriverEntry returns.
-    unsafe {
-        for entry in &mut (*object).MajorFunction {
-            *entry = Some(dispatch);
-        }
-        (*object).FastIoDispatch = fastio::table();
-        (*object).DriverUnload = Some(unload);
+    let ours = unsafe { &mut *object };
+    for entry in &mut ours.MajorFunction {
+        *entry = Some(dispatch);
     }
+    ours.FastIoDispatch = fastio::table();
+    ours.DriverUnload = Some(unload);
     let file_systems = driver.file_systems;
     let control = driver.control;
     DRIVER.store(Box::into_raw(driver), Ordering::Release);
     for device in file_systems {
         // SAFETY: the device is ours; an extra reference keeps it until the unload is done with it, as registration
         // may be taken back by others.
-        unsafe {
-            ObfReferenceObject(device.cast());
-            (*device).Flags &= !DO_DEVICE_INITIALIZING;
-            IoRegisterFileSystem(device);
-        }
+        unsafe { ObfReferenceObject(device.cast()) };
+        // SAFETY: as above; it is ready now.
+        unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
+        // SAFETY: as above.
+        unsafe { IoRegisterFileSystem(device) };
     }
     // SAFETY: as above.
     unsafe { (*control).Flags &= !DO_DEVICE_INITIALIZING };
@@ -292,8 +291,8 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
         }
     }
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
-    // waits until there is one.
-    while stack::on_large_stack(|| state.linux.halt()).is_err() {}
+    // waits until there is one. If there never was a mount there is nothing to halt.
+    while state.linux.booted().is_some() && stack::on_large_stack(|| state.linux.halt()).is_err() {}
     delete_devices(state);
     DRIVER.store(null_mut(), Ordering::Release);
     // SAFETY: DriverEntry made it of a box; nobody can reach it any more.

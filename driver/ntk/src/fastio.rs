@@ -74,11 +74,10 @@ unsafe extern "C" fn check_if_possible(
         return nt::NO;
     }
     let mut bytes = nt::large(i64::from(length));
+    // SAFETY: may be called anywhere.
+    let process = unsafe { nt::IoGetCurrentProcess() };
     // SAFETY: the I/O manager passes a valid offset; the lock belongs to the FCB.
-    unsafe {
-        let process = nt::IoGetCurrentProcess();
-        FsRtlFastCheckLockForRead(open.fcb.locks(), offset, &mut bytes, key, file, process.cast())
-    }
+    unsafe { FsRtlFastCheckLockForRead(open.fcb.locks(), offset, &mut bytes, key, file, process.cast()) }
 }
 
 /// Answers one of the classes that never ask Linux, into `buffer`.
@@ -109,10 +108,9 @@ unsafe fn query(
         return nt::NO;
     }
     // SAFETY: promised by the caller.
-    unsafe {
-        (*status).__bindgen_anon_1.Status = nt::raw_status(outcome.status);
-        (*status).Information = outcome.information as _;
-    }
+    let status = unsafe { &mut *status };
+    status.__bindgen_anon_1.Status = nt::raw_status(outcome.status);
+    status.Information = outcome.information as _;
     nt::YES
 }
 

@@ -93,10 +93,9 @@ impl Irp {
         let raw = self.hand_over().as_ptr();
         let status = nt::raw_status(outcome.status);
         // SAFETY: the IRP is ours until the next call.
-        unsafe {
-            (*raw).IoStatus.__bindgen_anon_1.Status = status;
-            (*raw).IoStatus.Information = outcome.information as _;
-        }
+        let block = unsafe { &mut (*raw).IoStatus };
+        block.__bindgen_anon_1.Status = status;
+        block.Information = outcome.information as _;
         let boost = if nt::succeeded(outcome.status) {
             IO_DISK_INCREMENT
         } else {
@@ -113,15 +112,14 @@ impl Irp {
     }
 
     fn stack(&self) -> &IO_STACK_LOCATION {
+        // SAFETY: the IRP is ours.
+        let tail = unsafe { &(*self.raw.as_ptr()).Tail };
+        // SAFETY: this is what the union holds while an IRP is on its way.
+        let overlay = unsafe { &tail.Overlay };
+        // SAFETY: as above.
+        let current = unsafe { overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation };
         // SAFETY: the IRP is ours, so its current stack location is this driver's.
-        unsafe {
-            &*(*self.raw.as_ptr())
-                .Tail
-                .Overlay
-                .__bindgen_anon_2
-                .__bindgen_anon_1
-                .CurrentStackLocation
-        }
+        unsafe { &*current }
     }
 
     /// Marks it pending (`IoMarkIrpPending`): the dispatch routine then returns STATUS_PENDING.
@@ -217,7 +215,9 @@ impl Irp {
     /// is none.
     pub fn system_buffer(&mut self, length: u32) -> &mut [u8] {
         // SAFETY: the IRP is ours.
-        let buffer = unsafe { (*self.raw.as_ptr()).AssociatedIrp.SystemBuffer };
+        let associated = unsafe { &(*self.raw.as_ptr()).AssociatedIrp };
+        // SAFETY: no IRP that is sent to this driver has been split; for the others the union holds a buffer or null.
+        let buffer = unsafe { associated.SystemBuffer };
         if buffer.is_null() || length == 0 {
             return &mut [];
         }
@@ -232,7 +232,10 @@ impl Irp {
     /// `buffer` is a block of pool that nobody else frees.
     pub unsafe fn set_auxiliary_buffer(&mut self, buffer: *mut u8) {
         // SAFETY: the IRP is ours.
-        unsafe { (*self.raw.as_ptr()).Tail.Overlay.AuxiliaryBuffer = buffer.cast() };
+        let tail = unsafe { &mut (*self.raw.as_ptr()).Tail };
+        // SAFETY: this is what the union holds while an IRP is on its way.
+        let overlay = unsafe { &mut tail.Overlay };
+        overlay.AuxiliaryBuffer = buffer.cast();
     }
 
     /// IRP_MJ_CREATE.
@@ -243,12 +246,8 @@ impl Irp {
             (0, core::ptr::null_mut())
         } else {
             // SAFETY: the security context lives as long as the IRP.
-            unsafe {
-                (
-                    (*create.SecurityContext).DesiredAccess,
-                    (*create.SecurityContext).AccessState,
-                )
-            }
+            let context = unsafe { &*create.SecurityContext };
+            (context.DesiredAccess, context.AccessState)
         };
         CreateParameters {
             desired_access,
@@ -270,14 +269,14 @@ impl Irp {
     pub fn query_file(&self) -> (u32, u32) {
         // SAFETY: for these major functions the union holds these parameters.
         let query = unsafe { self.stack().Parameters.QueryFile };
-        (query.Length, query.FileInformationClass as u32)
+        (query.Length, query.FileInformationClass)
     }
 
     /// IRP_MJ_QUERY_VOLUME_INFORMATION: length and class.
     pub fn query_volume(&self) -> (u32, u32) {
         // SAFETY: for this major function the union holds these parameters.
         let query = unsafe { self.stack().Parameters.QueryVolume };
-        (query.Length, query.FsInformationClass as u32)
+        (query.Length, query.FsInformationClass)
     }
 
     /// IRP_MJ_DIRECTORY_CONTROL, IRP_MN_QUERY_DIRECTORY.
@@ -292,7 +291,7 @@ impl Irp {
             .map(|(buffer, units)| unsafe { core::slice::from_raw_parts(buffer, units) });
         QueryDirectoryParameters {
             length: query.Length,
-            class: query.FileInformationClass as u32,
+            class: query.FileInformationClass,
             index: query.FileIndex,
             pattern,
         }
@@ -343,12 +342,15 @@ impl Irp {
     /// `device` is live and below this driver's.
     pub unsafe fn pass_down(self, device: PDEVICE_OBJECT) -> NTSTATUS {
         let raw = self.hand_over().as_ptr();
-        // SAFETY: the IRP is ours; the driver below gets this driver's stack location for its own.
-        unsafe {
-            (*raw).CurrentLocation = (*raw).CurrentLocation.wrapping_add(1);
-            let overlay = &mut (*raw).Tail.Overlay.__bindgen_anon_2.__bindgen_anon_1;
-            overlay.CurrentStackLocation = overlay.CurrentStackLocation.add(1);
-        }
+        // SAFETY: the IRP is ours.
+        let ours = unsafe { &mut *raw };
+        ours.CurrentLocation = ours.CurrentLocation.wrapping_add(1);
+        // SAFETY: this is what the union holds while an IRP is on its way.
+        let overlay = unsafe { &mut ours.Tail.Overlay };
+        // SAFETY: as above.
+        let place = unsafe { &mut overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation };
+        // SAFETY: the driver below gets this driver's stack location for its own, so there is one above.
+        *place = unsafe { place.add(1) };
         // SAFETY: promised by the caller; the IRP is not touched afterwards.
         unsafe { nt::IofCallDriver(device, raw) }
     }

@@ -113,13 +113,11 @@ fn refused(error: &MountError) -> NtStatus {
 
 fn geometry(target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Geometry {
     // SAFETY: the disk has a reference to the device.
-    let (characteristics, device_type, alignment_requirement) = unsafe {
-        (
-            (*target).Characteristics,
-            (*target).DeviceType,
-            (*target).AlignmentRequirement,
-        )
-    };
+    let characteristics = unsafe { (*target).Characteristics };
+    // SAFETY: as above.
+    let device_type = unsafe { (*target).DeviceType };
+    // SAFETY: as above.
+    let alignment_requirement = unsafe { (*target).AlignmentRequirement };
     let device_type = if device_type == FILE_DEVICE_CD_ROM {
         FILE_DEVICE_CD_ROM
     } else {
@@ -166,12 +164,15 @@ fn connect(
     if status < 0 {
         return Err(nt::status(status));
     }
-    // SAFETY: the device is new, the target is live.
-    unsafe {
-        (*device).StackSize = (*target).StackSize.wrapping_add(1);
-        (*device).AlignmentRequirement = (*target).AlignmentRequirement;
-        (*device).SectorSize = sector;
-    }
+    // SAFETY: the target is live.
+    let stack_size = unsafe { (*target).StackSize };
+    // SAFETY: as above.
+    let alignment = unsafe { (*target).AlignmentRequirement };
+    // SAFETY: the device is new.
+    let ours = unsafe { &mut *device };
+    ours.StackSize = stack_size.wrapping_add(1);
+    ours.AlignmentRequirement = alignment;
+    ours.SectorSize = sector;
     if vpb.is_null() {
         // SAFETY: the device is new and nobody knows it.
         unsafe { IoDeleteDevice(device) };
@@ -202,9 +203,8 @@ unsafe fn label(vpb: PVPB, volume: &MountedVolume) {
         bytes = bytes.saturating_add(2);
     }
     // SAFETY: promised by the caller.
-    unsafe {
-        (*vpb).SerialNumber = serial;
-        (*vpb).VolumeLabel = units;
-        (*vpb).VolumeLabelLength = bytes;
-    }
+    let vpb = unsafe { &mut *vpb };
+    vpb.SerialNumber = serial;
+    vpb.VolumeLabel = units;
+    vpb.VolumeLabelLength = bytes;
 }

@@ -120,21 +120,21 @@ impl FcbHandle {
         // SAFETY: the block is ours and is where it will stay. This is ExInitializeFastMutex, an inline of NT's.
         unsafe { (*mutex).Count = 1 };
         // SAFETY: as above.
-        unsafe {
-            KeInitializeEvent(
-                &raw mut (*mutex).Event,
-                nt::_EVENT_TYPE::SynchronizationEvent,
-                nt::NO,
-            )
-        };
+        let event = unsafe { &raw mut (*mutex).Event };
+        // SAFETY: as above.
+        unsafe { KeInitializeEvent(event, nt::_EVENT_TYPE::SynchronizationEvent, nt::NO) };
         let header = block.header.get();
         // SAFETY: as above. This is FsRtlSetupAdvancedHeader, an inline of NT's.
+        unsafe { (*header).fast_mutex = mutex };
+        // SAFETY: as above.
+        let list = unsafe { &raw mut (*header).filter_contexts };
+        // SAFETY: as above; an empty list leads to itself.
         unsafe {
-            (*header).fast_mutex = mutex;
-            let list = &raw mut (*header).filter_contexts;
-            (*list).Flink = list;
-            (*list).Blink = list;
-        }
+            *list = nt::LIST_ENTRY {
+                Flink: list,
+                Blink: list,
+            }
+        };
         // SAFETY: as above; without routines FsRtl completes lock IRPs itself.
         unsafe { FsRtlInitializeFileLock(block.locks.get(), None, None) };
         Some(Arc::new(FcbHandle(block)))
@@ -166,13 +166,12 @@ impl FcbBlock {
     pub fn sizes(&self) -> (i64, i64, i64) {
         let header = self.header.get();
         // SAFETY: the sizes do not change.
-        unsafe {
-            (
-                (*header).allocation_size,
-                (*header).file_size,
-                (*header).valid_data_length,
-            )
-        }
+        let allocation = unsafe { (*header).allocation_size };
+        // SAFETY: as above.
+        let size = unsafe { (*header).file_size };
+        // SAFETY: as above.
+        let valid = unsafe { (*header).valid_data_length };
+        (allocation, size, valid)
     }
 
     fn context(&self) -> PVOID {
@@ -185,12 +184,13 @@ impl Drop for FcbBlock {
         // SAFETY: initialised by new(); no file object refers to the block any more.
         unsafe { FsRtlUninitializeFileLock(self.locks.get()) };
         let header = self.header.get();
-        // SAFETY: as above; filters' contexts go with the stream.
-        unsafe {
-            let list = &raw mut (*header).filter_contexts;
-            if (*list).Flink != list {
-                FsRtlTeardownPerStreamContexts(header.cast());
-            }
+        // SAFETY: as above.
+        let list = unsafe { &raw mut (*header).filter_contexts };
+        // SAFETY: as above.
+        let first = unsafe { (*list).Flink };
+        if first != list {
+            // SAFETY: as above; filters' contexts go with the stream.
+            unsafe { FsRtlTeardownPerStreamContexts(header.cast()) };
         }
     }
 }
@@ -231,13 +231,12 @@ impl Open {
         let sections = self.fcb.sections();
         let open = lkl::try_box(self).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         // SAFETY: until the CREATE is complete the file object is ours to fill.
-        unsafe {
-            (*file).FsContext = context;
-            (*file).FsContext2 = Box::into_raw(open).cast();
-            (*file).SectionObjectPointer = sections;
-            (*file).PrivateCacheMap = null_mut();
-            (*file).Vpb = vpb;
-        }
+        let file = unsafe { &mut *file };
+        file.FsContext = context;
+        file.FsContext2 = Box::into_raw(open).cast();
+        file.SectionObjectPointer = sections;
+        file.PrivateCacheMap = null_mut();
+        file.Vpb = vpb;
         Ok(())
     }
 
@@ -246,8 +245,10 @@ impl Open {
     /// # Safety
     /// `file` is null or a file object on a device of this driver, referenced for `'a`, which ends before its CLOSE.
     pub unsafe fn of<'a>(file: PFILE_OBJECT) -> Option<&'a Open> {
-        // SAFETY: promised by the caller; attach() put the pointer there, and only detach() takes it away.
-        unsafe { file.as_ref()?.FsContext2.cast::<Open>().as_ref() }
+        // SAFETY: promised by the caller.
+        let open: *const Open = unsafe { file.as_ref() }?.FsContext2.cast();
+        // SAFETY: attach() put the pointer there, and only detach() takes it away.
+        unsafe { open.as_ref() }
     }
 
     /// Takes the open off its file object, for CLOSE.
@@ -261,11 +262,10 @@ impl Open {
             return None;
         }
         // SAFETY: as above; nobody else looks at a file object in CLOSE.
-        unsafe {
-            (*file).FsContext = null_mut();
-            (*file).FsContext2 = null_mut();
-            (*file).SectionObjectPointer = null_mut();
-        }
+        let file = unsafe { &mut *file };
+        file.FsContext = null_mut();
+        file.FsContext2 = null_mut();
+        file.SectionObjectPointer = null_mut();
         // SAFETY: attach() made it of a box, and it was taken off just now.
         Some(unsafe { Box::from_raw(pointer) })
     }

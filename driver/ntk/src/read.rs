@@ -83,10 +83,10 @@ fn advance(irp: &Irp, offset: i64, paging: bool, outcome: Outcome) {
         return;
     };
     // SAFETY: the IRP keeps the file object; the I/O manager lets one request at a time through to a synchronous one.
-    unsafe {
-        if (*file).Flags & FO_SYNCHRONOUS_IO != 0 {
-            (*file).CurrentByteOffset = large(offset.saturating_add(read));
-        }
+    let flags = unsafe { (*file).Flags };
+    if flags & FO_SYNCHRONOUS_IO != 0 {
+        // SAFETY: as above.
+        unsafe { (*file).CurrentByteOffset = large(offset.saturating_add(read)) };
     }
 }
 
@@ -118,7 +118,8 @@ fn read_cached(irp: &Irp, open: &Open, offset: u64, length: u32) -> Outcome {
     let Ok(position) = i64::try_from(offset) else {
         return NtStatus::INVALID_PARAMETER.into();
     };
-    if let Err(status) = cache::initialize(file, open) {
+    // SAFETY: the file object is the IRP's, and the open is the one behind it.
+    if let Err(status) = unsafe { cache::initialize(file, open) } {
         return status.into();
     }
     let mut at = large(position);
@@ -142,7 +143,8 @@ fn read_mdl(irp: &mut Irp, open: &Open, offset: u64, length: u32) -> Outcome {
     let Ok(position) = i64::try_from(offset) else {
         return NtStatus::INVALID_PARAMETER.into();
     };
-    if let Err(status) = cache::initialize(file, open) {
+    // SAFETY: the file object is the IRP's, and the open is the one behind it.
+    if let Err(status) = unsafe { cache::initialize(file, open) } {
         return status.into();
     }
     let mut at = large(position);

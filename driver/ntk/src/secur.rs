@@ -49,11 +49,13 @@ pub fn check(
     let mut privileges: *mut PRIVILEGE_SET = null_mut();
     // SAFETY: the kernel's own mapping for files.
     let mapping: *mut GENERIC_MAPPING = unsafe { IoGetFileObjectGenericMapping() };
+    // SAFETY: the access state lives as long as the CREATE under way.
+    let subject = unsafe { &raw mut (*state).SubjectSecurityContext };
     // SAFETY: the descriptor is self-relative and whole; the subject context belongs to the CREATE under way.
     let allowed = unsafe {
         SeAccessCheck(
             descriptor.as_mut_ptr().cast(),
-            &raw mut (*state).SubjectSecurityContext,
+            subject,
             nt::NO,
             asked.0,
             0,

@@ -49,8 +49,10 @@ pub struct Extension {
 /// # Safety
 /// `device` belongs to this driver and is alive for `'a`.
 unsafe fn extension<'a>(device: PDEVICE_OBJECT) -> &'a Extension {
+    // SAFETY: promised by the caller.
+    let extension: *const Extension = unsafe { (*device).DeviceExtension }.cast();
     // SAFETY: each device of this driver is created with an Extension, which starts as zeros.
-    unsafe { &*(*device).DeviceExtension.cast::<Extension>() }
+    unsafe { &*extension }
 }
 
 /// Says what a new device is.
@@ -58,8 +60,10 @@ unsafe fn extension<'a>(device: PDEVICE_OBJECT) -> &'a Extension {
 /// # Safety
 /// `device` is being made by this driver and nobody else uses it yet.
 pub unsafe fn set_kind(device: PDEVICE_OBJECT, kind: Kind) {
-    // SAFETY: promised by the caller; see extension().
-    unsafe { (*(*device).DeviceExtension.cast::<Extension>()).kind = kind };
+    // SAFETY: promised by the caller.
+    let extension: *mut Extension = unsafe { (*device).DeviceExtension }.cast();
+    // SAFETY: as above; see extension().
+    unsafe { (*extension).kind = kind };
 }
 
 /// What a device is.
@@ -132,12 +136,18 @@ impl MountedVolume {
         let head = list.get();
         // SAFETY: the list head is ours and where it will stay.
         unsafe {
-            (*head).Flink = head;
-            (*head).Blink = head;
-        }
+            *head = LIST_ENTRY {
+                Flink: head,
+                Blink: head,
+            }
+        };
         let mut sync: PNOTIFY_SYNC = null_mut();
-        // SAFETY: FsRtl allocates the object; it raises only for lack of pool, which guarded() turns into an error.
-        let made = unsafe { crate::fault::guarded(|| FsRtlNotifyInitializeSync(&mut sync)) };
+        let make = || {
+            // SAFETY: FsRtl allocates the object.
+            unsafe { FsRtlNotifyInitializeSync(&mut sync) }
+        };
+        // SAFETY: it raises only for lack of pool, which guarded() turns into an error.
+        let made = unsafe { crate::fault::guarded(make) };
         if made.is_err() {
             return None;
         }
@@ -242,12 +252,12 @@ impl MountedVolume {
         let mut irql: KIRQL = 0;
         // SAFETY: the saved IRQL goes back below.
         unsafe { IoAcquireVpbSpinLock(&mut irql) };
-        // SAFETY: the VPB lives as long as the real device, on which the disk has a reference.
-        unsafe {
-            if !vpb.is_null() && (*vpb).DeviceObject == device {
-                (*vpb).DeviceObject = null_mut();
-                (*vpb).Flags &= !(nt::VPB_MOUNTED as u16);
-            }
+        // SAFETY: the VPB lives as long as the real device, on which the disk has a reference; its lock is held.
+        if let Some(vpb) = unsafe { vpb.as_mut() }
+            && vpb.DeviceObject == device
+        {
+            vpb.DeviceObject = null_mut();
+            vpb.Flags &= !(nt::VPB_MOUNTED as u16);
         }
         // SAFETY: the device is still there: this is the only place that deletes it.
         let counted = unsafe { extension(device) }
