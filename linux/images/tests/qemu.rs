@@ -183,12 +183,12 @@ fn all() -> &'static [Made] {
 }
 
 fn make_one(make: &Make, source: &std::path::Path, path: PathBuf) -> Made {
-    let mut arguments = vec!["convert", "-f", "raw", "-O", make.format];
+    let mut arguments = vec!["convert", "-t", "unsafe", "-f", "raw", "-O", make.format];
     arguments.extend(make.options);
     arguments.extend([arg(source), arg(&path)]);
     qemu("qemu-img", &arguments);
     if !make.changes.is_empty() {
-        let mut arguments = vec!["-d", "unmap", "-f", make.format];
+        let mut arguments = vec!["-t", "unsafe", "-d", "unmap", "-f", make.format];
         arguments.extend(make.changes.iter().flat_map(|change| ["-c", change]));
         arguments.push(arg(&path));
         qemu("qemu-io", &arguments);

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 pub mod memory;
+pub mod vhd;
+pub mod vhdx;
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -183,6 +185,8 @@ pub fn judged(path: &Path, format: &str) -> Vec<u8> {
         "qemu-img",
         &[
             "convert",
+            "-t",
+            "unsafe",
             "-f",
             format,
             "-O",
