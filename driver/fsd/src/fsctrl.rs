@@ -21,6 +21,8 @@ pub enum Plan {
     Unlock,
     /// Dismount: the volume is marked in `state`; complete pended notifications, disconnect the VPB.
     Dismount,
+    /// Complete with what [`ranges::allocated`](crate::ranges::allocated) says, which may block: with no lock held.
+    AllocatedRanges,
 }
 
 /// The parts of a control's IRP.
@@ -114,31 +116,6 @@ fn get_reparse_point(ccb: &Ccb, output: &mut [u8]) -> Plan {
     Plan::Done(Outcome::new(status, length))
 }
 
-/// The volume trait does not tell holes, so all of the file within the asked range is one allocated range.
-fn query_allocated_ranges<V: Volume>(fcb: &Fcb<V>, input: &[u8], output: &mut [u8]) -> Plan {
-    if fcb.kind() != FcbKind::File {
-        return done(NtStatus::INVALID_PARAMETER);
-    }
-    let asked = i64::get(input).zip(input.get(8..).and_then(i64::get));
-    let asked = asked.and_then(|(offset, length)| {
-        let (offset, length) = (u64::try_from(offset).ok()?, u64::try_from(length).ok()?);
-        Some((offset, offset.checked_add(length)?))
-    });
-    let Some((start, end)) = asked else {
-        return done(NtStatus::INVALID_PARAMETER);
-    };
-    let length = end.min(fcb.file_size()).saturating_sub(start);
-    if length == 0 {
-        return Plan::Done(Outcome::success(0));
-    }
-    let mut range = [0; 16];
-    start.put(&mut range);
-    if let Some(place) = range.get_mut(8..) {
-        length.put(place);
-    }
-    answer(output, &range)
-}
-
 /// No flag of the persistent state is ever set.
 fn query_persistent_state(input: &[u8], output: &mut [u8]) -> Plan {
     // VolumeFlags, FlagMask, Version, Reserved.
@@ -192,7 +169,10 @@ pub fn user_request<V: Volume>(
         C::FSCTL_GET_REPARSE_POINT => get_reparse_point(ccb, request.output),
         C::FSCTL_GET_COMPRESSION => answer(request.output, &[0; 2]),
         C::FSCTL_GET_OBJECT_ID => done(NtStatus::OBJECTID_NOT_FOUND),
-        C::FSCTL_QUERY_ALLOCATED_RANGES => query_allocated_ranges(fcb, request.input, request.output),
+        C::FSCTL_QUERY_ALLOCATED_RANGES => match fcb.kind() {
+            FcbKind::File => Plan::AllocatedRanges,
+            _ => done(NtStatus::INVALID_PARAMETER),
+        },
         C::FSCTL_QUERY_PERSISTENT_VOLUME_STATE => query_persistent_state(request.input, request.output),
         C::FSCTL_MARK_VOLUME_DIRTY
         | C::FSCTL_SET_COMPRESSION

@@ -60,6 +60,7 @@ pub mod lockctrl;
 pub mod memory;
 pub mod namesup;
 pub mod pnp;
+pub mod ranges;
 pub mod read;
 pub mod secur;
 pub mod shutdown;

@@ -15,9 +15,12 @@
 )]
 
 use alloc::{borrow::ToOwned, string::String, vec::Vec};
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 
 use crate::{DirEntry, Errno, FileKind, InodeFlags, Metadata, UnixTime, Volume, VolumeInfo};
+
+/// The unit of data and holes: a block that holds only zeros is a hole.
+const BLOCK: usize = 4096;
 
 /// What an inode holds.
 #[derive(Clone, Debug)]
@@ -283,6 +286,29 @@ impl Volume for MemoryVolume {
             *byte = data.get(offset as usize + at).copied().unwrap_or(0);
         }
         Ok(count)
+    }
+
+    fn next_data(&self, node: &usize, offset: u64) -> Result<Option<Range<u64>>, Errno> {
+        let inode = self.healthy(*node)?;
+        let Body::File(data) = &inode.body else {
+            return Err(Errno::EINVAL);
+        };
+        let size = inode.metadata.size;
+        let mut found: Option<Range<u64>> = None;
+        for (number, block) in data.chunks(BLOCK).enumerate() {
+            let start = (number * BLOCK) as u64;
+            let end = (start + BLOCK as u64).min(size);
+            if end <= offset {
+                continue;
+            }
+            match &mut found {
+                None if block.iter().all(|byte| *byte == 0) => {}
+                None => found = Some(start.max(offset)..end),
+                Some(_) if block.iter().all(|byte| *byte == 0) => break,
+                Some(found) => found.end = end,
+            }
+        }
+        Ok(found)
     }
 
     fn read_dir(

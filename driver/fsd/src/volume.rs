@@ -6,7 +6,7 @@
 //! Real Linux implements it in `driver/lkl-vfs`, a tree in memory in `fsd::memory` (feature `memory`).
 
 use alloc::{string::String, vec::Vec};
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 
 use crate::{Errno, FileKey};
 
@@ -47,6 +47,11 @@ pub trait Volume: Send + Sync {
     /// Reads a regular file from `offset` into `out` and says how many bytes; less than `out` holds only at the end of
     /// the file (0 at or after it).
     fn read(&self, node: &Self::Node, offset: u64, out: &mut [u8]) -> Result<usize, Errno>;
+
+    /// The first stretch of a regular file at or after `offset` that may hold something else than zeros: what
+    /// `lseek(SEEK_DATA)` and then `lseek(SEEK_HOLE)` find. `None` when there is only a hole, or nothing, up to the
+    /// file's end.
+    fn next_data(&self, node: &Self::Node, offset: u64) -> Result<Option<Range<u64>>, Errno>;
 
     /// Hands the entries of a directory to `sink` in the file system's own order, `.` and `..` among them or not,
     /// beginning with the one after the entry whose [`DirEntry::cookie`] is given (0: from the start), until the end or

@@ -10,7 +10,7 @@ use lklfs_fsd::{
     lockctrl,
     memory::MemoryVolume,
     pnp::{self, Minor},
-    secur, shutdown, write,
+    ranges, secur, shutdown, write,
 };
 use lklfs_nt::{ControlCode as Code, NtStatus, ReparseTag, reparse};
 use support::{Handle, Session, open, written};
@@ -137,25 +137,10 @@ fn controls_that_ask_are_answered_and_those_that_change_are_refused() {
         run(Code::FSCTL_IS_VOLUME_DIRTY, &[], &mut [0; 3]),
         REFUSED(NtStatus::BUFFER_TOO_SMALL)
     );
-    let range = |start: i64, length: i64| [start.to_le_bytes(), length.to_le_bytes()].concat();
-    let mut out = [0; 16];
-    let plan = run(
-        Code::FSCTL_QUERY_ALLOCATED_RANGES,
-        &range(1000, 1 << 40),
-        &mut out,
-    );
     assert_eq!(
-        (plan, &out[..]),
-        (Plan::Done(Outcome::success(16)), &range(1000, 4000)[..])
+        run(Code::FSCTL_QUERY_ALLOCATED_RANGES, &[], &mut []),
+        Plan::AllocatedRanges
     );
-    assert_eq!(
-        run(Code::FSCTL_QUERY_ALLOCATED_RANGES, &range(5000, 10), &mut out),
-        Plan::Done(Outcome::success(0))
-    );
-    for bad in [range(-1, 10), range(0, -1), range(0, 0)[..15].to_vec()] {
-        let plan = run(Code::FSCTL_QUERY_ALLOCATED_RANGES, &bad, &mut out);
-        assert_eq!(plan, REFUSED(NtStatus::INVALID_PARAMETER), "{bad:?}");
-    }
     assert_eq!(run(Code::FSCTL_REQUEST_BATCH_OPLOCK, &[], &mut []), Plan::Oplock);
     for code in [
         Code::FSCTL_SET_SPARSE,
@@ -293,4 +278,65 @@ fn every_errno_has_a_status_in_every_context() {
     numbers.dedup();
     assert_eq!(numbers.len(), Errno::NAMED.len());
     assert!(numbers.is_sorted());
+}
+
+#[test]
+fn the_allocated_ranges_of_a_file() {
+    const K: u64 = 1024;
+    let mut volume = MemoryVolume::new();
+    // Data, a hole, data that ends in the middle of a block, a hole to the end.
+    let mut data = vec![7; 8 << 10];
+    data.extend_from_slice(&[0; 12 << 10]);
+    data.extend_from_slice(&[9; 5 << 10]);
+    volume
+        .file("/file", &data)
+        .edit("/file", |metadata| metadata.size = 100 * K)
+        .file("/empty", "")
+        .directory("/folder");
+    let mut session = Session::new(volume);
+    let file = session.open_name("\\file");
+    let range = |start: u64, length: u64| [start.to_le_bytes(), length.to_le_bytes()].concat();
+    let ask = |handle: &Handle, input: &[u8], length| {
+        written(length, |out| {
+            ranges::allocated(&session.vcb, &handle.fcb, input, out)
+        })
+    };
+    let whole = [range(0, 8 * K), range(20 * K, 5 * K)].concat();
+    let (status, bytes) = ask(&file, &range(0, 1 << 40), 64);
+    assert_eq!((status, bytes.len()), (NtStatus::SUCCESS, 32));
+    assert_eq!(bytes[..24], whole[..24]);
+    // The last block counts whole or as far as its data goes, as the file system likes.
+    assert!((5 * K..=8 * K).contains(&support::u64_at(&bytes, 24)));
+    // Cut to what was asked.
+    assert_eq!(
+        ask(&file, &range(4 * K + 1, 17 * K), 64),
+        (
+            NtStatus::SUCCESS,
+            [range(4 * K + 1, 4 * K - 1), range(20 * K, K + 1)].concat()
+        )
+    );
+    for (start, length) in [(8 * K, 12 * K), (60 * K, K), (100 * K, 1), (1 << 50, 1), (0, 0)] {
+        let nothing = (NtStatus::SUCCESS, Vec::new());
+        assert_eq!(ask(&file, &range(start, length), 64), nothing, "{start}");
+    }
+    // What does not fit.
+    let (status, bytes) = ask(&file, &range(0, 100 * K), 31);
+    assert_eq!((status, &bytes[..]), (NtStatus::BUFFER_OVERFLOW, &whole[..16]));
+    assert_eq!(ask(&file, &range(0, 100 * K), 15).0, NtStatus::BUFFER_TOO_SMALL);
+    // What is no question.
+    let negative = (-1_i64).to_le_bytes();
+    for bad in [
+        [negative, 10_i64.to_le_bytes()].concat(),
+        [10_i64.to_le_bytes(), negative].concat(),
+        vec![0; 15],
+    ] {
+        assert_eq!(ask(&file, &bad, 64).0, NtStatus::INVALID_PARAMETER, "{bad:?}");
+    }
+    for other in ["\\folder", ""] {
+        let mut session = Session::new(session.vcb.volume().clone());
+        let other = session.open_name(other);
+        let mut out = [0; 64];
+        let outcome = ranges::allocated(&session.vcb, &other.fcb, &range(0, 1), &mut out);
+        assert_eq!(outcome, Outcome::failed(NtStatus::INVALID_PARAMETER));
+    }
 }

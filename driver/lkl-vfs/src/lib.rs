@@ -37,7 +37,7 @@ pub use node::Node;
 use alloc::string::String;
 use alloc::vec::Vec;
 use convert::{errno, metadata};
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 use lkl::{BlockDevice, FsKind, Kernel, Mount, MountError, MountOptions, OpenMode};
 use lklfs_fsd::{DirEntry, Errno, Metadata, Volume, VolumeInfo};
 
@@ -100,6 +100,10 @@ impl Volume for LklVolume {
         node.data()
             .and_then(|file| file.pread(out, offset))
             .map_err(errno)
+    }
+
+    fn next_data(&self, node: &Node, offset: u64) -> Result<Option<Range<u64>>, Errno> {
+        node.data().and_then(|file| file.next_data(offset)).map_err(errno)
     }
 
     fn read_dir(

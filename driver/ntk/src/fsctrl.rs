@@ -13,7 +13,7 @@ use crate::{buffer, fault};
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
 use lklfs_fsd::fsctrl::{self, Plan, Request};
-use lklfs_fsd::{Outcome, Requestor};
+use lklfs_fsd::{Outcome, Requestor, ranges};
 use lklfs_nt::{ControlCode, NtStatus};
 
 /// How often a lock looks for file objects that are left, and how long it pauses in between (10 ms, relative).
@@ -87,7 +87,7 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
         let mut request = Request {
             code: ControlCode(code),
             input: &input,
-            output,
+            output: &mut *output,
             handle,
         };
         let mut state = open.volume.state.lock();
@@ -97,6 +97,11 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
         Plan::Done(outcome) => irp.complete(outcome),
         // Oplocks are not granted: every opener of a read-only volume asks each time.
         Plan::Oplock => irp.fail(NtStatus::OPLOCK_NOT_GRANTED),
+        Plan::AllocatedRanges => {
+            let told =
+                stack::on_large_stack(|| ranges::allocated(&open.volume.vcb, &open.fcb.fcb, &input, output));
+            irp.complete(told.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into()))
+        }
         Plan::Lock => lock(irp, open),
         Plan::Unlock => irp.complete(Outcome::success(0)),
         Plan::Dismount => {

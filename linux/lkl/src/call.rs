@@ -317,6 +317,15 @@ pub(crate) fn seek(kernel: &Kernel, fd: Fd, position: u64) -> Result<(), Errno> 
     unsafe { syscall!(kernel, SYS_LSEEK, fd, position, SEEK_SET) }.map(drop)
 }
 
+/// Where the next data, or the next hole, begins at or after a position. ENXIO when there is none.
+pub(crate) fn seek_next(kernel: &Kernel, fd: Fd, position: u64, hole: bool) -> Result<u64, Errno> {
+    const SEEK_DATA: i32 = 3;
+    const SEEK_HOLE: i32 = 4;
+    let what = if hole { SEEK_HOLE } else { SEEK_DATA };
+    // SAFETY: no pointers.
+    unsafe { syscall!(kernel, SYS_LSEEK, fd, position, what) }
+}
+
 pub(crate) fn getdents64(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: Linux writes at most len bytes.
     amount(unsafe { syscall!(kernel, SYS_GETDENTS64, fd, buffer.as_mut_ptr(), buffer.len()) })

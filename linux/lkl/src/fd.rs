@@ -12,7 +12,7 @@ use crate::memory::try_zeroed;
 use crate::stat::{StatFs, Statx};
 use alloc::vec::Vec;
 use core::fmt;
-use core::ops::ControlFlow;
+use core::ops::{ControlFlow, Range};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 const O_NONBLOCK: u64 = 0o4000;
@@ -125,6 +125,17 @@ impl OwnedFd {
             }
         };
         Ok(OwnedFd::adopt(self.kernel.clone(), fd))
+    }
+
+    /// The first stretch at or after `offset` that is not a hole, for a regular file opened as [`OpenMode::Read`]; `None`
+    /// when there is none up to the end. The descriptor's own position moves; [`OwnedFd::pread`] does not care.
+    pub fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, Errno> {
+        let start = match call::seek_next(&self.kernel, self.fd, offset, false) {
+            Err(Errno::ENXIO) => return Ok(None),
+            start => start?,
+        };
+        let end = call::seek_next(&self.kernel, self.fd, start, true)?;
+        Ok(Some(start..end))
     }
 
     /// Everything that Linux knows about it: the basic fields and the time of creation.

@@ -168,7 +168,10 @@ impl Session {
             no_buffering: opening.no_buffering,
         };
         let key = opening.fcb.key();
-        let (fcb, new) = self.table.try_enter(key, || Arc::new(opening.fcb)).expect("memory");
+        let (fcb, new) = self
+            .table
+            .try_enter(key, || Arc::new(opening.fcb))
+            .expect("memory");
         Handle {
             fcb,
             ccb: opening.ccb,
