@@ -22,8 +22,8 @@ use crate::{
 pub struct Request<'a, V: Volume> {
     /// `RelatedFileObject`'s objects, when the name is relative to it.
     pub related: Option<(&'a Fcb<V>, &'a Ccb)>,
-    /// `FileObject->FileName`, as it came. Ignored with FILE_OPEN_BY_FILE_ID, which is refused by name: Linux's
-    /// file handles would be needed for it, which not every file system has.
+    /// `FileObject->FileName`, as it came; with FILE_OPEN_BY_FILE_ID the path that the identity was resolved to
+    /// ([`KnownIds::path`](crate::known::KnownIds::path)), which is the true one.
     pub name: &'a [u16],
     /// `SL_CASE_SENSITIVE` in the stack location's flags.
     pub case_sensitive: bool,
@@ -94,8 +94,14 @@ fn check_options<V: Volume>(request: &Request<'_, V>) -> Result<(), NtStatus> {
             if !directory => {}
         _ => return Err(NtStatus::INVALID_PARAMETER),
     }
-    if request.options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID) {
-        return Err(NtStatus::NOT_SUPPORTED);
+    // An identity belongs to a file that exists.
+    if request.options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID)
+        && !matches!(
+            request.disposition,
+            CreateDisposition::FILE_OPEN | CreateDisposition::FILE_OPEN_IF
+        )
+    {
+        return Err(NtStatus::INVALID_PARAMETER);
     }
     // The parent is opened as the target of a rename or link.
     if request.open_target_directory {
@@ -265,6 +271,17 @@ pub fn open<V: Volume>(
     request: &Request<'_, V>,
 ) -> Result<Plan<V>, NtStatus> {
     check_options(request)?;
+    match decide(vcb, request)? {
+        // There is no name in such an IRP that could be parsed again.
+        Plan::Reparse(_) if request.options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID) => {
+            Err(NtStatus::IO_REPARSE_TAG_NOT_HANDLED)
+        }
+        plan => Ok(plan),
+    }
+}
+
+/// As [`open`], once the options are known to make sense.
+fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>) -> Result<Plan<V>, NtStatus> {
     let related_is_volume = request
         .related
         .is_none_or(|(fcb, _)| fcb.kind() == FcbKind::Volume);

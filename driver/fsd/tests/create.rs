@@ -159,7 +159,6 @@ fn the_kind_that_is_asked_for_is_checked() {
             NtStatus::INVALID_PARAMETER,
         ),
         ("", Options::FILE_DIRECTORY_FILE, NtStatus::NOT_A_DIRECTORY),
-        ("\\file", Options::FILE_OPEN_BY_FILE_ID, NtStatus::NOT_SUPPORTED),
         (
             "\\file",
             Options::FILE_DELETE_ON_CLOSE,

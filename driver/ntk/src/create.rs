@@ -53,12 +53,20 @@ fn try_create(volume: &Arc<MountedVolume>, irp: &mut Irp) -> Result<Outcome, NtS
     if related.is_some_and(|related| !Arc::ptr_eq(&related.volume, volume)) {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    let name = name_of(object);
     let options = CreateOptions(parameters.options & 0x00ff_ffff);
+    let by_id = options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID);
+    let path;
+    let (name, related) = if by_id {
+        // The related file object only says on which volume.
+        path = volume.known.lock().path(name_of(object))?;
+        (path.as_slice(), None)
+    } else {
+        (name_of(object), related)
+    };
     let request = Request {
         related: related.map(|open| (&open.fcb.fcb, &open.ccb)),
         name,
-        case_sensitive: flags & SL_CASE_SENSITIVE != 0,
+        case_sensitive: by_id || flags & SL_CASE_SENSITIVE != 0,
         open_target_directory: flags & SL_OPEN_TARGET_DIRECTORY != 0,
         desired_access: AccessMask(parameters.desired_access),
         options,

@@ -6,8 +6,8 @@ use crate::irp::Irp;
 use crate::nt::{self, FILE_OBJECT, NTSTATUS, large};
 use crate::open::Open;
 use lkl_host_ntk::stack;
-use lklfs_fsd::Outcome;
 use lklfs_fsd::fileinfo::{self, FileObjectState, SetPlan};
+use lklfs_fsd::{Outcome, known};
 use lklfs_nt::{CreateOptions, FileInformationClass, NtStatus};
 
 /// What the file object knows beside the open: its position, and its flags as the create options that they came from.
@@ -56,6 +56,10 @@ pub fn query(mut irp: Irp, open: &Open) -> NTSTATUS {
         )
     });
     let outcome: Outcome = answered.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into());
+    if outcome.information > 0 && known::tells_id(FileInformationClass(class)) {
+        let mut known = open.volume.known.lock();
+        known.remember(&open.volume.vcb, &open.fcb.fcb, &open.ccb);
+    }
     irp.complete(outcome)
 }
 

@@ -20,6 +20,7 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use lkl_host_ntk::{DeviceDisk, stack};
 use lkl_vfs::LklVolume;
+use lklfs_fsd::known::KnownIds;
 use lklfs_fsd::{FcbTable, Vcb, VolumeState};
 
 /// What a device of this driver is. Zero, which a new extension holds, is [`Kind::Unready`].
@@ -109,6 +110,8 @@ pub struct MountedVolume {
     pub vcb: Vcb<LklVolume>,
     /// The inodes in use.
     pub table: SpinLock<FcbTable<FcbHandle>>,
+    /// The identities that were handed out.
+    pub known: Guarded<KnownIds>,
     /// What changes about it.
     pub state: Guarded<VolumeState>,
     /// The disk below, for reads of the volume itself and for what is passed down.
@@ -133,6 +136,7 @@ impl MountedVolume {
     pub fn new(vcb: Vcb<LklVolume>, disk: Arc<DeviceDisk>) -> Option<Arc<Self>> {
         let list = lkl::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
         let state = Guarded::new(VolumeState::default())?;
+        let known = Guarded::new(KnownIds::new())?;
         let head = list.get();
         // SAFETY: the list head is ours and where it will stay.
         unsafe {
@@ -154,6 +158,7 @@ impl MountedVolume {
         Some(Arc::new(MountedVolume {
             vcb,
             table: SpinLock::new(FcbTable::new()),
+            known,
             state,
             disk,
             device: AtomicPtr::new(null_mut()),
