@@ -22,7 +22,13 @@ pub enum Verb {
 }
 
 /// `cargo <verb>` of `packages` for the driver's target, ready to run.
-fn cargo<'a>(sh: &'a Shell, verb: Verb, packages: &[&str], release: bool) -> Result<Cmd<'a>> {
+fn cargo<'a>(
+    sh: &'a Shell,
+    verb: Verb,
+    packages: &[&str],
+    flavour: Flavour,
+    release: bool,
+) -> Result<Cmd<'a>> {
     let name = match verb {
         Verb::Check => "check",
         Verb::Clippy => "clippy",
@@ -45,6 +51,9 @@ fn cargo<'a>(sh: &'a Shell, verb: Verb, packages: &[&str], release: bool) -> Res
     if release {
         cmd = cmd.arg("--release");
     }
+    if flavour == Flavour::SelfTest {
+        cmd = cmd.args(["--features", "lklfs/selftest"]);
+    }
     if let Some(wdk) = wdk {
         cmd = wdk.apply(cmd)?;
     }
@@ -55,11 +64,19 @@ fn cargo<'a>(sh: &'a Shell, verb: Verb, packages: &[&str], release: bool) -> Res
 }
 
 /// Type-checks crates for the driver's target. Linux is not built for it: nothing is linked.
-pub fn check(sh: &Shell, packages: &[&str], verb: Verb, release: bool) -> Result<()> {
-    cargo(sh, verb, packages, release)?
+pub fn check(sh: &Shell, packages: &[&str], verb: Verb) -> Result<()> {
+    cargo(sh, verb, packages, Flavour::Shipped, false)?
         .env("LKLFS_LKL_OBJECT", "")
         .run()
         .with_context(|| format!("{} do not pass for the driver's target", packages.join(", ")))
+}
+
+/// Clippy over the crates of the image, as they are built for it: what the driver's optimised build has made, Linux
+/// included, is neither made again here nor there.
+pub fn clippy(sh: &Shell, packages: &[&str], flavour: Flavour) -> Result<()> {
+    cargo(sh, Verb::Clippy, packages, flavour, true)?
+        .run()
+        .context("clippy has something to say for the driver's target")
 }
 
 /// Names the image of [`Flavour::SelfTest`] for the test that loads it.
@@ -91,11 +108,9 @@ pub fn build(sh: &Shell, release: bool) -> Result<PathBuf> {
 
 /// Builds one image and returns its path.
 pub fn build_flavour(sh: &Shell, flavour: Flavour, release: bool) -> Result<PathBuf> {
-    let mut cmd = cargo(sh, Verb::Build, &["lklfs"], release)?;
-    if flavour == Flavour::SelfTest {
-        cmd = cmd.args(["--features", "selftest"]);
-    }
-    cmd.run().context("the driver does not build")?;
+    cargo(sh, Verb::Build, &["lklfs"], flavour, release)?
+        .run()
+        .context("the driver does not build")?;
     let dir = repo::target_dir()
         .join(Windows::Driver.triple())
         .join(repo::profile(release));

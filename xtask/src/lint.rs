@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use proc_macro2::{TokenStream, TokenTree};
 use xshell::Shell;
 
-use crate::driver::{self, Verb};
+use crate::driver::{self, Flavour};
 use crate::repo;
 
 /// Crates that must forbid unsafe code in their root.
@@ -32,10 +32,10 @@ pub fn run(sh: &Shell) -> Result<()> {
     clippy_driver(sh)
 }
 
-/// Clippy on the crates that live in the driver, for the driver's target.
+/// Clippy on the crates that live in the driver, for the driver's target: as shipped, and with the suite for hosts.
 pub fn clippy_driver(sh: &Shell) -> Result<()> {
-    // As shipped: what the driver's build has made already is not made again.
-    driver::check(sh, DRIVER_CRATES, Verb::Clippy, true)
+    driver::clippy(sh, DRIVER_CRATES, Flavour::Shipped)?;
+    driver::clippy(sh, DRIVER_CRATES, Flavour::SelfTest)
 }
 
 /// rustfmt in checking mode.

@@ -129,7 +129,7 @@ fn run(task: Task) -> Result<ExitCode> {
             } else {
                 driver::Verb::Check
             };
-            driver::check(&sh, &packages, verb, false)?;
+            driver::check(&sh, &packages, verb)?;
         }
         Task::Userctl { release } => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;

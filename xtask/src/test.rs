@@ -11,8 +11,8 @@ use crate::{double, driver, lint, repo, setup, userctl};
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
 
-/// Runs the steps and prints a summary. `quick` leaves out what takes minutes on a warm machine. Clippy is `cargo xtask
-/// lint`, and userctl.exe under Wine `cargo xtask wine`: neither is a step here yet.
+/// Runs the steps and prints a summary. `quick` leaves out what takes minutes on a warm machine.
+/// userctl.exe under Wine is `cargo xtask wine`, which is no step here yet.
 pub fn run(sh: &Shell, quick: bool) -> Result<()> {
     let mut steps = Steps::default();
     if steps.run("set-up", || setup::ensure(sh, setup::ALL)).is_none() {
@@ -42,6 +42,15 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
             None
         }
     };
+    // After the builds: what they have made serves clippy too, build scripts and bindings above all.
+    if sys.is_some() {
+        steps.run("clippy", || {
+            lint::clippy_host(sh)?;
+            lint::clippy_driver(sh)
+        });
+    } else {
+        steps.skip("clippy", "there is no driver");
+    }
     steps.run("tests", || {
         let mut cmd = cargo_test(sh);
         if let Some(sys) = &sys {
