@@ -5,6 +5,7 @@
 //! fixed, so that the same input gives the same object.
 
 use crate::Error;
+use crate::cache;
 use crate::error::io;
 use crate::fragment::Fragment;
 use std::collections::BTreeSet;
@@ -69,6 +70,29 @@ impl Kbuild {
             self.make(&[target], &[])?;
         }
         Ok(outputs(&self.objects))
+    }
+
+    /// Empties the object tree when the port's headers are others by name than those it was built with.
+    ///
+    /// For each header of asm-generic that the port does not have, kbuild makes a wrapper under
+    /// `arch/lkl/include/generated`. When the port gets a header of that name or loses it, the wrapper goes or comes,
+    /// and the objects that included the other one stay: the file that they depend on is gone, which for kbuild is no
+    /// reason to compile them again.
+    pub fn forget_other_headers(&self, overlay: &Path) -> Result<(), Error> {
+        let mut names = String::new();
+        for file in cache::files_under(overlay)? {
+            if file.components().any(|part| part.as_os_str() == "include") {
+                names.push_str(&file.to_string_lossy());
+                names.push('\n');
+            }
+        }
+        let stamp = self.objects.with_extension("headers");
+        if fs::read_to_string(&stamp).is_ok_and(|built_with| built_with == names) {
+            return Ok(());
+        }
+        cache::remove_folder(&self.objects)?;
+        cache::make_folder(stamp.parent().unwrap_or(&stamp))?;
+        cache::write_atomically(&stamp, names.as_bytes())
     }
 
     fn make(&self, targets: &[&str], variables: &[(&str, &Path)]) -> Result<(), Error> {
@@ -147,6 +171,47 @@ fn telling_lines(log: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn other_headers_by_name_empty_the_object_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let overlay = dir.path().join("overlay");
+        let kbuild = Kbuild {
+            tree: dir.path().join("tree"),
+            objects: dir.path().join("obj"),
+            log: dir.path().join("build.log"),
+            jobs: 1,
+        };
+        let object = kbuild.objects.join("kernel/fork.o");
+        let write = |path: &Path| {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        // Whether the object outlives a build that begins now.
+        let kept = || {
+            write(&object);
+            kbuild.forget_other_headers(&overlay).unwrap();
+            object.exists()
+        };
+        let (header, other) = (
+            overlay.join("include/asm/irq.h"),
+            overlay.join("include/uapi/asm/bitsperlong.h"),
+        );
+        write(&header);
+        assert!(!kept(), "nothing says what it was built with");
+        assert!(kept());
+        fs::write(&header, "/* another text: that is make's business */").unwrap();
+        write(&overlay.join("kernel/new.c"));
+        assert!(kept());
+        write(&other);
+        assert!(!kept(), "one more");
+        assert!(kept());
+        fs::rename(&other, overlay.join("include/uapi/asm/signal.h")).unwrap();
+        assert!(!kept(), "another name");
+        fs::remove_file(&header).unwrap();
+        assert!(!kept(), "one less");
+        assert!(kept());
+    }
 
     #[test]
     fn a_log_is_reduced_to_its_errors() {

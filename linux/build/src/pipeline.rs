@@ -183,6 +183,7 @@ fn prepare(tree: &Tree, request: &Request, work: &Path) -> Result<Kbuild, Error>
         log: work.join("build.log"),
         jobs: request.jobs,
     };
+    kbuild.forget_other_headers(&request.overlay())?;
     cache::make_folder(&kbuild.objects)?;
     source::overlay(&tree.path, &request.overlay(), &kbuild.tree)?;
     io(fs::write(&kbuild.log, ""), "cannot write", &kbuild.log)?;

@@ -267,6 +267,19 @@ fn a_file_of_the_port_that_did_not_change_keeps_its_time() {
 }
 
 #[test]
+fn a_header_that_comes_or_goes_compiles_everything_again() {
+    let world = World::new();
+    build(Target::Elf, &world.directory()).unwrap();
+    world.write("repo/linux/arch/lkl/kernel/port.c", &format!("{PORT}/* more */"));
+    build(Target::Elf, &world.directory()).unwrap();
+    let twice = ["allnoconfig", "compiled", "allnoconfig", "compiled"];
+    assert_eq!(world.made(), twice, "the object tree is kept");
+    world.write("repo/linux/arch/lkl/include/asm/irq.h", "");
+    build(Target::Elf, &world.directory()).unwrap();
+    assert_eq!(world.made(), ["allnoconfig", "compiled"], "a new tree");
+}
+
+#[test]
 fn failures_name_the_thing() {
     let world = World::new();
     let error = |request: &Request| build(Target::Coff, request).unwrap_err();
