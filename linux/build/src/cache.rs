@@ -10,14 +10,15 @@
 //!
 //! A folder appears under its final name by one rename, when it is complete: whatever is there can be used. A lock
 //! file beside it keeps two builds from making the same thing at once; the operating system drops the lock when its
-//! holder ends, however that happens.
+//! holder ends, however that happens. The lock file's time of change is when the entry was last used:
+//! [`prune`](crate::prune) goes by it.
 
 use crate::Error;
 use crate::error::io;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 use walkdir::WalkDir;
 
 /// A hash over named parts: the name and the length of each part are hashed too, so parts cannot run together.
@@ -86,10 +87,17 @@ pub fn files_under(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Holds a lock until it is dropped.
-pub struct Lock(#[expect(dead_code, reason = "closing the file releases the lock")] File);
+pub struct Lock(File);
 
 /// Waits for the lock file beside `path`.
 pub fn lock(path: &Path) -> Result<Lock, Error> {
+    let file = open_lock(path)?;
+    io(file.lock(), "cannot lock", path)?;
+    Ok(Lock(file))
+}
+
+/// Opens the lock file beside `path`, which is there from then on.
+fn open_lock(path: &Path) -> Result<File, Error> {
     let lock_path = beside(path, "lock");
     make_folder(lock_path.parent().unwrap_or(path))?;
     let file = File::options()
@@ -97,18 +105,40 @@ pub fn lock(path: &Path) -> Result<Lock, Error> {
         .truncate(false)
         .write(true)
         .open(&lock_path);
-    let file = io(file, "cannot open the lock", &lock_path)?;
-    io(file.lock(), "cannot lock", &lock_path)?;
-    Ok(Lock(file))
+    io(file, "cannot open the lock", &lock_path)
+}
+
+/// Whether the entry `path` is there. If it is, it counts as used now, and [`prune`](crate::prune) leaves it alone for a day.
+fn take(path: &Path) -> Result<bool, Error> {
+    if !path.is_dir() {
+        return Ok(false);
+    }
+    let file = open_lock(path)?;
+    // Shared with others who find it; nobody removes it meanwhile.
+    io(file.lock_shared(), "cannot lock", path)?;
+    let there = path.is_dir();
+    if there {
+        io(
+            file.set_modified(SystemTime::now()),
+            "cannot touch the lock of",
+            path,
+        )?;
+    }
+    Ok(there)
 }
 
 /// Makes the folder `path` once: `fill` is called with a temporary folder, which is then renamed to `path`. When
 /// `path` exists already nothing is done.
 pub fn once(path: &Path, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
-    if path.is_dir() {
+    if take(path)? {
         return Ok(());
     }
-    let _lock = lock(path)?;
+    let lock = lock(path)?;
+    io(
+        lock.0.set_modified(SystemTime::now()),
+        "cannot touch the lock of",
+        path,
+    )?;
     if path.is_dir() {
         return Ok(());
     }
@@ -196,7 +226,8 @@ pub fn remove_folder(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+/// The file or folder beside `path` with `ending` added to its name.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".");
     name.push(ending);

@@ -12,7 +12,8 @@
 //! 7. [`coff`] rewrites the ELF object as COFF, with [`unwind`] tables made from `.eh_frame`.
 //! 8. [`archive`] wraps the object for linkers that want a library.
 //!
-//! What comes out is kept in [`cache`] under a hash of everything that went in, so a second build costs milliseconds.
+//! What comes out is kept in [`cache`] under a hash of everything that went in, so a second build costs milliseconds;
+//! [`prune`] removes what was not used for long.
 //!
 //! A build script that links the kernel calls [`library`] and prints the link directives itself.
 
@@ -28,6 +29,7 @@ pub mod fragment;
 pub mod kbuild;
 pub mod link;
 mod pipeline;
+pub mod prune;
 pub mod report;
 pub mod request;
 pub mod source;

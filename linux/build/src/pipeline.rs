@@ -9,11 +9,13 @@ use crate::elf::Object;
 use crate::error::io;
 use crate::fragment::Fragment;
 use crate::kbuild::{self, Kbuild};
+use crate::prune;
 use crate::report::{self, Report};
 use crate::source::{self, Tree};
 use crate::{Artifacts, Error, Request, Target, archive, coff, link};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Builds the kernel library for `target`, or finds it in the cache.
 pub fn build(target: Target, request: &Request) -> Result<Artifacts, Error> {
@@ -21,15 +23,25 @@ pub fn build(target: Target, request: &Request) -> Result<Artifacts, Error> {
     let source_id = source::identity(&request.source, &request.cache)?;
     let key = key(request, &source_id)?;
     let elf = artifacts(Target::Elf, &request.cache.join("kernel").join(&key), &key);
-    cache::once(&elf.dir, |partial| kernel(request, &source_id, partial))?;
+    make(&elf.dir, |partial| kernel(request, &source_id, partial))?;
     match target {
         Target::Elf => Ok(elf),
         Target::Coff => {
             let coff = artifacts(Target::Coff, &request.cache.join("coff").join(&key), &key);
-            cache::once(&coff.dir, |partial| convert(request, &elf, partial))?;
+            make(&coff.dir, |partial| convert(request, &elf, partial))?;
             Ok(coff)
         }
     }
+}
+
+/// Makes the entry `dir` if it is not there; a new one is the occasion to remove old ones.
+fn make(dir: &Path, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+    cache::once(dir, |partial| {
+        fill(partial)?;
+        // What cannot be removed now is tried again with the next entry.
+        let _ = prune::prune(dir.parent().unwrap_or(dir), SystemTime::now());
+        Ok(())
+    })
 }
 
 fn artifacts(target: Target, dir: &Path, key: &str) -> Artifacts {
