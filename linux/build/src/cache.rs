@@ -108,7 +108,8 @@ fn open_lock(path: &Path) -> Result<File, Error> {
     io(file, "cannot open the lock", &lock_path)
 }
 
-/// Whether the entry `path` is there. If it is, it counts as used now, and [`prune`](crate::prune) leaves it alone for a day.
+/// Whether the entry `path` is there. If it is, it counts as used now, and [`prune`](crate::prune) leaves it alone for
+/// a day.
 fn take(path: &Path) -> Result<bool, Error> {
     if !path.is_dir() {
         return Ok(false);
