@@ -59,6 +59,9 @@ enum Task {
         /// Optimised, as it is shipped
         #[arg(long)]
         release: bool,
+        /// The image for tests, whose control device runs the suite for hosts; never shipped
+        #[arg(long)]
+        selftest: bool,
     },
     /// Type-check crates for the driver's target
     CheckDriver {
@@ -87,7 +90,7 @@ enum Task {
         /// Only these; all when left out
         kinds: Vec<String>,
     },
-    /// Build userctl.exe and read an image with it under Wine
+    /// Run userctl.exe, the NT user host and lklfs.sys under Wine
     Wine,
     /// Measure our ways of reading against the machine's own, and print one table
     Bench,
@@ -118,9 +121,14 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo { image } => demo::run(&sh, image)?,
         Task::Test { quick } => test::run(&sh, quick)?,
         Task::Ci => test::run(&sh, false)?,
-        Task::Driver { release } => {
+        Task::Driver { release, selftest } => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
-            println!("{}", driver::build(&sh, release)?.display());
+            let flavour = if selftest {
+                driver::Flavour::SelfTest
+            } else {
+                driver::Flavour::Shipped
+            };
+            println!("{}", driver::build_flavour(&sh, flavour, release)?.display());
         }
         Task::CheckDriver { package, clippy } => {
             let packages: Vec<&str> = package.iter().map(String::as_str).collect();
@@ -145,8 +153,8 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Wine => {
             setup::ensure(&sh, setup::ALL)?;
-            let exe = userctl::windows(&sh, true)?;
-            wine::run(&sh, &exe)?;
+            let sys = driver::build(&sh, true)?;
+            wine::run(&sh, &wine::build(&sh)?, &sys)?;
         }
         Task::Matrix { kinds } => {
             setup::ensure(

@@ -6,13 +6,12 @@ use xshell::{Cmd, Shell};
 use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
-use crate::{double, driver, lint, repo, setup, userctl};
+use crate::{double, driver, lint, repo, setup, userctl, wine};
 
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
 
 /// Runs the steps and prints a summary. `quick` leaves out what takes minutes on a warm machine.
-/// userctl.exe under Wine is `cargo xtask wine`, which is no step here yet.
 pub fn run(sh: &Shell, quick: bool) -> Result<()> {
     let mut steps = Steps::default();
     if steps.run("set-up", || setup::ensure(sh, setup::ALL)).is_none() {
@@ -78,6 +77,17 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
             });
         }
         None => steps.skip("every file system through lklfs.sys", "there is no driver"),
+    }
+    match &sys {
+        Some(driver) => {
+            steps.run("userctl.exe, the NT user host and lklfs.sys under Wine", || {
+                wine::run(sh, &wine::build(sh)?, driver)
+            });
+        }
+        None => steps.skip(
+            "userctl.exe, the NT user host and lklfs.sys under Wine",
+            "there is no driver",
+        ),
     }
     if !quick {
         steps.run("the port on Linux 6.1", || linux(sh, Some(OTHER_LINUX)));

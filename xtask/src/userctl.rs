@@ -8,6 +8,9 @@ use xshell::Shell;
 use crate::repo;
 use crate::toolchain::{Toolchain, Windows};
 
+/// Cargo's option that names mingw-w64's linker for Windows programs.
+pub const LINKER: &str = "target.x86_64-pc-windows-gnu.linker=\"x86_64-w64-mingw32-gcc\"";
+
 /// Builds userctl for this machine and returns its path.
 pub fn native(sh: &Shell, release: bool) -> Result<PathBuf> {
     let profile = release.then_some("--release");
@@ -32,10 +35,7 @@ pub fn windows(sh: &Shell, release: bool) -> Result<PathBuf> {
         .cargo(sh, target, "build")
         .args(["-p", "userctl", "--manifest-path"])
         .arg(repo::root().join("Cargo.toml"))
-        .args([
-            "--config",
-            "target.x86_64-pc-windows-gnu.linker=\"x86_64-w64-mingw32-gcc\"",
-        ])
+        .args(["--config", LINKER])
         .args(profile)
         .run()
         .context("userctl.exe does not build")?;

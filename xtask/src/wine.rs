@@ -1,100 +1,230 @@
-//! `userctl.exe` under Wine: the program for Windows, run where there is no Windows.
+//! What Wine can judge: the program for Windows and the host below it, run where there is no Windows.
 //!
-//! It reads an ext4 image with `info`, `ls`, `cat` and `manifest`; what it prints must be what `userctl` for Linux
-//! prints. Wine 8 lacks `bcryptprimitives.dll`, which Rust's standard library loads on Windows; a stand-in of one
-//! function is put beside the program, so that the program itself stays as it is shipped.
+//! [`prefix`] is a Windows of our own under cargo's target folder, and the only way in which anything is run in it. On
+//! it, [`run`] shows three things:
+//!
+//! - the NT user host passes the suite that every host passes;
+//! - `userctl.exe` prints, of an ext4 image, what `userctl` prints on Linux, copies a file, and ends bad requests with
+//!   the same exit codes;
+//! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it.
+//!
+//! Wine 8 lacks `bcryptprimitives.dll`, which Rust's standard library loads on Windows; a stand-in of one function is put
+//! beside the programs, so that the programs themselves stay as they are shipped.
+
+mod driver;
+mod prefix;
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use xshell::Shell;
 
+use crate::toolchain::{Toolchain, Windows};
 use crate::{repo, userctl};
+use prefix::{Ended, Prefix};
 
 /// The stand-in for what Wine lacks.
 const RANDOM_SOURCE: &str = include_str!("wine/bcryptprimitives.c");
 
-/// How long a command may take, the first one, which makes Wine's prefix, included.
-const SECONDS: &str = "300";
+/// The image that is read.
+const IMAGE: &str = "ext4.img";
+/// A file on it.
+const FILE: &str = "/wide/file-0001";
+/// How long one question to `userctl.exe` may take, in seconds: Linux boots in each.
+const QUESTION: u32 = 120;
+/// How long the suite for hosts may take, in seconds.
+const SUITE: u32 = 300;
 
-/// What is asked. `IMAGE` stands for the image.
+/// What is asked and answered alike: the same exit code, the same bytes on stdout.
 const QUESTIONS: &[&[&str]] = &[
-    &["info", "IMAGE"],
-    &["ls", "IMAGE", "/"],
-    &["ls", "-lR", "IMAGE", "/deep"],
-    &["cat", "IMAGE", "/wide/file-0001"],
-    &["manifest", "IMAGE"],
+    &["info", IMAGE],
+    &["info", IMAGE, "--json"],
+    &["ls", IMAGE],
+    &["ls", "-lR", IMAGE, "/deep"],
+    &["cat", IMAGE, FILE],
+    &["manifest", IMAGE],
+    // Bad requests. Each has an exit code of its own, and one line on stderr.
+    &["frobnicate"],
+    &["info", "missing.img"],
+    &["info", "zeros.img"],
+    &["cat", IMAGE, "/no/such/file"],
+    &["ls", IMAGE, "--part", "9"],
+    &["cp", IMAGE, FILE, "taken"],
 ];
 
-/// Runs `exe` and the native program and compares.
-pub fn run(sh: &Shell, exe: &Path) -> Result<()> {
+/// The programs to judge.
+pub struct Subjects {
+    userctl: PathBuf,
+    suite: PathBuf,
+}
+
+/// Builds them.
+pub fn build(sh: &Shell) -> Result<Subjects> {
+    Ok(Subjects {
+        userctl: userctl::windows(sh, true)?,
+        suite: suite(sh)?,
+    })
+}
+
+/// Runs all of it; `sys` is the driver.
+pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     let folder = repo::target_dir().join("wine");
     fs::create_dir_all(&folder)?;
-    let native = userctl::native(sh, false)?;
-    let manifest = repo::root().join("Cargo.toml");
-    let image = "ext4.img";
-    sh.cmd("cargo")
-        .args(["run", "-q", "-p", "volumes", "--manifest-path"])
-        .arg(manifest)
-        .args(["--", "make", "ext4"])
-        .arg(folder.join(image))
-        .run()?;
-    fs::copy(exe, folder.join("userctl.exe"))?;
     stand_in(sh, &folder)?;
-    for question in QUESTIONS {
-        let words: Vec<&str> = question
-            .iter()
-            .map(|word| if *word == "IMAGE" { image } else { word })
-            .collect();
-        let expected = answer(Command::new(&native).args(&words).current_dir(&folder))?;
-        let mut wine = Command::new("timeout");
-        wine.args([SECONDS, "wine", "userctl.exe"])
-            .args(&words)
-            .current_dir(&folder);
-        wine.env("WINEPREFIX", folder.join("prefix"))
-            .env("WINEDEBUG", "-all")
-            .env("WINEARCH", "win64");
-        wine.env("WINEDLLOVERRIDES", "mscoree=;mshtml=")
-            .env_remove("DISPLAY");
-        let found = answer(&mut wine)?;
-        let name = words.join(" ");
-        ensure!(
-            found == expected,
-            "userctl.exe {name}: printed something else than userctl"
-        );
-        println!("userctl.exe {name}: {} bytes, the same as on Linux", found.len());
+    let prefix = Prefix::new(&folder)?;
+    host(&prefix, &subjects.suite)?;
+    programs(sh, &prefix, &subjects.userctl)?;
+    driver::run(sh, &prefix, sys)
+}
+
+/// Builds the suite for hosts as a program for Windows.
+fn suite(sh: &Shell) -> Result<PathBuf> {
+    let target = Windows::Program;
+    Toolchain::find(sh, target)?
+        .cargo(sh, target, "build")
+        .args([
+            "--release",
+            "-p",
+            "conformance",
+            "--example",
+            "host",
+            "--manifest-path",
+        ])
+        .arg(repo::root().join("Cargo.toml"))
+        .args(["--config", userctl::LINKER])
+        .run()
+        .context("the suite for hosts does not build for Windows")?;
+    Ok(repo::target_dir()
+        .join(target.triple())
+        .join("release/examples/host.exe"))
+}
+
+/// The NT user host passes the suite. What a host need not have, mapping scattered pages on a Windows without
+/// placeholders, may be skipped.
+fn host(prefix: &Prefix, suite: &Path) -> Result<()> {
+    fs::copy(suite, prefix.folder().join("host.exe"))?;
+    let ended = prefix.run("host.exe", &[], SUITE)?;
+    let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let skipped = text.lines().filter(|line| line.contains("Skipped(")).count();
+    let passed = text.lines().filter(|line| line.contains("Passed(")).count();
+    if ended.code != 0 || passed == 0 {
+        bail!("the NT user host, under Wine: {ended}\n{text}");
+    }
+    println!("NT user host: {passed} scenarios passed, {skipped} skipped");
+    for line in text.lines().filter(|line| line.contains("Skipped(")) {
+        println!("  {line}");
     }
     Ok(())
 }
 
+/// `userctl.exe` answers as `userctl` does.
+fn programs(sh: &Shell, prefix: &Prefix, exe: &Path) -> Result<()> {
+    let folder = prefix.folder();
+    let native = userctl::native(sh, false)?;
+    material(sh, folder)?;
+    fs::copy(exe, folder.join("userctl.exe"))?;
+    let mut wrong = Vec::new();
+    for question in QUESTIONS {
+        let name = question.join(" ");
+        let expected = here(&native, question, folder)?;
+        let found = prefix.run("userctl.exe", question, QUESTION)?;
+        match difference(&expected, &found) {
+            None => println!(
+                "userctl.exe {name}: exit {}, {} bytes, as on Linux",
+                found.code,
+                found.stdout.len()
+            ),
+            Some(what) => wrong.push(format!("userctl.exe {name}: {what}")),
+        }
+    }
+    let copied = prefix.run("userctl.exe", &["cp", IMAGE, FILE, "copied"], QUESTION)?;
+    let expected = here(&native, &["cat", IMAGE, FILE], folder)?.stdout;
+    if copied.code != 0 || fs::read(folder.join("copied")).ok().as_ref() != Some(&expected) {
+        wrong.push(format!("userctl.exe cp: the copy is not the file: {copied}"));
+    }
+    if !wrong.is_empty() {
+        bail!("{} of the answers differ:\n  {}", wrong.len(), wrong.join("\n  "));
+    }
+    println!("userctl.exe cp {FILE}: {} bytes, the file's", expected.len());
+    Ok(())
+}
+
+/// What is read, and what is in the way.
+fn material(sh: &Shell, folder: &Path) -> Result<()> {
+    sh.cmd("cargo")
+        .args(["run", "-q", "-p", "volumes", "--manifest-path"])
+        .arg(repo::root().join("Cargo.toml"))
+        .args(["--", "make", "ext4"])
+        .arg(folder.join(IMAGE))
+        .run()
+        .context("the image was not made")?;
+    fs::write(folder.join("zeros.img"), vec![0; 1 << 20])?;
+    fs::write(folder.join("taken"), "in the way")?;
+    match fs::remove_file(folder.join("copied")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// What is not the same in two answers. Messages name what the system says, which differs; that there is one line, or
+/// none, stays. (Wine itself, and its services, say things on stderr too.)
+fn difference(expected: &Ended, found: &Ended) -> Option<String> {
+    if found.code != expected.code {
+        return Some(format!("{found}; on Linux exit {}", expected.code));
+    }
+    if found.stdout != expected.stdout {
+        return Some("prints something else than userctl".to_owned());
+    }
+    let lines = |ended: &Ended| {
+        let said = String::from_utf8_lossy(&ended.stderr);
+        said.lines().filter(|line| line.starts_with("userctl: ")).count()
+    };
+    (lines(found) != lines(expected)).then(|| format!("does not end with one line: {found}"))
+}
+
+/// Runs a program of this machine.
+fn here(program: &Path, words: &[&str], folder: &Path) -> Result<Ended> {
+    let output = Command::new(program)
+        .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    Ok(Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: output.stdout,
+        stderr: output.stderr,
+    })
+}
+
 /// Compiles the stand-in into `folder`.
 fn stand_in(sh: &Shell, folder: &Path) -> Result<()> {
-    let source = folder.join("bcryptprimitives.c");
-    fs::write(&source, RANDOM_SOURCE)?;
+    let library = folder.join("bcryptprimitives.dll");
+    compile(
+        sh,
+        folder,
+        "bcryptprimitives.c",
+        RANDOM_SOURCE,
+        &library,
+        &["-shared"],
+    )
+}
+
+/// Compiles one C file for Windows.
+fn compile(sh: &Shell, folder: &Path, name: &str, text: &str, output: &Path, options: &[&str]) -> Result<()> {
+    let source = folder.join(name);
+    fs::write(&source, text)?;
     sh.cmd("x86_64-w64-mingw32-gcc")
-        .args(["-shared", "-s", "-o"])
-        .arg(folder.join("bcryptprimitives.dll"))
+        .args(["-Wall", "-Werror", "-O1", "-s"])
+        .args(options)
+        .arg("-o")
+        .arg(output)
         .arg(source)
         .arg("-ladvapi32")
         .run()
-        .context("the stand-in for bcryptprimitives.dll does not compile")
-}
-
-/// Runs a command that must succeed and returns what it printed.
-fn answer(command: &mut Command) -> Result<Vec<u8>> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.stdin(Stdio::null()).output()?;
-    if !status.success() {
-        let said = String::from_utf8_lossy(&stderr);
-        bail!(
-            "{command:?}: {status}: {}",
-            said.lines().last().unwrap_or("no message")
-        );
-    }
-    Ok(stdout)
+        .with_context(|| format!("{name} does not compile"))?;
+    ensure!(output.is_file(), "gcc made no {}", output.display());
+    Ok(())
 }

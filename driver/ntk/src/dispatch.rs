@@ -34,6 +34,11 @@ pub unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATU
     };
     // SAFETY: the kernel passes the IRP to this driver.
     let irp = unsafe { Irp::adopt(irp) };
+    // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
+    if unsafe { kind_of(irp.device()) } == Kind::Control {
+        // No file system's business: no lock is held and no cache or section is below it.
+        return entry::control(irp);
+    }
     inside_file_system(irp, |irp| {
         let may_wait = irp.is_synchronous();
         route(irp, may_wait)
