@@ -75,14 +75,6 @@ impl Image {
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         read_exact_at(&self.file, buffer, offset)
     }
-
-    /// A reader with a position, for what needs one.
-    pub fn cursor(&self) -> Cursor<'_> {
-        Cursor {
-            image: self,
-            position: 0,
-        }
-    }
 }
 
 #[cfg(unix)]
@@ -115,35 +107,6 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Res
         }
     }
     Ok(())
-}
-
-/// An [`Image`] with a position.
-#[derive(Debug)]
-pub struct Cursor<'a> {
-    image: &'a Image,
-    position: u64,
-}
-
-impl io::Read for Cursor<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let rest = self.image.size.saturating_sub(self.position);
-        let length = buffer.len().min(usize::try_from(rest).unwrap_or(usize::MAX));
-        self.image.read_at(&mut buffer[..length], self.position)?;
-        self.position += length as u64;
-        Ok(length)
-    }
-}
-
-impl io::Seek for Cursor<'_> {
-    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
-        let position = match to {
-            io::SeekFrom::Start(position) => Some(position),
-            io::SeekFrom::End(offset) => self.image.size.checked_add_signed(offset),
-            io::SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
-        };
-        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(self.position)
-    }
 }
 
 /// A part of an image, as Linux sees it. Its threads end when it is dropped.
@@ -253,7 +216,6 @@ fn serve(requests: &Mutex<Receiver<ReadRequest>>, image: &Image, base: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Seek};
 
     #[test]
     fn what_is_no_image_is_named() {
@@ -273,17 +235,15 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_ends_where_the_image_ends() {
+    fn nothing_is_read_beyond_the_end() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("i");
         std::fs::write(&path, [1, 2, 3, 4, 5]).unwrap();
         let image = Image::open(&path).unwrap();
-        let mut cursor = image.cursor();
-        cursor.seek(io::SeekFrom::End(-2)).unwrap();
-        let mut rest = Vec::new();
-        cursor.read_to_end(&mut rest).unwrap();
-        assert_eq!(rest, [4, 5]);
-        assert!(cursor.seek(io::SeekFrom::End(-6)).is_err());
-        assert!(image.read_at(&mut [0; 2], 4).is_err());
+        let mut two = [0; 2];
+        image.read_at(&mut two, 3).unwrap();
+        assert_eq!(two, [4, 5]);
+        let error = image.read_at(&mut two, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
+use disk_partitions::{Partition, Scheme};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure, stdout_failure};
-use crate::partition::{Partition, TableKind};
+use crate::partition::type_name;
 use crate::session::{Mounted, Part, Session};
 use crate::text::{shown, size};
 
@@ -16,8 +17,8 @@ pub struct Info {
     pub image: String,
     /// Its length in bytes.
     pub size: u64,
-    /// The kind of its partition table.
-    pub table: Option<TableKind>,
+    /// The kind of its partition table: `mbr` or `gpt`.
+    pub table: Option<&'static str>,
     /// Its partitions and what is on them.
     pub partitions: Vec<PartitionInfo>,
     /// The partition that was asked for, or the first that is recognised; 0 for the whole disk.
@@ -29,9 +30,17 @@ pub struct Info {
 /// A partition and what is on it.
 #[derive(Debug, Serialize)]
 pub struct PartitionInfo {
-    /// Its entry in the table.
-    #[serde(flatten)]
-    pub partition: Partition,
+    /// Its number, as in Linux's device name (`sda1` is 1).
+    pub number: u32,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// Its length in bytes, as the table has it.
+    pub size: u64,
+    /// Its type: a name, or the raw identifier where there is none for it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its name (GPT), empty if it has none.
+    pub name: String,
     /// Linux's name for the file system, if it can be mounted.
     pub file_system: Option<String>,
     /// Why not.
@@ -72,11 +81,11 @@ pub fn run(session: &Session, asked: Option<u32>, json: bool, out: &mut dyn Writ
         Ok(Info {
             image: session.image.path.display().to_string(),
             size: session.image.size,
-            table: session.table.as_ref().map(|table| table.kind),
+            table: session.table.as_ref().map(|table| table.scheme).map(Scheme::name),
             partitions,
             part: match &mounted.part {
                 Part::Whole => 0,
-                Part::Partition(partition) => partition.number,
+                Part::Partition(partition) => partition.index,
             },
             file_system: file_system(mounted)?,
         })
@@ -95,25 +104,21 @@ pub fn run(session: &Session, asked: Option<u32>, json: bool, out: &mut dyn Writ
 }
 
 fn look(session: &Session, partition: &Partition) -> Result<PartitionInfo, Failure> {
-    let partition = partition.clone();
-    match session.mount_part(Part::Partition(partition.clone())) {
-        Ok(mounted) => Ok(PartitionInfo {
-            partition,
-            file_system: Some(mounted.fs_name().to_string()),
-            problem: None,
-        }),
-        Err(refusal) if refusal.failure.exit == Exit::Kernel => Err(refusal.failure),
-        Err(refusal) if refusal.unknown => Ok(PartitionInfo {
-            partition,
-            file_system: None,
-            problem: None,
-        }),
-        Err(refusal) => Ok(PartitionInfo {
-            partition,
-            file_system: None,
-            problem: Some(refusal.failure.message),
-        }),
-    }
+    let (file_system, problem) = match session.mount_part(Part::Partition(partition.clone())) {
+        Ok(mounted) => (Some(mounted.fs_name().to_string()), None),
+        Err(refusal) if refusal.failure.exit == Exit::Kernel => return Err(refusal.failure),
+        Err(refusal) if refusal.unknown => (None, None),
+        Err(refusal) => (None, Some(refusal.failure.message)),
+    };
+    Ok(PartitionInfo {
+        number: partition.index,
+        offset: partition.offset,
+        size: partition.size_bytes.saturating_add(partition.missing_bytes),
+        kind: type_name(partition.kind),
+        name: partition.label.clone(),
+        file_system,
+        problem,
+    })
 }
 
 fn file_system(mounted: &Mounted) -> Result<FileSystem, Failure> {
@@ -136,22 +141,19 @@ fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
     line("image:", &shown(info.image.as_bytes()))?;
     line("size:", &format!("{} bytes ({})", info.size, size(info.size)))?;
     match info.table {
-        Some(kind) => line("table:", &kind.to_string())?,
+        Some(kind) => line("table:", &kind.to_uppercase())?,
         None => line("table:", "none")?,
     }
     for PartitionInfo {
-        partition,
+        number,
+        offset,
+        size: length,
+        kind,
+        name,
         file_system,
         problem,
     } in &info.partitions
     {
-        let Partition {
-            number,
-            offset,
-            size: length,
-            kind,
-            name,
-        } = partition;
         let name = if name.is_empty() {
             String::new()
         } else {

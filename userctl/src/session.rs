@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use disk_partitions::{Partition, Table};
 use lkl::{
     BlockDevice, BootConfig, DiskOptions, Errno, FsKind, Kernel, Mount, MountError, MountOptions, OpenMode,
     OwnedFd,
@@ -14,7 +15,7 @@ use lkl::{
 use crate::cli::Source;
 use crate::exit::{Exit, Failure, reason};
 use crate::image::{Image, Section};
-use crate::partition::{self, Partition, Table};
+use crate::partition;
 use crate::volume::{Kind, Space, Stat, Time, Volume};
 use crate::watchdog;
 
@@ -61,7 +62,7 @@ impl Session {
     /// Opens the image, reads its partition table and boots Linux.
     pub fn open(source: &Source) -> Result<Session, Failure> {
         let image = Image::open(&source.image)?;
-        let table = partition::read(&mut image.cursor(), image.size).map_err(|error| {
+        let table = partition::table(&image).map_err(|error| {
             let (path, why) = (source.image.display(), reason(&error));
             Failure::new(
                 Exit::Image,
@@ -99,7 +100,7 @@ impl Session {
         let partitions = self.table.as_ref().map_or(&[][..], |table| &table.partitions);
         match asked {
             Some(0) => self.mount_part(Part::Whole).map_err(|refusal| refusal.failure),
-            Some(number) => match partitions.iter().find(|partition| partition.number == number) {
+            Some(number) => match partitions.iter().find(|partition| partition.index == number) {
                 Some(partition) => self
                     .mount_part(Part::Partition(partition.clone()))
                     .map_err(|refusal| refusal.failure),
@@ -110,7 +111,7 @@ impl Session {
                 None => {
                     let numbers: Vec<String> = partitions
                         .iter()
-                        .map(|partition| partition.number.to_string())
+                        .map(|partition| partition.index.to_string())
                         .collect();
                     let there = if numbers.is_empty() {
                         "none".to_string()
@@ -157,10 +158,14 @@ impl Session {
     pub fn mount_part(&self, part: Part) -> Result<Mounted, Refusal> {
         let (offset, size) = match &part {
             Part::Whole => (0, self.image.size),
-            Part::Partition(partition) => (partition.offset, partition.size),
+            // As long as the table says: an image that was cut off gives what it has.
+            Part::Partition(partition) => (
+                partition.offset,
+                partition.size_bytes.saturating_add(partition.missing_bytes),
+            ),
         };
         // Sectors of 4096 bytes are a matter of the partition table; file systems on plain images expect 512.
-        let block_size = self.table.as_ref().map_or(512, |table| table.sector);
+        let block_size = self.table.as_ref().map_or(512, |table| table.sector_size);
         let other = |why: String| Refusal {
             unknown: false,
             failure: Failure::new(
@@ -211,23 +216,26 @@ impl Session {
                     kernel: self.kernel.clone(),
                 })
             }
-            Err(error) => Err(self.refusal(&part, offset.saturating_add(size), error, before)),
+            Err(error) => Err(self.refusal(&part, error, before)),
         }
     }
 
-    fn refusal(&self, part: &Part, end: u64, mut error: MountError, log: usize) -> Refusal {
+    fn refusal(&self, part: &Part, mut error: MountError, log: usize) -> Refusal {
         if error.detail.is_empty() && error.fs_name.is_some() {
             error.detail = self.complaint(log);
         }
         let what = self.what(part);
+        let missing = match part {
+            Part::Whole => 0,
+            Part::Partition(partition) => partition.missing_bytes,
+        };
         let unknown = error.fs_name.is_none() && error.errno == Errno::EINVAL;
         let message = if self.kernel.is_dead() {
             format!(
                 "{what}: Linux stopped while mounting it{}; the file system is damaged, repair a copy of it",
                 self.last_words()
             )
-        } else if end > self.image.size {
-            let missing = end - self.image.size;
+        } else if missing > 0 {
             format!(
                 "{what}: {error}; the image ends {missing} bytes before the partition does, get all of it"
             )
@@ -284,7 +292,7 @@ impl Session {
         let image = self.image.path.display();
         match part {
             Part::Whole => image.to_string(),
-            Part::Partition(partition) => format!("{image}: partition {}", partition.number),
+            Part::Partition(partition) => format!("{image}: partition {}", partition.index),
         }
     }
 

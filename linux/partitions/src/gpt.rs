@@ -104,11 +104,12 @@ fn partition(entry: &[u8], index: u32, size_bytes: u64, sector_size: u32) -> Opt
     }
     let (first, last) = (le64(entry, 32)?, le64(entry, 40)?);
     let sectors = last.checked_sub(first)?.checked_add(1)?;
-    let (offset, size_bytes) = range(first, sectors, sector_size, size_bytes)?;
+    let place = range(first, sectors, sector_size, size_bytes)?;
     Some(Partition {
         index,
-        offset,
-        size_bytes,
+        offset: place.offset,
+        size_bytes: place.size,
+        missing_bytes: place.missing,
         kind: PartitionType::Gpt(kind),
         label: label(entry.get(56..128)?),
         id: Some(PartitionId::Gpt(guid(entry, 16)?)),

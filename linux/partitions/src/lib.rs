@@ -121,6 +121,8 @@ pub struct Partition {
     pub offset: u64,
     /// Bytes. At least one sector, and all inside the disk.
     pub size_bytes: u64,
+    /// Bytes that the table says are there and the disk does not have: not 0 for an image that was cut off.
+    pub missing_bytes: u64,
     /// What it says that it is for.
     pub kind: PartitionType,
     /// Its name (GPT only); empty for none.
@@ -166,13 +168,26 @@ pub fn find(disk: &(impl ReadAt + ?Sized), size_bytes: u64, sector_size: u32) ->
     mbr::read(disk, &master, size_bytes, sector_size)
 }
 
+/// Where a partition lies, in bytes.
+struct Range {
+    offset: u64,
+    size: u64,
+    missing: u64,
+}
+
 /// A range of sectors in bytes, if it is not empty and inside the disk. A partition that begins inside and ends beyond
 /// is cut, as Linux does: images are sometimes shorter than their disk was.
-fn range(start: u64, sectors: u64, sector_size: u32, size_bytes: u64) -> Option<(u64, u64)> {
+fn range(start: u64, sectors: u64, sector_size: u32, size_bytes: u64) -> Option<Range> {
     let unit = u64::from(sector_size);
     let offset = start.checked_mul(unit)?;
     let left = size_bytes.checked_sub(offset)?;
     let left = left.checked_sub(left.checked_rem(unit)?)?;
-    let size = sectors.checked_mul(unit)?.min(left);
-    (start != 0 && size != 0).then_some((offset, size))
+    let asked = sectors.checked_mul(unit)?;
+    let size = asked.min(left);
+    let missing = asked.checked_sub(size)?;
+    (start != 0 && size != 0).then_some(Range {
+        offset,
+        size,
+        missing,
+    })
 }

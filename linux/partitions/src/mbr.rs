@@ -78,15 +78,16 @@ pub(crate) fn read(
 ) -> Option<Table> {
     let mut partitions = Vec::new();
     let mut add = |index: u32, start: u64, entry: Entry| {
-        if let Some((offset, size_bytes)) = range(start, u64::from(entry.sectors), sector_size, size_bytes)
+        if let Some(place) = range(start, u64::from(entry.sectors), sector_size, size_bytes)
             && partitions.try_reserve(1).is_ok()
         {
             let id = (master.signature != 0).then_some(PartitionId::Mbr(master.signature, index));
             let kind = PartitionType::Mbr(entry.kind);
             partitions.push(Partition {
                 index,
-                offset,
-                size_bytes,
+                offset: place.offset,
+                size_bytes: place.size,
+                missing_bytes: place.missing,
                 kind,
                 label: String::new(),
                 id,

@@ -1,6 +1,7 @@
 //! Tables made by other programs, read here.
 
 use disk_partitions::{PartitionType, Scheme, find};
+use proptest::prelude::*;
 use std::io::{Cursor, Write};
 use std::process::{Command, Stdio};
 
@@ -130,30 +131,36 @@ fn mbr_of_another_writer() {
     );
     assert_eq!(table.partitions[0].id.unwrap().to_string(), "04030201-02");
     // The disk ends inside the partition: it is cut. It ends before: there is none.
+    assert_eq!(table.partitions[0].missing_bytes, 0);
+    let cut = find(&disk[..100 * 512], 100 * 512, 512).unwrap();
     assert_eq!(
-        find(&disk[..100 * 512], 100 * 512, 512).unwrap().partitions[0].size_bytes,
-        37 * 512
+        (cut.partitions[0].size_bytes, cut.partitions[0].missing_bytes),
+        (37 * 512, 63 * 512)
     );
     assert_eq!(find(&disk[..63 * 512], 63 * 512, 512), None);
+}
+
+fn entry(kind: u8, start: u32, sectors: u32) -> [u8; 16] {
+    let mut entry = [0u8; 16];
+    entry[4] = kind;
+    entry[8..12].copy_from_slice(&start.to_le_bytes());
+    entry[12..].copy_from_slice(&sectors.to_le_bytes());
+    entry
+}
+
+/// Writes a boot record.
+fn put(disk: &mut [u8], sector: usize, entries: &[[u8; 16]]) {
+    let at = sector * 512;
+    for (index, entry) in entries.iter().enumerate() {
+        disk[at + 446 + index * 16..][..16].copy_from_slice(entry);
+    }
+    disk[at + 510..at + 512].copy_from_slice(&[0x55, 0xaa]);
 }
 
 #[test]
 fn loops_end_and_rubbish_is_refused() {
     let mut disk = vec![0u8; MIB as usize];
-    let entry = |kind: u8, start: u32, sectors: u32| {
-        let mut entry = [0u8; 16];
-        entry[4] = kind;
-        entry[8..12].copy_from_slice(&start.to_le_bytes());
-        entry[12..].copy_from_slice(&sectors.to_le_bytes());
-        entry
-    };
-    let mut record = |sector: usize, entries: &[[u8; 16]]| {
-        let at = sector * 512;
-        for (index, entry) in entries.iter().enumerate() {
-            disk[at + 446 + index * 16..][..16].copy_from_slice(entry);
-        }
-        disk[at + 510..at + 512].copy_from_slice(&[0x55, 0xaa]);
-    };
+    let mut record = |sector: usize, entries: &[[u8; 16]]| put(&mut disk, sector, entries);
     record(0, &[entry(5, 10, u32::MAX)]);
     record(10, &[entry(0x83, 1, 1), entry(5, 20, 1)]);
     record(30, &[entry(0x83, 1, 1), entry(5, 30, 1)]);
@@ -169,6 +176,31 @@ fn loops_end_and_rubbish_is_refused() {
     assert_eq!(find(&[0u8; 4096][..], 4096, 512), None);
     assert_eq!(find(&[0xffu8; 4096][..], 4096, 512), None);
     assert_eq!(find(&disk[..], disk.len() as u64, 0), None);
+}
+
+#[test]
+fn boot_code_is_no_table() {
+    let mut disk = vec![0x90; 512 * 4];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    assert_eq!(find(&disk[..], disk.len() as u64, 512), None);
+    assert_eq!(find(&[][..], 0, 512), None);
+    assert_eq!(find(&[0; 700][..], 700, 512), None);
+}
+
+proptest! {
+    #[test]
+    fn no_disk_makes_it_panic(
+        mut disk in proptest::collection::vec(any::<u8>(), 2048..6000),
+        entries in proptest::collection::vec((0u8..16, 0u32..12, any::<u32>()), 8),
+    ) {
+        for (sector, four) in [0usize, 1].into_iter().zip(entries.chunks(4)) {
+            let four: Vec<_> = four.iter().map(|&(kind, start, sectors)| entry(kind, start, sectors)).collect();
+            put(&mut disk, sector, &four);
+        }
+        let size = disk.len() as u64;
+        let partitions = find(&disk[..], size, 512).map_or_else(Vec::new, |table| table.partitions);
+        prop_assert!(partitions.iter().all(|p| p.size_bytes > 0 && p.offset + p.size_bytes <= size));
+    }
 }
 
 #[test]
