@@ -91,12 +91,13 @@ mod linux {
             Ok(Run { answer, left }) => {
                 let answer = answer.map_err(Failed::from);
                 trials.extend(answer.iter().flat_map(|text| text.lines()).map(trial));
-                trials.push(Trial::test("NTK host: every scenario was run", || {
-                    match answer?.lines().count() {
+                trials.push(Trial::test(
+                    "NTK host: every scenario was run",
+                    || match answer?.lines().count() {
                         SCENARIOS => Ok(()),
                         count => Err(format!("{count} of {SCENARIOS}").into()),
-                    }
-                }));
+                    },
+                ));
                 trials.push(Trial::test("NTK host: nothing is left behind", || {
                     left.map_err(Failed::from)
                 }));

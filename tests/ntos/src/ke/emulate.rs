@@ -1,8 +1,8 @@
-//! What code in kernel mode may read and a Linux process cannot: the IRQL in CR8, and the time and version in
-//! KUSER_SHARED_DATA, which the kernel maps at a fixed address in the upper half.
+//! What code in kernel mode may read and a Linux process cannot: the IRQL in CR8, and the times in KUSER_SHARED_DATA,
+//! which the kernel maps at a fixed address in the upper half.
 //!
-//! Both fault, and the signal handler asks here first: a plain `mov` into a general register is carried out in its stead.
-//! Anything else at these places stays a fault.
+//! Both fault, and the signal handler asks here first: a plain `mov` into a general register, and a `cmp` of one with the
+//! memory, are carried out in its stead. Anything else at these places stays a fault.
 
 use super::{fault::ORDER, time};
 
@@ -17,9 +17,7 @@ fn shared_word(offset: usize) -> Option<u32> {
     let half = |time: u64, at: usize| if at == 0 { time as u32 } else { (time >> 32) as u32 };
     match offset {
         INTERRUPT_TIME | 0x00c | 0x010 => Some(half(time::interrupt_time(), offset - INTERRUPT_TIME)),
-        SYSTEM_TIME | 0x018 | 0x01c => {
-            Some(half(time::system_time().cast_unsigned(), offset - SYSTEM_TIME))
-        }
+        SYSTEM_TIME | 0x018 | 0x01c => Some(half(time::system_time().cast_unsigned(), offset - SYSTEM_TIME)),
         _ => None,
     }
 }
@@ -31,6 +29,8 @@ enum Load {
     Cr8 { register: usize, length: usize },
     /// `mov r32, [memory]`.
     Word { register: usize, length: usize },
+    /// `cmp r32, [memory]`.
+    Compare { register: usize, length: usize },
 }
 
 /// Reads the instruction at the start of `code`.
@@ -47,8 +47,8 @@ fn decode(code: &[u8]) -> Option<Load> {
             register: usize::from(modrm & 7) + extended(1),
             length: prefix + 3,
         }),
-        // 8B /r without REX.W.
-        [0x8b, modrm, ..] if rex & 8 == 0 => {
+        // 8B /r and 3B /r without REX.W.
+        [opcode @ (0x8b | 0x3b), modrm, ..] if rex & 8 == 0 => {
             let (mode, base) = (modrm >> 6, modrm & 7);
             let sib = usize::from(mode != 3 && base == 4);
             let no_base = base == 5 || sib == 1 && code.get(2)? & 7 == 5;
@@ -59,37 +59,71 @@ fn decode(code: &[u8]) -> Option<Load> {
                 2 => 4,
                 _ => return None,
             };
-            Some(Load::Word {
-                register: usize::from(modrm >> 3 & 7) + extended(4),
-                length: prefix + 2 + sib + displacement,
+            let register = usize::from(modrm >> 3 & 7) + extended(4);
+            let length = prefix + 2 + sib + displacement;
+            Some(match opcode {
+                0x8b => Load::Word { register, length },
+                _ => Load::Compare { register, length },
             })
         }
         _ => None,
     }
 }
 
+/// `flags` after `cmp left, right`: CF, PF, AF, ZF, SF and OF are set anew.
+fn compare(flags: u64, left: u32, right: u32) -> u64 {
+    let (difference, carry) = left.overflowing_sub(right);
+    let overflow = (left ^ right) & (left ^ difference) & 1 << 31;
+    let changed = [
+        (0, carry),
+        (2, (difference as u8).count_ones() % 2 == 0),
+        (4, (left ^ right ^ difference) & 0x10 != 0),
+        (6, difference == 0),
+        (7, difference >> 31 != 0),
+        (11, overflow != 0),
+    ];
+    changed.iter().fold(flags, |flags, (bit, set)| {
+        flags & !(1 << bit) | u64::from(*set) << bit
+    })
+}
+
 /// Carries out the load at which `machine` stands, in the driver, and steps over it. False when it is none of these.
 ///
-/// `touched` is the address that faulted. Called in a signal handler, at an instruction of the driver: no lock of the double is held there.
+/// `touched` is the address that faulted. Called in a signal handler, at an instruction of the driver: no lock of the
+/// double is held there.
 pub fn load(machine: &mut libc::ucontext_t, touched: usize, irql: u8) -> bool {
+    const GENERAL_PROTECTION: i64 = 13;
     let registers = &mut machine.uc_mcontext.gregs;
     let rip = registers[libc::REG_RIP as usize];
+    let shared = touched.checked_sub(SHARED).filter(|offset| *offset < 0x1000);
+    let protected = registers[libc::REG_TRAPNO as usize] == GENERAL_PROTECTION;
+    // Otherwise it is no such load, and there may be no code here at all.
+    if shared.is_none() && !(protected && (0..1 << 47).contains(&rip)) {
+        return false;
+    }
     let mut code = [0_u8; 12];
     for (at, byte) in code.iter_mut().enumerate() {
-        // SAFETY: the processor was about to execute here, and sections end with more than an instruction of padding.
+        // SAFETY: the processor has executed here as far as the fault, and sections end with more than an instruction of
+        // padding.
         *byte = unsafe { ((rip as usize + at) as *const u8).read() };
     }
-    let (register, length, value) = match decode(&code) {
-        Some(Load::Cr8 { register, length }) => (register, length, u64::from(irql)),
-        Some(Load::Word { register, length }) => {
-            match touched.checked_sub(SHARED).and_then(shared_word) {
-                Some(word) => (register, length, u64::from(word)),
-                None => return false,
-            }
+    let length = match (decode(&code), shared.and_then(shared_word)) {
+        (Some(Load::Cr8 { register, length }), _) if protected => {
+            registers[ORDER[register] as usize] = irql.into();
+            length
         }
-        None => return false,
+        (Some(Load::Word { register, length }), Some(word)) => {
+            registers[ORDER[register] as usize] = word.into();
+            length
+        }
+        (Some(Load::Compare { register, length }), Some(word)) => {
+            let flags = registers[libc::REG_EFL as usize].cast_unsigned();
+            let left = registers[ORDER[register] as usize] as u32;
+            registers[libc::REG_EFL as usize] = compare(flags, left, word).cast_signed();
+            length
+        }
+        _ => return false,
     };
-    registers[ORDER[register] as usize] = value.cast_signed();
     registers[libc::REG_RIP as usize] = rip + length as i64;
     true
 }
@@ -113,9 +147,56 @@ mod tests {
         assert_eq!(decode(&[0x8b, 0x14, 0x04]), word(2, 3));
         assert_eq!(decode(&[0x8b, 0x05, 0, 0, 0, 0]), word(0, 6));
         assert_eq!(decode(&[0x8b, 0x04, 0x25, 0x14, 0, 0x80, 0xf7]), word(0, 7));
+        let compare = |register, length| Some(Load::Compare { register, length });
+        assert_eq!(decode(&[0x3b, 0x41, 0x08]), compare(0, 3));
+        assert_eq!(decode(&[0x44, 0x3b, 0x01]), compare(8, 3));
         // 64-bit loads, stores and moves between registers stay faults.
         assert_eq!(decode(&[0x48, 0x8b, 0x08]), None);
         assert_eq!(decode(&[0x89, 0x08]), None);
         assert_eq!(decode(&[0x8b, 0xc8]), None);
+    }
+
+    #[test]
+    fn a_comparison_sets_the_flags_that_the_processor_sets() {
+        const CHANGED: u64 = 0x8d5;
+        for left in [
+            0,
+            1,
+            2,
+            0x7f,
+            0x0fff_ffff,
+            0x7fff_ffff,
+            0x8000_0000,
+            0xffff_ffff_u32,
+        ] {
+            for right in [
+                0,
+                1,
+                0x10,
+                0x80,
+                0x7fff_ffff,
+                0x8000_0000,
+                0xffff_fff0,
+                0xffff_ffff_u32,
+            ] {
+                let flags: u64;
+                // SAFETY: compares two registers and reads the flags, over the stack.
+                unsafe {
+                    std::arch::asm!(
+                        "cmp {left:e}, {right:e}",
+                        "pushfq",
+                        "pop {flags}",
+                        left = in(reg) left,
+                        right = in(reg) right,
+                        flags = lateout(reg) flags,
+                    );
+                }
+                for before in [0, u64::MAX] {
+                    let after = compare(before, left, right);
+                    assert_eq!(after & CHANGED, flags & CHANGED, "cmp {left:#x}, {right:#x}");
+                    assert_eq!(after & !CHANGED, before & !CHANGED);
+                }
+            }
+        }
     }
 }

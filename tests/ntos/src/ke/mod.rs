@@ -6,6 +6,7 @@
 //! | [`stack`] | kernel stacks, and how deep they were used |
 //! | [`irql`] | the level, critical and guarded regions |
 //! | [`unwind`], [`seh`], [`fault`] | frames, exceptions, processor faults |
+//! | [`emulate`] | loads that only kernel mode can do |
 //! | [`wait`] | the dispatcher: waiting and waking |
 //! | [`event`], [`semaphore`], [`mutex`] | dispatcher objects |
 //! | [`timer`], [`dpc`], [`time`] | timers, deferred calls, clocks |
@@ -16,9 +17,9 @@
 use crate::imports::Import;
 
 pub mod dpc;
+pub mod emulate;
 pub mod event;
 pub mod expand;
-pub mod emulate;
 pub mod fault;
 pub mod gate;
 pub mod irql;
