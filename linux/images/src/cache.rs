@@ -38,8 +38,8 @@ struct Slot {
 }
 
 impl Cache {
-    /// Pages of tables that [`Cache::new`] makes room for: enough for 128 GiB of a qcow2 image with clusters of 64 KiB
-    /// that is read in order, and for 2 GiB of one that is read at random.
+    /// Pages of tables that [`Cache::new`] makes room for. A page tells where 32 MiB of a qcow2 image with clusters of
+    /// 64 KiB are, so this is enough for 2 GiB that are read at random.
     const PAGES: usize = 64;
 
     /// A cache of the usual size: 256 KiB, and room for one cluster once a compressed one is read.

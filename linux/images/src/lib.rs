@@ -40,7 +40,7 @@
 //! crates `imago` (raw, qcow2, VMDK) and `qcow2-rs` need tokio, `vhdx` and `vhd` the standard library and
 //! `unwrap` on what they read, and none reads all the formats. The decoder of deflate is `miniz_oxide`, the checksum
 //! `crc`. For Zstandard `ruzstd` needs no standard library, but asserts on what it decodes and ends the program when
-//! it gets no memory, so there is a decoder here ([`zstd`]) that does neither.
+//! it gets no memory, so there is a decoder here (`zstd.rs`) that does neither.
 
 #![no_std]
 #![forbid(unsafe_code)]
