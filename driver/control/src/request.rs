@@ -16,6 +16,8 @@ const LONGEST_PATH: usize = 32_767;
 const LONGEST_FS_NAME: usize = 31;
 /// Units of the longest text of options: a page of Linux, without the end.
 const LONGEST_OPTIONS: usize = 4095;
+/// In [`MountRecord::partition`]: none is chosen.
+const FIRST_PARTITION: u32 = u32::MAX;
 
 /// A request in which everything has been checked. Texts are borrowed from its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +56,9 @@ pub enum Request<'a> {
 pub struct Mount<'a> {
     /// What.
     pub source: Source<'a>,
+    /// The partition of an image: its number, 0 for the whole; `None` for the whole if a file system begins there, else
+    /// the first partition with one.
+    pub partition: Option<u32>,
     /// Its letter, `A` to `Z`; `None` for the one that it has or the next that is free.
     pub letter: Option<u8>,
     /// How.
@@ -141,12 +146,13 @@ struct MountRecord {
     /// 0: any.
     letter: U16,
     reserved: U16,
+    partition: U32,
     // Bytes of the texts, in their order.
     source_length: U32,
     fs_name_length: U32,
     options_length: U32,
 }
-const _: () = assert!(size_of::<MountRecord>() == 40);
+const _: () = assert!(size_of::<MountRecord>() == 44);
 
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -320,7 +326,15 @@ fn mount(input: &[u8]) -> Result<Mount<'_>, Refusal> {
     if flags.no_letter && letter.is_some() {
         return Err(Refusal::Invalid("a letter is both given and not wanted"));
     }
+    let partition = match (source, record.partition.get()) {
+        (_, FIRST_PARTITION) => None,
+        (Source::Image(_), number) => Some(number),
+        (Source::Device(_), _) => {
+            return Err(Refusal::Invalid("a device has no partitions to choose from"));
+        }
+    };
     Ok(Mount {
+        partition,
         source,
         letter,
         flags,
@@ -378,6 +392,7 @@ impl Request<'_> {
             ),
             Request::Mount(Mount {
                 source,
+                partition,
                 letter,
                 flags,
                 fs_name,
@@ -395,6 +410,7 @@ impl Request<'_> {
                     flags: flags.bits().into(),
                     source: kind.into(),
                     letter: u16::from(letter.unwrap_or(0)).into(),
+                    partition: partition.unwrap_or(FIRST_PARTITION).into(),
                     source_length: source_length.into(),
                     fs_name_length: fs_name_length.into(),
                     options_length: options_length.into(),

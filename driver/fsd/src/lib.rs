@@ -54,6 +54,7 @@ pub mod errno;
 pub mod fileinfo;
 pub mod flush;
 pub mod fsctrl;
+pub mod imagedisk;
 pub mod known;
 pub mod linksup;
 pub mod lockctrl;

@@ -352,3 +352,17 @@ pub struct VolumeState {
     /// The device is gone.
     pub removed: bool,
 }
+
+impl VolumeState {
+    /// What every request for a file of the volume ends with, whatever it is: VOLUME_DISMOUNTED since the volume is
+    /// dismounted, NO_SUCH_DEVICE since its device is gone.
+    pub const fn refusal(&self) -> Option<NtStatus> {
+        if self.removed {
+            Some(NtStatus::NO_SUCH_DEVICE)
+        } else if self.dismounted {
+            Some(NtStatus::VOLUME_DISMOUNTED)
+        } else {
+            None
+        }
+    }
+}

@@ -32,8 +32,16 @@ pub const IOCTL_QUERY_STATUS: u32 = buffered_code(DEVICE_TYPE, 0x800, FILE_ANY_A
 pub const IOCTL_LIST_VOLUMES: u32 = buffered_code(DEVICE_TYPE, 0x801, FILE_ANY_ACCESS);
 /// Takes a [`LogRequest`], answers with a [`LogReply`] and the text behind it.
 pub const IOCTL_READ_LOG: u32 = buffered_code(DEVICE_TYPE, 0x802, FILE_READ_ACCESS);
-/// Takes a [`VolumeRequest`]: dismounts the volume, even while files on it are open.
-pub const IOCTL_DISMOUNT: u32 = buffered_code(DEVICE_TYPE, 0x803, FILE_WRITE_ACCESS);
+/// Takes a [`MountRequest`] and an NT path in UTF-16 behind it: makes the image file there a disk and mounts it.
+/// Answers with a [`MountReply`].
+pub const IOCTL_MOUNT_IMAGE: u32 = buffered_code(DEVICE_TYPE, 0x803, FILE_WRITE_ACCESS);
+/// Takes an [`UnmountRequest`]: unmounts an image, gives its letter back, and closes the file.
+pub const IOCTL_UNMOUNT_IMAGE: u32 = buffered_code(DEVICE_TYPE, 0x804, FILE_WRITE_ACCESS);
+
+/// [`MountRequest::partition`]: the whole image if a file system begins there, else the first partition with one.
+pub const FIRST_PARTITION: u32 = u32::MAX;
+/// [`UnmountRequest::flags`]: even while files are open.
+pub const UNMOUNT_FORCE: u32 = 1;
 
 record! {
     /// What every record begins with.
@@ -82,17 +90,44 @@ record! {
         handles: u32 = "Handles",
         /// [`volume_flags`].
         flags: u32 = "Flags",
+        /// The image that it is on, or 0 for a disk.
+        image: u32 = "Image",
+        /// The letter that its image got, or 0: the letters of disks are the mount manager's to tell.
+        letter: u32 = "Letter",
         /// UUID in the order in which it is printed.
         uuid: [u8; 16] = "Uuid",
         /// Linux's name of the file system, UTF-8, zero-padded.
         fs_name: [u8; 32] = "FsName",
     }
 
-    /// Names a volume.
-    VolumeRequest = "LKLFS_VOLUME_REQUEST" {
+    /// Asks for an image to be mounted. The path follows at [`Record::NAME_OFFSET`].
+    MountRequest = "LKLFS_MOUNT_REQUEST" {
         head: Head = "Head",
-        /// [`VolumeStatus::id`].
-        id: u64 = "Id",
+        /// The partition's number, 0 for the whole image, or [`FIRST_PARTITION`].
+        partition: u32 = "Partition",
+        /// The letter that is wanted, `A` to `Z`, or 0 for any.
+        letter: u32 = "Letter",
+        reserved: u32 = "Reserved",
+        /// Bytes of the path.
+        path_length: u32 = "PathLength",
+    }
+
+    /// What became of it.
+    MountReply = "LKLFS_MOUNT_REPLY" {
+        head: Head = "Head",
+        /// The image's number, for [`UnmountRequest`].
+        image: u32 = "Image",
+        /// The letter that it got, or 0.
+        letter: u32 = "Letter",
+    }
+
+    /// Asks for an image to be unmounted.
+    UnmountRequest = "LKLFS_UNMOUNT_REQUEST" {
+        head: Head = "Head",
+        /// [`MountReply::image`] or [`VolumeStatus::image`].
+        image: u32 = "Image",
+        /// [`UNMOUNT_FORCE`] or 0.
+        flags: u32 = "UnmountFlags",
     }
 
     /// Asks for console text.
@@ -155,6 +190,24 @@ pub fn request<R: Record>(input: &[u8]) -> Result<R, NtStatus> {
     R::get(input).ok_or(NtStatus::INFO_LENGTH_MISMATCH)
 }
 
+/// The path behind a [`MountRequest`], in UTF-16 units.
+///
+/// # Errors
+///
+/// INFO_LENGTH_MISMATCH when it is not all there, or not of whole units.
+pub fn path_of<'a>(
+    input: &'a [u8],
+    request: &MountRequest,
+) -> Result<impl Iterator<Item = u16> + use<'a>, NtStatus> {
+    let length = usize::try_from(request.path_length).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)?;
+    let path = input
+        .get(MountRequest::NAME_OFFSET..)
+        .and_then(|rest| rest.get(..length))
+        .filter(|path| path.len().is_multiple_of(2))
+        .ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
+    Ok(path.chunks_exact(2).filter_map(u16::get))
+}
+
 /// A text as a zero-padded field; cut at a character's end when it is longer than the field.
 pub fn padded<const N: usize>(text: &str) -> [u8; N] {
     let mut field = [0; N];
@@ -181,30 +234,58 @@ mod tests {
 
     #[test]
     fn requests_of_another_shape_are_refused() {
-        let good = VolumeRequest {
-            head: Head::of::<VolumeRequest>(),
-            id: 7,
+        let good = UnmountRequest {
+            head: Head::of::<UnmountRequest>(),
+            image: 7,
+            flags: 0,
         };
         let mut bytes = [0; 16];
         assert_eq!(fixed(&mut bytes, &good), (NtStatus::SUCCESS, 16));
-        assert_eq!(request::<VolumeRequest>(&bytes), Ok(good));
+        assert_eq!(request::<UnmountRequest>(&bytes), Ok(good));
         assert_eq!(
-            request::<VolumeRequest>(&bytes[..15]),
+            request::<UnmountRequest>(&bytes[..15]),
             Err(NtStatus::INFO_LENGTH_MISMATCH)
         );
         let mut other = bytes;
         other[2] = 2;
-        assert_eq!(request::<VolumeRequest>(&other), Err(NtStatus::NOT_SUPPORTED));
+        assert_eq!(request::<UnmountRequest>(&other), Err(NtStatus::NOT_SUPPORTED));
         let mut short = bytes;
         short[4] = 8;
         assert_eq!(
-            request::<VolumeRequest>(&short),
+            request::<UnmountRequest>(&short),
             Err(NtStatus::INFO_LENGTH_MISMATCH)
         );
         let mut newer = [0; 24];
         newer[..16].copy_from_slice(&bytes);
         newer[4] = 24;
-        assert_eq!(request::<VolumeRequest>(&newer).map(|request| request.id), Ok(7));
+        assert_eq!(
+            request::<UnmountRequest>(&newer).map(|request| request.image),
+            Ok(7)
+        );
+    }
+
+    #[test]
+    fn a_path_is_all_there_or_refused() {
+        let head = Head::of::<MountRequest>();
+        let mut request = MountRequest {
+            head,
+            partition: FIRST_PARTITION,
+            letter: 0,
+            reserved: 0,
+            path_length: 4,
+        };
+        let mut bytes = [0u8; 28];
+        request.put(&mut bytes);
+        bytes[24..].copy_from_slice(&[0x61, 0, 0x62, 0]);
+        let units: Result<alloc::vec::Vec<u16>, _> = path_of(&bytes, &request).map(Iterator::collect);
+        assert_eq!(units, Ok(alloc::vec![0x61, 0x62]));
+        for wrong in [3, 5, 6, u32::MAX] {
+            request.path_length = wrong;
+            assert_eq!(
+                path_of(&bytes, &request).err(),
+                Some(NtStatus::INFO_LENGTH_MISMATCH)
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - records with C's layout ([`record`]), put into a caller's bytes by [`writer`]: [`fileinfo`], [`dirinfo`],
 //!   [`fsinfo`], [`reparse`], [`security`], [`ea`];
 //! - values: [`NtTime`], UTF-16 names ([`utf16`]), patterns ([`wildcard`]);
+//! - what disks, volumes and the mount manager are asked: [`diskio`];
 //! - the driver's own control interface, shared with `userctl`: [`control`].
 //!
 //! Nothing here is unsafe, nothing allocates unless its signature says so, and nothing panics: the crate runs in the
@@ -40,6 +41,7 @@ pub mod class;
 pub mod control;
 pub mod create;
 pub mod dirinfo;
+pub mod diskio;
 pub mod ea;
 pub mod fileinfo;
 pub mod fsinfo;

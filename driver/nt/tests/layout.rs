@@ -9,7 +9,7 @@ use std::{fmt::Write as _, process::Command};
 
 use lklfs_nt::{
     AccessMask, ControlCode, CreateDisposition, CreateOptions, FileAttributes, FileInformationClass,
-    FsInformationClass, NtStatus, ReparseTag, dirinfo::*, fileinfo::*, fsinfo::*, record::Record,
+    FsInformationClass, NtStatus, ReparseTag, dirinfo::*, diskio::*, fileinfo::*, fsinfo::*, record::Record,
 };
 
 const COMPILER: &str = "x86_64-w64-mingw32-gcc";
@@ -50,6 +50,46 @@ typedef struct { ULONG LogicalBytesPerSector, PhysicalBytesPerSectorForAtomicity
     PhysicalBytesPerSectorForPerformance, FileSystemEffectivePhysicalBytesPerSectorForAtomicity, Flags,
     ByteOffsetForSectorAlignment, ByteOffsetForPartitionAlignment; } FILE_FS_SECTOR_SIZE_INFORMATION;
 ";
+
+/// The control codes of disks, volumes and the mount manager.
+const DISK_CODES: &[(u32, &str)] = &[
+    (IOCTL_DISK_GET_DRIVE_GEOMETRY, "IOCTL_DISK_GET_DRIVE_GEOMETRY"),
+    (
+        IOCTL_DISK_GET_DRIVE_GEOMETRY_EX,
+        "IOCTL_DISK_GET_DRIVE_GEOMETRY_EX",
+    ),
+    (IOCTL_DISK_IS_WRITABLE, "IOCTL_DISK_IS_WRITABLE"),
+    (IOCTL_DISK_GET_PARTITION_INFO, "IOCTL_DISK_GET_PARTITION_INFO"),
+    (IOCTL_DISK_GET_LENGTH_INFO, "IOCTL_DISK_GET_LENGTH_INFO"),
+    (IOCTL_DISK_CHECK_VERIFY, "IOCTL_DISK_CHECK_VERIFY"),
+    (IOCTL_STORAGE_CHECK_VERIFY, "IOCTL_STORAGE_CHECK_VERIFY"),
+    (IOCTL_STORAGE_CHECK_VERIFY2, "IOCTL_STORAGE_CHECK_VERIFY2"),
+    (IOCTL_STORAGE_GET_HOTPLUG_INFO, "IOCTL_STORAGE_GET_HOTPLUG_INFO"),
+    (
+        IOCTL_MOUNTDEV_QUERY_DEVICE_NAME,
+        "IOCTL_MOUNTDEV_QUERY_DEVICE_NAME",
+    ),
+    (IOCTL_VOLUME_ONLINE, "IOCTL_VOLUME_ONLINE"),
+    (IOCTL_VOLUME_GET_GPT_ATTRIBUTES, "IOCTL_VOLUME_GET_GPT_ATTRIBUTES"),
+    (IOCTL_MOUNTMGR_CREATE_POINT, "IOCTL_MOUNTMGR_CREATE_POINT"),
+    (IOCTL_MOUNTMGR_DELETE_POINTS, "IOCTL_MOUNTMGR_DELETE_POINTS"),
+    (IOCTL_MOUNTMGR_QUERY_POINTS, "IOCTL_MOUNTMGR_QUERY_POINTS"),
+    (
+        IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER,
+        "IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER",
+    ),
+    (
+        IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION,
+        "IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION",
+    ),
+    (IOCTL_MOUNTDEV_QUERY_UNIQUE_ID, "IOCTL_MOUNTDEV_QUERY_UNIQUE_ID"),
+    (
+        IOCTL_MOUNTDEV_QUERY_SUGGESTED_LINK_NAME,
+        "IOCTL_MOUNTDEV_QUERY_SUGGESTED_LINK_NAME",
+    ),
+    (IOCTL_MOUNTDEV_LINK_CREATED, "IOCTL_MOUNTDEV_LINK_CREATED"),
+    (IOCTL_MOUNTDEV_LINK_DELETED, "IOCTL_MOUNTDEV_LINK_DELETED"),
+];
 
 /// Where each record's name begins, when it has one: the member of that name in C.
 const NAMES: &[(&str, &str)] = &[
@@ -137,6 +177,7 @@ fn numbers_and_layouts_are_those_of_the_windows_headers() {
     }
     let mut program = String::from(
         "#define _WIN32_WINNT 0x0A00\n#define NTDDI_VERSION 0x0A000007\n#include <ntifs.h>\n#include <ntddk.h>\n\
+         #include <ntdddisk.h>\n#include <ntddvol.h>\n#include <mountmgr.h>\n#include <mountdev.h>\n\
          #include <ntstatus.h>\n#include <stddef.h>\n",
     );
     program.push_str(NEWER);
@@ -155,7 +196,9 @@ fn numbers_and_layouts_are_those_of_the_windows_headers() {
         FileFsVolumeInformation FileFsSizeInformation FileFsDeviceInformation FileFsAttributeInformation
         FileFsControlInformation FileFsFullSizeInformation FileFsObjectIdInformation
         FileFsVolumeFlagsInformation FileFsSectorSizeInformation FileFsFullSizeInformationEx
+        DiskGeometry PartitionInformation LengthInformation HotplugInfo CreatePoint MountPoint DriveLetter
     );
+    assert_values(p, "", DISK_CODES, u64::from);
     assert_values(p, "STATUS_", NtStatus::NAMED, |status| status.0.into());
     assert_values(p, "", AccessMask::NAMED, |mask| mask.0.into());
     let known: Vec<_> = FileAttributes::NAMED

@@ -17,11 +17,11 @@ use crate::nt::{
 use crate::open::Open;
 use crate::volume::{Kind, kind_of};
 use crate::{
-    cleanup, close, create, devctrl, dirctrl, ea, entry, fileinfo, fsctrl, lockctrl, mount, pnp, read,
-    refuse, secur, volinfo,
+    cleanup, close, control, create, devctrl, dirctrl, ea, fileinfo, fsctrl, imagedisk, lockctrl, mount, pnp,
+    read, refuse, secur, volinfo,
 };
 use core::ptr::{NonNull, null_mut};
-use lklfs_fsd::Outcome;
+use lklfs_fsd::{FcbKind, Outcome};
 use lklfs_nt::NtStatus;
 
 /// The MajorFunction of every major.
@@ -35,9 +35,11 @@ pub unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATU
     // SAFETY: the kernel passes the IRP to this driver.
     let irp = unsafe { Irp::adopt(irp) };
     // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
-    if unsafe { kind_of(irp.device()) } == Kind::Control {
+    match unsafe { kind_of(irp.device()) } {
         // No file system's business: no lock is held and no cache or section is below it.
-        return entry::control(irp);
+        Kind::Control => return control::control(irp),
+        Kind::ImageDisk => return imagedisk::dispatch(irp),
+        _ => {}
     }
     inside_file_system(irp, |irp| {
         let may_wait = irp.is_synchronous();
@@ -71,13 +73,14 @@ pub fn route(irp: Irp, may_wait: bool) -> NTSTATUS {
     let major = u32::from(irp.major());
     // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
     match unsafe { kind_of(irp.device()) } {
-        Kind::Control => entry::control(irp),
+        Kind::Control => control::control(irp),
         Kind::FileSystem => match major {
             IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
             IRP_MJ_FILE_SYSTEM_CONTROL if u32::from(irp.minor()) == IRP_MN_MOUNT_VOLUME => mount::mount(irp),
             IRP_MJ_SHUTDOWN => irp.complete(Outcome::success(0)),
             _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
         },
+        Kind::ImageDisk => imagedisk::dispatch(irp),
         Kind::Volume => on_volume(irp, major, may_wait),
         Kind::Unready => irp.fail(NtStatus::DEVICE_NOT_READY),
     }
@@ -100,6 +103,12 @@ fn on_volume(irp: Irp, major: u32, may_wait: bool) -> NTSTATUS {
         IRP_MJ_CLEANUP => return cleanup::cleanup(irp, open),
         IRP_MJ_FILE_SYSTEM_CONTROL => return fsctrl::control(irp, open),
         _ => {}
+    }
+    // The handle that dismounted a volume still stands for it; its files are gone.
+    if open.fcb.fcb.kind() != FcbKind::Volume
+        && let Some(status) = open.volume.refusal()
+    {
+        return irp.fail(status);
     }
     match major {
         IRP_MJ_READ => read::read(irp, open, may_wait),

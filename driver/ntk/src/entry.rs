@@ -8,26 +8,24 @@
 
 use crate::dispatch::dispatch;
 use crate::fastio;
-use crate::irp::Irp;
+use crate::images::Images;
 use crate::linux::Linux;
+use crate::name::Name;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, DO_LOW_PRIORITY_FILESYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM,
-    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, HANDLE, IRP_MJ_CLEANUP,
-    IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IoCreateDevice, IoCreateSymbolicLink, IoDeleteDevice,
-    IoDeleteSymbolicLink, IoRegisterFileSystem, IoUnregisterFileSystem, NTSTATUS, OBJ_KERNEL_HANDLE,
-    ObOpenObjectByPointer, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT,
-    UNICODE_STRING, WRITE_DAC, ZwClose, ZwSetSecurityObject, raw_status,
+    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, HANDLE, IoCreateDevice,
+    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoRegisterFileSystem, IoUnregisterFileSystem,
+    NTSTATUS, OBJ_KERNEL_HANDLE, ObOpenObjectByPointer, ObfDereferenceObject, ObfReferenceObject,
+    PDEVICE_OBJECT, PDRIVER_OBJECT, WRITE_DAC, ZwClose, ZwSetSecurityObject, raw_status,
 };
-use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
+use crate::volume::{Extension, Kind, MountedVolume, Volumes, kind_of, set_kind, volume_of};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use lkl_host_ntk::{routines, stack};
-use lklfs_fsd::Outcome;
 use lklfs_nt::NtStatus;
-use lklfs_nt::control::{self, DriverStatus, Head};
-use lklfs_nt::record::Field;
+use lklfs_nt::control;
 
 /// Names of the devices that are registered as file systems.
 const DISK_FILE_SYSTEM: &str = "\\LklfsDisk";
@@ -43,6 +41,10 @@ pub struct Driver {
     file_systems: [PDEVICE_OBJECT; 2],
     /// The one Linux.
     pub linux: Linux,
+    /// The image files that are disks.
+    pub images: Images,
+    /// The volumes that are mounted.
+    pub volumes: Volumes,
 }
 
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(null_mut());
@@ -57,34 +59,6 @@ impl Driver {
     /// The driver object.
     pub fn object(&self) -> PDRIVER_OBJECT {
         self.object
-    }
-}
-
-/// A UNICODE_STRING over a buffer on the caller's stack.
-struct Name {
-    units: [u16; 32],
-    bytes: u16,
-}
-
-impl Name {
-    fn new(text: &str) -> Self {
-        let mut name = Name {
-            units: [0; 32],
-            bytes: 0,
-        };
-        for (place, unit) in name.units.iter_mut().zip(text.encode_utf16()) {
-            *place = unit;
-            name.bytes = name.bytes.saturating_add(2);
-        }
-        name
-    }
-
-    fn string(&mut self) -> UNICODE_STRING {
-        UNICODE_STRING {
-            Length: self.bytes,
-            MaximumLength: self.bytes,
-            Buffer: self.units.as_mut_ptr(),
-        }
     }
 }
 
@@ -105,11 +79,14 @@ pub unsafe fn driver_entry(object: PDRIVER_OBJECT) -> NTSTATUS {
 
 unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
     let linux = Linux::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let images = Images::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut driver = lkl::try_box(Driver {
         object,
         control: null_mut(),
         file_systems: [null_mut(); 2],
         linux,
+        images,
+        volumes: Volumes::new(),
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let made = make_devices(&mut driver);
@@ -290,6 +267,7 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
             break;
         }
     }
+    state.images.clear();
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
     // waits until there is one. If there never was a mount there is nothing to halt.
     while state.linux.booted().is_some() && stack::on_large_stack(|| state.linux.halt()).is_err() {}
@@ -315,76 +293,4 @@ fn first_volume(object: PDRIVER_OBJECT) -> Option<Arc<MountedVolume>> {
         device = unsafe { (*device).NextDevice };
     }
     None
-}
-
-/// Requests to the control device.
-pub fn control(mut irp: Irp) -> NTSTATUS {
-    match u32::from(irp.major()) {
-        IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
-        IRP_MJ_DEVICE_CONTROL => {
-            let parameters = irp.control();
-            let length = parameters.output_length;
-            let outcome = match parameters.code {
-                control::IOCTL_QUERY_STATUS => query_status(irp.system_buffer(length)),
-                #[cfg(feature = "selftest")]
-                crate::selftest::IOCTL => crate::selftest::run(irp.system_buffer(length)),
-                _ => Outcome::failed(NtStatus::INVALID_DEVICE_REQUEST),
-            };
-            irp.complete(outcome)
-        }
-        _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
-    }
-}
-
-/// How the driver is doing.
-fn query_status(out: &mut [u8]) -> Outcome {
-    let Some(driver) = driver() else {
-        return Outcome::failed(NtStatus::DEVICE_NOT_READY);
-    };
-    let kernel = driver.linux.booted();
-    let alive = kernel.as_ref().is_some_and(|kernel| !kernel.is_dead());
-    let status = DriverStatus {
-        head: Head::of::<DriverStatus>(),
-        driver_version: (u64::from(major()) << 32) | (u64::from(minor()) << 16) | u64::from(patch()),
-        linux_running: u32::from(alive),
-        linux_panics: u32::from(kernel.is_some() && !alive),
-        pool_size: driver.linux.pool_bytes() as u64,
-        boot_time: 0,
-        volumes: MountedVolume::count(),
-        refused_writes: 0,
-        linux_release: [0; 64],
-    };
-    let Some(place) = out.get_mut(..DriverStatus::SIZE) else {
-        return Outcome::failed(NtStatus::BUFFER_TOO_SMALL);
-    };
-    status.put(place);
-    Outcome::success(DriverStatus::SIZE)
-}
-
-const fn number(text: &str) -> u16 {
-    let mut value = 0u16;
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    #[allow(
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "evaluated by the compiler"
-    )]
-    while at < bytes.len() {
-        value = value * 10 + (bytes[at] - b'0') as u16;
-        at += 1;
-    }
-    value
-}
-
-const fn major() -> u16 {
-    const { number(env!("CARGO_PKG_VERSION_MAJOR")) }
-}
-
-const fn minor() -> u16 {
-    const { number(env!("CARGO_PKG_VERSION_MINOR")) }
-}
-
-const fn patch() -> u16 {
-    const { number(env!("CARGO_PKG_VERSION_PATCH")) }
 }

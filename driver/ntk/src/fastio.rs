@@ -70,7 +70,7 @@ unsafe extern "C" fn check_if_possible(
     let Some(open) = (unsafe { Open::of(file) }) else {
         return nt::NO;
     };
-    if read == 0 || open.fcb.fcb.kind() != FcbKind::File {
+    if read == 0 || open.fcb.fcb.kind() != FcbKind::File || open.volume.refusal().is_some() {
         return nt::NO;
     }
     let mut bytes = nt::large(i64::from(length));
@@ -95,6 +95,9 @@ unsafe fn query(
     let Some(open) = (unsafe { Open::of(file) }) else {
         return nt::NO;
     };
+    if open.volume.refusal().is_some() {
+        return nt::NO;
+    }
     // SAFETY: promised by the caller.
     let out = unsafe { core::slice::from_raw_parts_mut(buffer.cast::<u8>(), length) };
     out.fill(0);

@@ -91,7 +91,9 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
             handle,
         };
         let mut state = open.volume.state.lock();
-        fsctrl::user_request(&open.fcb.fcb, &open.ccb, &mut state, &mut request)
+        let plan = fsctrl::user_request(&open.fcb.fcb, &open.ccb, &mut state, &mut request);
+        open.volume.follow(&state);
+        plan
     };
     match plan {
         Plan::Done(outcome) => irp.complete(outcome),

@@ -7,12 +7,13 @@
 //!
 //! | files | what they hold |
 //! |---|---|
-//! | [`entry`], [`linux`] | DriverEntry and unload; the one Linux, booted with the first mount |
+//! | [`entry`], [`linux`], [`control`] | DriverEntry and unload; the one Linux, booted with the first mount; requests to the control device |
 //! | [`dispatch`], [`irp`], [`work`] | callbacks, the linear IRP, posting to a worker thread |
 //! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
+//! | [`images`], [`imagedisk`], [`backing`], [`letters`] | image files as disks, and drive letters |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
-//! | [`nt`], [`sync`], [`buffer`], [`fault`] | NT's names, locks, callers' buffers, and the one place that survives a fault |
+//! | [`nt`], [`name`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, locks, callers' buffers, and the one place that survives a fault |
 //!
 //! `unsafe` stands in most of these files, because most of them talk to NT; each says why in its `UNSAFETY` line.
 //! What decides is in the core.
@@ -35,10 +36,12 @@
 
 extern crate alloc;
 
+pub mod backing;
 pub mod buffer;
 pub mod cache;
 pub mod cleanup;
 pub mod close;
+pub mod control;
 pub mod create;
 pub mod devctrl;
 pub mod dirctrl;
@@ -49,10 +52,14 @@ pub mod fastio;
 pub mod fault;
 pub mod fileinfo;
 pub mod fsctrl;
+pub mod imagedisk;
+pub mod images;
 pub mod irp;
+pub mod letters;
 pub mod linux;
 pub mod lockctrl;
 pub mod mount;
+pub mod name;
 pub mod nt;
 pub mod open;
 pub mod pnp;

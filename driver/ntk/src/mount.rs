@@ -182,6 +182,9 @@ fn connect(
     unsafe { label(vpb, &volume) };
     // SAFETY: both belong to this request.
     unsafe { volume.connect(device, vpb) };
+    if let Some(driver) = entry::driver() {
+        driver.volumes.note(&volume);
+    }
     // SAFETY: the device is ready now.
     unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
     Ok(())

@@ -30,6 +30,7 @@ pub fn pnp(irp: Irp) -> NTSTATUS {
     let (plan, unused) = {
         let mut state = volume.state.lock();
         let plan = pnp::pnp(&mut state, minor);
+        volume.follow(&state);
         (plan, state.references == 0)
     };
     let gone = match plan {

@@ -6,6 +6,7 @@
 // UNSAFETY: device extensions, VPBs, and the notification list that FsRtl keeps.
 
 use crate::cache;
+use crate::imagedisk::ImageDisk;
 use crate::nt::{
     self, FsRtlNotifyInitializeSync, FsRtlNotifyUninitializeSync, IoAcquireVpbSpinLock, IoDeleteDevice,
     IoReleaseVpbSpinLock, KIRQL, LIST_ENTRY, PDEVICE_OBJECT, PNOTIFY_SYNC, PVPB,
@@ -17,11 +18,12 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use lkl_host_ntk::{DeviceDisk, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::known::KnownIds;
 use lklfs_fsd::{FcbTable, Vcb, VolumeState};
+use lklfs_nt::NtStatus;
 
 /// What a device of this driver is. Zero, which a new extension holds, is [`Kind::Unready`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +37,8 @@ pub enum Kind {
     FileSystem = 2,
     /// A mounted volume.
     Volume = 3,
+    /// An image file as a disk.
+    ImageDisk = 4,
 }
 
 /// The extension of each device of this driver.
@@ -43,6 +47,8 @@ pub struct Extension {
     kind: Kind,
     /// For a volume: one count of it. Null after the tear-down.
     volume: AtomicPtr<MountedVolume>,
+    /// For a disk made of an image: one count of it. Null after its removal.
+    disk: AtomicPtr<ImageDisk>,
 }
 
 /// The extension of a device of ours.
@@ -82,9 +88,41 @@ pub unsafe fn kind_of(device: PDEVICE_OBJECT) -> Kind {
 /// As for `extension`; an IRP that was sent to the device, or its file object, keeps it alive.
 pub unsafe fn volume_of(device: PDEVICE_OBJECT) -> Option<Arc<MountedVolume>> {
     // SAFETY: promised by the caller.
-    let slot = unsafe { &extension(device).volume };
+    counted(unsafe { &extension(device).volume })
+}
+
+/// The disk behind a device, counted; `None` when it is not a disk or is removed.
+///
+/// # Safety
+/// As for `extension`; an IRP that was sent to the device, or its file object, keeps it alive.
+pub unsafe fn image_disk_of(device: PDEVICE_OBJECT) -> Option<Arc<ImageDisk>> {
+    // SAFETY: promised by the caller.
+    counted(unsafe { &extension(device).disk })
+}
+
+/// Puts a disk behind its device, or takes it away.
+///
+/// # Safety
+/// As for `extension`; the device is a disk's.
+pub unsafe fn set_image_disk(device: PDEVICE_OBJECT, disk: Option<Arc<ImageDisk>>) {
+    let new = disk.map_or(null_mut(), |disk| Arc::into_raw(disk).cast_mut());
     let mut irql: KIRQL = 0;
-    // The tear-down takes the pointer away under the same lock.
+    // SAFETY: the saved IRQL goes back below.
+    unsafe { IoAcquireVpbSpinLock(&mut irql) };
+    // SAFETY: promised by the caller.
+    let old = unsafe { extension(device) }.disk.swap(new, Ordering::AcqRel);
+    // SAFETY: taken above.
+    unsafe { IoReleaseVpbSpinLock(irql) };
+    if !old.is_null() {
+        // SAFETY: it was put there by this function, with its count.
+        drop(unsafe { Arc::from_raw(old) });
+    }
+}
+
+/// What an extension's pointer leads to, with a count of the caller's.
+fn counted<T>(slot: &AtomicPtr<T>) -> Option<Arc<T>> {
+    let mut irql: KIRQL = 0;
+    // Whoever takes the pointer away does it under the same lock.
     // SAFETY: the saved IRQL goes back below.
     unsafe { IoAcquireVpbSpinLock(&mut irql) };
     let pointer = slot.load(Ordering::Acquire);
@@ -104,8 +142,58 @@ pub unsafe fn volume_of(device: PDEVICE_OBJECT) -> Option<Arc<MountedVolume>> {
 /// Volumes that have a device.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// The volumes that are or were mounted, as long as they live.
+pub struct Volumes {
+    list: SpinLock<Vec<Weak<MountedVolume>>>,
+}
+
+impl Volumes {
+    /// None yet.
+    pub fn new() -> Self {
+        Volumes {
+            list: SpinLock::new(Vec::new()),
+        }
+    }
+
+    /// Notes one more. Without memory it is mounted, but not listed.
+    pub fn note(&self, volume: &Arc<MountedVolume>) {
+        let mut list = self.list.lock();
+        list.retain(|member| member.strong_count() > 0);
+        if list.try_reserve(1).is_ok() {
+            list.push(Arc::downgrade(volume));
+        }
+    }
+
+    /// Those that live. INSUFFICIENT_RESOURCES for lack of memory.
+    ///
+    /// IRQL: PASSIVE_LEVEL; the last count of one may be among what the caller drops, so on a large stack.
+    pub fn all(&self) -> Result<Vec<Arc<MountedVolume>>, NtStatus> {
+        let mut all = Vec::new();
+        let room = self.list.lock().len();
+        all.try_reserve(room)
+            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+        for member in self.list.lock().iter().take(room) {
+            if let Some(volume) = member.upgrade() {
+                all.push(volume);
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Default for Volumes {
+    fn default() -> Self {
+        Volumes::new()
+    }
+}
+
+/// Numbers of volumes; never given twice.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 /// A mounted volume.
 pub struct MountedVolume {
+    /// Its number.
+    pub id: u64,
     /// The volume as the core sees it.
     pub vcb: Vcb<LklVolume>,
     /// The inodes in use.
@@ -114,6 +202,8 @@ pub struct MountedVolume {
     pub known: Guarded<KnownIds>,
     /// What changes about it.
     pub state: Guarded<VolumeState>,
+    /// What its files end requests with since it is dismounted or its device is gone; 0 while they do not.
+    offline: AtomicU32,
     /// The disk below, for reads of the volume itself and for what is passed down.
     pub disk: Arc<DeviceDisk>,
     device: AtomicPtr<nt::DEVICE_OBJECT>,
@@ -156,10 +246,12 @@ impl MountedVolume {
             return None;
         }
         Some(Arc::new(MountedVolume {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             vcb,
             table: SpinLock::new(FcbTable::new()),
             known,
             state,
+            offline: AtomicU32::new(0),
             disk,
             device: AtomicPtr::new(null_mut()),
             vpb: AtomicPtr::new(null_mut()),
@@ -186,6 +278,20 @@ impl MountedVolume {
             .store(counted, Ordering::Release);
         // SAFETY: until the mount is complete the VPB is ours to fill.
         unsafe { (*vpb).DeviceObject = device };
+    }
+
+    /// Has the volume's files follow its state, after a change of the latter.
+    pub fn follow(&self, state: &VolumeState) {
+        let status = state.refusal().map_or(0, |status| status.0);
+        self.offline.store(status, Ordering::Release);
+    }
+
+    /// What requests for the volume's files end with, when it is dismounted or its device is gone. Any IRQL.
+    pub fn refusal(&self) -> Option<NtStatus> {
+        match self.offline.load(Ordering::Acquire) {
+            0 => None,
+            status => Some(NtStatus(status)),
+        }
     }
 
     /// How many volumes are mounted.

@@ -47,7 +47,13 @@ pub fn mount(root: &Path) {
     let driver = native::driver("\\FileSystem\\HostFiles", dispatch);
     // SAFETY: the driver lives for ever; the new device is ours.
     let made = unsafe {
-        let made = device::create(driver, 0, Some(&names::wide(DEVICE)), FILE_DEVICE_DISK_FILE_SYSTEM, 0);
+        let made = device::create(
+            driver,
+            0,
+            Some(&names::wide(DEVICE)),
+            FILE_DEVICE_DISK_FILE_SYSTEM,
+            0,
+        );
         made.inspect(|device| {
             (**device).StackSize = 1;
             (**device).Flags &= !DO_DEVICE_INITIALIZING;
@@ -171,9 +177,7 @@ unsafe fn create(file_object: PFILE_OBJECT, options: u32) -> Result<(), NTSTATUS
             std::io::ErrorKind::NotFound => STATUS_OBJECT_PATH_NOT_FOUND,
             _ => STATUS_ACCESS_DENIED,
         })?;
-        if file.metadata().is_ok_and(|facts| facts.is_dir())
-            && options & FILE_NON_DIRECTORY_FILE != 0
-        {
+        if file.metadata().is_ok_and(|facts| facts.is_dir()) && options & FILE_NON_DIRECTORY_FILE != 0 {
             return Err(STATUS_FILE_IS_A_DIRECTORY);
         }
         *drive.open.entry(path.clone()).or_default() += 1;
@@ -248,7 +252,11 @@ unsafe fn query(file_object: PFILE_OBJECT, packet: PIRP) -> (NTSTATUS, usize) {
         answer.AllocationSize.QuadPart = facts.len().next_multiple_of(4096) as i64;
         answer.NumberOfLinks = 1;
         answer.Directory = u8::from(facts.is_dir());
-        (*packet).AssociatedIrp.SystemBuffer.cast::<FILE_STANDARD_INFORMATION>().write(answer);
+        (*packet)
+            .AssociatedIrp
+            .SystemBuffer
+            .cast::<FILE_STANDARD_INFORMATION>()
+            .write(answer);
         (STATUS_SUCCESS, len)
     }
 }

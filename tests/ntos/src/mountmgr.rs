@@ -30,8 +30,8 @@ const IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION: u32 = 0x006d_402c;
 const IOCTL_MOUNTDEV_QUERY_UNIQUE_ID: u32 = 0x004d_0000;
 const IOCTL_MOUNTDEV_QUERY_DEVICE_NAME: u32 = 0x004d_0008;
 const IOCTL_MOUNTDEV_QUERY_SUGGESTED_LINK_NAME: u32 = 0x004d_000c;
-const IOCTL_MOUNTDEV_LINK_CREATED: u32 = 0x004d_c010;
-const IOCTL_MOUNTDEV_LINK_DELETED: u32 = 0x004d_c014;
+const IOCTL_MOUNTDEV_LINK_CREATED: u32 = 0x004d_0010;
+const IOCTL_MOUNTDEV_LINK_DELETED: u32 = 0x004d_0014;
 
 /// A volume that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +120,10 @@ pub fn letter_of(device: &str) -> Option<char> {
 /// The device called `device` has gone: its links go, the database stays.
 pub fn removed(device: &str) {
     let gone = state(|state| {
-        let at = state.volumes.iter().position(|volume| same(&volume.device, device))?;
+        let at = state
+            .volumes
+            .iter()
+            .position(|volume| same(&volume.device, device))?;
         Some(state.volumes.remove(at))
     });
     for link in gone.into_iter().flat_map(|volume| volume.links) {
@@ -200,7 +203,9 @@ fn control(code: u32, input: &[u8]) -> (NTSTATUS, Vec<u8>) {
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> Option<usize> {
-    Some(usize::from(u16::from_le_bytes(bytes.get(at..at + 2)?.try_into().ok()?)))
+    Some(usize::from(u16::from_le_bytes(
+        bytes.get(at..at + 2)?.try_into().ok()?,
+    )))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
@@ -208,7 +213,10 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 fn text(bytes: &[u8]) -> Option<String> {
-    let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+    let units: Vec<u16> = bytes
+        .chunks_exact(2)
+        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .collect();
     String::from_utf16(&units).ok()
 }
 
@@ -265,7 +273,11 @@ fn ask(path: &str, code: u32, input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
         file::cleanup(opened.file_object);
         ob::dereference(opened.file_object.cast());
         output.truncate(room);
-        if nt_success(status) { Ok(output) } else { Err(status) }
+        if nt_success(status) {
+            Ok(output)
+        } else {
+            Err(status)
+        }
     };
     answer
 }
@@ -293,10 +305,17 @@ fn arrived(device: &str) -> Result<(), NTSTATUS> {
         });
         state.next_guid += 1;
         let known = |link: &&String| letter(link).is_some();
-        let mut links = state.database.iter().filter(|(_, id)| **id == unique_id).map(|(link, _)| link);
+        let mut links = state
+            .database
+            .iter()
+            .filter(|(_, id)| **id == unique_id)
+            .map(|(link, _)| link);
         (state.next_guid, links.find(known).cloned(), state.automount)
     });
-    link(&device, &format!("\\??\\Volume{{00000000-0000-0000-0000-{guid:012x}}}"))?;
+    link(
+        &device,
+        &format!("\\??\\Volume{{00000000-0000-0000-0000-{guid:012x}}}"),
+    )?;
     for wanted in [remembered, suggested].into_iter().flatten() {
         if link(&device, &wanted).is_ok() {
             return Ok(());
@@ -320,7 +339,11 @@ fn link(device: &str, link: &str) -> Result<(), NTSTATUS> {
         status => return Err(status),
     }
     state(|state| {
-        let Some(volume) = state.volumes.iter_mut().find(|volume| same(&volume.device, device)) else {
+        let Some(volume) = state
+            .volumes
+            .iter_mut()
+            .find(|volume| same(&volume.device, device))
+        else {
             return;
         };
         volume.links.push(link.to_owned());
@@ -359,7 +382,10 @@ fn arrived_silently(device: &str) -> Result<(), NTSTATUS> {
     }
     let unique_id = ask(device, IOCTL_MOUNTDEV_QUERY_UNIQUE_ID, &[])?;
     let len = u16_at(&unique_id, 0).ok_or(STATUS_INVALID_PARAMETER)?;
-    let unique_id = unique_id.get(2..2 + len).ok_or(STATUS_INVALID_PARAMETER)?.to_vec();
+    let unique_id = unique_id
+        .get(2..2 + len)
+        .ok_or(STATUS_INVALID_PARAMETER)?
+        .to_vec();
     state(|state| {
         state.volumes.push(Volume {
             device: device.to_owned(),
@@ -416,7 +442,13 @@ fn described(points: &[(String, Vec<u8>, String)]) -> Vec<u8> {
     }
     let size = u32::try_from(HEAD + fixed.len() + variable.len()).unwrap_or(0);
     let count = u32::try_from(points.len()).unwrap_or(0);
-    [size.to_le_bytes().as_slice(), &count.to_le_bytes(), &fixed, &variable].concat()
+    [
+        size.to_le_bytes().as_slice(),
+        &count.to_le_bytes(),
+        &fixed,
+        &variable,
+    ]
+    .concat()
 }
 
 fn query_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
@@ -446,9 +478,15 @@ fn next_letter(device: &str) -> Result<Vec<u8>, NTSTATUS> {
     if let Some(letter) = letter_of(device) {
         return Ok(vec![0, letter as u8]);
     }
-    let id = volumes().into_iter().find(|volume| same(&volume.device, device)).map(|volume| volume.unique_id);
+    let id = volumes()
+        .into_iter()
+        .find(|volume| same(&volume.device, device))
+        .map(|volume| volume.unique_id);
     let remembered = state(|state| {
-        let mut known = state.database.iter().filter(|(_, known)| Some(*known) == id.as_ref());
+        let mut known = state
+            .database
+            .iter()
+            .filter(|(_, known)| Some(*known) == id.as_ref());
         known.find_map(|(link, _)| letter(link))
     });
     let free = remembered.or_else(free_letter).ok_or(STATUS_NO_MORE_ENTRIES)?;

@@ -165,16 +165,27 @@ pub unsafe extern "win64" fn ZwReadFile(
 ) -> NTSTATUS {
     // SAFETY: the driver's contract is ours.
     unsafe {
-        send(handle, (IRP_MJ_READ, 0), block, |device, file_object, packet, location| {
-            (*packet).Flags |= IRP_READ_OPERATION;
-            (*location).Parameters.Read.Length = length;
-            (*location).Parameters.Read.ByteOffset.QuadPart = if offset.is_null() {
-                (*file_object).CurrentByteOffset.QuadPart
-            } else {
-                (*offset).QuadPart
-            };
-            request::transfer(packet, Method::of_device(device), buffer.cast(), length as usize, true)
-        })
+        send(
+            handle,
+            (IRP_MJ_READ, 0),
+            block,
+            |device, file_object, packet, location| {
+                (*packet).Flags |= IRP_READ_OPERATION;
+                (*location).Parameters.Read.Length = length;
+                (*location).Parameters.Read.ByteOffset.QuadPart = if offset.is_null() {
+                    (*file_object).CurrentByteOffset.QuadPart
+                } else {
+                    (*offset).QuadPart
+                };
+                request::transfer(
+                    packet,
+                    Method::of_device(device),
+                    buffer.cast(),
+                    length as usize,
+                    true,
+                )
+            },
+        )
     }
 }
 
@@ -188,13 +199,18 @@ pub unsafe extern "win64" fn ZwQueryInformationFile(
 ) -> NTSTATUS {
     // SAFETY: the driver's contract is ours.
     unsafe {
-        send(handle, (IRP_MJ_QUERY_INFORMATION, 0), block, |_, _, packet, location| {
-            (*location).Parameters.QueryFile.Length = length;
-            (*location).Parameters.QueryFile.FileInformationClass = class;
-            (*packet).UserBuffer = buffer;
-            (*packet).Flags |= IRP_INPUT_OPERATION;
-            request::system_buffer(packet, length as usize, ptr::null(), 0)
-        })
+        send(
+            handle,
+            (IRP_MJ_QUERY_INFORMATION, 0),
+            block,
+            |_, _, packet, location| {
+                (*location).Parameters.QueryFile.Length = length;
+                (*location).Parameters.QueryFile.FileInformationClass = class;
+                (*packet).UserBuffer = buffer;
+                (*packet).Flags |= IRP_INPUT_OPERATION;
+                request::system_buffer(packet, length as usize, ptr::null(), 0)
+            },
+        )
     }
 }
 

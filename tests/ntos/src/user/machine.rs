@@ -300,6 +300,12 @@ impl Machine {
             images.push(driver);
         }
         work::drain();
+        mountmgr::stop();
+        if hostfs::open_files() == 0 {
+            hostfs::unmount();
+        } else {
+            troubles.push(format!("{} files are open on C:", hostfs::open_files()));
+        }
         let report = report::gather(&self.disks, troubles);
         for driver in images {
             forget(&driver);

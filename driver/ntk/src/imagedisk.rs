@@ -1,0 +1,356 @@
+//! Image files as disks: a device of ours for each, whose sectors are in a file.
+//!
+//! A request to such a device is queued for the disk's own thread, which reads from the image's files
+//! ([`BackingFile`]) into the request's memory. A thread of its own, since a system worker might be waiting for the very
+//! bytes that another worker would have to bring. Control codes are answered at once by the core
+//! ([`lklfs_fsd::imagedisk`]).
+//!
+//! Who keeps a disk alive: the device's extension and the list of disks have a count each; a request has one while it
+//! is worked on. [`ImageDisk::remove`] fails what is queued, ends the thread and deletes the device; the image is closed
+//! with the last count.
+//
+// UNSAFETY: devices and their extensions, the thread's start, memory of requests.
+
+use crate::backing::BackingFile;
+use crate::buffer;
+use crate::irp::Irp;
+use crate::name::Name;
+use crate::nt::{
+    self, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN,
+    FILE_READ_ONLY_DEVICE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
+    IRP_MJ_FLUSH_BUFFERS, IRP_MJ_READ, IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IoCreateDevice, IoDeleteDevice,
+    NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT,
+};
+use crate::sync::{Event, Guarded, SpinLock};
+use crate::volume::{self, Extension, Kind};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use disk_images::{Cache, Image};
+use lkl::probe::{ReadAt, ReadError};
+use lkl::{Thread as _, ThreadBody};
+use lkl_host_ntk::thread::Thread;
+use lklfs_fsd::Outcome;
+use lklfs_fsd::imagedisk::ImageDisk as Answers;
+use lklfs_nt::NtStatus;
+
+/// The most bytes that identify a volume to the mount manager.
+pub const IDENTITY: usize = 32;
+
+/// A range of an image: the whole, or a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Bytes from the start of the image.
+    pub start: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// The partition's number, or 0.
+    pub partition: u32,
+}
+
+/// An image, read by one thread at a time.
+pub struct OpenImage {
+    image: Image<BackingFile>,
+    cache: Guarded<Cache>,
+}
+
+impl OpenImage {
+    /// An opened image. `None` for lack of memory.
+    pub fn new(image: Image<BackingFile>) -> Option<Self> {
+        let cache = Cache::new().ok()?;
+        Some(OpenImage {
+            image,
+            cache: Guarded::new(cache)?,
+        })
+    }
+
+    /// Bytes of the disk.
+    pub fn bytes(&self) -> u64 {
+        self.image.virtual_size()
+    }
+
+    /// Bytes in a sector.
+    pub fn sector(&self) -> u32 {
+        self.image.logical_sector_size()
+    }
+
+    /// Why a read failed: what the file system below said, or what is wrong with the image.
+    fn failure(&self) -> NtStatus {
+        (0..)
+            .map_while(|index| self.image.file(index))
+            .find_map(BackingFile::failure)
+            .unwrap_or(NtStatus::DISK_CORRUPT_ERROR)
+    }
+}
+
+impl ReadAt for OpenImage {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        let mut cache = self.cache.lock();
+        self.image.read_at(&mut cache, offset, out).map_err(|_| ReadError)
+    }
+}
+
+/// A window of an image, as the probe reads it.
+pub struct Part<'a>(pub &'a OpenImage, pub Window);
+
+impl ReadAt for Part<'_> {
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ReadError> {
+        let end = offset.checked_add(out.len() as u64).ok_or(ReadError)?;
+        if end > self.1.bytes {
+            return Err(ReadError);
+        }
+        self.0
+            .read_at(self.1.start.checked_add(offset).ok_or(ReadError)?, out)
+    }
+}
+
+/// A disk.
+pub struct ImageDisk {
+    /// Its number, which is in its name.
+    pub number: u32,
+    image: OpenImage,
+    window: Window,
+    identity: Vec<u8>,
+    /// The link that it would like to have; empty for none.
+    wanted_link: Vec<u16>,
+    name: Name,
+    device: AtomicPtr<nt::DEVICE_OBJECT>,
+    queue: SpinLock<VecDeque<Irp>>,
+    /// Something is queued, or the disk is gone.
+    wake: Box<Event>,
+    gone: AtomicBool,
+    thread: SpinLock<Option<Box<Thread>>>,
+}
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+impl ImageDisk {
+    /// Makes the device and starts the thread. `identity` tells the volume from every other.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks.
+    pub fn create(
+        object: PDRIVER_OBJECT,
+        image: OpenImage,
+        window: Window,
+        identity: Vec<u8>,
+        wanted_link: Vec<u16>,
+    ) -> Result<Arc<Self>, NtStatus> {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let wake = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        wake.init();
+        let sector = image.sector();
+        let disk = Arc::new(ImageDisk {
+            number,
+            image,
+            window,
+            identity,
+            wanted_link,
+            name: Name::numbered("\\Device\\LklfsImage", number),
+            device: AtomicPtr::new(null_mut()),
+            queue: SpinLock::new(VecDeque::new()),
+            wake,
+            gone: AtomicBool::new(false),
+            thread: SpinLock::new(None),
+        });
+        let mut name = disk.name;
+        let mut device: PDEVICE_OBJECT = null_mut();
+        // SAFETY: all pointers outlive the call; the driver object is ours.
+        let status = unsafe {
+            IoCreateDevice(
+                object,
+                size_of::<Extension>() as u32,
+                &mut name.string(),
+                FILE_DEVICE_DISK,
+                FILE_DEVICE_SECURE_OPEN | FILE_READ_ONLY_DEVICE,
+                nt::NO,
+                &mut device,
+            )
+        };
+        if status < 0 {
+            return Err(nt::status(status));
+        }
+        disk.device.store(device, Ordering::Release);
+        // SAFETY: the device is new and not ready yet.
+        unsafe {
+            (*device).Flags |= DO_DIRECT_IO;
+            (*device).SectorSize = u16::try_from(sector).unwrap_or(512);
+            volume::set_kind(device, Kind::ImageDisk);
+            volume::set_image_disk(device, Some(Arc::clone(&disk)));
+        }
+        let context = Arc::into_raw(Arc::clone(&disk)).cast_mut().cast::<c_void>();
+        // SAFETY: the entry takes the count that was just made for it, once.
+        let body = unsafe { ThreadBody::new(serve, context) };
+        match Thread::spawn(body) {
+            Some(thread) => *disk.thread.lock() = Some(thread),
+            None => {
+                // SAFETY: the thread never ran, so its count is still ours.
+                drop(unsafe { Arc::from_raw(context.cast::<ImageDisk>().cast_const()) });
+                disk.remove();
+                return Err(NtStatus::INSUFFICIENT_RESOURCES);
+            }
+        }
+        // SAFETY: the device is ready now.
+        unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
+        Ok(disk)
+    }
+
+    /// The device's name, `\Device\LklfsImage1`.
+    pub fn name(&self) -> &[u16] {
+        self.name.units()
+    }
+
+    /// The device, until the disk is removed.
+    pub fn device(&self) -> PDEVICE_OBJECT {
+        self.device.load(Ordering::Acquire)
+    }
+
+    /// The disk goes: whatever is queued or comes later fails, the thread ends, the device is deleted. What is mounted
+    /// on it should be gone before. Once; later calls do nothing.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks for as long as a read of the image that is under way.
+    pub fn remove(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.wake.set();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            thread.join();
+        }
+        // Without a thread nobody else looks.
+        self.fail_queued();
+        let device = self.device.swap(null_mut(), Ordering::AcqRel);
+        if !device.is_null() {
+            // SAFETY: the device is ours; its extension gives up its count. Requests that came before have theirs.
+            unsafe { volume::set_image_disk(device, None) };
+            // SAFETY: created by create(), deleted once.
+            unsafe { IoDeleteDevice(device) };
+        }
+    }
+
+    fn fail_queued(&self) {
+        loop {
+            let next = self.queue.lock().pop_front();
+            match next {
+                Some(irp) => {
+                    let _ = irp.fail(NtStatus::NO_SUCH_DEVICE);
+                }
+                None => break,
+            }
+        }
+    }
+
+    /// Takes a READ. IRQL: <= DISPATCH_LEVEL.
+    fn enqueue(&self, irp: Irp) -> NTSTATUS {
+        let (length, offset) = irp.read();
+        let sector = u64::from(self.image.sector());
+        let inside = u64::try_from(offset).ok().filter(|offset| {
+            let aligned =
+                offset.checked_rem(sector) == Some(0) && u64::from(length).checked_rem(sector) == Some(0);
+            aligned
+                && offset
+                    .checked_add(u64::from(length))
+                    .is_some_and(|end| end <= self.window.bytes)
+        });
+        if inside.is_none() {
+            return irp.fail(NtStatus::INVALID_PARAMETER);
+        }
+        if length == 0 {
+            return irp.complete(Outcome::success(0));
+        }
+        let mut queue = self.queue.lock();
+        if self.gone.load(Ordering::Acquire) {
+            drop(queue);
+            return irp.fail(NtStatus::NO_SUCH_DEVICE);
+        }
+        if queue.try_reserve(1).is_err() {
+            drop(queue);
+            return irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        irp.mark_pending();
+        queue.push_back(irp);
+        drop(queue);
+        self.wake.set();
+        nt::raw_status(NtStatus::PENDING)
+    }
+
+    /// Serves reads until the disk is gone.
+    fn serve(&self) {
+        loop {
+            self.wake.wait();
+            self.wake.clear();
+            loop {
+                let next = self.queue.lock().pop_front();
+                let Some(irp) = next else { break };
+                if self.gone.load(Ordering::Acquire) {
+                    let _ = irp.fail(NtStatus::NO_SUCH_DEVICE);
+                } else {
+                    self.read(irp);
+                }
+            }
+            if self.gone.load(Ordering::Acquire) {
+                self.fail_queued();
+                return;
+            }
+        }
+    }
+
+    fn read(&self, mut irp: Irp) {
+        let (length, offset) = irp.read();
+        let outcome = match (buffer::bytes(&mut irp, length), u64::try_from(offset)) {
+            (Ok(out), Ok(offset)) => match Part(&self.image, self.window).read_at(offset, out) {
+                Ok(()) => Outcome::success(length as usize),
+                Err(ReadError) => Outcome::failed(self.image.failure()),
+            },
+            (Err(status), _) => Outcome::failed(status),
+            (_, Err(_)) => Outcome::failed(NtStatus::INVALID_PARAMETER),
+        };
+        let _ = irp.complete(outcome);
+    }
+
+    fn control(&self, mut irp: Irp) -> NTSTATUS {
+        let parameters = irp.control();
+        if parameters.code & 3 != 0 {
+            return irp.fail(NtStatus::INVALID_DEVICE_REQUEST);
+        }
+        let answers = Answers {
+            bytes: self.window.bytes,
+            sector: self.image.sector(),
+            start: self.window.start,
+            partition: self.window.partition,
+            name: self.name(),
+            identity: &self.identity,
+            wanted_link: &self.wanted_link,
+        };
+        let outcome = answers.control(parameters.code, irp.system_buffer(parameters.output_length));
+        irp.complete(outcome)
+    }
+}
+
+/// The thread's entry.
+unsafe extern "sysv64" fn serve(context: *mut c_void) {
+    // SAFETY: create() made a count for this thread.
+    let disk = unsafe { Arc::from_raw(context.cast::<ImageDisk>().cast_const()) };
+    disk.serve();
+}
+
+/// Every request to such a device.
+///
+/// IRQL: as the major function has it; READ <= DISPATCH_LEVEL.
+pub fn dispatch(irp: Irp) -> NTSTATUS {
+    // SAFETY: the IRP was sent to this device of ours and keeps it alive.
+    let disk = unsafe { volume::image_disk_of(irp.device()) };
+    match (u32::from(irp.major()), disk) {
+        (IRP_MJ_CREATE, None) => irp.fail(NtStatus::NO_SUCH_DEVICE),
+        (IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE | IRP_MJ_FLUSH_BUFFERS | IRP_MJ_SHUTDOWN, _) => {
+            irp.complete(Outcome::success(0))
+        }
+        (IRP_MJ_WRITE, _) => irp.fail(NtStatus::MEDIA_WRITE_PROTECTED),
+        (_, None) => irp.fail(NtStatus::NO_SUCH_DEVICE),
+        (IRP_MJ_READ, Some(disk)) => disk.enqueue(irp),
+        (IRP_MJ_DEVICE_CONTROL, Some(disk)) => disk.control(irp),
+        _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
+    }
+}

@@ -1,0 +1,259 @@
+//! Drive letters: asked of the mount manager, which keeps them and tells everybody; made by ourselves where there is no
+//! mount manager.
+//!
+//! A letter that is taken is never taken away from its owner: the request fails with OBJECT_NAME_COLLISION.
+//
+// UNSAFETY: handles of the mount manager, symbolic links of the name space.
+
+use crate::name::Name;
+use crate::nt::{
+    self, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SYNCHRONOUS_IO_NONALERT, HANDLE,
+    IO_STATUS_BLOCK, IoCreateSymbolicLink, IoDeleteSymbolicLink, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE,
+    OBJECT_ATTRIBUTES, SYNCHRONIZE, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
+};
+use core::ptr::null_mut;
+use lklfs_nt::NtStatus;
+use lklfs_nt::diskio::{self, CreatePoint, DriveLetter, MountPoint};
+use lklfs_nt::record::Field;
+
+/// Room for one request to the mount manager: a record and two short names.
+const REQUEST: usize = 256;
+
+/// A letter that a device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// `b'A'` to `b'Z'`.
+    pub letter: u8,
+    /// The link is ours, not the mount manager's.
+    own: bool,
+}
+
+/// An open handle, closed when dropped.
+pub struct Opened(HANDLE);
+
+impl Opened {
+    /// Opens a device, or what is mounted on it, by name.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks.
+    pub fn open(mut name: Name, access: u32) -> Result<Self, NtStatus> {
+        let mut string = name.string();
+        let mut attributes = OBJECT_ATTRIBUTES {
+            Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
+            ObjectName: &raw mut string,
+            Attributes: OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE,
+            ..Default::default()
+        };
+        let mut handle: HANDLE = null_mut();
+        let mut block = IO_STATUS_BLOCK::default();
+        // SAFETY: all pointers outlive the call, which is synchronous.
+        let status = unsafe {
+            ZwOpenFile(
+                &mut handle,
+                access | SYNCHRONIZE,
+                &mut attributes,
+                &mut block,
+                FILE_SHARE_READ | FILE_SHARE_WRITE,
+                FILE_SYNCHRONOUS_IO_NONALERT,
+            )
+        };
+        if status < 0 {
+            return Err(nt::status(status));
+        }
+        Ok(Opened(handle))
+    }
+
+    /// The handle.
+    pub fn handle(&self) -> HANDLE {
+        self.0
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // SAFETY: opened by open(), and closed once.
+        let _ = unsafe { ZwClose(self.0) };
+    }
+}
+
+/// Asks the mount manager. OBJECT_NAME_NOT_FOUND when there is none.
+fn ask(code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus> {
+    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER), FILE_READ_ATTRIBUTES)?;
+    let mut block = IO_STATUS_BLOCK::default();
+    let (input_length, output_length) = (input.len() as u32, output.len() as u32);
+    // SAFETY: the buffers outlive the call, which is synchronous.
+    let status = unsafe {
+        ZwDeviceIoControlFile(
+            manager.handle(),
+            null_mut(),
+            None,
+            null_mut(),
+            &mut block,
+            code,
+            input.as_mut_ptr().cast(),
+            input_length,
+            output.as_mut_ptr().cast(),
+            output_length,
+        )
+    };
+    if status < 0 {
+        return Err(nt::status(status));
+    }
+    Ok(block.Information as usize)
+}
+
+fn is_missing(status: NtStatus) -> bool {
+    status == NtStatus::OBJECT_NAME_NOT_FOUND || status == NtStatus::OBJECT_PATH_NOT_FOUND
+}
+
+/// A record and names behind it, for one request.
+struct Request {
+    bytes: [u8; REQUEST],
+    length: usize,
+}
+
+impl Request {
+    fn new(head: usize) -> Self {
+        Request {
+            bytes: [0; REQUEST],
+            length: head,
+        }
+    }
+
+    /// Appends a name; where it begins and its length, in bytes.
+    fn name(&mut self, name: &[u16]) -> Option<(u16, u16)> {
+        let start = self.length;
+        for unit in name {
+            let end = self.length.checked_add(2)?;
+            self.bytes
+                .get_mut(self.length..end)?
+                .copy_from_slice(&unit.to_le_bytes());
+            self.length = end;
+        }
+        let length = self.length.checked_sub(start)?;
+        Some((u16::try_from(start).ok()?, u16::try_from(length).ok()?))
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(..self.length).unwrap_or_default()
+    }
+}
+
+/// A USHORT length and a name: MOUNTMGR_TARGET_NAME, MOUNTMGR_DRIVE_LETTER_TARGET.
+fn counted(name: &[u16]) -> Option<Request> {
+    let mut request = Request::new(2);
+    let (_, length) = request.name(name)?;
+    length.put(&mut request.bytes);
+    Some(request)
+}
+
+/// Tells the mount manager of a device, and gives the device a letter: `wanted`, or the one that is remembered or free.
+/// `None`: there are no letters left.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn assign(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus> {
+    let mut arrival = counted(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
+    match ask(
+        diskio::IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION,
+        arrival.bytes(),
+        &mut [],
+    ) {
+        Ok(_) => {}
+        Err(status) if is_missing(status) => return own(device, wanted),
+        Err(status) => return Err(status),
+    }
+    let letter = match wanted {
+        Some(letter) if current(device)? == Some(letter) => letter,
+        Some(letter) => {
+            create_point(device, letter)?;
+            letter
+        }
+        None => match current(device)? {
+            Some(letter) => letter,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Assigned { letter, own: false }))
+}
+
+/// The letter that the mount manager has for a device; it gives it one if it can.
+fn current(device: &[u16]) -> Result<Option<u8>, NtStatus> {
+    let mut request = counted(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
+    let mut answer = [0u8; DriveLetter::SIZE];
+    let written = ask(
+        diskio::IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER,
+        request.bytes(),
+        &mut answer,
+    );
+    match written {
+        Ok(_) => Ok(DriveLetter::get(&answer)
+            .map(|told| told.current_drive_letter)
+            .filter(u8::is_ascii_uppercase)),
+        Err(NtStatus::NO_MORE_ENTRIES) => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
+fn create_point(device: &[u16], letter: u8) -> Result<(), NtStatus> {
+    let mut request = Request::new(CreatePoint::SIZE);
+    let link = Name::letter(letter);
+    let places = request.name(link.units()).zip(request.name(device));
+    let Some((link, device)) = places else {
+        return Err(NtStatus::OBJECT_NAME_INVALID);
+    };
+    CreatePoint {
+        symbolic_link_name_offset: link.0,
+        symbolic_link_name_length: link.1,
+        device_name_offset: device.0,
+        device_name_length: device.1,
+    }
+    .put(&mut request.bytes);
+    ask(diskio::IOCTL_MOUNTMGR_CREATE_POINT, request.bytes(), &mut []).map(|_| ())
+}
+
+/// Gives a letter where there is no mount manager.
+fn own(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus> {
+    let candidates = match wanted {
+        Some(letter) => letter..=letter,
+        None => b'D'..=b'Z',
+    };
+    for letter in candidates {
+        let (mut link, mut target) = (Name::letter(letter), Name::of(device));
+        // SAFETY: both strings outlive the call.
+        let status = unsafe { IoCreateSymbolicLink(&mut link.string(), &mut target.string()) };
+        match nt::status(status) {
+            NtStatus::SUCCESS => return Ok(Some(Assigned { letter, own: true })),
+            NtStatus::OBJECT_NAME_COLLISION => {}
+            failed => return Err(failed),
+        }
+    }
+    match wanted {
+        Some(_) => Err(NtStatus::OBJECT_NAME_COLLISION),
+        None => Ok(None),
+    }
+}
+
+/// Takes the device's links away.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn release(device: &[u16], assigned: Option<Assigned>) {
+    if let Some(Assigned { letter, own: true }) = assigned {
+        let mut link = Name::letter(letter);
+        // SAFETY: the string outlives the call.
+        let _ = unsafe { IoDeleteSymbolicLink(&mut link.string()) };
+        return;
+    }
+    let mut request = Request::new(MountPoint::SIZE);
+    let Some(place) = request.name(device) else { return };
+    MountPoint {
+        symbolic_link_name_offset: 0,
+        symbolic_link_name_length: 0,
+        unique_id_offset: 0,
+        unique_id_length: 0,
+        device_name_offset: u32::from(place.0),
+        device_name_length: place.1,
+    }
+    .put(&mut request.bytes);
+    // The answer lists what went; it may be longer than there is room, which the mount manager forgives.
+    let mut answer = [0u8; 512];
+    let _ = ask(diskio::IOCTL_MOUNTMGR_DELETE_POINTS, request.bytes(), &mut answer);
+}

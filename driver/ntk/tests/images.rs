@@ -1,0 +1,461 @@
+//! Image files as disks, through the real `lklfs.sys` in the NT kernel double: mounted by a request to the control
+//! device from a file on drive C:, given a letter by the mount manager, read, and taken away again.
+//!
+//! Every scenario ends with an unload that must leave no pool, thread, handle, link or open file behind.
+
+#![cfg(target_os = "linux")]
+
+use lklfs_nt::control::{
+    self, FIRST_PARTITION, Head, MountReply, MountRequest, UNMOUNT_FORCE, UnmountRequest, VolumeStatus,
+};
+use lklfs_nt::record::{Field, Record};
+use ntos::io::names;
+use ntos::nt::*;
+use ntos::user::{Machine, OpenAs};
+use ntos::{hostfs, mountmgr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// The length of `data.bin`: not a multiple of anything.
+const DATA: usize = 765_432;
+
+fn driver() -> PathBuf {
+    let path =
+        std::env::var_os("LKLFS_SYS").expect("LKLFS_SYS names lklfs.sys: run this by `cargo xtask test`");
+    PathBuf::from(path)
+}
+
+/// The bytes of `data.bin`: a position decides each, so that a wrong place shows.
+fn data() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let mut state = 1u32;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..DATA).map(next).collect()
+    })
+}
+
+fn run(program: &str, arguments: &[&str], folder: &Path) {
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {arguments:?}");
+}
+
+/// A folder with one ext4 volume in every kind of image, and with files that are none. Made once.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let at = folder.path();
+            std::fs::create_dir(at.join("tree")).expect("writable");
+            std::fs::write(at.join("tree/data.bin"), data()).expect("writable");
+            std::fs::write(at.join("tree/hello.txt"), "hello\n").expect("writable");
+            run(
+                "mkfs.ext4",
+                &["-q", "-F", "-L", "Image", "-d", "tree", "ext4.img", "12M"],
+                at,
+            );
+            for (format, options, name) in [
+                ("qcow2", "compat=1.1", "ext4.qcow2"),
+                ("qcow2", "compat=0.10", "old.qcow2"),
+                ("vhdx", "subformat=dynamic", "ext4.vhdx"),
+                ("vpc", "subformat=dynamic,force_size=on", "ext4.vhd"),
+            ] {
+                run(
+                    "qemu-img",
+                    &["convert", "-O", format, "-o", options, "ext4.img", name],
+                    at,
+                );
+            }
+            run(
+                "qemu-img",
+                &["convert", "-c", "-O", "qcow2", "ext4.img", "packed.qcow2"],
+                at,
+            );
+            std::fs::create_dir(at.join("child")).expect("writable");
+            let parent = [
+                "create",
+                "-f",
+                "qcow2",
+                "-b",
+                "../ext4.vhdx",
+                "-F",
+                "vhdx",
+                "child/child.qcow2",
+            ];
+            run("qemu-img", &parent, at);
+            partitioned(at);
+            std::fs::write(at.join("text.txt"), "not a disk\n".repeat(1000)).expect("writable");
+            let whole = std::fs::read(at.join("ext4.qcow2")).expect("readable");
+            std::fs::write(at.join("cut.qcow2"), &whole[..whole.len() / 2]).expect("writable");
+            folder
+        })
+        .path()
+}
+
+/// `parts.img`: an MBR whose first partition holds nothing and whose second holds the volume.
+fn partitioned(at: &Path) {
+    let volume = std::fs::read(at.join("ext4.img")).expect("readable");
+    let mut disk = vec![0u8; 2 << 20];
+    disk.extend_from_slice(&volume);
+    for (slot, (start, sectors)) in [(2048u32, 2048u32), (4096, (volume.len() / 512) as u32)]
+        .into_iter()
+        .enumerate()
+    {
+        let entry = &mut disk[446 + slot * 16..][..16];
+        entry[4] = 0x83;
+        entry[8..12].copy_from_slice(&start.to_le_bytes());
+        entry[12..16].copy_from_slice(&sectors.to_le_bytes());
+    }
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(at.join("parts.img"), disk).expect("writable");
+}
+
+/// Runs `act` on a machine with the folder as C:, then unloads and looks at what is left.
+fn on(manager: Option<bool>, act: impl FnOnce(&Machine)) {
+    let mut builder = Machine::builder().drive_c(folder());
+    if let Some(automount) = manager {
+        builder = builder.mount_manager(automount);
+    }
+    let mut machine = builder.start().expect("nothing can go wrong");
+    mountmgr::forget();
+    machine.load_driver(&driver()).expect("the driver loads");
+    act(&machine);
+    assert_eq!(mountmgr::volumes(), [], "the mount manager knows volumes still");
+    let report = machine.unload();
+    assert!(report.is_clean(), "left behind:\n{report}");
+    assert_eq!(hostfs::open_files(), 0, "image files are open still");
+}
+
+/// The control device.
+struct Control(ntos::user::Handle);
+
+impl Control {
+    fn open(machine: &Machine) -> Control {
+        let how = OpenAs::read().access(FILE_GENERIC_READ | FILE_GENERIC_WRITE);
+        Control(
+            machine
+                .open(control::DEVICE_NAME, how)
+                .expect("an administrator may"),
+        )
+    }
+
+    fn mount(&self, path: &str, partition: u32, letter: Option<char>) -> Result<MountReply, NTSTATUS> {
+        let path: Vec<u8> = path.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let request = MountRequest {
+            head: Head::of::<MountRequest>(),
+            partition,
+            letter: letter.map_or(0, u32::from),
+            reserved: 0,
+            path_length: path.len() as u32,
+        };
+        let mut input = vec![0; MountRequest::NAME_OFFSET];
+        request.put(&mut input);
+        input.extend_from_slice(&path);
+        let outcome = self.0.ioctl(control::IOCTL_MOUNT_IMAGE, &input, MountReply::SIZE);
+        match outcome.status {
+            STATUS_SUCCESS => Ok(MountReply::get(&outcome.bytes).expect("a whole reply")),
+            status => Err(status),
+        }
+    }
+
+    fn unmount(&self, image: u32, flags: u32) -> NTSTATUS {
+        let request = UnmountRequest {
+            head: Head::of::<UnmountRequest>(),
+            image,
+            flags,
+        };
+        let mut input = vec![0; UnmountRequest::SIZE];
+        request.put(&mut input);
+        self.0.ioctl(control::IOCTL_UNMOUNT_IMAGE, &input, 0).status
+    }
+
+    fn volumes(&self) -> Vec<VolumeStatus> {
+        let outcome = self.0.ioctl(control::IOCTL_LIST_VOLUMES, &[], 64 * 1024);
+        assert_eq!(outcome.status, STATUS_SUCCESS);
+        let list = outcome.bytes[Head::SIZE..].chunks_exact(VolumeStatus::SIZE);
+        list.map(|bytes| VolumeStatus::get(bytes).expect("whole"))
+            .collect()
+    }
+}
+
+fn letter(reply: &MountReply) -> char {
+    char::from_u32(reply.letter)
+        .filter(char::is_ascii_uppercase)
+        .expect("it has a letter")
+}
+
+fn read(machine: &Machine, letter: char, name: &str) -> Result<Vec<u8>, NTSTATUS> {
+    let handle = machine.open(&format!("\\??\\{letter}:\\{name}"), OpenAs::read())?;
+    handle.read(Some(0), DATA + 1).into_result()
+}
+
+fn exists(letter: char) -> bool {
+    names::get(&names::wide(&format!("\\??\\{letter}:"))).is_some()
+}
+
+#[test]
+fn an_image_of_every_format_gets_a_letter_and_gives_its_bytes() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        for name in [
+            "ext4.img",
+            "ext4.qcow2",
+            "old.qcow2",
+            "packed.qcow2",
+            "ext4.vhdx",
+            "ext4.vhd",
+            "child\\child.qcow2",
+            "parts.img",
+        ] {
+            let reply = control
+                .mount(&format!("\\??\\C:\\{name}"), FIRST_PARTITION, None)
+                .unwrap_or_else(|status| panic!("{name}: {}", ntos::nt::name(status)));
+            let letter = letter(&reply);
+            assert_eq!(
+                read(machine, letter, "hello.txt").expect("reads"),
+                b"hello\n",
+                "{name}"
+            );
+            assert!(
+                read(machine, letter, "data.bin").expect("reads") == data(),
+                "{name}"
+            );
+            assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS, "{name}");
+            assert!(!exists(letter), "{name} keeps its letter");
+            machine.settle();
+            assert_eq!(hostfs::open_files(), 0, "{name} is open still");
+        }
+    });
+}
+
+#[test]
+fn a_partition_is_chosen_by_number() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let path = "\\??\\C:\\parts.img";
+        let reply = control.mount(path, 2, Some('P')).expect("mounts");
+        assert_eq!(letter(&reply), 'P');
+        assert!(read(machine, 'P', "data.bin").expect("reads") == data());
+        assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS);
+        assert_eq!(control.mount(path, 1, None), Err(STATUS_UNRECOGNIZED_VOLUME));
+        assert_eq!(control.mount(path, 3, None), Err(STATUS_NO_SUCH_DEVICE));
+        assert_eq!(control.mount(path, 0, None), Err(STATUS_UNRECOGNIZED_VOLUME));
+    });
+}
+
+#[test]
+fn what_cannot_be_mounted_says_why_and_leaves_nothing() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        hostfs::lock("old.qcow2");
+        for (name, status) in [
+            ("missing.img", STATUS_OBJECT_NAME_NOT_FOUND),
+            ("missing\\ext4.img", STATUS_OBJECT_PATH_NOT_FOUND),
+            ("old.qcow2", STATUS_SHARING_VIOLATION),
+            ("text.txt", STATUS_UNRECOGNIZED_VOLUME),
+            ("tree", STATUS_FILE_IS_A_DIRECTORY),
+        ] {
+            let mounted = control.mount(&format!("\\??\\C:\\{name}"), FIRST_PARTITION, None);
+            assert_eq!(mounted.map(|reply| reply.image), Err(status), "{name}");
+        }
+        // Of an image that is cut off, what is missing is an error, never zeros.
+        if let Ok(reply) = control.mount("\\??\\C:\\cut.qcow2", FIRST_PARTITION, None) {
+            let bytes = read(machine, letter(&reply), "data.bin");
+            assert!(
+                bytes.is_err() || bytes.is_ok_and(|bytes| bytes == data()),
+                "invented bytes"
+            );
+            assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS);
+            machine.settle();
+        }
+        assert_eq!(hostfs::open_files(), 0);
+        assert_eq!(control.volumes(), []);
+        assert_eq!(control.unmount(77, 0), STATUS_OBJECT_NAME_NOT_FOUND);
+    });
+}
+
+#[test]
+fn a_letter_that_is_taken_stays_with_its_owner() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let first = control
+            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('Q'))
+            .expect("mounts");
+        assert_eq!(
+            control.mount("\\??\\C:\\ext4.vhdx", FIRST_PARTITION, Some('Q')),
+            Err(STATUS_OBJECT_NAME_COLLISION)
+        );
+        assert_eq!(hostfs::open_files(), 1);
+        assert_eq!(read(machine, 'Q', "hello.txt").expect("reads"), b"hello\n");
+        // The same volume twice, in two images: both have a letter.
+        let second = control
+            .mount("\\??\\C:\\ext4.vhdx", FIRST_PARTITION, None)
+            .expect("mounts");
+        assert_ne!(letter(&second), 'Q');
+        assert_eq!(
+            read(machine, letter(&second), "hello.txt").expect("reads"),
+            b"hello\n"
+        );
+        assert_eq!(control.unmount(first.image, 0), STATUS_SUCCESS);
+        assert_eq!(
+            read(machine, letter(&second), "hello.txt").expect("reads"),
+            b"hello\n"
+        );
+        assert_eq!(control.unmount(second.image, 0), STATUS_SUCCESS);
+    });
+}
+
+#[test]
+fn letters_are_given_without_a_mount_manager() {
+    on(None, |machine| {
+        let control = Control::open(machine);
+        let wanted = control
+            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('L'))
+            .expect("mounts");
+        let any = control
+            .mount("\\??\\C:\\ext4.qcow2", FIRST_PARTITION, None)
+            .expect("mounts");
+        assert_eq!(letter(&wanted), 'L');
+        assert_eq!(letter(&any), 'D');
+        assert_eq!(read(machine, 'L', "hello.txt").expect("reads"), b"hello\n");
+        assert_eq!(read(machine, 'D', "hello.txt").expect("reads"), b"hello\n");
+        assert_eq!(control.unmount(wanted.image, 0), STATUS_SUCCESS);
+        assert_eq!(control.unmount(any.image, 0), STATUS_SUCCESS);
+        assert!(!exists('L') && !exists('D'));
+    });
+}
+
+#[test]
+fn an_image_in_use_is_unmounted_by_force_only() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let reply = control
+            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('F'))
+            .expect("mounts");
+        let handle = machine
+            .open("\\??\\F:\\data.bin", OpenAs::read().uncached())
+            .expect("opens");
+        assert_eq!(control.unmount(reply.image, 0), STATUS_ACCESS_DENIED);
+        assert_eq!(handle.read(Some(0), 512).status, STATUS_SUCCESS);
+        assert_eq!(control.unmount(reply.image, UNMOUNT_FORCE), STATUS_SUCCESS);
+        assert!(!exists('F'));
+        assert!(
+            !nt_success(handle.read(Some(4096), 512).status),
+            "a dismounted volume is read"
+        );
+        drop(handle);
+        machine.settle();
+        assert_eq!(hostfs::open_files(), 0);
+    });
+}
+
+#[test]
+fn an_image_whose_server_is_gone_fails_and_can_be_unmounted() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let reply = control
+            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('G'))
+            .expect("mounts");
+        hostfs::vanish();
+        let started = std::time::Instant::now();
+        assert!(read(machine, 'G', "data.bin").is_err(), "bytes from nowhere");
+        assert!(started.elapsed() < std::time::Duration::from_secs(5));
+        assert_eq!(control.unmount(reply.image, UNMOUNT_FORCE), STATUS_SUCCESS);
+        assert!(!exists('G'));
+    });
+}
+
+#[test]
+fn volumes_are_listed_with_their_images() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        assert_eq!(control.volumes(), []);
+        let one = control
+            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, None)
+            .expect("mounts");
+        let two = control
+            .mount("\\??\\C:\\parts.img", FIRST_PARTITION, None)
+            .expect("mounts");
+        let listed = control.volumes();
+        let images: Vec<u32> = listed.iter().map(|volume| volume.image).collect();
+        assert_eq!(images, [one.image, two.image]);
+        for (volume, reply) in listed.iter().zip([&one, &two]) {
+            assert_eq!(control::unpadded(&volume.fs_name), "ext4");
+            assert_eq!(volume.letter, reply.letter);
+            assert!(
+                volume.size > 8 << 20 && volume.size <= 12 << 20,
+                "{}",
+                volume.size
+            );
+            assert!(volume.bytes_read > 0);
+        }
+        let short = control
+            .0
+            .ioctl(control::IOCTL_LIST_VOLUMES, &[], Head::SIZE + VolumeStatus::SIZE);
+        assert_eq!(short.status, STATUS_BUFFER_OVERFLOW);
+        for reply in [one, two] {
+            assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS);
+        }
+        assert_eq!(control.volumes(), []);
+    });
+}
+
+#[test]
+fn many_images_at_once_and_an_unload_with_all_of_them() {
+    on(None, |machine| {
+        let control = Control::open(machine);
+        for number in 0..24 {
+            let name = if number % 2 == 0 { "ext4.img" } else { "ext4.qcow2" };
+            let reply = control
+                .mount(&format!("\\??\\C:\\{name}"), FIRST_PARTITION, None)
+                .expect("mounts");
+            // D to Z are 23 letters.
+            assert_eq!(reply.letter == 0, number == 23);
+            if reply.letter != 0 {
+                assert_eq!(
+                    read(machine, letter(&reply), "hello.txt").expect("reads"),
+                    b"hello\n"
+                );
+            }
+        }
+        assert_eq!(control.volumes().len(), 24);
+    });
+}
+
+#[test]
+fn requests_of_every_wrong_shape_are_refused() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let codes = [
+            (control::IOCTL_QUERY_STATUS, 0),
+            (control::IOCTL_LIST_VOLUMES, 0),
+            (control::IOCTL_MOUNT_IMAGE, MountRequest::SIZE),
+            (control::IOCTL_UNMOUNT_IMAGE, UnmountRequest::SIZE),
+            (0x9c4b_3ffc, 0),
+        ];
+        for (code, size) in codes {
+            for length in [0, 1, 7, 8, size.saturating_sub(1), size, size + 1, 4096, 200_000] {
+                for fill in [0x00, 0x01, 0xff] {
+                    for room in [0, 1, 8, 4096] {
+                        let outcome = control.0.ioctl(code, &vec![fill; length], room);
+                        if size != 0 || code == 0x9c4b_3ffc {
+                            assert!(!nt_success(outcome.status), "{code:#x} {length} {fill} {room}");
+                        }
+                        assert!(outcome.information <= room);
+                    }
+                }
+            }
+        }
+        assert_eq!(control.volumes(), []);
+    });
+}
