@@ -247,7 +247,7 @@ fn ask(path: &str, code: u32, input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
     let mut room = 512usize;
     let mut input = input.to_vec();
     // SAFETY: the file object is ours; the buffers outlive the request.
-    let answer = unsafe {
+    unsafe {
         let mut output = vec![0u8; room];
         let waiter = Waiter::new();
         let target = file::related_device(opened.file_object);
@@ -278,8 +278,7 @@ fn ask(path: &str, code: u32, input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
         } else {
             Err(status)
         }
-    };
-    answer
+    }
 }
 
 /// A new volume, or one that is already known.

@@ -76,7 +76,7 @@ fn compare(flags: u64, left: u32, right: u32) -> u64 {
     let overflow = (left ^ right) & (left ^ difference) & 1 << 31;
     let changed = [
         (0, carry),
-        (2, (difference as u8).count_ones() % 2 == 0),
+        (2, (difference as u8).count_ones().is_multiple_of(2)),
         (4, (left ^ right ^ difference) & 0x10 != 0),
         (6, difference == 0),
         (7, difference >> 31 != 0),
