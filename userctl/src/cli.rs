@@ -10,8 +10,10 @@ use clap_complete::Shell;
 /// Reads Linux volumes out of images and disks, with no driver.
 ///
 /// IMAGE is a file or a device that holds a file system that Linux can read (ext2/3/4, btrfs, XFS, F2FS, squashfs,
-/// EROFS and others), or an MBR or GPT partition table with such file systems in it. It is only ever read. A journal
-/// that was not replayed is replayed in memory, so that what is shown is the volume's true state.
+/// EROFS and others), or an MBR or GPT partition table with such file systems in it. A file may also be a disk image of
+/// the formats VHD, VHDX (fixed, dynamic and differencing) or qcow2 (versions 2 and 3, with backing files); they are told
+/// by their content, and the files that they need are looked for where they say. All is only ever read. A journal that was
+/// not replayed, a VHDX's own log included, is replayed in memory, so that what is shown is the volume's true state.
 #[derive(Debug, Parser)]
 #[command(name = "userctl", version, after_help = crate::exit::HELP, max_term_width = 100)]
 #[command(arg_required_else_help = true)]
@@ -116,7 +118,7 @@ pub enum Command {
 /// The image, and how to read it.
 #[derive(Args, Clone, Debug)]
 pub struct Source {
-    /// The image: a file, or a disk
+    /// The image: a file (raw, VHD, VHDX, qcow2), or a disk
     #[arg(value_hint = ValueHint::FilePath)]
     pub image: PathBuf,
     /// Read this partition, 0 for the whole disk [default: the first that is recognised]

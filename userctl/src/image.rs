@@ -1,4 +1,5 @@
-//! The image: a file or a device that is only ever read, and a part of it as a disk of Linux.
+//! The image: a file or a device that is only ever read, and a part of it as a disk of Linux. Where the file is an image
+//! of a disk in a format of its own (VHD, VHDX, qcow2), the image is that disk: see `formats`.
 //!
 //! Linux has one CPU and its disks must not wait on it: what this system has in memory is copied at once, and a few
 //! threads read the rest. What lies beyond the end of
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use lkl::{Disk, Errno, ReadRequest};
 
 use crate::exit::{Exit, Failure, reason};
+use crate::formats::Formatted;
 use crate::watchdog;
 
 /// Threads that read; as many reads are under way at once.
@@ -23,9 +25,22 @@ const READERS: usize = 8;
 pub struct Image {
     /// As it was named.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// Its length in bytes: the disk's, not the file's.
     pub size: u64,
-    file: Arc<File>,
+    /// The name of its format.
+    pub format: &'static str,
+    /// Bytes of its sectors, where it says.
+    pub sector_size: Option<u32>,
+    content: Arc<Content>,
+}
+
+/// Where the disk is.
+#[derive(Debug)]
+enum Content {
+    /// The file is the disk.
+    Plain(File),
+    /// The disk is in the file, in a format.
+    Formatted(Formatted),
 }
 
 impl Image {
@@ -54,10 +69,12 @@ impl Image {
         }
         let mut file = File::open(path).map_err(explain)?;
         let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(explain)?;
-        let image = Image {
+        let mut image = Image {
             path: path.to_path_buf(),
             size,
-            file: Arc::new(file),
+            format: "raw",
+            sector_size: None,
+            content: Arc::new(Content::Plain(file)),
         };
         if size == 0 {
             return Err(fail(
@@ -68,12 +85,30 @@ impl Image {
         let mut first = [0; 512];
         let length = first.len().min(usize::try_from(size).unwrap_or(usize::MAX));
         image.read_at(&mut first[..length], 0).map_err(explain)?;
+        let formatted = match &*image.content {
+            Content::Plain(file) if metadata.is_file() => Formatted::open(path, file).map_err(fail)?,
+            _ => None,
+        };
+        if let Some(formatted) = formatted {
+            if formatted.size() == 0 {
+                return Err(fail(
+                    "holds an empty disk; name an image that holds a file system".to_string(),
+                ));
+            }
+            image.size = formatted.size();
+            image.format = formatted.format();
+            image.sector_size = Some(formatted.sector_size());
+            image.content = Arc::new(Content::Formatted(formatted));
+        }
         Ok(image)
     }
 
     /// Fills `buffer` from the byte `offset` of the image on.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        read_exact_at(&self.file, buffer, offset)
+        match &*self.content {
+            Content::Plain(file) => read_exact_at(file, buffer, offset),
+            Content::Formatted(formatted) => formatted.read_at(buffer, offset),
+        }
     }
 }
 
@@ -88,13 +123,15 @@ fn is_disk(_metadata: &std::fs::Metadata) -> bool {
     false
 }
 
+/// Fills `buffer` from the byte `offset` of the file on.
 #[cfg(unix)]
-fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
 }
 
+/// Fills `buffer` from the byte `offset` of the file on.
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -158,7 +195,9 @@ impl Disk for Section {
     }
 
     fn read(&self, mut request: ReadRequest) {
-        if read_at_hand(&self.image.file, self.offset, &mut request) {
+        if let Content::Plain(file) = &*self.image.content
+            && read_at_hand(file, self.offset, &mut request)
+        {
             watchdog::progress();
             return request.complete(Ok(()));
         }

@@ -15,7 +15,9 @@ use crate::text::{shown, size};
 pub struct Info {
     /// As it was named.
     pub image: String,
-    /// Its length in bytes.
+    /// Its format: `raw`, `VHD`, `VHDX` or `qcow2`.
+    pub format: &'static str,
+    /// The disk's length in bytes.
     pub size: u64,
     /// The kind of its partition table: `mbr` or `gpt`.
     pub table: Option<&'static str>,
@@ -80,6 +82,7 @@ pub fn run(session: &Session, asked: Option<u32>, json: bool, out: &mut dyn Writ
     let info = |mounted: &Mounted| -> Result<Info, Failure> {
         Ok(Info {
             image: session.image.path.display().to_string(),
+            format: session.image.format,
             size: session.image.size,
             table: session.table.as_ref().map(|table| table.scheme).map(Scheme::name),
             partitions,
@@ -139,6 +142,7 @@ fn file_system(mounted: &Mounted) -> Result<FileSystem, Failure> {
 fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
     let mut line = |name: &str, value: &str| writeln!(out, "{name:<13}{value}");
     line("image:", &shown(info.image.as_bytes()))?;
+    line("format:", info.format)?;
     line("size:", &format!("{} bytes ({})", info.size, size(info.size)))?;
     match info.table {
         Some(kind) => line("table:", &kind.to_uppercase())?,

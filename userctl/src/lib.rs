@@ -15,6 +15,7 @@ pub mod cli;
 pub mod copy;
 mod destination;
 pub mod exit;
+mod formats;
 pub mod host;
 pub mod image;
 pub mod info;
