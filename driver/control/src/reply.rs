@@ -5,7 +5,7 @@
 //! kernel's memory leaks.
 
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::code::Code;
 use crate::refusal::Refusal;
@@ -27,6 +27,12 @@ macro_rules! records {
         }
         const _: () = assert!(size_of::<$name>() == $bytes);
         impl Record for $name {}
+        impl Default for $name {
+            /// All zeros.
+            fn default() -> Self {
+                FromZeros::new_zeroed()
+            }
+        }
     )* };
 }
 

@@ -22,11 +22,6 @@ pub const FILE_READ_ACCESS: u32 = 1;
 /// `FILE_WRITE_ACCESS`.
 pub const FILE_WRITE_ACCESS: u32 = 2;
 
-/// `CTL_CODE` with METHOD_BUFFERED.
-pub const fn buffered_code(device_type: u32, function: u32, access: u32) -> u32 {
-    (device_type << 16) | (access << 14) | (function << 2)
-}
-
 named_numbers! {
     /// A control code.
     ControlCode(u32);

@@ -9,8 +9,7 @@
 //! - records with C's layout ([`record`]), put into a caller's bytes by [`writer`]: [`fileinfo`], [`dirinfo`],
 //!   [`fsinfo`], [`reparse`], [`security`], [`ea`];
 //! - values: [`NtTime`], UTF-16 names ([`utf16`]), patterns ([`wildcard`]);
-//! - what disks, volumes and the mount manager are asked: [`diskio`];
-//! - the driver's own control interface, shared with `userctl`: [`control`].
+//! - what disks, volumes and the mount manager are asked: [`diskio`].
 //!
 //! Nothing here is unsafe, nothing allocates unless its signature says so, and nothing panics: the crate runs in the
 //! NT kernel at any IRQL at which its arguments may be touched.
@@ -38,7 +37,6 @@ mod number;
 pub mod access;
 pub mod attributes;
 pub mod class;
-pub mod control;
 pub mod create;
 pub mod dirinfo;
 pub mod diskio;

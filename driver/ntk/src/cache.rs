@@ -26,7 +26,8 @@ static CALLBACKS: Callbacks = Callbacks(CACHE_MANAGER_CALLBACKS {
     ReleaseFromReadAhead: Some(release),
 });
 
-/// Gives a file object a cache map, if it has none yet.
+/// Gives a file object a cache map, if it has none yet: once, whatever number of requests on it come at the same time,
+/// under the FCB's main resource.
 ///
 /// IRQL: <= APC_LEVEL.
 ///
@@ -39,6 +40,13 @@ pub unsafe fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus
     }
     let fcb: &FcbBlock = &open.fcb;
     open.volume.note_cached(&open.fcb);
+    // Told to wait, it cannot come back without the resource.
+    let _ = fcb.main().acquire_exclusive(true);
+    // SAFETY: promised by the caller.
+    if !unsafe { (*file).PrivateCacheMap }.is_null() {
+        fcb.main().release();
+        return Ok(());
+    }
     let (allocation, size, valid) = fcb.sizes();
     let mut sizes = CC_FILE_SIZES {
         AllocationSize: large(allocation),
@@ -53,6 +61,7 @@ pub unsafe fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus
     };
     // SAFETY: one NT call, which raises for lack of memory and has then changed nothing.
     let made = unsafe { fault::guarded(act) };
+    fcb.main().release();
     made.map_err(|code| {
         if code < 0 {
             nt::status(code)

@@ -21,6 +21,7 @@ use crate::{
     read, refuse, secur, volinfo,
 };
 use core::ptr::{NonNull, null_mut};
+use lklfs_control::Interface;
 use lklfs_fsd::{FcbKind, Outcome};
 use lklfs_nt::NtStatus;
 
@@ -37,7 +38,8 @@ pub unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATU
     // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
     match unsafe { kind_of(irp.device()) } {
         // No file system's business: no lock is held and no cache or section is below it.
-        Kind::Control => return control::control(irp),
+        Kind::Control => return control::control(irp, Interface::Control),
+        Kind::Status => return control::control(irp, Interface::Status),
         Kind::ImageDisk => return imagedisk::dispatch(irp),
         _ => {}
     }
@@ -73,7 +75,8 @@ pub fn route(irp: Irp, may_wait: bool) -> NTSTATUS {
     let major = u32::from(irp.major());
     // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
     match unsafe { kind_of(irp.device()) } {
-        Kind::Control => control::control(irp),
+        Kind::Control => control::control(irp, Interface::Control),
+        Kind::Status => control::control(irp, Interface::Status),
         Kind::FileSystem => match major {
             IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
             IRP_MJ_FILE_SYSTEM_CONTROL if u32::from(irp.minor()) == IRP_MN_MOUNT_VOLUME => mount::mount(irp),

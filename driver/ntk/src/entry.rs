@@ -1,48 +1,46 @@
 //! DriverEntry and its counterpart: the control device, the file systems that are registered, and the end.
 //!
-//! Three devices live as long as the driver: `\Device\Lklfs` (linked as `\DosDevices\Lklfs`, for administrators
-//! only), and one device for each kind of medium that file systems are registered for. They are registered with low
+//! Four devices live as long as the driver: `\Device\Lklfs` and `\Device\LklfsStatus` (with links of the same names in
+//! `\DosDevices`; the first for administrators only), and one device for each kind of medium that file systems are registered for. They are registered with low
 //! priority: Windows' own file systems see a volume first, and what they do not know comes here.
 //
 // UNSAFETY: creates and deletes devices, fills the driver object, and keeps the driver's state behind a static.
 
 use crate::dispatch::dispatch;
 use crate::fastio;
-use crate::images::Images;
 use crate::linux::Linux;
+use crate::mounts::Mounts;
 use crate::name::Name;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, DO_LOW_PRIORITY_FILESYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM,
-    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, HANDLE, IoCreateDevice,
+    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IoCreateDevice,
     IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoRegisterFileSystem, IoUnregisterFileSystem,
-    NTSTATUS, OBJ_KERNEL_HANDLE, ObOpenObjectByPointer, ObfDereferenceObject, ObfReferenceObject,
-    PDEVICE_OBJECT, PDRIVER_OBJECT, WRITE_DAC, ZwClose, ZwSetSecurityObject, raw_status,
+    NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT, raw_status,
 };
+use crate::protect;
 use crate::volume::{Extension, Kind, MountedVolume, Volumes, kind_of, set_kind, volume_of};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use lkl_host_ntk::{routines, stack};
+use lklfs_control::Interface;
 use lklfs_nt::NtStatus;
-use lklfs_nt::control;
 
 /// Names of the devices that are registered as file systems.
 const DISK_FILE_SYSTEM: &str = "\\LklfsDisk";
 const CD_FILE_SYSTEM: &str = "\\LklfsCd";
 
-/// `DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION`.
-const PROTECTED_DACL: u32 = 0x8000_0004;
-
 /// What lives as long as the driver.
 pub struct Driver {
     object: PDRIVER_OBJECT,
-    control: PDEVICE_OBJECT,
+    /// In the order of [`Interface::ALL`].
+    control: [PDEVICE_OBJECT; 2],
     file_systems: [PDEVICE_OBJECT; 2],
     /// The one Linux.
     pub linux: Linux,
-    /// The image files that are disks.
-    pub images: Images,
+    /// What was mounted on request.
+    pub mounts: Mounts,
     /// The volumes that are mounted.
     pub volumes: Volumes,
 }
@@ -79,13 +77,13 @@ pub unsafe fn driver_entry(object: PDRIVER_OBJECT) -> NTSTATUS {
 
 unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
     let linux = Linux::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-    let images = Images::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let mounts = Mounts::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut driver = lkl::try_box(Driver {
         object,
-        control: null_mut(),
+        control: [null_mut(); 2],
         file_systems: [null_mut(); 2],
         linux,
-        images,
+        mounts,
         volumes: Volumes::new(),
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
@@ -113,18 +111,21 @@ unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
         // SAFETY: as above.
         unsafe { IoRegisterFileSystem(device) };
     }
-    // SAFETY: as above.
-    unsafe { (*control).Flags &= !DO_DEVICE_INITIALIZING };
+    for device in control {
+        // SAFETY: as above.
+        unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
+    }
     Ok(())
 }
 
 fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
-    driver.control = make_device(
-        driver.object,
-        control::DEVICE_NAME,
-        FILE_DEVICE_UNKNOWN,
-        Kind::Control,
-    )?;
+    for (slot, interface) in driver.control.iter_mut().zip(Interface::ALL) {
+        let kind = match interface {
+            Interface::Control => Kind::Control,
+            Interface::Status => Kind::Status,
+        };
+        *slot = make_device(driver.object, interface.device_name(), FILE_DEVICE_UNKNOWN, kind)?;
+    }
     for (slot, (name, kind)) in driver.file_systems.iter_mut().zip([
         (DISK_FILE_SYSTEM, FILE_DEVICE_DISK_FILE_SYSTEM),
         (CD_FILE_SYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM),
@@ -133,15 +134,17 @@ fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
         // SAFETY: the device is ours and not registered yet.
         unsafe { (**slot).Flags |= DO_LOW_PRIORITY_FILESYSTEM };
     }
-    protect(driver.control)?;
-    let (mut link, mut target) = (Name::new(control::LINK_NAME), Name::new(control::DEVICE_NAME));
-    // SAFETY: both strings outlive the call.
-    let status = unsafe { IoCreateSymbolicLink(&mut link.string(), &mut target.string()) };
-    if status < 0 {
-        Err(nt::status(status))
-    } else {
-        Ok(())
+    for (device, interface) in driver.control.into_iter().zip(Interface::ALL) {
+        protect::device(device, interface)?;
+        let mut link = Name::new(interface.link_name());
+        let mut target = Name::new(interface.device_name());
+        // SAFETY: both strings outlive the call.
+        let status = unsafe { IoCreateSymbolicLink(&mut link.string(), &mut target.string()) };
+        if status < 0 {
+            return Err(nt::status(status));
+        }
     }
+    Ok(())
 }
 
 fn make_device(
@@ -172,71 +175,13 @@ fn make_device(
     Ok(device)
 }
 
-/// `D:P(A;;GA;;;SY)(A;;GA;;;BA)` as a self-relative security descriptor.
-const ADMINISTRATORS_ONLY: [u8; 20 + 8 + 20 + 24] = {
-    let mut bytes = [0u8; 72];
-    let head = [
-        1, 0, 0x04, 0x90, // revision 1; SE_DACL_PRESENT | SE_DACL_PROTECTED | SE_SELF_RELATIVE
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // no owner, group, system list
-        20, 0, 0, 0, // the list's offset
-        2, 0, 52, 0, 2, 0, 0, 0, // ACL revision 2, 52 bytes, 2 entries
-        0, 0, 20, 0, 0, 0, 0, 0x10, // allowed, 20 bytes, GENERIC_ALL
-        1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0, // S-1-5-18
-        0, 0, 24, 0, 0, 0, 0, 0x10, // allowed, 24 bytes, GENERIC_ALL
-        1, 2, 0, 0, 0, 0, 0, 5, 32, 0, 0, 0, 0x20, 0x02, 0, 0, // S-1-5-32-544
-    ];
-    let mut at = 0;
-    #[allow(
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects,
-        reason = "evaluated by the compiler"
-    )]
-    while at < head.len() {
-        bytes[at] = head[at];
-        at += 1;
-    }
-    bytes
-};
-
-/// A copy of the descriptor, aligned as the kernel reads it.
-#[repr(align(8))]
-struct Descriptor([u8; ADMINISTRATORS_ONLY.len()]);
-
-/// Lets only SYSTEM and administrators open the device.
-fn protect(device: PDEVICE_OBJECT) -> Result<(), NtStatus> {
-    let mut handle: HANDLE = null_mut();
-    // SAFETY: the device is ours; a null type means "whatever it is", which a kernel-mode caller may say.
-    let status = unsafe {
-        ObOpenObjectByPointer(
-            device.cast(),
-            OBJ_KERNEL_HANDLE,
-            null_mut(),
-            WRITE_DAC,
-            null_mut(),
-            nt::KERNEL_MODE,
-            &mut handle,
-        )
-    };
-    if status < 0 {
-        return Err(nt::status(status));
-    }
-    let mut descriptor = Descriptor(ADMINISTRATORS_ONLY);
-    // SAFETY: the descriptor is well formed and outlives the call.
-    let status = unsafe { ZwSetSecurityObject(handle, PROTECTED_DACL, descriptor.0.as_mut_ptr().cast()) };
-    // SAFETY: the handle is ours and not used again.
-    let _ = unsafe { ZwClose(handle) };
-    if status < 0 {
-        Err(nt::status(status))
-    } else {
-        Ok(())
-    }
-}
-
 fn delete_devices(driver: &Driver) {
-    let mut link = Name::new(control::LINK_NAME);
-    // SAFETY: the string outlives the call. If the link was never made, nothing happens.
-    let _ = unsafe { IoDeleteSymbolicLink(&mut link.string()) };
-    for device in driver.file_systems.into_iter().chain([driver.control]) {
+    for interface in Interface::ALL {
+        let mut link = Name::new(interface.link_name());
+        // SAFETY: the string outlives the call. If the link was never made, nothing happens.
+        let _ = unsafe { IoDeleteSymbolicLink(&mut link.string()) };
+    }
+    for device in driver.file_systems.into_iter().chain(driver.control) {
         if !device.is_null() {
             // SAFETY: made by make_device(), and deleted once.
             unsafe { IoDeleteDevice(device) };
@@ -267,7 +212,7 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
             break;
         }
     }
-    state.images.clear();
+    state.mounts.clear();
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
     // waits until there is one. If there never was a mount there is nothing to halt.
     while state.linux.booted().is_some() && stack::on_large_stack(|| state.linux.halt()).is_err() {}

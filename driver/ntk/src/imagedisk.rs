@@ -115,8 +115,6 @@ pub struct ImageDisk {
     image: OpenImage,
     window: Window,
     identity: Vec<u8>,
-    /// The link that it would like to have; empty for none.
-    wanted_link: Vec<u16>,
     name: Name,
     device: AtomicPtr<nt::DEVICE_OBJECT>,
     queue: SpinLock<VecDeque<Irp>>,
@@ -137,7 +135,6 @@ impl ImageDisk {
         image: OpenImage,
         window: Window,
         identity: Vec<u8>,
-        wanted_link: Vec<u16>,
     ) -> Result<Arc<Self>, NtStatus> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let wake = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
@@ -148,7 +145,6 @@ impl ImageDisk {
             image,
             window,
             identity,
-            wanted_link,
             name: Name::numbered("\\Device\\LklfsImage", number),
             device: AtomicPtr::new(null_mut()),
             queue: SpinLock::new(VecDeque::new()),
@@ -322,7 +318,7 @@ impl ImageDisk {
             partition: self.window.partition,
             name: self.name(),
             identity: &self.identity,
-            wanted_link: &self.wanted_link,
+            wanted_link: &[],
         };
         let outcome = answers.control(parameters.code, irp.system_buffer(parameters.output_length));
         irp.complete(outcome)

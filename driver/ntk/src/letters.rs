@@ -9,7 +9,7 @@ use crate::name::Name;
 use crate::nt::{
     self, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SYNCHRONOUS_IO_NONALERT, HANDLE,
     IO_STATUS_BLOCK, IoCreateSymbolicLink, IoDeleteSymbolicLink, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE,
-    OBJECT_ATTRIBUTES, SYNCHRONIZE, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
+    OBJECT_ATTRIBUTES, SYNCHRONIZE, UNICODE_STRING, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
 };
 use core::ptr::null_mut;
 use lklfs_nt::NtStatus;
@@ -35,8 +35,15 @@ impl Opened {
     /// Opens a device, or what is mounted on it, by name.
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
-    pub fn open(mut name: Name, access: u32) -> Result<Self, NtStatus> {
-        let mut string = name.string();
+    pub fn open(name: &[u16], access: u32) -> Result<Self, NtStatus> {
+        let length =
+            u16::try_from(name.len().saturating_mul(2)).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+        let mut string = UNICODE_STRING {
+            Length: length,
+            MaximumLength: length,
+            // The call only reads it.
+            Buffer: name.as_ptr().cast_mut(),
+        };
         let mut attributes = OBJECT_ATTRIBUTES {
             Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
             ObjectName: &raw mut string,
@@ -77,7 +84,7 @@ impl Drop for Opened {
 
 /// Asks the mount manager. OBJECT_NAME_NOT_FOUND when there is none.
 fn ask(code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus> {
-    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER), FILE_READ_ATTRIBUTES)?;
+    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER).units(), FILE_READ_ATTRIBUTES)?;
     let mut block = IO_STATUS_BLOCK::default();
     let (input_length, output_length) = (input.len() as u32, output.len() as u32);
     // SAFETY: the buffers outlive the call, which is synchronous.

@@ -7,11 +7,11 @@
 //!
 //! | files | what they hold |
 //! |---|---|
-//! | [`entry`], [`linux`], [`control`] | DriverEntry and unload; the one Linux, booted with the first mount; requests to the control device |
+//! | [`entry`], [`linux`], [`control`], [`protect`] | DriverEntry and unload; the one Linux, booted with the first mount; requests to the control device |
 //! | [`dispatch`], [`irp`], [`work`] | callbacks, the linear IRP, posting to a worker thread |
 //! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
-//! | [`images`], [`imagedisk`], [`backing`], [`letters`] | image files as disks, and drive letters |
+//! | [`mounts`], [`imagedisk`], [`backing`], [`letters`] | image files as disks, and drive letters |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
 //! | [`nt`], [`name`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, locks, callers' buffers, and the one place that survives a fault |
 //!
@@ -53,16 +53,17 @@ pub mod fault;
 pub mod fileinfo;
 pub mod fsctrl;
 pub mod imagedisk;
-pub mod images;
 pub mod irp;
 pub mod letters;
 pub mod linux;
 pub mod lockctrl;
 pub mod mount;
+pub mod mounts;
 pub mod name;
 pub mod nt;
 pub mod open;
 pub mod pnp;
+pub mod protect;
 pub mod read;
 pub mod refuse;
 pub mod secur;

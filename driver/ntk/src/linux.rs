@@ -7,7 +7,7 @@ use crate::nt;
 use crate::sync::Guarded;
 use alloc::sync::Arc;
 use lkl::{BootConfig, BootError, Kernel};
-use lkl_host_ntk::NtkHost;
+use lkl_host_ntk::{NtkHost, clock};
 use lklfs_nt::NtStatus;
 
 /// Bytes that Linux manages: its page cache, its slabs, and the overlays of volumes that need a replay (64 MiB each
@@ -16,9 +16,22 @@ const POOL_BYTES: usize = 128 << 20;
 /// Messages up to and including warnings.
 const COMMAND_LINE: &str = "loglevel=5";
 
+/// A boot, in nanoseconds of the clock that never goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Boot {
+    /// How long it took.
+    pub took: u64,
+    /// When it ended.
+    pub end: u64,
+}
+
 enum State {
     Never,
-    Running { kernel: Kernel, host: Arc<NtkHost> },
+    Running {
+        kernel: Kernel,
+        host: Arc<NtkHost>,
+        boot: Boot,
+    },
     Over(NtStatus),
 }
 
@@ -42,12 +55,14 @@ impl Linux {
         let mut state = self.state.lock();
         if let State::Never = &*state {
             *state = match boot() {
-                Ok((kernel, host)) => State::Running { kernel, host },
+                Ok((kernel, host, boot)) => State::Running { kernel, host, boot },
                 Err(status) => State::Over(status),
             };
         }
         match &*state {
-            State::Running { kernel, host } if !kernel.is_dead() => Ok((kernel.clone(), Arc::clone(host))),
+            State::Running { kernel, host, .. } if !kernel.is_dead() => {
+                Ok((kernel.clone(), Arc::clone(host)))
+            }
             State::Running { .. } => Err(NtStatus::NO_SUCH_DEVICE),
             State::Over(status) => Err(*status),
             State::Never => Err(NtStatus::INTERNAL_ERROR),
@@ -62,12 +77,20 @@ impl Linux {
         }
     }
 
+    /// When it was booted, if ever.
+    pub fn boot(&self) -> Option<Boot> {
+        match &*self.state.lock() {
+            State::Running { boot, .. } => Some(*boot),
+            State::Never | State::Over(_) => None,
+        }
+    }
+
     /// Stops Linux for good. All of its threads are joined and its memory is given back when this returns.
     ///
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
     pub fn halt(&self) {
         let before = core::mem::replace(&mut *self.state.lock(), State::Over(NtStatus::NO_SUCH_DEVICE));
-        if let State::Running { kernel, host } = before {
+        if let State::Running { kernel, host, .. } = before {
             kernel.halt();
             drop(host);
         }
@@ -79,7 +102,8 @@ impl Linux {
     }
 }
 
-fn boot() -> Result<(Kernel, Arc<NtkHost>), NtStatus> {
+fn boot() -> Result<(Kernel, Arc<NtkHost>, Boot), NtStatus> {
+    let start = clock::monotonic_ns();
     let host = Arc::new(NtkHost::new());
     host.init();
     let config = BootConfig {
@@ -87,7 +111,14 @@ fn boot() -> Result<(Kernel, Arc<NtkHost>), NtStatus> {
         command_line: COMMAND_LINE,
     };
     match Kernel::boot(Arc::clone(&host), &config) {
-        Ok(kernel) => Ok((kernel, host)),
+        Ok(kernel) => {
+            let end = clock::monotonic_ns();
+            let boot = Boot {
+                took: end.saturating_sub(start),
+                end,
+            };
+            Ok((kernel, host, boot))
+        }
         Err(BootError::NoMemory) => Err(NtStatus::INSUFFICIENT_RESOURCES),
         Err(error) => {
             nt::debug_line(format_args!("lklfs: {error}"));

@@ -2,11 +2,20 @@
 
 use crate::irp::Irp;
 use crate::nt::NTSTATUS;
+use core::sync::atomic::{AtomicU64, Ordering};
 use lklfs_fsd::{ea, secur, volinfo, write as fsd_write};
 use lklfs_nt::FsInformationClass;
 
+static WRITES: AtomicU64 = AtomicU64::new(0);
+
+/// How many writes were refused since the driver was loaded.
+pub fn writes() -> u64 {
+    WRITES.load(Ordering::Relaxed)
+}
+
 /// `IRP_MJ_WRITE`.
 pub fn write(irp: Irp) -> NTSTATUS {
+    WRITES.fetch_add(1, Ordering::Relaxed);
     irp.complete(fsd_write::write())
 }
 

@@ -31,7 +31,7 @@ use lklfs_nt::NtStatus;
 pub enum Kind {
     /// Being made.
     Unready = 0,
-    /// `\Device\Lklfs`, which `userctl` talks to.
+    /// `\Device\Lklfs`, which `userctl` talks to for administrators.
     Control = 1,
     /// What is registered as a file system: receives MOUNT_VOLUME.
     FileSystem = 2,
@@ -39,6 +39,8 @@ pub enum Kind {
     Volume = 3,
     /// An image file as a disk.
     ImageDisk = 4,
+    /// `\Device\LklfsStatus`, which tells everybody how the driver is doing.
+    Status = 5,
 }
 
 /// The extension of each device of this driver.
@@ -190,6 +192,11 @@ impl Default for Volumes {
 /// Numbers of volumes; never given twice.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// A number for one more volume.
+pub fn next_id() -> u64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
 /// A mounted volume.
 pub struct MountedVolume {
     /// Its number.
@@ -246,7 +253,7 @@ impl MountedVolume {
             return None;
         }
         Some(Arc::new(MountedVolume {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id: next_id(),
             vcb,
             table: SpinLock::new(FcbTable::new()),
             known,

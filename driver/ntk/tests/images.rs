@@ -5,10 +5,8 @@
 
 #![cfg(target_os = "linux")]
 
-use lklfs_nt::control::{
-    self, FIRST_PARTITION, Head, MountReply, MountRequest, UNMOUNT_FORCE, UnmountRequest, VolumeStatus,
-};
-use lklfs_nt::record::{Field, Record};
+use lklfs_control::reply::{self, VolumeRecord, status_flags, volume_flags};
+use lklfs_control::{Code, Interface, LogSource, Mount, MountFlags, Request, Source, Text, utf16};
 use ntos::io::names;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
@@ -136,60 +134,76 @@ fn on(manager: Option<bool>, act: impl FnOnce(&Machine)) {
     assert_eq!(hostfs::open_files(), 0, "image files are open still");
 }
 
-/// The control device.
+/// A control device.
 struct Control(ntos::user::Handle);
+
+/// A volume as the driver lists it.
+struct Listed {
+    record: VolumeRecord,
+    fs_name: String,
+    label: String,
+    source: String,
+}
 
 impl Control {
     fn open(machine: &Machine) -> Control {
         let how = OpenAs::read().access(FILE_GENERIC_READ | FILE_GENERIC_WRITE);
         Control(
             machine
-                .open(control::DEVICE_NAME, how)
+                .open(Interface::Control.device_name(), how)
                 .expect("an administrator may"),
         )
     }
 
-    fn mount(&self, path: &str, partition: u32, letter: Option<char>) -> Result<MountReply, NTSTATUS> {
-        let path: Vec<u8> = path.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let request = MountRequest {
-            head: Head::of::<MountRequest>(),
+    fn ask(&self, request: Request<'_>, room: usize) -> Result<Vec<u8>, NTSTATUS> {
+        let input = request.encode().expect("the request is good");
+        self.0.ioctl(request.code().number(), &input, room).into_result()
+    }
+
+    fn mount(
+        &self,
+        path: &str,
+        partition: Option<u32>,
+        letter: Option<char>,
+    ) -> Result<reply::Mounted, NTSTATUS> {
+        let path = utf16(path).expect("no NUL");
+        let request = Request::Mount(Mount {
+            source: Source::Image(Text::new(&path).expect("UTF-16")),
             partition,
-            letter: letter.map_or(0, u32::from),
-            reserved: 0,
-            path_length: path.len() as u32,
-        };
-        let mut input = vec![0; MountRequest::NAME_OFFSET];
-        request.put(&mut input);
-        input.extend_from_slice(&path);
-        let outcome = self.0.ioctl(control::IOCTL_MOUNT_IMAGE, &input, MountReply::SIZE);
-        match outcome.status {
-            STATUS_SUCCESS => Ok(MountReply::get(&outcome.bytes).expect("a whole reply")),
-            status => Err(status),
+            letter: letter.map(|letter| letter as u8),
+            flags: MountFlags::default(),
+            fs_name: None,
+            options: Text::default(),
+        });
+        let bytes = self.ask(request, 256)?;
+        Ok(reply::read::<reply::Mounted>(&bytes).expect("a whole reply").0)
+    }
+
+    fn unmount(&self, volume: Option<u64>, force: bool) -> NTSTATUS {
+        match self.ask(Request::Unmount { volume, force }, 256) {
+            Ok(_) => STATUS_SUCCESS,
+            Err(status) => status,
         }
     }
 
-    fn unmount(&self, image: u32, flags: u32) -> NTSTATUS {
-        let request = UnmountRequest {
-            head: Head::of::<UnmountRequest>(),
-            image,
-            flags,
-        };
-        let mut input = vec![0; UnmountRequest::SIZE];
-        request.put(&mut input);
-        self.0.ioctl(control::IOCTL_UNMOUNT_IMAGE, &input, 0).status
-    }
-
-    fn volumes(&self) -> Vec<VolumeStatus> {
-        let outcome = self.0.ioctl(control::IOCTL_LIST_VOLUMES, &[], 64 * 1024);
-        assert_eq!(outcome.status, STATUS_SUCCESS);
-        let list = outcome.bytes[Head::SIZE..].chunks_exact(VolumeStatus::SIZE);
-        list.map(|bytes| VolumeStatus::get(bytes).expect("whole"))
+    fn volumes(&self) -> Vec<Listed> {
+        let bytes = self.ask(Request::List { after: 0 }, 64 * 1024).expect("lists");
+        let (_, volumes) = reply::volumes(&bytes).expect("a list");
+        let text = |text: Text<'_>| String::from_utf16(&text.units().collect::<Vec<_>>()).expect("UTF-16");
+        volumes
+            .map(|volume| volume.expect("a volume"))
+            .map(|volume| Listed {
+                record: volume.record,
+                fs_name: text(volume.fs_name),
+                label: text(volume.label),
+                source: text(volume.source),
+            })
             .collect()
     }
 }
 
-fn letter(reply: &MountReply) -> char {
-    char::from_u32(reply.letter)
+fn letter(reply: &reply::Mounted) -> char {
+    char::from_u32(reply.letter.get().into())
         .filter(char::is_ascii_uppercase)
         .expect("it has a letter")
 }
@@ -218,7 +232,7 @@ fn an_image_of_every_format_gets_a_letter_and_gives_its_bytes() {
             "parts.img",
         ] {
             let reply = control
-                .mount(&format!("\\??\\C:\\{name}"), FIRST_PARTITION, None)
+                .mount(&format!("\\??\\C:\\{name}"), None, None)
                 .unwrap_or_else(|status| panic!("{name}: {}", ntos::nt::name(status)));
             let letter = letter(&reply);
             assert_eq!(
@@ -230,7 +244,11 @@ fn an_image_of_every_format_gets_a_letter_and_gives_its_bytes() {
                 read(machine, letter, "data.bin").expect("reads") == data(),
                 "{name}"
             );
-            assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS, "{name}");
+            assert_eq!(
+                control.unmount(Some(reply.volume.get()), false),
+                STATUS_SUCCESS,
+                "{name}"
+            );
             assert!(!exists(letter), "{name} keeps its letter");
             machine.settle();
             assert_eq!(hostfs::open_files(), 0, "{name} is open still");
@@ -243,13 +261,19 @@ fn a_partition_is_chosen_by_number() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
         let path = "\\??\\C:\\parts.img";
-        let reply = control.mount(path, 2, Some('P')).expect("mounts");
+        let reply = control.mount(path, Some(2), Some('P')).expect("mounts");
         assert_eq!(letter(&reply), 'P');
         assert!(read(machine, 'P', "data.bin").expect("reads") == data());
-        assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS);
-        assert_eq!(control.mount(path, 1, None), Err(STATUS_UNRECOGNIZED_VOLUME));
-        assert_eq!(control.mount(path, 3, None), Err(STATUS_NO_SUCH_DEVICE));
-        assert_eq!(control.mount(path, 0, None), Err(STATUS_UNRECOGNIZED_VOLUME));
+        assert_eq!(control.unmount(Some(reply.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(
+            control.mount(path, Some(1), None),
+            Err(STATUS_UNRECOGNIZED_VOLUME)
+        );
+        assert_eq!(control.mount(path, Some(3), None), Err(STATUS_NO_SUCH_DEVICE));
+        assert_eq!(
+            control.mount(path, Some(0), None),
+            Err(STATUS_UNRECOGNIZED_VOLUME)
+        );
     });
 }
 
@@ -265,22 +289,22 @@ fn what_cannot_be_mounted_says_why_and_leaves_nothing() {
             ("text.txt", STATUS_UNRECOGNIZED_VOLUME),
             ("tree", STATUS_FILE_IS_A_DIRECTORY),
         ] {
-            let mounted = control.mount(&format!("\\??\\C:\\{name}"), FIRST_PARTITION, None);
-            assert_eq!(mounted.map(|reply| reply.image), Err(status), "{name}");
+            let mounted = control.mount(&format!("\\??\\C:\\{name}"), None, None);
+            assert_eq!(mounted, Err(status), "{name}");
         }
         // Of an image that is cut off, what is missing is an error, never zeros.
-        if let Ok(reply) = control.mount("\\??\\C:\\cut.qcow2", FIRST_PARTITION, None) {
+        if let Ok(reply) = control.mount("\\??\\C:\\cut.qcow2", None, None) {
             let bytes = read(machine, letter(&reply), "data.bin");
             assert!(
                 bytes.is_err() || bytes.is_ok_and(|bytes| bytes == data()),
                 "invented bytes"
             );
-            assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS);
+            assert_eq!(control.unmount(Some(reply.volume.get()), false), STATUS_SUCCESS);
             machine.settle();
         }
         assert_eq!(hostfs::open_files(), 0);
-        assert_eq!(control.volumes(), []);
-        assert_eq!(control.unmount(77, 0), STATUS_OBJECT_NAME_NOT_FOUND);
+        assert!(control.volumes().is_empty());
+        assert_eq!(control.unmount(Some(77), false), STATUS_OBJECT_NAME_NOT_FOUND);
     });
 }
 
@@ -289,29 +313,27 @@ fn a_letter_that_is_taken_stays_with_its_owner() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
         let first = control
-            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('Q'))
+            .mount("\\??\\C:\\ext4.img", None, Some('Q'))
             .expect("mounts");
         assert_eq!(
-            control.mount("\\??\\C:\\ext4.vhdx", FIRST_PARTITION, Some('Q')),
+            control.mount("\\??\\C:\\ext4.vhdx", None, Some('Q')),
             Err(STATUS_OBJECT_NAME_COLLISION)
         );
         assert_eq!(hostfs::open_files(), 1);
         assert_eq!(read(machine, 'Q', "hello.txt").expect("reads"), b"hello\n");
         // The same volume twice, in two images: both have a letter.
-        let second = control
-            .mount("\\??\\C:\\ext4.vhdx", FIRST_PARTITION, None)
-            .expect("mounts");
+        let second = control.mount("\\??\\C:\\ext4.vhdx", None, None).expect("mounts");
         assert_ne!(letter(&second), 'Q');
         assert_eq!(
             read(machine, letter(&second), "hello.txt").expect("reads"),
             b"hello\n"
         );
-        assert_eq!(control.unmount(first.image, 0), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(first.volume.get()), false), STATUS_SUCCESS);
         assert_eq!(
             read(machine, letter(&second), "hello.txt").expect("reads"),
             b"hello\n"
         );
-        assert_eq!(control.unmount(second.image, 0), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(second.volume.get()), false), STATUS_SUCCESS);
     });
 }
 
@@ -320,17 +342,15 @@ fn letters_are_given_without_a_mount_manager() {
     on(None, |machine| {
         let control = Control::open(machine);
         let wanted = control
-            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('L'))
+            .mount("\\??\\C:\\ext4.img", None, Some('L'))
             .expect("mounts");
-        let any = control
-            .mount("\\??\\C:\\ext4.qcow2", FIRST_PARTITION, None)
-            .expect("mounts");
+        let any = control.mount("\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
         assert_eq!(letter(&wanted), 'L');
         assert_eq!(letter(&any), 'D');
         assert_eq!(read(machine, 'L', "hello.txt").expect("reads"), b"hello\n");
         assert_eq!(read(machine, 'D', "hello.txt").expect("reads"), b"hello\n");
-        assert_eq!(control.unmount(wanted.image, 0), STATUS_SUCCESS);
-        assert_eq!(control.unmount(any.image, 0), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(wanted.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(any.volume.get()), false), STATUS_SUCCESS);
         assert!(!exists('L') && !exists('D'));
     });
 }
@@ -340,14 +360,17 @@ fn an_image_in_use_is_unmounted_by_force_only() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
         let reply = control
-            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('F'))
+            .mount("\\??\\C:\\ext4.img", None, Some('F'))
             .expect("mounts");
         let handle = machine
             .open("\\??\\F:\\data.bin", OpenAs::read().uncached())
             .expect("opens");
-        assert_eq!(control.unmount(reply.image, 0), STATUS_ACCESS_DENIED);
+        assert_eq!(
+            control.unmount(Some(reply.volume.get()), false),
+            STATUS_ACCESS_DENIED
+        );
         assert_eq!(handle.read(Some(0), 512).status, STATUS_SUCCESS);
-        assert_eq!(control.unmount(reply.image, UNMOUNT_FORCE), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(reply.volume.get()), true), STATUS_SUCCESS);
         assert!(!exists('F'));
         assert!(
             !nt_success(handle.read(Some(4096), 512).status),
@@ -364,13 +387,13 @@ fn an_image_whose_server_is_gone_fails_and_can_be_unmounted() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
         let reply = control
-            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, Some('G'))
+            .mount("\\??\\C:\\ext4.img", None, Some('G'))
             .expect("mounts");
         hostfs::vanish();
         let started = std::time::Instant::now();
         assert!(read(machine, 'G', "data.bin").is_err(), "bytes from nowhere");
         assert!(started.elapsed() < std::time::Duration::from_secs(5));
-        assert_eq!(control.unmount(reply.image, UNMOUNT_FORCE), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(reply.volume.get()), true), STATUS_SUCCESS);
         assert!(!exists('G'));
     });
 }
@@ -379,34 +402,104 @@ fn an_image_whose_server_is_gone_fails_and_can_be_unmounted() {
 fn volumes_are_listed_with_their_images() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
-        assert_eq!(control.volumes(), []);
-        let one = control
-            .mount("\\??\\C:\\ext4.img", FIRST_PARTITION, None)
-            .expect("mounts");
-        let two = control
-            .mount("\\??\\C:\\parts.img", FIRST_PARTITION, None)
-            .expect("mounts");
+        assert!(control.volumes().is_empty());
+        let one = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let two = control.mount("\\??\\C:\\parts.img", None, None).expect("mounts");
         let listed = control.volumes();
-        let images: Vec<u32> = listed.iter().map(|volume| volume.image).collect();
-        assert_eq!(images, [one.image, two.image]);
-        for (volume, reply) in listed.iter().zip([&one, &two]) {
-            assert_eq!(control::unpadded(&volume.fs_name), "ext4");
-            assert_eq!(volume.letter, reply.letter);
-            assert!(
-                volume.size > 8 << 20 && volume.size <= 12 << 20,
-                "{}",
-                volume.size
+        let numbers: Vec<u64> = listed.iter().map(|volume| volume.record.volume.get()).collect();
+        assert_eq!(numbers, [one.volume.get(), two.volume.get()]);
+        for (volume, (reply, path)) in listed.iter().zip([(&one, "ext4.img"), (&two, "parts.img")]) {
+            let record = &volume.record;
+            assert_eq!(
+                (volume.fs_name.as_str(), volume.label.as_str()),
+                ("ext4", "Image")
             );
-            assert!(volume.bytes_read > 0);
+            assert_eq!(volume.source, format!("\\??\\C:\\{path}"));
+            assert_eq!(record.letter, reply.letter);
+            assert_eq!(record.flags.get(), volume_flags::IMAGE);
+            let total = record.total.get();
+            assert!(total > 8 << 20 && total <= 12 << 20, "{total}");
+            assert!(record.bytes_read.get() > 0);
         }
+        // A list that is longer than the room goes on behind the last volume.
         let short = control
-            .0
-            .ioctl(control::IOCTL_LIST_VOLUMES, &[], Head::SIZE + VolumeStatus::SIZE);
-        assert_eq!(short.status, STATUS_BUFFER_OVERFLOW);
-        for reply in [one, two] {
-            assert_eq!(control.unmount(reply.image, 0), STATUS_SUCCESS);
+            .ask(Request::List { after: 0 }, 24 + 200)
+            .expect("one fits");
+        let (head, _) = reply::volumes(&short).expect("a list");
+        assert_eq!((head.count.get(), head.more.get()), (1, 1));
+        let rest = control
+            .ask(
+                Request::List {
+                    after: one.volume.get(),
+                },
+                4096,
+            )
+            .expect("lists");
+        assert_eq!(reply::volumes(&rest).expect("a list").0.count.get(), 1);
+        assert_eq!(control.unmount(None, false), STATUS_SUCCESS);
+        assert!(control.volumes().is_empty());
+    });
+}
+
+#[test]
+fn the_status_device_tells_everybody_and_changes_nothing() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let mounted = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let device = Interface::Status.device_name();
+        let everybody = Control(machine.open(device, OpenAs::read()).expect("everybody may read"));
+        let bytes = everybody.ask(Request::Status, 256).expect("tells");
+        let (status, _) = reply::read::<reply::Status>(&bytes).expect("a status");
+        assert_eq!(status.flags.get(), status_flags::LINUX_RUNNING);
+        assert_eq!(status.volumes.get(), 1);
+        assert!(status.boot_time.get() > 0 && status.running_time.get() > 0);
+        assert!(status.pool_free.get() > 0 && status.pool_free.get() < status.pool_size.get());
+        let bytes = everybody.ask(Request::Version, 256).expect("tells");
+        let (version, _) = reply::read::<reply::Version>(&bytes).expect("a version");
+        assert!(version.linux_release.starts_with(b"6."));
+        assert_eq!(everybody.volumes().len(), 1);
+        let volume = Some(mounted.volume.get());
+        assert_eq!(everybody.unmount(volume, true), STATUS_ACCESS_DENIED);
+        let log = Request::Log {
+            source: LogSource::Linux,
+            position: 0,
+        };
+        assert_eq!(everybody.ask(log, 4096), Err(STATUS_ACCESS_DENIED));
+        assert_eq!(control.unmount(volume, false), STATUS_SUCCESS);
+    });
+}
+
+#[test]
+fn the_log_goes_on_where_it_was_left() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let read = |position| {
+            let log = Request::Log {
+                source: LogSource::Linux,
+                position,
+            };
+            let bytes = control.ask(log, 512).expect("a log");
+            let (head, text) = reply::read::<reply::Log>(&bytes).expect("a log");
+            (head.next.get(), head.lost.get(), text.to_vec())
+        };
+        assert_eq!(read(0), (0, 0, Vec::new()));
+        let mounted = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let (mut position, mut text) = (0, Vec::new());
+        loop {
+            let (next, lost, piece) = read(position);
+            assert_eq!(lost, 0);
+            assert_eq!(next, position + piece.len() as u64);
+            if piece.is_empty() {
+                break;
+            }
+            text.extend_from_slice(&piece);
+            position = next;
         }
-        assert_eq!(control.volumes(), []);
+        assert!(
+            String::from_utf8_lossy(&text).contains('\n'),
+            "Linux says nothing at boot"
+        );
+        assert_eq!(control.unmount(Some(mounted.volume.get()), false), STATUS_SUCCESS);
     });
 }
 
@@ -417,11 +510,11 @@ fn many_images_at_once_and_an_unload_with_all_of_them() {
         for number in 0..24 {
             let name = if number % 2 == 0 { "ext4.img" } else { "ext4.qcow2" };
             let reply = control
-                .mount(&format!("\\??\\C:\\{name}"), FIRST_PARTITION, None)
+                .mount(&format!("\\??\\C:\\{name}"), None, None)
                 .expect("mounts");
             // D to Z are 23 letters.
-            assert_eq!(reply.letter == 0, number == 23);
-            if reply.letter != 0 {
+            assert_eq!(reply.letter.get() == 0, number == 23);
+            if reply.letter.get() != 0 {
                 assert_eq!(
                     read(machine, letter(&reply), "hello.txt").expect("reads"),
                     b"hello\n"
@@ -436,26 +529,21 @@ fn many_images_at_once_and_an_unload_with_all_of_them() {
 fn requests_of_every_wrong_shape_are_refused() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
-        let codes = [
-            (control::IOCTL_QUERY_STATUS, 0),
-            (control::IOCTL_LIST_VOLUMES, 0),
-            (control::IOCTL_MOUNT_IMAGE, MountRequest::SIZE),
-            (control::IOCTL_UNMOUNT_IMAGE, UnmountRequest::SIZE),
-            (0x9c4b_3ffc, 0),
-        ];
-        for (code, size) in codes {
-            for length in [0, 1, 7, 8, size.saturating_sub(1), size, size + 1, 4096, 200_000] {
+        for code in Code::ALL {
+            for length in [0, 1, 15, 16, 17, 24, 32, 44, 48, 4096, 200_000] {
                 for fill in [0x00, 0x01, 0xff] {
-                    for room in [0, 1, 8, 4096] {
-                        let outcome = control.0.ioctl(code, &vec![fill; length], room);
-                        if size != 0 || code == 0x9c4b_3ffc {
-                            assert!(!nt_success(outcome.status), "{code:#x} {length} {fill} {room}");
-                        }
+                    for room in [0, 1, 16, 4096] {
+                        let outcome = control.0.ioctl(code.number(), &vec![fill; length], room);
+                        assert!(!nt_success(outcome.status), "{code:?} {length} {fill} {room}");
                         assert!(outcome.information <= room);
                     }
                 }
             }
         }
-        assert_eq!(control.volumes(), []);
+        for code in [0, 0x9c4b_3ffc, Code::Mount.number() | 3] {
+            let outcome = control.0.ioctl(code, &[0; 64], 64);
+            assert_eq!(outcome.status, STATUS_INVALID_DEVICE_REQUEST, "{code:#x}");
+        }
+        assert!(control.volumes().is_empty());
     });
 }

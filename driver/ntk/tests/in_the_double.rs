@@ -6,6 +6,7 @@
 
 #![cfg(target_os = "linux")]
 
+use lklfs_control::{Code, Request, reply};
 use ntos::cc::segment::Role;
 use ntos::disk::{Completion, DiskConfig, Fault, FaultKind};
 use ntos::imports::Since;
@@ -27,7 +28,6 @@ const FSCTL_DISMOUNT_VOLUME: u32 = 0x0009_0020;
 const FSCTL_QUERY_ALLOCATED_RANGES: u32 = 0x0009_40cf;
 const FILE_INTERNAL_INFORMATION: i32 = 6;
 const FILE_OPEN_BY_FILE_ID: u32 = 0x2000;
-const IOCTL_QUERY_STATUS: u32 = (0x9c4b << 16) | (0x800 << 2);
 
 /// The length of `data.bin`: not a multiple of anything.
 const DATA: usize = 1_234_567;
@@ -582,20 +582,24 @@ fn what_is_no_volume_of_ours_is_left_alone() {
 fn the_control_device_answers() {
     on_ext4(|machine| {
         let control = machine.open("\\??\\Lklfs", OpenAs::read()).expect("opens");
-        let before = control.ioctl(IOCTL_QUERY_STATUS, &[], 256);
+        let (code, request) = (Code::Status.number(), Request::Status.encode().expect("encodes"));
+        let flags = |bytes: &[u8]| {
+            reply::read::<reply::Status>(bytes)
+                .expect("a status")
+                .0
+                .flags
+                .get()
+        };
+        let before = control.ioctl(code, &request, 256);
         assert_eq!(before.status, STATUS_SUCCESS);
-        // LinuxRunning follows head and version.
-        assert_eq!(before.bytes[16..20], 0_u32.to_le_bytes());
+        assert_eq!(flags(&before.bytes), 0);
         machine
             .open(&path("hello.txt"), OpenAs::read())
             .map(drop)
             .expect("opens");
-        let after = control.ioctl(IOCTL_QUERY_STATUS, &[], 256);
-        assert_eq!(after.bytes[16..20], 1_u32.to_le_bytes());
-        assert_eq!(
-            control.ioctl(IOCTL_QUERY_STATUS, &[], 8).status,
-            STATUS_BUFFER_TOO_SMALL
-        );
+        let after = control.ioctl(code, &request, 256);
+        assert_eq!(flags(&after.bytes), reply::status_flags::LINUX_RUNNING);
+        assert_eq!(control.ioctl(code, &request, 8).status, STATUS_BUFFER_TOO_SMALL);
         assert_eq!(
             control.ioctl(0x0022_2222, &[], 8).status,
             STATUS_INVALID_DEVICE_REQUEST

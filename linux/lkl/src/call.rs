@@ -28,6 +28,8 @@ const SYS_LSEEK: Long = 8;
 const SYS_PREAD64: Long = 17;
 const SYS_READ: Long = 0;
 const SYS_FSTATFS: Long = 138;
+const SYS_SYSINFO: Long = 99;
+const SYS_UNAME: Long = 63;
 const SYS_FGETXATTR: Long = 193;
 const SYS_FLISTXATTR: Long = 196;
 const SYS_GETDENTS64: Long = 217;
@@ -347,6 +349,38 @@ pub(crate) fn fstatfs(kernel: &Kernel, fd: Fd) -> Result<RawStatFs, Errno> {
     let place: *mut RawStatFs = &mut raw;
     // SAFETY: room for the structure.
     unsafe { syscall!(kernel, SYS_FSTATFS, fd, place) }?;
+    Ok(raw)
+}
+
+/// `struct new_utsname`: six texts, of which the third is the release.
+#[derive(FromZeros)]
+#[repr(C)]
+pub(crate) struct RawNames(pub(crate) [[u8; 65]; 6]);
+
+pub(crate) fn uname(kernel: &Kernel) -> Result<RawNames, Errno> {
+    let mut raw = RawNames::new_zeroed();
+    let place: *mut RawNames = &mut raw;
+    // SAFETY: room for the structure.
+    unsafe { syscall!(kernel, SYS_UNAME, place) }?;
+    Ok(raw)
+}
+
+/// `struct sysinfo`, 112 bytes. Memory is counted in bytes, since the pool is smaller than what a long holds.
+#[derive(FromZeros)]
+#[repr(C)]
+pub(crate) struct RawSysinfo {
+    _uptime_and_loads: [u64; 4],
+    _total: u64,
+    pub(crate) free: u64,
+    _behind: [u64; 8],
+}
+const _: () = assert!(size_of::<RawSysinfo>() == 112);
+
+pub(crate) fn sysinfo(kernel: &Kernel) -> Result<RawSysinfo, Errno> {
+    let mut raw = RawSysinfo::new_zeroed();
+    let place: *mut RawSysinfo = &mut raw;
+    // SAFETY: room for the structure.
+    unsafe { syscall!(kernel, SYS_SYSINFO, place) }?;
     Ok(raw)
 }
 

@@ -201,6 +201,34 @@ impl Kernel {
         self.inner.shared.log.snapshot()
     }
 
+    /// What Linux printed from byte `position` on, as much as `out` takes: the position of the first byte, which is
+    /// later when older ones were overwritten, and how many there are. Any context.
+    pub fn read_log(&self, position: u64, out: &mut [u8]) -> (u64, usize) {
+        self.inner.shared.log.read(position, out)
+    }
+
+    /// Linux's release, as `uname -r` says it; zeros behind it.
+    ///
+    /// # Errors
+    /// ENODEV when Linux is dead.
+    pub fn release(&self) -> Result<[u8; 64], Errno> {
+        let [_, _, release, ..] = call::uname(self)?.0;
+        let mut short = [0; 64];
+        short
+            .iter_mut()
+            .zip(release)
+            .for_each(|(place, byte)| *place = byte);
+        Ok(short)
+    }
+
+    /// Bytes of the pool that Linux has free.
+    ///
+    /// # Errors
+    /// ENODEV when Linux is dead.
+    pub fn free_bytes(&self) -> Result<u64, Errno> {
+        Ok(call::sysinfo(self)?.free)
+    }
+
     /// How many entry tasks there are: the most system calls that were ever made at the same time.
     pub fn entry_tasks(&self) -> usize {
         self.inner.tasks.made()

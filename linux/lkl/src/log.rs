@@ -38,6 +38,21 @@ impl LogRing {
         }
     }
 
+    /// Bytes from `position` on (counted from the first that was ever printed) into `out`. Says where the first of
+    /// them was, which is later than `position` when older ones were overwritten, and how many there are.
+    pub(crate) fn read(&self, position: u64, out: &mut [u8]) -> (u64, usize) {
+        let end = self.cursor.load(Ordering::Acquire);
+        let oldest = end.wrapping_sub(end.min(CAPACITY));
+        let start = usize::try_from(position).unwrap_or(end).clamp(oldest, end);
+        let len = end.wrapping_sub(start).min(out.len());
+        for (index, place) in out.iter_mut().take(len).enumerate() {
+            if let Some(slot) = self.bytes.get(start.wrapping_add(index) % CAPACITY) {
+                *place = slot.load(Ordering::Relaxed);
+            }
+        }
+        (u64::try_from(start).unwrap_or(u64::MAX), len)
+    }
+
     /// The oldest kept byte first. What memory does not suffice for is left out at the old end.
     pub(crate) fn snapshot(&self) -> Vec<u8> {
         let end = self.cursor.load(Ordering::Acquire);
@@ -59,6 +74,22 @@ impl LogRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn goes_on_where_a_reader_stopped() {
+        let ring = LogRing::new().unwrap();
+        ring.append(b"first\nsecond\n");
+        let mut out = [0; 6];
+        assert_eq!(ring.read(0, &mut out), (0, 6));
+        assert_eq!(&out, b"first\n");
+        let mut out = [0; 100];
+        assert_eq!(ring.read(6, &mut out), (6, 7));
+        assert_eq!(&out[..7], b"second\n");
+        assert_eq!(ring.read(13, &mut out), (13, 0));
+        assert_eq!(ring.read(u64::MAX, &mut out), (13, 0));
+        ring.append(&std::vec![b'x'; CAPACITY]);
+        assert_eq!(ring.read(0, &mut out), (13, 100));
+    }
 
     #[test]
     fn keeps_the_newest() {

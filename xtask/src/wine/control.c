@@ -6,13 +6,18 @@
 #include <windows.h>
 #include <winioctl.h>
 
-/* IOCTL_QUERY_STATUS of driver/nt/src/control.rs. */
-#define QUERY_STATUS ((0x9C4Bu << 16) | (0x800u << 2))
+/* Code::Status of driver/control, with the right to read; and what every request begins with. */
+#define STATUS ((0x9C4Bu << 16) | (FILE_READ_ACCESS << 14) | (0x811u << 2))
+
+struct header {
+	uint32_t size, fixed, version, reserved;
+};
 
 int main(void)
 {
+	struct header request = { sizeof request, sizeof request, 0x00020000, 0 };
 	unsigned char answer[256];
-	uint32_t linux_running;
+	uint32_t flags;
 	DWORD bytes = 0;
 	HANDLE device = CreateFileW(L"\\\\.\\Lklfs", GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
 
@@ -20,7 +25,7 @@ int main(void)
 		fprintf(stderr, "open: error %lu\n", GetLastError());
 		return 1;
 	}
-	if (!DeviceIoControl(device, QUERY_STATUS, NULL, 0, answer, sizeof answer, &bytes, NULL)) {
+	if (!DeviceIoControl(device, STATUS, &request, sizeof request, answer, sizeof answer, &bytes, NULL)) {
 		fprintf(stderr, "status: error %lu\n", GetLastError());
 		return 2;
 	}
@@ -28,8 +33,8 @@ int main(void)
 		fprintf(stderr, "status: %lu bytes\n", bytes);
 		return 3;
 	}
-	memcpy(&linux_running, answer + 16, sizeof linux_running);
-	printf("status: %lu bytes, Linux %s\n", bytes, linux_running ? "runs" : "does not run");
+	memcpy(&flags, answer + sizeof request, sizeof flags);
+	printf("status: %lu bytes, Linux %s\n", bytes, flags & 1 ? "runs" : "does not run");
 	/* What it does not know it must refuse, not crash on. */
 	if (DeviceIoControl(device, 0x222222, NULL, 0, answer, sizeof answer, &bytes, NULL) ||
 	    GetLastError() != ERROR_INVALID_FUNCTION) {

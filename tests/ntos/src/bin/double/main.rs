@@ -4,12 +4,16 @@
 //! driver, and its reads of the disk. At the end the volume is dismounted and the driver unloaded; what it
 //! leaves behind, or a write that reached the disk, is reported on stderr and makes the run fail.
 //!
+//! `double serve` keeps the driver loaded instead and lets other programs ask it, over a socket: see `serve`.
+//!
 //! Exit codes are those of `userctl` where both can end so: 0 all done; 1 a fault with no code of its own; 2
 //! wrong command line; 3 the image cannot be read; 4 no file system recognised, or damaged; 5 no such path; 6
 //! no such partition; and 10 the driver left something behind or wrote; 11 the driver cannot be loaded; 86
 //! the driver broke a rule of NT's.
 
+mod ending;
 mod failure;
+mod serve;
 mod show;
 
 use clap::{Parser, Subcommand};
@@ -75,6 +79,12 @@ enum Command {
         /// An entry
         path: Option<String>,
     },
+    /// Keep the driver loaded and pass other programs' requests on to it
+    ///
+    /// A program that uses lklfs-client, such as userctl, finds the driver here when the environment variable
+    /// LKLFS_CONTROL is the path of the socket. One line says when the driver is ready. SIGTERM, SIGINT or the end of
+    /// standard input ends it: handles are closed, volumes dismounted, the driver is unloaded, and what it left is told.
+    Serve(serve::Serve),
 }
 
 fn sector(text: &str) -> Result<u32, String> {
@@ -96,19 +106,26 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
-    let image = match &cli.command {
-        Command::Manifest { image } | Command::Ls { image, .. } | Command::Cat { image, .. } => image,
-        Command::Info { image, .. } => image,
-    };
     let Some(driver) = &cli.driver else {
         return Err(Failure::new(
             Exit::Usage,
             "which driver? Give --driver lklfs.sys or set LKLFS_SYS; `cargo xtask double` builds one",
         ));
     };
-    let disk = DiskConfig::image(image)
-        .sector(cli.sector)
-        .completion(Completion::Seeded);
+    let disk = |image: &PathBuf| {
+        DiskConfig::image(image)
+            .sector(cli.sector)
+            .completion(Completion::Seeded)
+    };
+    let image = match &cli.command {
+        Command::Manifest { image } | Command::Ls { image, .. } | Command::Cat { image, .. } => image,
+        Command::Info { image, .. } => image,
+        Command::Serve(how) => {
+            let disks = how.disk.iter().map(disk).collect();
+            return serve::run(how, disks, cli.seed, driver);
+        }
+    };
+    let disk = disk(image);
     let mut machine = Machine::builder()
         .seed(cli.seed)
         .disk(disk)
@@ -116,6 +133,11 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         .map_err(machine_failure)?;
     machine.load_driver(driver).map_err(machine_failure)?;
     let result = on_volume(cli, &machine);
+    unload(machine, result)
+}
+
+/// Unloads the driver; what it leaves is reported, and is the failure that counts.
+fn unload(machine: Machine, result: Result<(), Failure>) -> Result<(), Failure> {
     let report = machine.unload();
     if !report.is_clean() {
         if let Err(failure) = result {
@@ -172,5 +194,6 @@ fn on_volume(cli: &Cli, machine: &Machine) -> Result<(), Failure> {
         Command::Cat { path, .. } => show::cat(&volume, path),
         Command::Info { path: None, .. } => show::volume_info(&volume, part),
         Command::Info { path: Some(path), .. } => show::entry_info(&volume, path),
+        Command::Serve(_) => Ok(()),
     }
 }
