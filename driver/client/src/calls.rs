@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use lklfs_control::{self as control, Interface, LogSource, MountFlags, Refusal, Request, Text, VERSION, reply};
+use lklfs_control::{
+    self as control, Interface, LogSource, MountFlags, Refusal, Request, Text, VERSION, reply,
+};
 use lklfs_nt::NtStatus;
 
 use crate::answer::{LogPart, Mounted, Status, Version, Volume};

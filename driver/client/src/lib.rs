@@ -70,3 +70,6 @@ const fn access(interface: Interface) -> u32 {
         Interface::Status => SYNCHRONIZE | FILE_READ_DATA,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,347 @@
+//! The calls over a driver made of the same crate that the real one speaks: what comes in is parsed, and answered with
+//! its writers.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use lklfs_control::reply::{self, ListWriter, VolumeRecord, volume_flags};
+use lklfs_control::{Code, Request, Source as Asked, VERSION, parse};
+
+use super::*;
+
+/// What a driver was asked, in words.
+type Asks = Rc<RefCell<Vec<String>>>;
+
+/// A driver with `volumes` volumes, of which at most `most` go into one reply.
+struct Fake {
+    interface: Interface,
+    version: u32,
+    volumes: u64,
+    most: u64,
+    asks: Asks,
+}
+
+impl Fake {
+    fn driver(self) -> Result<Driver, OpenError> {
+        let interface = self.interface;
+        Driver::over(Box::new(self), interface)
+    }
+}
+
+fn fake(asks: &Asks) -> Fake {
+    Fake {
+        interface: Interface::Control,
+        version: VERSION,
+        volumes: 0,
+        most: 3,
+        asks: Rc::clone(asks),
+    }
+}
+
+fn units(text: &str) -> Vec<u16> {
+    text.encode_utf16().collect()
+}
+
+impl Transport for Fake {
+    fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, NtStatus> {
+        let request =
+            parse(self.interface, code, input, room).map_err(|refusal| NtStatus(refusal.status()))?;
+        let mut out = vec![0; room];
+        let written = match request {
+            Request::Version => {
+                let mut linux_release = [0; 64];
+                linux_release[..6].copy_from_slice(b"6.12.1");
+                let version = reply::Version {
+                    header: Default::default(),
+                    interface: self.version.into(),
+                    reserved: 0.into(),
+                    driver: (1 << 32 | 2 << 16 | 3).into(),
+                    linux_release,
+                };
+                reply::write(&mut out, version, &[])
+            }
+            Request::List { after } => {
+                let mut list = ListWriter::new(&mut out).unwrap();
+                for number in after + 1..=self.volumes {
+                    let record = VolumeRecord {
+                        volume: number.into(),
+                        letter: u16::from(b'D').into(),
+                        flags: volume_flags::IMAGE.into(),
+                        ..VolumeRecord::default()
+                    };
+                    // The writer has room for more; the driver may stop earlier by a text that does not fit.
+                    let source = if number > after + self.most {
+                        vec![0x61; 40_000]
+                    } else {
+                        units("\\x")
+                    };
+                    if !list.push(&record, &units("label"), &units("ext4"), &source) {
+                        break;
+                    }
+                }
+                list.finish()
+            }
+            Request::Mount(mount) => {
+                let (kind, name) = match mount.source {
+                    Asked::Device(name) => ("device", name),
+                    Asked::Image(name) => ("image", name),
+                };
+                self.asks.borrow_mut().push(format!(
+                    "{kind} {} {:?} {:?} {:?} {} {}",
+                    name.to_string_lossy().unwrap(),
+                    mount.partition,
+                    mount.letter.map(char::from),
+                    mount.fs_name.map(|name| name.to_string_lossy().unwrap()),
+                    mount.options.to_string_lossy().unwrap(),
+                    mount.flags.no_recovery,
+                ));
+                let mounted = reply::Mounted {
+                    header: Default::default(),
+                    volume: 7.into(),
+                    letter: u16::from(b'E').into(),
+                    reserved: 0.into(),
+                    flags: volume_flags::STALE.into(),
+                };
+                reply::write(&mut out, mounted, &[])
+            }
+            Request::Unmount { volume, force } => {
+                self.asks.borrow_mut().push(format!("{volume:?} {force}"));
+                reply::write(
+                    &mut out,
+                    reply::Done {
+                        header: Default::default(),
+                    },
+                    &[],
+                )
+            }
+            Request::Log { position, .. } => {
+                let log = reply::Log {
+                    header: Default::default(),
+                    next: (position + 4).into(),
+                    lost: 1.into(),
+                };
+                reply::write(&mut out, log, b"text")
+            }
+            _ => return Err(NtStatus::NOT_SUPPORTED),
+        };
+        out.truncate(written.map_err(|refusal| NtStatus(refusal.status()))?);
+        Ok(out)
+    }
+}
+
+#[test]
+fn versions_are_asked_for_first() {
+    let asks = Asks::default();
+    let version = fake(&asks).driver().unwrap().version().unwrap();
+    assert_eq!(version.driver, (1, 2, 3));
+    assert_eq!(version.linux_release, "6.12.1");
+    let newer = Fake {
+        version: VERSION + (1 << 16),
+        ..fake(&asks)
+    };
+    let error = newer.driver().unwrap_err();
+    assert_eq!(error, OpenError::Versions(Some(VERSION + (1 << 16))));
+    assert!(error.to_string().contains("version 3.0"), "{error}");
+    let minor = Fake {
+        version: VERSION + 1,
+        ..fake(&asks)
+    };
+    assert!(minor.driver().is_ok());
+}
+
+/// A driver that ends every request with one status.
+struct Refusing(NtStatus);
+
+impl Transport for Refusing {
+    fn control(&self, _: u32, _: &[u8], _: usize) -> Result<Vec<u8>, NtStatus> {
+        Err(self.0)
+    }
+}
+
+#[test]
+fn a_driver_of_before_or_after_is_told_from_one_that_fails() {
+    for (status, error) in [
+        (NtStatus::INVALID_DEVICE_REQUEST, OpenError::Versions(None)),
+        (NtStatus(0xc000_0059), OpenError::Versions(None)),
+        (NtStatus::ACCESS_DENIED, OpenError::Denied),
+        (
+            NtStatus::INSUFFICIENT_RESOURCES,
+            OpenError::Other(NtStatus::INSUFFICIENT_RESOURCES),
+        ),
+    ] {
+        assert_eq!(
+            Driver::over(Box::new(Refusing(status)), Interface::Status).unwrap_err(),
+            error
+        );
+    }
+}
+
+/// A driver that answers with these bytes.
+struct Saying(Vec<u8>);
+
+impl Transport for Saying {
+    fn control(&self, _: u32, _: &[u8], room: usize) -> Result<Vec<u8>, NtStatus> {
+        Ok(self.0.iter().copied().take(room).collect())
+    }
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_is_no_answer() {
+    for bytes in [vec![], vec![0; 16], vec![0xff; 200]] {
+        let opened = Driver::over(Box::new(Saying(bytes)), Interface::Status);
+        assert!(
+            matches!(opened, Err(OpenError::Answer(_) | OpenError::Versions(_))),
+            "{opened:?}"
+        );
+    }
+}
+
+#[test]
+fn a_list_of_many_pages_is_one_list() {
+    let asks = Asks::default();
+    for (volumes, most) in [(0, 3), (1, 3), (3, 3), (10, 3), (100, 1), (2000, 900)] {
+        let driver = Fake {
+            volumes,
+            most,
+            ..fake(&asks)
+        };
+        let listed = driver.driver().unwrap().list().unwrap();
+        let numbers: Vec<u64> = listed.iter().map(|volume| volume.number).collect();
+        assert_eq!(numbers, (1..=volumes).collect::<Vec<_>>());
+        assert!(
+            listed
+                .iter()
+                .all(|volume| volume.letter == Some('D') && volume.state.image)
+        );
+    }
+}
+
+#[test]
+fn a_mount_says_what_was_asked() {
+    let asks = Asks::default();
+    let driver = fake(&asks).driver().unwrap();
+    let mounted = driver
+        .mount(&Mount {
+            source: Source::Image(units("\\??\\C:\\a b.img")),
+            partition: Some(2),
+            letter: Some('Q'),
+            flags: MountFlags {
+                no_recovery: true,
+                ..MountFlags::default()
+            },
+            fs_name: Some("btrfs".into()),
+            options: "subvol=home".into(),
+        })
+        .unwrap();
+    assert_eq!(
+        (mounted.volume, mounted.letter, mounted.state.stale),
+        (7, Some('E'), true)
+    );
+    let said = r#"image \??\C:\a b.img Some(2) Some('Q') Some("btrfs") subvol=home true"#;
+    assert_eq!(*asks.borrow(), [said]);
+    let bad = Mount {
+        source: Source::Device(units("no backslash")),
+        partition: None,
+        letter: None,
+        flags: MountFlags::default(),
+        fs_name: None,
+        options: String::new(),
+    };
+    assert_eq!(
+        driver.mount(&bad).unwrap_err(),
+        CallError::Refused(NtStatus::INVALID_PARAMETER)
+    );
+    let letter = Mount {
+        letter: Some('é'),
+        ..bad
+    };
+    assert!(matches!(driver.mount(&letter), Err(CallError::Malformed(_))));
+}
+
+#[test]
+fn the_rest_of_the_calls() {
+    let asks = Asks::default();
+    let driver = fake(&asks).driver().unwrap();
+    driver.unmount(Some(3), true).unwrap();
+    driver.unmount(None, false).unwrap();
+    assert_eq!(*asks.borrow(), ["Some(3) true", "None false"]);
+    let log = driver.log(LogSource::Linux, 10).unwrap();
+    assert_eq!(
+        (log.text.as_slice(), log.next, log.lost),
+        (b"text".as_slice(), 14, 1)
+    );
+    assert_eq!(
+        driver.status().unwrap_err(),
+        CallError::Refused(NtStatus::NOT_SUPPORTED)
+    );
+}
+
+#[test]
+fn the_device_for_everyone_answers_what_looks() {
+    let asks = Asks::default();
+    let driver = Fake {
+        interface: Interface::Status,
+        ..fake(&asks)
+    };
+    let driver = driver.driver().unwrap();
+    assert!(driver.list().is_ok());
+    assert_eq!(
+        driver.unmount(None, false).unwrap_err(),
+        CallError::Refused(NtStatus::ACCESS_DENIED)
+    );
+    assert!(Code::ALL.iter().any(|code| !code.allowed(Interface::Status)));
+}
+
+#[cfg(unix)]
+mod frames {
+    use super::super::wire::{Frame, MOST, Reply};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frames() -> impl Strategy<Value = Frame> {
+        prop_oneof![
+            (any::<u32>(), proptest::collection::vec(any::<u16>(), 0..50))
+                .prop_map(|(access, name)| Frame::Open { access, name }),
+            (
+                any::<u32>(),
+                0..=MOST as u32,
+                proptest::collection::vec(any::<u8>(), 0..50)
+            )
+                .prop_map(|(code, room, input)| Frame::Control { code, room, input }),
+            (any::<u64>(), 0..=MOST as u32).prop_map(|(offset, length)| Frame::Read { offset, length }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(sent in proptest::collection::vec(frames(), 0..5)) {
+            let mut bytes = Vec::new();
+            sent.iter().for_each(|frame| frame.write(&mut bytes).unwrap());
+            let mut from = bytes.as_slice();
+            let mut read = Vec::new();
+            while let Some(frame) = Frame::read(&mut from).unwrap() {
+                read.push(frame);
+            }
+            prop_assert_eq!(read, sent);
+        }
+
+        #[test]
+        fn any_bytes_are_read_to_an_end(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut from = bytes.as_slice();
+            while let Ok(Some(_)) = Frame::read(&mut from) {}
+            let _ = Reply::read(&mut bytes.as_slice());
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_neither_sent_nor_taken() {
+        let reply = Reply {
+            status: NtStatus::SUCCESS,
+            bytes: vec![0; MOST + 1],
+        };
+        assert!(reply.write(&mut Vec::new()).is_err());
+        let huge = [1u32, 0, 0, u32::MAX].map(u32::to_le_bytes).concat();
+        assert!(Frame::read(&mut huge.as_slice()).is_err());
+        assert!(Frame::read(&mut [1, 0].as_slice()).is_err());
+    }
+}
