@@ -6,6 +6,7 @@
 //
 // UNSAFETY: creates and deletes devices, fills the driver object, and keeps the driver's state behind a static.
 
+use crate::arrivals::Arrivals;
 use crate::dispatch::dispatch;
 use crate::fastio;
 use crate::linux::Linux;
@@ -43,6 +44,8 @@ pub struct Driver {
     pub mounts: Mounts,
     /// The volumes that are mounted.
     pub volumes: Volumes,
+    /// Hears of volumes that arrive.
+    pub arrivals: Arrivals,
 }
 
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(null_mut());
@@ -57,6 +60,12 @@ impl Driver {
     /// The driver object.
     pub fn object(&self) -> PDRIVER_OBJECT {
         self.object
+    }
+
+    /// A device that lives as long as the driver.
+    pub fn any_device(&self) -> PDEVICE_OBJECT {
+        let [device, _] = self.control;
+        device
     }
 }
 
@@ -85,6 +94,7 @@ unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
         linux,
         mounts,
         volumes: Volumes::new(),
+        arrivals: Arrivals::new(),
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let made = make_devices(&mut driver);
@@ -114,6 +124,9 @@ unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
     for device in control {
         // SAFETY: as above.
         unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
+    }
+    if let Some(driver) = self::driver() {
+        driver.arrivals.listen(object);
     }
     Ok(())
 }
@@ -196,6 +209,7 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     let Some(state) = (unsafe { driver.as_ref() }) else {
         return;
     };
+    state.arrivals.stop();
     for device in state.file_systems {
         // SAFETY: registered by DriverEntry.
         unsafe { IoUnregisterFileSystem(device) };

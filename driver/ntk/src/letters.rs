@@ -11,6 +11,7 @@ use crate::nt::{
     IO_STATUS_BLOCK, IoCreateSymbolicLink, IoDeleteSymbolicLink, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE,
     OBJECT_ATTRIBUTES, SYNCHRONIZE, UNICODE_STRING, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
 };
+use alloc::vec::Vec;
 use core::ptr::null_mut;
 use lklfs_nt::NtStatus;
 use lklfs_nt::diskio::{self, CreatePoint, DriveLetter, MountPoint};
@@ -82,15 +83,17 @@ impl Drop for Opened {
     }
 }
 
-/// Asks the mount manager. OBJECT_NAME_NOT_FOUND when there is none.
-fn ask(code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus> {
-    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER).units(), FILE_READ_ATTRIBUTES)?;
+/// Sends a control to what a handle is open on; the bytes of its answer.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn control(opened: &Opened, code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus> {
     let mut block = IO_STATUS_BLOCK::default();
-    let (input_length, output_length) = (input.len() as u32, output.len() as u32);
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).map_err(|_| NtStatus::INVALID_PARAMETER);
+    let (input_length, output_length) = (length(input)?, length(output)?);
     // SAFETY: the buffers outlive the call, which is synchronous.
     let status = unsafe {
         ZwDeviceIoControlFile(
-            manager.handle(),
+            opened.handle(),
             null_mut(),
             None,
             null_mut(),
@@ -106,6 +109,27 @@ fn ask(code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus
         return Err(nt::status(status));
     }
     Ok(block.Information as usize)
+}
+
+/// Asks the mount manager. OBJECT_NAME_NOT_FOUND when there is none.
+fn ask(code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus> {
+    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER).units(), FILE_READ_ATTRIBUTES)?;
+    control(&manager, code, input, output)
+}
+
+/// The name in a USHORT length and UTF-16: MOUNTDEV_NAME.
+pub fn counted_name(bytes: &[u8]) -> Result<Vec<u16>, NtStatus> {
+    let length = u16::get(bytes).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let name = bytes
+        .get(2..)
+        .and_then(|rest| rest.get(..usize::from(length)))
+        .ok_or(NtStatus::INVALID_PARAMETER)?;
+    let mut units = Vec::new();
+    units
+        .try_reserve_exact(name.len() / 2)
+        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+    units.extend(name.chunks_exact(2).filter_map(u16::get));
+    Ok(units)
 }
 
 fn is_missing(status: NtStatus) -> bool {
@@ -153,21 +177,28 @@ fn counted(name: &[u16]) -> Option<Request> {
     Some(request)
 }
 
-/// Tells the mount manager of a device, and gives the device a letter: `wanted`, or the one that is remembered or free.
-/// `None`: there are no letters left.
+/// Gives a device a letter: `wanted`, or the one that is remembered or free; by the mount manager, or by ourselves where
+/// there is none. `None`: there are no letters left.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
 pub fn assign(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus> {
+    match by_manager(device, wanted) {
+        Err(status) if is_missing(status) => own(device, wanted),
+        assigned => assigned,
+    }
+}
+
+/// Tells the mount manager of a device, and has it give the device a letter. OBJECT_NAME_NOT_FOUND or
+/// OBJECT_PATH_NOT_FOUND when there is no mount manager.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn by_manager(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus> {
     let mut arrival = counted(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
-    match ask(
+    ask(
         diskio::IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION,
         arrival.bytes(),
         &mut [],
-    ) {
-        Ok(_) => {}
-        Err(status) if is_missing(status) => return own(device, wanted),
-        Err(status) => return Err(status),
-    }
+    )?;
     let letter = match wanted {
         Some(letter) if current(device)? == Some(letter) => letter,
         Some(letter) => {

@@ -11,7 +11,7 @@
 //! | [`dispatch`], [`irp`], [`work`] | callbacks, the linear IRP, posting to a worker thread |
 //! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
-//! | [`mounts`], [`imagedisk`], [`backing`], [`letters`] | image files as disks, and drive letters |
+//! | [`mounts`], [`imagedisk`], [`backing`], [`letters`], [`arrivals`] | image files as disks, drive letters, volumes that arrive |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
 //! | [`nt`], [`name`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, locks, callers' buffers, and the one place that survives a fault |
 //!
@@ -36,6 +36,7 @@
 
 extern crate alloc;
 
+pub mod arrivals;
 pub mod backing;
 pub mod buffer;
 pub mod cache;

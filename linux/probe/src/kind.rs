@@ -60,6 +60,14 @@ impl Kind {
         }
     }
 
+    /// Whether Windows' own file systems read it.
+    pub const fn is_windows_own(self) -> bool {
+        matches!(
+            self,
+            Kind::Vfat | Kind::Exfat | Kind::Ntfs | Kind::Iso9660 | Kind::Udf
+        )
+    }
+
     /// The names under which Linux mounts it, best first.
     pub const fn linux_names(self) -> &'static [&'static str] {
         match self {

@@ -36,6 +36,7 @@ pub mod mm;
 pub mod mountmgr;
 pub mod nt;
 pub mod ob;
+pub mod pnp;
 pub mod ps;
 pub mod rtl;
 pub mod se;

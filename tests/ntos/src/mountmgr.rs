@@ -117,6 +117,14 @@ pub fn letter_of(device: &str) -> Option<char> {
     })
 }
 
+/// The PnP manager tells of a volume; it gets a letter if new volumes do and it is of a type that does.
+pub fn volume_arrived(device: &str, of_windows_type: bool) {
+    if state(|state| state.device) != 0 {
+        // What answers no IOCTL_MOUNTDEV_* is no volume.
+        let _ = arrived(device, of_windows_type);
+    }
+}
+
 /// The device called `device` has gone: its links go, the database stays.
 pub fn removed(device: &str) {
     let gone = state(|state| {
@@ -187,7 +195,7 @@ fn control(code: u32, input: &[u8]) -> (NTSTATUS, Vec<u8>) {
     let result = match code {
         IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION => counted_name(input)
             .ok_or(STATUS_INVALID_PARAMETER)
-            .and_then(|device| arrived(&device).map(|()| Vec::new())),
+            .and_then(|device| arrived(&device, true).map(|()| Vec::new())),
         IOCTL_MOUNTMGR_CREATE_POINT => create_point(input).map(|()| Vec::new()),
         IOCTL_MOUNTMGR_DELETE_POINTS => delete_points(input),
         IOCTL_MOUNTMGR_QUERY_POINTS => query_points(input),
@@ -282,7 +290,7 @@ fn ask(path: &str, code: u32, input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
 }
 
 /// A new volume, or one that is already known.
-fn arrived(device: &str) -> Result<(), NTSTATUS> {
+fn arrived(device: &str, may_have_letter: bool) -> Result<(), NTSTATUS> {
     let name = ask(device, IOCTL_MOUNTDEV_QUERY_DEVICE_NAME, &[])?;
     let device = counted_name(&name).ok_or(STATUS_INVALID_PARAMETER)?;
     let unique_id = ask(&device, IOCTL_MOUNTDEV_QUERY_UNIQUE_ID, &[])?;
@@ -320,7 +328,10 @@ fn arrived(device: &str) -> Result<(), NTSTATUS> {
             return Ok(());
         }
     }
-    if automount && let Some(free) = free_letter() {
+    if automount
+        && may_have_letter
+        && let Some(free) = free_letter()
+    {
         link(&device, &format!("\\DosDevices\\{free}:"))?;
     }
     Ok(())

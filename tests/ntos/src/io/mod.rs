@@ -64,6 +64,7 @@ pub static IMPORTS: &[&[Import]] = &[
     thread::IMPORTS,
     work::IMPORTS,
     zw::IMPORTS,
+    crate::pnp::IMPORTS,
     misc::IMPORTS,
     crate::cc::cache::IMPORTS,
     crate::cc::copy::IMPORTS,

@@ -15,7 +15,7 @@ use crate::io::names::{self, Node, wide};
 use crate::io::{device, irp, misc, mount, native, request, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
-use crate::{hostfs, ke, mountmgr, ob, ps};
+use crate::{hostfs, ke, mountmgr, ob, pnp, ps};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
@@ -90,6 +90,7 @@ impl Builder {
         let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         ps::current();
         disk::driver::reset();
+        pnp::reset();
         cc::segment::seed(self.seed);
         let mut machine = Machine {
             _one: one,
@@ -153,7 +154,17 @@ impl Machine {
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let disk = disk::driver::attach(config, seed).map_err(MachineError::Image)?;
         self.disks.push(Arc::clone(&disk));
+        pnp::plugged(&disk);
         Ok(disk)
+    }
+
+    /// Pulls a disk out: its requests fail, what is mounted on it hears of it (IRP_MN_SURPRISE_REMOVAL), its letters go.
+    pub fn pull(&self, disk: &Arc<Disk>) {
+        disk.remove();
+        for volume in disk.volumes() {
+            self.pnp(&volume, IRP_MN_SURPRISE_REMOVAL);
+            pnp::removed(&volume);
+        }
     }
 
     /// The disks, in the order in which they were plugged in.
@@ -325,6 +336,7 @@ impl Drop for Machine {
         if self.drivers.is_empty() {
             disk::driver::detach_all();
             mountmgr::stop();
+            pnp::reset();
             hostfs::unmount();
         }
     }

@@ -4,6 +4,7 @@ use crate::cc::{cache, section, segment};
 use crate::disk::Disk;
 use crate::io::{ledger, misc, mount, names};
 use crate::nt::*;
+use crate::pnp;
 use crate::verifier;
 use std::fmt;
 use std::sync::Arc;
@@ -88,6 +89,7 @@ pub(super) fn gather(disks: &[Arc<Disk>], troubles: Vec<String>) -> Report {
     leaks.extend(
         names::links()
             .into_iter()
+            .filter(|link| !pnp::is_interface(link))
             .map(|link| format!("symbolic link {link}")),
     );
     leaks.extend(
