@@ -1,8 +1,8 @@
 //! Every task of the project. `cargo xtask help` lists them.
 //!
-//! [`demo`] shows the main job. [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped, [`double`] runs the driver on
-//! Linux, [`lint`] and [`test`] check everything. [`wdk`] and [`toolchain`] are what building for Windows on another
-//! system takes; [`cache`] keeps what is expensive.
+//! [`demo`] shows the main job. [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped,
+//! [`package`] makes what a user installs, [`double`] runs the driver on Linux, [`lint`] and [`test`] check everything.
+//! [`wdk`] and [`toolchain`] are what building for Windows on another system takes; [`cache`] keeps what is expensive.
 
 mod bench;
 mod cache;
@@ -13,6 +13,7 @@ mod image_check;
 mod lint;
 mod manifests;
 mod matrix;
+mod package;
 mod repo;
 mod setup;
 mod steps;
@@ -94,6 +95,8 @@ enum Task {
     Wine,
     /// Measure our ways of reading against the machine's own, and print one table
     Bench,
+    /// Make the driver package, the set-up program and everything else that a user is given
+    Package(package::Options),
     /// Check formatting, clippy on both sides, and the wall around unsafe code
     Lint,
     /// What continuous integration runs
@@ -176,6 +179,7 @@ fn run(task: Task) -> Result<ExitCode> {
             matrix::run(&sh, &programs, &kinds)?;
         }
         Task::Bench => bench::run(&sh)?,
+        Task::Package(options) => package::run(&sh, &options)?,
         Task::Lint => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
             lint::run(&sh)?;

@@ -93,8 +93,21 @@ pub const REFERENCES: Group = Group {
     packages: &["fuse2fs", "fuse3", "user-mode-linux", "wine", "wine64"],
 };
 
+/// What the package is made with.
+pub const PACKAGING: Group = Group {
+    what: "to make the package",
+    packages: &["gcab", "nsis", "openssl", "osslsigncode"],
+};
+
 /// Everything.
-pub const ALL: &[&Group] = &[&KERNEL, &OTHER_KERNEL, &WINDOWS, &VOLUMES, &REFERENCES];
+pub const ALL: &[&Group] = &[
+    &KERNEL,
+    &OTHER_KERNEL,
+    &WINDOWS,
+    &VOLUMES,
+    &REFERENCES,
+    &PACKAGING,
+];
 
 /// Installs what is missing of `groups`, saying so.
 pub fn ensure(sh: &Shell, groups: &[&Group]) -> Result<()> {
