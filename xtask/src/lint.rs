@@ -13,9 +13,11 @@ use crate::repo;
 
 /// Crates that must forbid unsafe code in their root.
 const SAFE_CRATES: &[&str] = &[
+    "driver/control",
     "driver/fsd",
     "driver/lkl-vfs",
     "driver/nt",
+    "linux/images",
     "linux/partitions",
     "linux/probe",
     "userctl",

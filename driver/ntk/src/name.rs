@@ -1,7 +1,5 @@
-//! Short NT names: device names, links, drive letters.
-//
-// UNSAFETY: none; a UNICODE_STRING that points into a name is only as good as the name stays where it is, which is the
-// matter of the calls that take one.
+//! Short NT names: device names, links, drive letters. A UNICODE_STRING that points into a name is good for as long as the
+//! name stays where it is, which is the matter of the calls that take one.
 
 use crate::nt::UNICODE_STRING;
 

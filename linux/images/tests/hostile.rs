@@ -1,6 +1,8 @@
 //! Bad images: cut off, changed at random, with right checksums and wrong ones, and too little memory for good ones.
 //!
 //! Whatever the image, opening and reading it ends, soon, without a panic and with little memory.
+//
+// UNSAFETY: an allocator that fails when it is told to, around the system's.
 
 mod support;
 
