@@ -8,7 +8,7 @@
 //
 // UNSAFETY: the notification's callback and its structure, work items, file objects of handles.
 
-use crate::entry;
+use crate::entry::{self, Driver};
 use crate::letters::{self, Opened};
 use crate::mount;
 use crate::nt::{
@@ -16,7 +16,7 @@ use crate::nt::{
     FILE_OBJECT, FILE_READ_ATTRIBUTES, GUID, IoAllocateWorkItem, IoFreeWorkItem, IoGetRelatedDeviceObject,
     IoQueueWorkItem, IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification, KERNEL_MODE,
     KeDelayExecutionThread, NO, NTSTATUS, ObReferenceObjectByHandle, ObfDereferenceObject, PDEVICE_OBJECT,
-    PDRIVER_OBJECT, PIO_WORKITEM, PVOID, large, raw_status,
+    PIO_WORKITEM, PVOID, large, raw_status,
 };
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -61,7 +61,7 @@ impl Arrivals {
     /// given on request only.
     ///
     /// IRQL: PASSIVE_LEVEL.
-    pub fn listen(&self, object: PDRIVER_OBJECT) {
+    pub fn listen(driver: &Driver) {
         let mut class = VOLUME_CLASS;
         let mut entry = null_mut();
         // SAFETY: the class outlives the call; the callback belongs to the image, which stays until the end of listening.
@@ -70,14 +70,14 @@ impl Arrivals {
                 _IO_NOTIFICATION_EVENT_CATEGORY::EventCategoryDeviceInterfaceChange,
                 INCLUDE_EXISTING,
                 (&raw mut class).cast(),
-                object,
+                driver.object(),
                 Some(heard),
                 null_mut(),
                 &mut entry,
             )
         };
         if status >= 0 {
-            self.entry.store(entry, Ordering::Release);
+            driver.arrivals.entry.store(entry, Ordering::Release);
         } else {
             nt::debug_line(format_args!(
                 "lklfs: volumes that arrive are not heard of: {status:#x}"
@@ -120,11 +120,9 @@ unsafe extern "C" fn heard(notification: PVOID, _context: PVOID) -> NTSTATUS {
     let told = unsafe { &*notification.cast::<DEVICE_INTERFACE_CHANGE_NOTIFICATION>() };
     if told.Event.Data1 == ARRIVAL && !told.SymbolicLinkName.is_null() {
         // SAFETY: a string of the PnP manager's, valid for the time of the call.
-        let link = unsafe {
-            let name = &*told.SymbolicLinkName;
-            core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2)
-        };
-        queue(link);
+        let name = unsafe { &*told.SymbolicLinkName };
+        // SAFETY: as above.
+        queue(unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) });
     }
     raw_status(NtStatus::SUCCESS)
 }

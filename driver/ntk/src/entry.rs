@@ -126,7 +126,7 @@ unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
         unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
     }
     if let Some(driver) = self::driver() {
-        driver.arrivals.listen(object);
+        Arrivals::listen(driver);
     }
     Ok(())
 }

@@ -13,13 +13,14 @@
 
 use crate::backing::BackingFile;
 use crate::buffer;
+use crate::entry::Driver;
 use crate::irp::Irp;
 use crate::name::Name;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN,
     FILE_READ_ONLY_DEVICE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
     IRP_MJ_FLUSH_BUFFERS, IRP_MJ_READ, IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IoCreateDevice, IoDeleteDevice,
-    NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT,
+    NTSTATUS, PDEVICE_OBJECT,
 };
 use crate::sync::{Event, Guarded, SpinLock};
 use crate::volume::{self, Extension, Kind};
@@ -131,7 +132,7 @@ impl ImageDisk {
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn create(
-        object: PDRIVER_OBJECT,
+        driver: &Driver,
         image: OpenImage,
         window: Window,
         identity: Vec<u8>,
@@ -157,7 +158,7 @@ impl ImageDisk {
         // SAFETY: all pointers outlive the call; the driver object is ours.
         let status = unsafe {
             IoCreateDevice(
-                object,
+                driver.object(),
                 size_of::<Extension>() as u32,
                 &mut name.string(),
                 FILE_DEVICE_DISK,
@@ -171,12 +172,13 @@ impl ImageDisk {
         }
         disk.device.store(device, Ordering::Release);
         // SAFETY: the device is new and not ready yet.
-        unsafe {
-            (*device).Flags |= DO_DIRECT_IO;
-            (*device).SectorSize = u16::try_from(sector).unwrap_or(512);
-            volume::set_kind(device, Kind::ImageDisk);
-            volume::set_image_disk(device, Some(Arc::clone(&disk)));
-        }
+        unsafe { (*device).Flags |= DO_DIRECT_IO };
+        // SAFETY: as above.
+        unsafe { (*device).SectorSize = u16::try_from(sector).unwrap_or(512) };
+        // SAFETY: as above.
+        unsafe { volume::set_kind(device, Kind::ImageDisk) };
+        // SAFETY: as above; it is a disk's.
+        unsafe { volume::set_image_disk(device, Some(Arc::clone(&disk))) };
         let context = Arc::into_raw(Arc::clone(&disk)).cast_mut().cast::<c_void>();
         // SAFETY: the entry takes the count that was just made for it, once.
         let body = unsafe { ThreadBody::new(serve, context) };

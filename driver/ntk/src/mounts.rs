@@ -103,7 +103,7 @@ impl Mounts {
             Source::Image(path, partition) => {
                 let kept = copy(path)?;
                 let (image, window, identity) = choose(open(path)?, partition)?;
-                let disk = ImageDisk::create(driver.object(), image, window, identity)?;
+                let disk = ImageDisk::create(driver, image, window, identity)?;
                 (copy(disk.name())?, Some((disk, kept)))
             }
         };
