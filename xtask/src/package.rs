@@ -18,6 +18,7 @@
 mod archives;
 mod catalogue;
 mod inf;
+mod inf_rule;
 mod inf_rules;
 mod listing;
 mod machine;
@@ -39,7 +40,7 @@ use sha2::{Digest, Sha256};
 use xshell::Shell;
 
 use crate::{driver, repo, setup, userctl};
-use payload::{Payload, Ready};
+use payload::{Driver, Payload, Ready};
 use sign::Signer;
 use stamp::Stamp;
 
@@ -55,6 +56,9 @@ pub struct Options {
     /// Take this machine's userctl, for completions and manual, instead of building it
     #[arg(long, value_name = "FILE")]
     native: Option<PathBuf>,
+    /// Take lklfs.inf, lklfs.sys and lklfs.cat from this folder as they are, with the signatures of who signed them
+    #[arg(long, value_name = "FOLDER", conflicts_with = "driver")]
+    signed: Option<PathBuf>,
     /// Install, upgrade and remove the package under Wine
     #[arg(long)]
     trial: bool,
@@ -101,13 +105,15 @@ fn build(sh: &Shell, options: &Options) -> Result<Ready> {
         path.canonicalize()
             .with_context(|| format!("cannot find {}", path.display()))
     };
-    if options.driver.is_none() || options.program.is_none() || options.native.is_none() {
+    let has_driver = options.driver.is_some() || options.signed.is_some();
+    if !has_driver || options.program.is_none() || options.native.is_none() {
         setup::ensure(sh, &[&setup::KERNEL, &setup::WINDOWS])?;
     }
     Ok(Ready {
-        driver: match &options.driver {
-            Some(path) => given(path)?,
-            None => driver::build(sh, true)?,
+        driver: match (&options.signed, &options.driver) {
+            (Some(folder), _) => Driver::Signed(given(folder)?),
+            (None, Some(path)) => Driver::Built(given(path)?),
+            (None, None) => Driver::Built(driver::build(sh, true)?),
         },
         program: match &options.program {
             Some(path) => given(path)?,

@@ -105,6 +105,7 @@ mod tests {
         let payload = Payload {
             folder: folder.path().to_owned(),
             files: vec!["doc/a.txt".to_owned()],
+            is_test: true,
         };
         let stamp = Stamp {
             version: "0.1.0".to_owned(),

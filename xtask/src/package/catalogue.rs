@@ -278,16 +278,14 @@ pub fn is_catalogue(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a catalogue, signed or not, names a file that is no image: both its hashes are in it as octet strings.
+/// Whether a catalogue, signed or not, has a file's SHA-256, as Authenticode hashes it: as an octet string in its bytes.
 pub fn has(catalogue: &[u8], file: &[u8]) -> bool {
-    let find = |hash: &[u8]| {
-        let Ok(length) = u8::try_from(hash.len()) else {
-            return false;
-        };
-        let string = [&[4, length], hash].concat();
-        catalogue.windows(string.len()).any(|window| window == string)
-    };
-    find(&Sha1::digest(file)) && find(&Sha256::digest(file))
+    let mut hash = Sha256::new();
+    for part in authenticode_parts(file).unwrap_or_else(|| vec![file]) {
+        hash.update(part);
+    }
+    let string = [&[4, 32], &hash.finalize()[..]].concat();
+    catalogue.windows(string.len()).any(|window| window == string)
 }
 
 #[cfg(test)]
@@ -339,6 +337,8 @@ mod tests {
         let mut other = image(0, b"");
         other[0x1ff] = 1;
         assert_ne!(catalogue(&image(0, b"")), catalogue(&other));
+        let made = catalogue(&image(0, b""));
+        assert!(has(&made, &image(7, b"signature")) && !has(&made, &other));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Rule, check, date_of};
+use super::{check, date_of};
+use crate::package::inf_rule::Rule;
 
 const TEMPLATE: &str = include_str!("../../../installer/lklfs.inf");
 const TODAY: (u16, u8, u8) = (2026, 3, 1);

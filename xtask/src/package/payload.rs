@@ -16,10 +16,18 @@ use super::sign::Signer;
 use super::stamp::{self, Stamp};
 use crate::repo;
 
+/// Where the driver package comes from.
+pub enum Driver {
+    /// An `lklfs.sys` that was built here; INF, catalogue and signatures are made for it.
+    Built(PathBuf),
+    /// A folder with all three files, signed by somebody else: what Microsoft's dashboard returns.
+    Signed(PathBuf),
+}
+
 /// What is packaged.
 pub struct Ready {
-    /// `lklfs.sys`.
-    pub driver: PathBuf,
+    /// The driver.
+    pub driver: Driver,
     /// `userctl.exe`.
     pub program: PathBuf,
     /// `userctl` of this machine, which writes the completions and the manual.
@@ -32,6 +40,8 @@ pub struct Payload {
     pub folder: PathBuf,
     /// Its files, relative to it, sorted, with `/` between folders.
     pub files: Vec<String>,
+    /// Whether Windows loads the driver in test-signing mode only.
+    pub is_test: bool,
 }
 
 /// The driver package's part.
@@ -55,7 +65,17 @@ pub fn make(sh: &Shell, folder: &Path, ready: &Ready, signer: &Signer, stamp: &S
     for part in [DRIVER, "completions", "doc"] {
         fs::create_dir_all(folder.join(part))?;
     }
-    driver(sh, &folder.join(DRIVER), ready, signer, stamp)?;
+    let part = folder.join(DRIVER);
+    let is_test = match &ready.driver {
+        Driver::Built(sys) => {
+            driver(sh, &part, sys, signer, stamp)?;
+            signer.is_test()
+        }
+        Driver::Signed(from) => {
+            signed(from, &part)?;
+            false
+        }
+    };
     let program = folder.join("userctl.exe");
     // Its line tables are two thirds of it, and are for whoever builds it.
     let built = &ready.program;
@@ -65,13 +85,16 @@ pub fn make(sh: &Shell, folder: &Path, ready: &Ready, signer: &Signer, stamp: &S
         .context("userctl.exe cannot be stripped")?;
     signer.sign(sh, &program)?;
     texts(sh, folder, ready, stamp)?;
-    signer.certificate(sh, &folder.join("lklfs-test.cer"))?;
+    if is_test {
+        signer.certificate(sh, &folder.join("lklfs-test.cer"))?;
+    }
     let mut files = Vec::new();
     list(folder, "", &mut files)?;
     files.sort();
     let payload = Payload {
         folder: folder.to_owned(),
         files,
+        is_test,
     };
     payload.date(stamp)?;
     Ok(payload)
@@ -107,22 +130,14 @@ pub fn date(file: &Path, stamp: &Stamp) -> Result<()> {
 }
 
 /// The driver package: INF, image, catalogue.
-fn driver(sh: &Shell, folder: &Path, ready: &Ready, signer: &Signer, stamp: &Stamp) -> Result<()> {
+fn driver(sh: &Shell, folder: &Path, built: &Path, signer: &Signer, stamp: &Stamp) -> Result<()> {
     let template = fs::read_to_string(repo::root().join("installer/lklfs.inf"))?;
     let inf = stamp.fill(&template)?;
-    let broken = inf_rules::check(&inf, stamp::today()?);
-    if !broken.is_empty() {
-        let lines: Vec<_> = broken.iter().map(ToString::to_string).collect();
-        bail!(
-            "lklfs.inf breaks {} rules:\n  {}",
-            lines.len(),
-            lines.join("\n  ")
-        );
-    }
+    keeps_rules(&inf)?;
     let inf = windows_lines(&inf);
     let (inf_path, sys_path) = (folder.join("lklfs.inf"), folder.join("lklfs.sys"));
     fs::write(&inf_path, &inf)?;
-    fs::copy(&ready.driver, &sys_path)?;
+    fs::copy(built, &sys_path)?;
     signer.sign(sh, &sys_path)?;
     let sys = fs::read(&sys_path)?;
     let members = [
@@ -159,6 +174,41 @@ fn driver(sh: &Shell, folder: &Path, ready: &Ready, signer: &Signer, stamp: &Sta
         !accepted,
         "osslsigncode finds a driver in the catalogue that is not in it"
     );
+    Ok(())
+}
+
+/// The driver package as somebody else signed it. Who that was is for Windows to judge; that the catalogue is for these files
+/// is checked.
+fn signed(from: &Path, folder: &Path) -> Result<()> {
+    for name in ["lklfs.inf", "lklfs.sys", "lklfs.cat"] {
+        let file = from.join(name);
+        fs::copy(&file, folder.join(name)).with_context(|| format!("cannot copy {}", file.display()))?;
+    }
+    let read = |name: &str| fs::read(folder.join(name));
+    let (inf, catalogue) = (read("lklfs.inf")?, read("lklfs.cat")?);
+    keeps_rules(&String::from_utf8_lossy(&inf))?;
+    catalogue::is_catalogue(&catalogue)?;
+    for name in ["lklfs.inf", "lklfs.sys"] {
+        ensure!(
+            catalogue::has(&catalogue, &read(name)?),
+            "the catalogue in {} is not for its {name}",
+            from.display()
+        );
+    }
+    Ok(())
+}
+
+/// An error that lists the rules that an INF breaks.
+fn keeps_rules(inf: &str) -> Result<()> {
+    let broken = inf_rules::check(inf, stamp::today()?);
+    if !broken.is_empty() {
+        let lines: Vec<_> = broken.iter().map(ToString::to_string).collect();
+        bail!(
+            "lklfs.inf breaks {} rules:\n  {}",
+            lines.len(),
+            lines.join("\n  ")
+        );
+    }
     Ok(())
 }
 

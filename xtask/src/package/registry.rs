@@ -18,20 +18,6 @@ impl Value {
         Some(unescaped(inner))
     }
 
-    /// The bytes of a value that is written as such (`hex:` or `hex(N):`); none of any other.
-    pub fn bytes(&self) -> Vec<u8> {
-        let Some((kind, digits)) = self.0.split_once(':') else {
-            return Vec::new();
-        };
-        if !kind.starts_with("hex") {
-            return Vec::new();
-        }
-        digits
-            .split(',')
-            .filter_map(|byte| u8::from_str_radix(byte.trim(), 16).ok())
-            .collect()
-    }
-
     /// The number of a REG_DWORD.
     pub fn number(&self) -> Option<u32> {
         u32::from_str_radix(self.0.strip_prefix("dword:")?, 16).ok()
@@ -121,8 +107,7 @@ mod tests {
         assert_eq!(values["@"].text().unwrap(), "d");
         assert_eq!(values["P\"q"].text().unwrap(), "%x%;C:\\y");
         assert_eq!(values["N"].number(), Some(31));
-        assert_eq!(values["H"].bytes(), [1, 2]);
-        assert!(values["N"].bytes().is_empty());
+        assert_eq!(values["H"].0, "hex:01,02");
         assert!(keys["HKLM\\Empty"].is_empty());
     }
 }

@@ -40,7 +40,7 @@ pub fn make(
         define("OUTPUT", &to.display().to_string()),
         define("SIGN", &sign.display().to_string()),
     ];
-    if signer.is_test() {
+    if payload.is_test {
         defines.push("-DTEST_SIGNED".to_owned());
     }
     cmd!(sh, "makensis -V2 -WX -NOCD {defines...} {script}")

@@ -30,6 +30,8 @@ const UNINSTALL: &str = "HKLM\\Software\\Microsoft\\Windows\\CurrentVersion\\Uni
 const SESSION: &str = "HKLM\\System\\CurrentControlSet\\Control\\Session Manager";
 /// Where PATH is.
 const ENVIRONMENT: &str = "HKLM\\System\\CurrentControlSet\\Control\\Session Manager\\Environment";
+/// Where Wine is told which Windows it is.
+const WINE: &str = "HKCU\\Software\\Wine";
 /// The entry in it.
 const ENTRY: &str = "C:\\Program Files\\lklfs";
 /// The stand-in for pnputil.
@@ -199,9 +201,7 @@ fn started_again(machine: &Machine) -> Result<Listing> {
     wait_until("the uninstaller", || !machine.path(FOLDER).exists())?;
     thread::sleep(Duration::from_secs(2));
     let pending = machine.list()?;
-    let asked = pending
-        .value(SESSION, "PendingFileRenameOperations")
-        .map_or(Vec::new(), |value| value.bytes());
+    let asked = pending.value(SESSION, "PendingFileRenameOperations");
     machine.on()?;
     machine.restart()?;
     machine.off()?;
@@ -213,9 +213,10 @@ fn started_again(machine: &Machine) -> Result<Listing> {
             if !name.starts_with("~nsu") {
                 continue;
             }
-            let wanted: Vec<u8> = name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+            // A list of texts: each ends in `\0` as Wine writes it, and so does the empty one that says "delete".
+            let wanted = format!("\\\\{name}\\0\\0");
             ensure!(
-                asked.windows(wanted.len()).any(|bytes| bytes == wanted),
+                asked.is_some_and(|list| list.0.contains(&wanted)),
                 "nobody asked for {name} to be deleted at the next start"
             );
             fs::remove_dir(copy.path()).with_context(|| format!("{name} is not empty"))?;
@@ -226,14 +227,13 @@ fn started_again(machine: &Machine) -> Result<Listing> {
 
 /// What set-up refuses, changing nothing: a Windows that is too old.
 fn refused(machine: &Machine, before: &Listing) -> Result<()> {
-    let key = "HKCU\\Software\\Wine";
     machine.on()?;
-    let words = ["add", key, "/v", "Version", "/d", "vista", "/f"];
+    let words = ["add", WINE, "/v", "Version", "/d", "vista", "/f"];
     good(machine.run("reg", &words, STEP)?, "reg add")?;
     let ended = machine.run(SETUPS.older, &["/S"], SETUP)?;
     ensure!(ended.code == 10, "set-up on Windows Vista: {ended}");
     good(
-        machine.run("reg", &["delete", key, "/v", "Version", "/f"], STEP)?,
+        machine.run("reg", &["delete", WINE, "/v", "Version", "/f"], STEP)?,
         "reg delete",
     )?;
     machine.restart()?;
@@ -262,6 +262,11 @@ fn store(sh: &Shell, machine: &Machine) -> Result<()> {
     .quiet()
     .run()
     .context("the stand-in for pnputil does not compile")?;
+    // Wine is Windows 7 unless it is told otherwise, and that has no such driver store.
+    machine.on()?;
+    let words = ["add", WINE, "/v", "Version", "/d", "win10", "/f"];
+    good(machine.run("reg", &words, STEP)?, "reg add")?;
+    machine.restart()?;
     let before = machine.list()?;
     let record = machine.path("pnputil.log");
     machine.on()?;
