@@ -105,6 +105,7 @@ mod tests {
             files: ["README.txt", "doc/a/b.txt", "doc/c.txt"]
                 .map(str::to_owned)
                 .into(),
+            is_test: true,
         };
         let text = file_list(&payload);
         for name in ["README.txt", "doc\\a\\b.txt", "doc\\c.txt"] {
