@@ -4,9 +4,10 @@
 //! is asked for no password on a machine that is ready.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use xshell::Shell;
+use xshell::{Cmd, Shell};
 
 /// A set of packages that are needed for one thing.
 pub struct Group {
@@ -122,10 +123,22 @@ pub fn ensure(sh: &Shell, groups: &[&Group]) -> Result<()> {
         }
         missing.extend(lacking);
     }
-    if missing.is_empty() {
+    if !missing.is_empty() {
+        install(sh, &missing.into_iter().collect::<Vec<_>>())?;
+    }
+    list_of_mounts(sh)
+}
+
+/// A tree made by debootstrap alone lacks /etc/mtab, without which mkfs.nilfs2 makes nothing.
+fn list_of_mounts(sh: &Shell) -> Result<()> {
+    const MTAB: &str = "/etc/mtab";
+    if Path::new(MTAB).exists() {
         return Ok(());
     }
-    install(sh, &missing.into_iter().collect::<Vec<_>>())
+    as_root(sh)?
+        .args(["ln", "-sf", "../proc/self/mounts", MTAB])
+        .run()
+        .context("/etc/mtab cannot be made")
 }
 
 /// Those of `packages` that dpkg does not list as installed.
@@ -174,27 +187,25 @@ fn apt(sh: &Shell, verb: &[&str], packages: &[&str]) -> Result<()> {
         "-o",
         "DPkg::Lock::Timeout=300",
     ];
-    let cmd = if is_root(sh)? {
-        sh.cmd("env")
-    } else if sh
-        .cmd("sudo")
-        .arg("-V")
-        .quiet()
-        .ignore_stdout()
-        .ignore_stderr()
-        .run()
-        .is_ok()
-    {
-        sh.cmd("sudo").arg("env")
-    } else {
-        bail!("not root and no sudo: install as root: {}", packages.join(" "));
-    };
+    let cmd = as_root(sh).with_context(|| format!("install as root: {}", packages.join(" ")))?;
     cmd.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"])
         .args(options)
         .args(verb)
         .args(packages)
         .run()?;
     Ok(())
+}
+
+/// `env`, as root or through sudo: the command follows.
+fn as_root(sh: &Shell) -> Result<Cmd<'_>> {
+    if is_root(sh)? {
+        return Ok(sh.cmd("env"));
+    }
+    let asked = sh.cmd("sudo").arg("-V").quiet().ignore_stdout().ignore_stderr();
+    if asked.run().is_err() {
+        bail!("not root, and there is no sudo");
+    }
+    Ok(sh.cmd("sudo").arg("env"))
 }
 
 /// Whether this process may install packages itself.
