@@ -82,7 +82,11 @@ const CHANGES: &[(Rule, &str, &str)] = &[
     (Rule::StartType, "StartType      = 3", "StartType      = 0"),
     (Rule::StartType, "StartType      = 3", "StartType      = 2"),
     (Rule::ErrorControl, "ErrorControl   = 1", "ErrorControl   = 3"),
-    (Rule::LoadOrderGroup, "= \"File System\"", "= \"FSFilter Anti-Virus\""),
+    (
+        Rule::LoadOrderGroup,
+        "= \"File System\"",
+        "= \"FSFilter Anti-Virus\"",
+    ),
     (Rule::ServiceBinary, "%12%\\lklfs.sys", "%12%\\lklfs2.sys"),
     (Rule::ServiceBinary, "%12%\\lklfs.sys", "%11%\\lklfs.sys"),
     (Rule::Undone, "DelFiles        = lklfs.Files", ""),
