@@ -7,7 +7,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
-/// Reads Linux volumes out of images and disks, with no driver.
+/// Lists, mounts and reads Linux volumes.
+///
+/// There are two ways. With the driver (Windows), an image or a disk becomes a volume with a drive letter that every
+/// program can read: list, mount, unmount, status, log, diag. Without it (everywhere), this program itself reads an image
+/// or a disk: info, ls, cat, cp, manifest. Both only ever read; nothing is written to an image or a disk.
 ///
 /// IMAGE is a file or a device that holds a file system that Linux can read (ext2/3/4, btrfs, XFS, F2FS, squashfs,
 /// EROFS and others), or an MBR or GPT partition table with such file systems in it. A file may also be a disk image of
@@ -16,6 +20,7 @@ use clap_complete::Shell;
 /// not replayed, a VHDX's own log included, is replayed in memory, so that what is shown is the volume's true state.
 #[derive(Debug, Parser)]
 #[command(name = "userctl", version, after_help = crate::exit::HELP, max_term_width = 100)]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{}", crate::exit::HELP))]
 #[command(arg_required_else_help = true)]
 pub struct Cli {
     /// Print a completion script for this shell and exit
@@ -30,6 +35,71 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List the volumes that the driver has mounted
+    ///
+    /// The number of a volume never becomes another's. Every user may ask for this.
+    List {
+        /// Write one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Mount an image or a device through the driver, and print its drive letter
+    ///
+    /// What is mounted already is named by its UUID or label (see list): it gets a letter if it has none. This needs
+    /// administrator rights.
+    #[command(after_help = MOUNT_EXAMPLES)]
+    Mount(Mount),
+    /// Unmount a volume that was mounted with mount
+    ///
+    /// While files on it are open it is refused; --force unmounts nevertheless, and the programs that use them get errors.
+    /// Nothing can be lost by that: volumes are read-only. This needs administrator rights.
+    #[command(after_help = UNMOUNT_EXAMPLES)]
+    Unmount {
+        /// Its drive letter, its number, or `all`
+        #[arg(value_name = "X:|NUMBER|all", value_parser = crate::unmount::what)]
+        what: crate::unmount::What,
+        /// Even while files on it are open
+        #[arg(long)]
+        force: bool,
+        /// Write one JSON object: the numbers of the volumes that were unmounted
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how the driver is doing
+    ///
+    /// Versions, Linux, memory, volumes. Every user may ask for this.
+    Status {
+        /// Write one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what Linux, inside the driver, has to say
+    ///
+    /// Damage that a file system finds is told here. This needs administrator rights, since messages name files.
+    Log {
+        /// Go on with what comes, until interrupted
+        #[arg(short, long)]
+        follow: bool,
+        /// The driver's own messages instead of Linux's
+        #[arg(long)]
+        driver: bool,
+    },
+    /// Collect what helps to find a fault in one archive
+    ///
+    /// Versions, status, the list of volumes (with their labels and the paths of images) and the log, which names files.
+    /// Nothing of what files hold. Look into it before you give it away. What cannot be had, for lack of rights or of a
+    /// running driver, is left out, and said in problems.txt.
+    Diag {
+        /// The archive, which is made
+        #[arg(value_name = "FILE.zip", value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+        /// Replace an existing file
+        #[arg(long)]
+        force: bool,
+        /// Write one JSON object: what is in the archive, and what is not
+        #[arg(long)]
+        json: bool,
+    },
     /// Show what an image holds: partitions, file systems, space
     Info {
         /// The image and how to read it.
@@ -115,6 +185,38 @@ pub enum Command {
     },
 }
 
+/// What to mount, and how.
+#[derive(Args, Clone, Debug)]
+pub struct Mount {
+    /// An image file, a device (\\.\PhysicalDrive1, \Device\Harddisk1\Partition2), or the UUID or label of a volume
+    #[arg(value_name = "IMAGE|DEVICE|UUID|LABEL", value_hint = ValueHint::FilePath)]
+    pub target: OsString,
+    /// The drive letter [default: the one that it had before, or the next that is free]
+    #[arg(value_name = "X:", value_parser = letter)]
+    pub letter: Option<char>,
+    /// Options of the file system, as for mount -o on Linux, separated by commas
+    #[arg(short, value_name = "OPTIONS")]
+    pub options: Option<String>,
+    /// Mount this partition of an image, 0 for the whole [default: the first that is recognised]
+    #[arg(long, value_name = "N")]
+    pub part: Option<u32>,
+    /// Take it for this file system, by Linux's name for it [default: what is recognised]
+    #[arg(long, value_name = "FS")]
+    pub read_as: Option<String>,
+    /// Do not replay a journal; the volume may then look older than it is
+    #[arg(long)]
+    pub no_recovery: bool,
+    /// Let everyone read everything, whatever owners and modes say
+    #[arg(long)]
+    pub everyone: bool,
+    /// Give no letter
+    #[arg(long, conflicts_with = "letter")]
+    pub no_letter: bool,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// The image, and how to read it.
 #[derive(Args, Clone, Debug)]
 pub struct Source {
@@ -139,6 +241,31 @@ pub struct Source {
     /// Print what Linux says to stderr
     #[arg(long)]
     pub linux_log: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  userctl mount D:\\images\\disk.vhdx         give an image a drive letter
+  userctl list                             what is mounted, and where
+  userctl unmount E:                       take the letter away again
+  userctl info disk.img                    what an image holds, without the driver
+  userctl cp -r disk.img /home copy        copy out of an image, without the driver";
+
+const MOUNT_EXAMPLES: &str = "\
+Examples:
+  userctl mount disk.img                   the first partition with a file system Linux knows
+  userctl mount disk.qcow2 L: --part 3     partition 3, as drive L:
+  userctl mount \\Device\\Harddisk1\\Partition2
+  userctl mount snap.img -o subvol=home    an option of btrfs";
+
+const UNMOUNT_EXAMPLES: &str = "\
+Examples:
+  userctl unmount L:
+  userctl unmount 3 --force
+  userctl unmount all";
+
+fn letter(text: &str) -> Result<char, String> {
+    crate::unmount::letter(text).ok_or_else(|| "a drive letter is one of A: to Z:".to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

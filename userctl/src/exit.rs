@@ -32,6 +32,16 @@ pub enum Exit {
     Destination = 8,
     /// The time limit passed.
     Timeout = 9,
+    /// The driver is not there, or of another version.
+    Driver = 10,
+    /// Administrator rights are needed.
+    Rights = 11,
+    /// The drive letter is taken.
+    Letter = 12,
+    /// The volume is in use.
+    InUse = 13,
+    /// No such volume is mounted.
+    Volume = 14,
     /// Interrupted from outside.
     Interrupted = 130,
 }
@@ -49,6 +59,11 @@ Exit codes:
   7    Linux stopped (a kernel panic, contained in this process)
   8    the destination exists already or cannot be written
   9    the time limit passed
+  10   the driver is not installed, not running, or of another version
+  11   administrator rights are needed
+  12   the drive letter is taken
+  13   the volume is in use
+  14   no such volume is mounted
   130  interrupted";
 
 /// Why a command did not do all it was asked for.
@@ -172,6 +187,11 @@ mod tests {
             Kernel,
             Destination,
             Timeout,
+            Driver,
+            Rights,
+            Letter,
+            InUse,
+            Volume,
             Interrupted,
         ] {
             let start = format!("  {} ", exit as u8);

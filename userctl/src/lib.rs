@@ -1,10 +1,16 @@
-//! `userctl`: reads Linux volumes out of images and disks, with no driver.
+//! `userctl`: lists, mounts and reads Linux volumes.
 //!
 //! The binary (`main.rs`) parses the command line (`cli`), runs one command and turns its `Failure` into one line and
-//! an exit code (`exit`). Each command has its module: `info`, `list`, `cat`, `copy`, `manifest`. They see a volume
-//! only through the `volume::Volume` trait; `session` is the one place that knows Linux, its host and disks, and
-//! `memory` is a volume made of plain Rust values for tests. What several commands write in the same way lives in
-//! `text` (escapes, times, modes) and `walk` (every entry of a tree, once).
+//! an exit code (`exit`). Each command has its module.
+//!
+//! - Without the driver: `info`, `list` (the command is `ls`), `cat`, `copy`, `manifest`. They see a volume only through
+//!   the `volume::Volume` trait; `session` is the one place that knows Linux, its host and disks, and `memory` is a volume
+//!   made of plain Rust values for tests.
+//! - Through the driver: `mount`, `unmount`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
+//!   `lklfs_client`; `driver` opens it and turns what it refuses into failures, `target` tells what is to be mounted.
+//!
+//! What several commands write in the same way lives in `text` (escapes, times, modes), `table` and `walk` (every entry
+//! of a tree, once).
 //!
 //! Everything but `session` and `image` is free of platform code; nothing here is unsafe.
 
@@ -14,21 +20,30 @@ pub mod cat;
 pub mod cli;
 pub mod copy;
 mod destination;
+pub mod diag;
+pub mod driver;
 pub mod exit;
 mod formats;
 pub mod host;
 pub mod image;
 pub mod info;
 pub mod list;
+pub mod log;
 pub mod manifest;
 pub mod memory;
+pub mod mount;
 pub mod names;
 pub mod partition;
 pub mod resolve;
 pub mod run;
 pub mod scratch;
 pub mod session;
+pub mod status;
+pub mod table;
+pub mod target;
 pub mod text;
+pub mod unmount;
 pub mod volume;
+pub mod volumes;
 pub mod walk;
 pub mod watchdog;

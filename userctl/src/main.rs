@@ -43,7 +43,9 @@ fn usage(error: &clap::Error) -> Failure {
         .map(str::trim)
         .take_while(|line| !line.starts_with("Usage:"));
     let lines: Vec<&str> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with("tip:"))
+        .filter(|line| {
+            !line.is_empty() && !line.starts_with("tip:") && !line.starts_with("For more information")
+        })
         .collect();
     let message = lines.join(" ");
     let message = message.strip_prefix("error: ").unwrap_or(&message);

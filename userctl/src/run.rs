@@ -10,7 +10,7 @@ use crate::cli::{Cli, Command, Source};
 use crate::exit::{Exit, Failure, reason, stdout_failure};
 use crate::resolve::path_bytes;
 use crate::session::Session;
-use crate::{cat, copy, info, list, manifest, scratch, watchdog};
+use crate::{cat, copy, diag, info, list, log, manifest, mount, scratch, status, unmount, volumes, watchdog};
 
 /// Does what `cli` asks for.
 pub fn run(cli: Cli) -> Result<(), Failure> {
@@ -96,6 +96,24 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Man { directory } => man(&directory),
+        // What is coloured goes out another way; the above writes bytes, which must stay as they are.
+        driver => {
+            drop(out);
+            with_driver(driver, &mut anstream::AutoStream::auto(io::stdout()))
+        }
+    }
+}
+
+/// The commands that ask the driver.
+fn with_driver(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
+        Command::List { json } => volumes::run(json, out),
+        Command::Mount(options) => mount::run(&options, out),
+        Command::Unmount { what, force, json } => unmount::run(what, force, json, out),
+        Command::Status { json } => status::run(json, out),
+        Command::Log { follow, driver } => log::run(follow, driver, out),
+        Command::Diag { file, force, json } => diag::run(&file, force, json, out),
+        _ => Ok(()),
     }
 }
 

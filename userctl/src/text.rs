@@ -24,10 +24,20 @@ pub fn escaped(bytes: &[u8]) -> String {
 /// `bytes` for a person: UTF-8 as it is, everything that is a control character, a separator of lines, a change of
 /// writing direction, a backslash or no UTF-8 written `\xNN`.
 pub fn shown(bytes: &[u8]) -> String {
+    spelled(bytes, |character| character == '\\')
+}
+
+/// `bytes` for a person as [`shown`] has them, with backslashes and tabs as they are: lines of a log and paths of
+/// Windows, which nobody undoes.
+pub fn plain(bytes: &[u8]) -> String {
+    spelled(bytes, |_| false).replace("\\x09", "\t")
+}
+
+fn spelled(bytes: &[u8], escape: impl Fn(char) -> bool) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character == '\\' || character.is_control() || is_deceptive(character) {
+            if escape(character) || character.is_control() || is_deceptive(character) {
                 let mut buffer = [0; 4];
                 character
                     .encode_utf8(&mut buffer)
@@ -142,6 +152,7 @@ mod tests {
         assert_eq!(shown("grüße 日本".as_bytes()), "grüße 日本");
         assert_eq!(shown(b"a\x1b[31mb\n\xff\\"), "a\\x1b[31mb\\x0a\\xff\\x5c");
         assert_eq!(shown("a\u{202e}b".as_bytes()), "a\\xe2\\x80\\xaeb");
+        assert_eq!(plain(b"C:\\x\t\x1b[31m\xff"), "C:\\x\t\\x1b[31m\\xff");
     }
 
     #[test]

@@ -107,15 +107,19 @@ fn completions_and_man_pages() {
         userctl(&["--completions", shell])
             .assert()
             .code(0)
-            .stdout(predicate::str::contains("manifest"));
+            .stdout(predicate::str::contains("manifest").and(predicate::str::contains("unmount")));
     }
     let place = tempfile::tempdir().unwrap();
     userctl(&["man", place.path().to_str().unwrap()]).assert().code(0);
-    assert!(
-        names(place.path()).contains(&"userctl-cp.1".to_string()),
-        "{:?}",
-        names(place.path())
-    );
+    let pages = names(place.path());
+    for command in ["cp", "list", "mount", "unmount", "status", "log", "diag"] {
+        assert!(
+            pages.contains(&format!("userctl-{command}.1")),
+            "{command}: {pages:?}"
+        );
+    }
+    let page = std::fs::read_to_string(place.path().join("userctl-mount.1")).unwrap();
+    assert!(page.contains("read\\-as") && page.contains("Examples"), "{page}");
 }
 
 #[test]

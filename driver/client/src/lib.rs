@@ -31,7 +31,7 @@ pub mod wire;
 
 pub use calls::{Driver, Mount, Source};
 pub use error::{CallError, OpenError};
-pub use lklfs_control::{Interface, LogSource, MountFlags};
+pub use lklfs_control::{Interface, LogSource, MountFlags, VERSION};
 pub use lklfs_nt::NtStatus;
 
 /// The environment variable that names the socket of the NT double. Windows does not look at it.

@@ -1,0 +1,217 @@
+//! `userctl mount`: an image or a device becomes a volume with a drive letter.
+
+use std::io::Write;
+
+use lklfs_client::answer::{Linux, Mounted};
+use lklfs_client::{CallError, Driver, MountFlags, NtStatus, Source};
+use serde::Serialize;
+
+use crate::cli::Mount;
+use crate::driver::{self, failed, refused, write_json, write_text};
+use crate::exit::{Exit, Failure};
+use crate::target::{self, Target};
+use crate::text::plain;
+
+/// What was mounted, as `--json` writes it.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// The volume's number.
+    volume: u64,
+    /// Its drive letter, without a colon.
+    letter: Option<char>,
+    /// Whether a journal was replayed in memory.
+    replayed: bool,
+    /// Whether it is shown without a replay that it needs.
+    stale: bool,
+}
+
+/// Asks the driver, and writes the letter.
+pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
+    let written = options.target.to_string_lossy();
+    let shown = plain(written.as_bytes());
+    let wanted = target::target(&options.target)?;
+    if options.part.is_some() && !matches!(wanted, Target::Image(_)) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!("{shown}: --part is for images; name the partition's own device"),
+        ));
+    }
+    let driver = driver::change()?;
+    let mounted = match wanted {
+        Target::Image(path) => mount(&driver, options, &shown, Source::Image(path))?,
+        Target::Device(name) => mount(&driver, options, &shown, Source::Device(name))?,
+        Target::Name(name) => again(&driver, options, &shown, &name)?,
+    };
+    let Mounted {
+        volume,
+        letter,
+        state,
+    } = mounted;
+    if state.stale {
+        eprintln!("userctl: warning: {shown}: shown without its journal, newer changes may be missing");
+    }
+    if options.json {
+        let report = Report {
+            volume,
+            letter,
+            replayed: state.replayed,
+            stale: state.stale,
+        };
+        return write_json(&report, out);
+    }
+    match letter {
+        Some(letter) => write_text(&format!("{letter}:\n"), out),
+        None => write_text(&format!("volume {volume}, without a letter\n"), out),
+    }
+}
+
+/// A volume that is mounted already, by its UUID or label: it keeps the letter that it has, or gets one.
+fn again(driver: &Driver, options: &Mount, shown: &str, name: &str) -> Result<Mounted, Failure> {
+    let volumes = driver.list().map_err(failed)?;
+    let volume = target::find(&volumes, name)?;
+    let there = Mounted {
+        volume: volume.number,
+        letter: volume.letter,
+        state: volume.state,
+    };
+    let number = volume.number;
+    match (volume.letter, options.letter) {
+        (None, None) if options.no_letter => Ok(there),
+        (Some(_), None) => Ok(there),
+        (Some(letter), Some(wanted)) if letter == wanted => Ok(there),
+        (Some(letter), Some(_)) => Err(Failure::new(
+            Exit::Letter,
+            format_args!("{shown}: this is volume {number}, at {letter}: already; unmount that first"),
+        )),
+        (None, _) if volume.state.image => Err(Failure::new(
+            Exit::Volume,
+            format_args!(
+                "{shown}: this is volume {number}, mounted without a letter; unmount {number}, then mount the image again"
+            ),
+        )),
+        (None, _) if volume.source_units.is_empty() => Err(Failure::new(
+            Exit::Volume,
+            format_args!(
+                "{shown}: this is volume {number}, which Windows has mounted by itself; mount it by its device"
+            ),
+        )),
+        (None, _) => mount(
+            driver,
+            options,
+            shown,
+            Source::Device(volume.source_units.clone()),
+        ),
+    }
+}
+
+fn mount(driver: &Driver, options: &Mount, shown: &str, source: Source) -> Result<Mounted, Failure> {
+    let image = matches!(source, Source::Image(_));
+    let request = lklfs_client::Mount {
+        source,
+        partition: options.part,
+        letter: options.letter,
+        flags: MountFlags {
+            no_recovery: options.no_recovery,
+            everyone: options.everyone,
+            no_letter: options.no_letter,
+        },
+        fs_name: options.read_as.clone(),
+        options: options.options.clone().unwrap_or_default(),
+    };
+    driver.mount(&request).map_err(|error| match error {
+        CallError::Refused(NtStatus::NO_SUCH_DEVICE) if is_dead(driver) => Failure::new(
+            Exit::Kernel,
+            format_args!(
+                "{shown}: Linux has stopped by a panic; start the driver again: sc stop lklfs, sc start lklfs"
+            ),
+        ),
+        CallError::Refused(status) => not_mounted(options, shown, image, status),
+        other => refused(shown, other),
+    })
+}
+
+fn is_dead(driver: &Driver) -> bool {
+    driver.status().is_ok_and(|status| status.linux == Linux::Dead)
+}
+
+/// Options that a driver may not have.
+fn special(options: &Mount) -> Option<&'static str> {
+    [
+        (options.options.is_some(), "-o"),
+        (options.read_as.is_some(), "--read-as"),
+        (options.no_recovery, "--no-recovery"),
+        (options.everyone, "--everyone"),
+    ]
+    .into_iter()
+    .find_map(|(given, name)| given.then_some(name))
+}
+
+/// Why the driver did not mount it.
+fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> Failure {
+    let (exit, why) = match status {
+        NtStatus::OBJECT_NAME_NOT_FOUND if image => (
+            Exit::Image,
+            "no such file, or one that it needs (a parent or backing file) is missing; name an existing image".into(),
+        ),
+        NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND if !image => {
+            (Exit::Image, "no such device; see diskpart or Get-Disk for those that there are".into())
+        }
+        NtStatus::OBJECT_PATH_NOT_FOUND => (Exit::Image, "no such folder; name an existing image".into()),
+        NtStatus::OBJECT_NAME_INVALID | NtStatus::OBJECT_PATH_INVALID | NtStatus::OBJECT_PATH_SYNTAX_BAD => {
+            (Exit::Image, "this is no path; name an existing image".into())
+        }
+        NtStatus::SHARING_VIOLATION => (
+            Exit::Image,
+            "another program has it open for itself; end that program, or detach the disk there".into(),
+        ),
+        NtStatus::ACCESS_DENIED => (Exit::Image, "you may not read it; choose one that you may".into()),
+        NtStatus::FILE_IS_A_DIRECTORY => (Exit::Image, "this is a directory; name an image file".into()),
+        NtStatus::UNRECOGNIZED_VOLUME => (
+            Exit::FileSystem,
+            match options.part {
+                Some(part) if image => {
+                    format!("no file system is recognised on partition {part}; see userctl info")
+                }
+                _ => "no file system is recognised; see userctl info".into(),
+            },
+        ),
+        NtStatus::NO_SUCH_DEVICE if image && options.part.is_some() => (
+            Exit::Partition,
+            format!("there is no partition {}; see userctl info", options.part.unwrap_or(0)),
+        ),
+        NtStatus::NO_SUCH_DEVICE | NtStatus::DEVICE_DOES_NOT_EXIST | NtStatus::DEVICE_REMOVED => {
+            (Exit::Image, "the disk is gone; plug it in again".into())
+        }
+        NtStatus::OBJECT_NAME_COLLISION => (
+            Exit::Letter,
+            match options.letter {
+                Some(letter) => format!("{letter}: is taken; choose another letter, or none"),
+                None => "its letter is taken; choose another".into(),
+            },
+        ),
+        NtStatus::NOT_SUPPORTED => match special(options) {
+            Some(option) => (Exit::Usage, format!("this driver does not have {option}; leave it out")),
+            None => (
+                Exit::Image,
+                "it has a feature that is not supported; convert it: qemu-img convert -O raw".into(),
+            ),
+        },
+        NtStatus::DISK_CORRUPT_ERROR
+        | NtStatus::FILE_CORRUPT_ERROR
+        | NtStatus::DATA_ERROR
+        | NtStatus::CRC_ERROR => (
+            Exit::FileSystem,
+            "it is damaged or incomplete; repair a copy of it, see userctl log".into(),
+        ),
+        NtStatus::INVALID_PARAMETER => (
+            Exit::Usage,
+            "the driver does not take these options; see userctl log and userctl mount --help".into(),
+        ),
+        NtStatus::IO_DEVICE_ERROR | NtStatus::END_OF_FILE | NtStatus::IO_TIMEOUT => (
+            Exit::Image,
+            format!("it cannot be read ({status}); check the disk that it is on"),
+        ),
+        other => return refused(shown, CallError::Refused(other)),
+    };
+    Failure::new(exit, format_args!("{shown}: {why}"))
+}

@@ -1,0 +1,603 @@
+//! The real binary against the real `lklfs.sys`, which `double serve` has loaded in the NT kernel double.
+//!
+//! Each scenario has a machine of its own. It ends with the end of the server's input, and passes only when the driver
+//! left nothing behind: the server's exit code says so.
+
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use lklfs_client::NtStatus;
+use lklfs_client::wire::{Frame, Reply};
+use serde_json::Value;
+
+/// FILE_GENERIC_READ.
+const READ: u32 = 0x0012_0089;
+/// The volume's.
+const UUID: &str = "6b8f3c1e-8d0a-4a6e-9d5c-000000000001";
+
+/// The server: it lies beside `userctl`, where `cargo test --workspace` has put both.
+fn double() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_userctl")).with_file_name("double");
+    assert!(
+        path.exists(),
+        "there is no {}: run cargo build -p ntos --bin double",
+        path.display()
+    );
+    path
+}
+
+fn run(program: &str, arguments: &[&str], folder: &Path) {
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .status()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {arguments:?}");
+}
+
+/// What is on drive C:. Made once.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().unwrap();
+            let at = folder.path();
+            std::fs::create_dir(at.join("tree")).unwrap();
+            std::fs::write(at.join("tree/hello.txt"), "hello\n").unwrap();
+            let ext4 = [
+                "-q", "-F", "-L", "Image", "-U", UUID, "-d", "tree", "ext4.img", "12M",
+            ];
+            run("mkfs.ext4", &ext4, at);
+            run(
+                "mkfs.ext4",
+                &["-q", "-F", "-L", "Other", "-d", "tree", "other.img", "12M"],
+                at,
+            );
+            for (format, name) in [
+                ("qcow2", "ext4.qcow2"),
+                ("vhdx", "ext4.vhdx"),
+                ("vpc", "ext4.vhd"),
+            ] {
+                run("qemu-img", &["convert", "-O", format, "ext4.img", name], at);
+            }
+            let none = volumes::disk::Table::Mbr;
+            volumes::disk::make(&at.join("parts.img"), none, &[None, Some(&at.join("ext4.img"))]).unwrap();
+            std::fs::write(at.join("text.txt"), "not a disk\n".repeat(1000)).unwrap();
+            folder
+        })
+        .path()
+}
+
+/// A machine with the driver loaded.
+struct Machine {
+    child: Child,
+    /// Closed, it ends the machine.
+    input: Option<ChildStdin>,
+    place: tempfile::TempDir,
+}
+
+impl Machine {
+    fn start(options: &[&str]) -> Machine {
+        let driver =
+            std::env::var_os("LKLFS_SYS").expect("LKLFS_SYS names lklfs.sys: run this by `cargo xtask test`");
+        let place = tempfile::tempdir().unwrap();
+        let mut child = Command::new(double())
+            .arg("serve")
+            .arg("--socket")
+            .arg(place.path().join("socket"))
+            .arg("--drive-c")
+            .arg(folder())
+            .args(options)
+            .env("LKLFS_SYS", driver)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(line.starts_with("double: ready at "), "the server says {line:?}");
+        Machine {
+            input: child.stdin.take(),
+            child,
+            place,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.place.path().join("socket")
+    }
+
+    fn userctl(&self, arguments: &[&str]) -> assert_cmd::assert::Assert {
+        assert_cmd::Command::new(env!("CARGO_BIN_EXE_userctl"))
+            .args(arguments)
+            .env("LKLFS_CONTROL", self.socket())
+            .timeout(Duration::from_secs(120))
+            .assert()
+    }
+
+    /// What a command that does all it is asked for prints; it says nothing on stderr.
+    fn says(&self, arguments: &[&str]) -> String {
+        let assert = self.userctl(arguments).code(0).stderr("");
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.says(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// Mounts an image of the folder; its letter.
+    fn mount(&self, name: &str, more: &[&str]) -> String {
+        let said = self.says(&[&["mount", &format!("C:\\{name}")], more].concat());
+        said.trim_end().to_string()
+    }
+
+    /// One line on stderr with all of `words`, nothing on stdout, and the exit code.
+    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
+        let assert = self.userctl(arguments).code(code).stdout("");
+        one_line(&String::from_utf8_lossy(&assert.get_output().stderr), words);
+    }
+
+    /// Opens an NT path as a program does; open until it is dropped.
+    fn open(&self, path: &str) -> Result<UnixStream, NtStatus> {
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        let name = path.encode_utf16().collect();
+        match ask(&mut stream, &Frame::Open { access: READ, name }) {
+            Reply {
+                status: NtStatus::SUCCESS,
+                ..
+            } => Ok(stream),
+            Reply { status, .. } => Err(status),
+        }
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, NtStatus> {
+        let mut file = self.open(path)?;
+        let read = Frame::Read {
+            offset: 0,
+            length: 4096,
+        };
+        match ask(&mut file, &read) {
+            Reply {
+                status: NtStatus::SUCCESS,
+                bytes,
+            } => Ok(bytes),
+            Reply { status, .. } => Err(status),
+        }
+    }
+
+    /// Ends the machine; nothing may be left.
+    fn end(mut self) {
+        self.input = None;
+        self.ended();
+    }
+
+    fn ended(&mut self) {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                assert_eq!(status.code(), Some(0), "the driver left something behind");
+                assert!(!self.socket().exists(), "the socket is left");
+                return;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(120),
+                "the server does not end"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // What has ended is not hurt by this; what a failed test leaves goes.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ask(stream: &mut UnixStream, frame: &Frame) -> Reply {
+    frame.write(stream).unwrap();
+    Reply::read(stream).unwrap()
+}
+
+fn one_line(said: &str, words: &[&str]) {
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("userctl: "), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word} is missing: {said}");
+    }
+}
+
+#[test]
+fn an_image_of_every_format_is_mounted_seen_and_unmounted() {
+    let machine = Machine::start(&[]);
+    assert!(machine.says(&["list"]).contains("no volume is mounted"));
+    assert_eq!(machine.json(&["list"])["volumes"], serde_json::json!([]));
+    let idle = machine.json(&["status"]);
+    assert_eq!(
+        (&idle["linux"]["state"], &idle["volumes"]),
+        (&"not started".into(), &0.into())
+    );
+    for (name, more) in [
+        ("ext4.img", [].as_slice()),
+        ("ext4.qcow2", &[]),
+        ("ext4.vhdx", &["q:"]),
+        ("ext4.vhd", &[]),
+        ("parts.img", &["--part", "2"]),
+    ] {
+        let at = machine.mount(name, more);
+        assert!(at.len() == 2 && at.ends_with(':'), "{name}: {at}");
+        assert_eq!(
+            machine.read(&format!("\\??\\{at}\\hello.txt")),
+            Ok(b"hello\n".to_vec()),
+            "{name}"
+        );
+
+        let list = machine.json(&["list"]);
+        let volume = &list["volumes"][0];
+        for (key, value) in [
+            ("letter", &at[..1]),
+            ("file_system", "ext4"),
+            ("label", "Image"),
+            ("uuid", UUID),
+            ("source", &format!("\\??\\C:\\{name}")),
+            ("state", "mounted"),
+        ] {
+            assert_eq!(volume[key], value, "{name}: {list}");
+        }
+        assert_eq!(volume["image"], true, "{list}");
+        let text = machine.says(&["list"]);
+        for word in [
+            at.as_str(),
+            "ext4",
+            "Image",
+            UUID,
+            &format!("C:\\{name}"),
+            "mounted",
+        ] {
+            assert!(text.contains(word), "{word} is missing: {text}");
+        }
+        assert!(!text.contains('\u{1b}'), "colours in a pipe: {text:?}");
+
+        let status = machine.json(&["status"]);
+        assert_eq!(status["volumes"], 1, "{status}");
+        assert_eq!(status["linux"]["state"], "running", "{status}");
+        assert!(status["linux"]["pool_free"].as_u64() > Some(0), "{status}");
+        let release = status["linux"]["release"].as_str().unwrap();
+        let text = machine.says(&["status"]);
+        assert!(text.contains(release) && text.contains("volumes:  1"), "{text}");
+
+        let number = volume["volume"].as_u64().unwrap();
+        let gone = machine.json(&["unmount", &at]);
+        assert_eq!(gone["unmounted"], serde_json::json!([number]), "{gone}");
+        assert_eq!(
+            machine.json(&["list"])["volumes"],
+            serde_json::json!([]),
+            "{name}"
+        );
+        assert!(
+            machine.open(&format!("\\??\\{at}\\hello.txt")).is_err(),
+            "{name} is still there"
+        );
+    }
+    machine.end();
+}
+
+#[test]
+fn what_must_be_refused_is_refused_with_its_code_and_says_what_to_do() {
+    let machine = Machine::start(&[]);
+    let at = machine.mount("ext4.img", &["K:"]);
+    assert_eq!(at, "K:");
+    for (arguments, code, words) in [
+        (
+            &["mount", "C:\\missing.img"][..],
+            3,
+            &["C:\\missing.img", "no such file", "existing image"][..],
+        ),
+        (&["mount", "C:\\missing\\x.img"], 3, &["no such folder"]),
+        (&["mount", "C:\\tree"], 3, &["is a directory"]),
+        (
+            &["mount", "C:\\text.txt"],
+            4,
+            &["no file system is recognised", "userctl info"],
+        ),
+        (&["mount", "C:\\parts.img", "--part", "1"], 4, &["partition 1"]),
+        (&["mount", "C:\\parts.img", "--part", "9"], 6, &["no partition 9"]),
+        (
+            &["mount", "C:\\other.img", "k:"],
+            12,
+            &["K: is taken", "another letter"],
+        ),
+        (&["mount", "C:\\other.img", "C:"], 12, &["C: is taken"]),
+        (&["mount", "C:\\other.img", "KK:"], 2, &["A: to Z:"]),
+        (
+            &["mount", "C:\\other.img", "L:", "--no-letter"],
+            2,
+            &["--no-letter"],
+        ),
+        (&["mount", "\\Device\\NoSuchDisk"], 3, &["no such device"]),
+        (
+            &["mount", "\\Device\\HarddiskVolume9", "--part", "1"],
+            2,
+            &["--part is for images"],
+        ),
+        (&["mount", "no/such.img"], 3, &["no such file"]),
+        (&["mount", "Cargo.toml"], 2, &["C:"]),
+        (&["mount", "NoSuchLabel"], 14, &["NoSuchLabel", "userctl list"]),
+        (&["mount", "Image", "P:"], 12, &["at K: already"]),
+        (&["unmount", "P:"], 14, &["P:", "userctl list"]),
+        (&["unmount", "4711"], 14, &["4711", "userctl list"]),
+        (&["unmount", "0"], 2, &["all"]),
+        (&["unmount", "everything"], 2, &["everything"]),
+        (&["log", "--driver"], 10, &["leave --driver out"]),
+        (&["diag", "/no/such/folder/x.zip"], 8, &["x.zip"]),
+    ] {
+        machine.fails(arguments, code, words);
+    }
+    let numbers = machine.json(&["list"])["volumes"].as_array().unwrap().len();
+    assert_eq!(numbers, 1, "a refused mount left a volume");
+    // What this driver does not have yet it refuses rather than to ignore it.
+    for option in [
+        &["-o", "noload"][..],
+        &["--everyone"],
+        &["--no-recovery"],
+        &["--read-as", "ext4"],
+    ] {
+        let arguments = [&["mount", "C:\\other.img"], option].concat();
+        let assert = machine.userctl(&arguments);
+        let output = assert.get_output();
+        if output.status.success() {
+            let at = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
+            machine.says(&["unmount", &at]);
+        } else {
+            assert_eq!(output.status.code(), Some(2), "{option:?}");
+            one_line(
+                &String::from_utf8_lossy(&output.stderr),
+                &[option[0], "leave it out"],
+            );
+        }
+    }
+    machine.says(&["unmount", "all"]);
+    machine.end();
+}
+
+#[test]
+fn a_standard_user_may_look_and_not_change() {
+    let machine = Machine::start(&["--standard-user"]);
+    assert!(machine.says(&["list"]).contains("no volume is mounted"));
+    assert!(machine.says(&["status"]).contains("control interface"));
+    for arguments in [
+        &["mount", "C:\\ext4.img"][..],
+        &["unmount", "all"],
+        &["unmount", "K:"],
+        &["log"],
+    ] {
+        machine.fails(arguments, 11, &["administrator rights", "prompt"]);
+    }
+    let file = machine.place.path().join("diag.zip");
+    let file = file.to_str().unwrap();
+    let assert = machine.userctl(&["diag", file]).code(0).stdout("");
+    one_line(
+        &String::from_utf8_lossy(&assert.get_output().stderr),
+        &["not in the archive", "linux.log", "administrator rights"],
+    );
+    let names = archive(file);
+    assert!(names.iter().any(|(name, _)| name == "status.json"), "{names:?}");
+    assert!(names.iter().all(|(name, _)| name != "linux.log"), "{names:?}");
+    machine.end();
+}
+
+/// Names and texts of the entries of an archive.
+fn archive(file: &str) -> Vec<(String, String)> {
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(file).unwrap()).unwrap();
+    (0..archive.len())
+        .map(|index| {
+            let mut entry = archive.by_index(index).unwrap();
+            let mut text = String::new();
+            entry.read_to_string(&mut text).unwrap();
+            (entry.name().unwrap().to_string(), text)
+        })
+        .collect()
+}
+
+#[test]
+fn a_volume_in_use_is_unmounted_by_force_only() {
+    let machine = Machine::start(&[]);
+    let at = machine.mount("ext4.img", &[]);
+    let held = machine.open(&format!("\\??\\{at}\\hello.txt")).unwrap();
+    assert!(machine.says(&["list"]).contains("1 open"));
+    machine.fails(&["unmount", &at], 13, &[&at, "close the programs", "--force"]);
+    machine.fails(&["unmount", "all"], 13, &["--force"]);
+    assert_eq!(
+        machine.read(&format!("\\??\\{at}\\hello.txt")),
+        Ok(b"hello\n".to_vec())
+    );
+    machine.says(&["unmount", &at, "--force"]);
+    assert!(machine.open(&format!("\\??\\{at}\\hello.txt")).is_err());
+    drop(held);
+    machine.end();
+}
+
+#[test]
+fn a_machine_ends_clean_with_a_volume_mounted_and_a_file_open() {
+    let machine = Machine::start(&[]);
+    let at = machine.mount("ext4.vhdx", &[]);
+    let _held = machine.open(&format!("\\??\\{at}\\hello.txt")).unwrap();
+    machine.end();
+}
+
+#[test]
+fn a_mounted_volume_is_found_by_uuid_and_label() {
+    let machine = Machine::start(&[]);
+    let at = machine.mount("ext4.img", &["U:"]);
+    for name in ["Image", UUID, &UUID.to_uppercase()] {
+        assert_eq!(machine.says(&["mount", name]), "U:\n");
+        assert_eq!(machine.json(&["mount", name, "u"])["letter"], "U");
+    }
+    // The same volume in another image: two answer to the name.
+    let twin = machine.mount("ext4.vhd", &[]);
+    assert_ne!(twin, at);
+    machine.fails(&["mount", "Image"], 14, &["volumes", "name the device or image"]);
+    machine.says(&["unmount", &twin]);
+    machine.says(&["unmount", &at]);
+    let hidden = machine.json(&["mount", "C:\\other.img", "--no-letter"]);
+    assert!(hidden["letter"].is_null(), "{hidden}");
+    let number = hidden["volume"].to_string();
+    assert!(machine.says(&["mount", "Other", "--no-letter"]).contains(&number));
+    machine.fails(&["mount", "Other", "O:"], 14, &[&format!("unmount {number}")]);
+    machine.says(&["unmount", &number]);
+    machine.end();
+}
+
+#[test]
+fn letters_without_a_mount_manager_and_many_volumes() {
+    let machine = Machine::start(&["--no-mount-manager"]);
+    let letters: Vec<String> = (0..5)
+        .map(|number| machine.mount(if number % 2 == 0 { "ext4.img" } else { "other.img" }, &[]))
+        .collect();
+    assert_eq!(letters, ["D:", "E:", "F:", "G:", "H:"]);
+    let list = machine.json(&["list"]);
+    assert_eq!(list["volumes"].as_array().unwrap().len(), 5);
+    assert_eq!(
+        machine.json(&["unmount", "all"])["unmounted"]
+            .as_array()
+            .unwrap()
+            .len(),
+        5
+    );
+    machine.end();
+}
+
+#[test]
+fn a_disk_is_mounted_by_its_device() {
+    let image = folder().join("ext4.img");
+    let machine = Machine::start(&["--disk", image.to_str().unwrap()]);
+    let device = "\\Device\\HarddiskVolume1";
+    assert_eq!(machine.says(&["mount", device, "M:"]), "M:\n");
+    let list = machine.json(&["list"]);
+    let volume = &list["volumes"][0];
+    assert_eq!(
+        (&volume["source"], &volume["letter"]),
+        (&device.into(), &"M".into()),
+        "{list}"
+    );
+    assert_eq!(volume["image"], false, "{list}");
+    assert_eq!(machine.read("\\??\\M:\\hello.txt"), Ok(b"hello\n".to_vec()));
+    machine.says(&["unmount", "M:"]);
+    machine.end();
+}
+
+#[test]
+fn linuxs_messages_are_printed_and_followed() {
+    let machine = Machine::start(&[]);
+    assert_eq!(machine.says(&["log"]), "", "Linux speaks before it is started");
+    let mut follower = Command::new(env!("CARGO_BIN_EXE_userctl"))
+        .args(["log", "-f"])
+        .env("LKLFS_CONTROL", machine.socket())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let at = machine.mount("ext4.img", &[]);
+    let text = machine.says(&["log"]);
+    assert!(text.contains("kernel memory protection"), "{text}");
+    let first = lines.next().unwrap().unwrap();
+    assert_eq!(
+        Some(first.as_str()),
+        text.lines().next(),
+        "what is followed differs"
+    );
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    machine.says(&["unmount", &at]);
+    machine.end();
+}
+
+#[test]
+fn diag_collects_everything_but_files() {
+    let machine = Machine::start(&[]);
+    let at = machine.mount("ext4.img", &[]);
+    let file = machine.place.path().join("diag.zip");
+    let file = file.to_str().unwrap();
+    let report = machine.json(&["diag", file]);
+    let entries = archive(file);
+    let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(report["entries"], serde_json::json!(names));
+    for name in ["about.json", "status.json", "volumes.json", "linux.log"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let text = |wanted: &str| &entries.iter().find(|(name, _)| name == wanted).unwrap().1;
+    let volumes: Value = serde_json::from_str(text("volumes.json")).unwrap();
+    assert_eq!(volumes["volumes"][0]["label"], "Image");
+    assert!(text("linux.log").contains("kernel memory protection"));
+    assert!(
+        entries.iter().all(|(_, text)| !text.contains("hello\n")),
+        "what a file holds"
+    );
+    machine.fails(&["diag", file], 8, &["exists already", "--force"]);
+    machine.userctl(&["diag", file, "--force"]).code(0);
+    machine.says(&["unmount", &at]);
+    machine.end();
+}
+
+#[test]
+fn a_signal_ends_the_machine_as_well() {
+    let mut machine = Machine::start(&[]);
+    machine.mount("ext4.img", &[]);
+    let pid = rustix::process::Pid::from_child(&machine.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    machine.ended();
+}
+
+#[test]
+fn without_a_driver_every_command_says_so() {
+    let userctl = |socket: Option<&Path>, arguments: &[&str]| {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_userctl"));
+        command.args(arguments).env_remove("LKLFS_CONTROL");
+        if let Some(socket) = socket {
+            command.env("LKLFS_CONTROL", socket);
+        }
+        command.timeout(Duration::from_secs(60)).assert()
+    };
+    let place = tempfile::tempdir().unwrap();
+    let nobody = place.path().join("nobody");
+    for arguments in [
+        &["list"][..],
+        &["list", "--json"],
+        &["status"],
+        &["mount", "C:\\x.img"],
+        &["unmount", "all"],
+        &["log"],
+    ] {
+        for (socket, words) in [
+            (
+                None,
+                &["the driver runs on Windows only", "info, ls, cat, cp"][..],
+            ),
+            (Some(nobody.as_path()), &["does not answer", "double serve"]),
+        ] {
+            let assert = userctl(socket, arguments).code(10).stdout("");
+            one_line(&String::from_utf8_lossy(&assert.get_output().stderr), words);
+        }
+    }
+    // An archive that says that there is no driver is an answer.
+    let file = place.path().join("diag.zip");
+    let assert = userctl(None, &["diag", file.to_str().unwrap()]).code(0);
+    one_line(
+        &String::from_utf8_lossy(&assert.get_output().stderr),
+        &["Windows only"],
+    );
+    let entries = archive(file.to_str().unwrap());
+    let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["about.json", "problems.txt"]);
+}
