@@ -31,7 +31,7 @@ fn run(program: &str, arguments: &[&str], folder: &Path) {
 
 const MIB: usize = 1 << 20;
 
-/// Disks, made once: `ext4.img` (no table), `mbr.img` (0x83 with ext4, 0x07 with FAT, 0x83 with nothing, 0x17 with ext4).
+/// Disks, made once: `ext4.img` (no table), `one.img` (one partition), `mbr.img` (0x83 with ext4, 0x07 with FAT, 0x83 with nothing, 0x17 with ext4).
 fn folder() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     FOLDER
@@ -47,6 +47,7 @@ fn folder() -> &'static Path {
             let nothing = vec![0; MIB];
             let parts: [(u8, &[u8]); 4] = [(0x83, &ext4), (0x07, &fat), (0x83, &nothing), (0x17, &ext4)];
             std::fs::write(at.join("mbr.img"), table(&parts)).expect("writable");
+            std::fs::write(at.join("one.img"), table(&[(0x83, &ext4)])).expect("writable");
             folder
         })
         .path()
@@ -82,7 +83,6 @@ fn on(automount: bool, disks: &[&str], act: impl FnOnce(&mut Machine)) {
     for name in disks {
         builder = builder.disk(disk(name));
     }
-    mountmgr::forget();
     let mut machine = builder.start().expect("the images are good");
     machine.load_driver(&driver()).expect("the driver loads");
     machine.settle();
@@ -167,22 +167,27 @@ fn a_disk_that_is_pulled_out_takes_its_letter_and_fails_at_once() {
 #[test]
 fn a_volume_has_the_same_letter_when_it_comes_again() {
     on(false, &[], |machine| {
-        let first = machine.attach(disk("mbr.img")).expect("plugs in");
-        machine.settle();
-        let before = letters(&first);
-        assert_eq!(before[0], Some('D'));
+        let plug = |machine: &mut Machine, name: &str| {
+            let plugged = machine.attach(disk(name)).expect("plugs in");
+            machine.settle();
+            plugged
+        };
+        let first = plug(machine, "one.img");
+        assert_eq!(letters(&first)[0], Some('D'));
+        let other = plug(machine, "ext4.img");
+        assert_eq!(letters(&other)[0], Some('E'));
         machine.pull(&first);
-        // Another one comes first: it must not get the letter that is remembered for this one.
-        let other = machine.attach(disk("ext4.img")).expect("plugs in");
-        machine.settle();
-        let again = machine.attach(disk("mbr.img")).expect("plugs in");
-        machine.settle();
-        assert_eq!(letters(&again)[3], before[3]);
-        assert_eq!(
-            hello(machine, letters(&again)[0].expect("a letter")).expect("reads"),
-            b"hello\n"
-        );
-        assert!(letters(&other)[0].is_some());
+        let again = plug(machine, "one.img");
+        assert_eq!(letters(&again)[0], Some('D'));
+        assert_eq!(hello(machine, 'D').expect("reads"), b"hello\n");
+        // Whoever comes while it is away may have its letter; then it gets another.
+        machine.pull(&again);
+        let third = plug(machine, "ext4.img");
+        assert_eq!(letters(&third)[0], Some('D'));
+        let last = plug(machine, "one.img");
+        let letter = letters(&last)[0].expect("a letter");
+        assert!(letter != 'D' && letter != 'E', "{letter} is another's");
+        assert_eq!(hello(machine, letter).expect("reads"), b"hello\n");
     });
 }
 

@@ -125,13 +125,11 @@ fn on(manager: Option<bool>, act: impl FnOnce(&Machine)) {
         builder = builder.mount_manager(automount);
     }
     let mut machine = builder.start().expect("nothing can go wrong");
-    mountmgr::forget();
     machine.load_driver(&driver()).expect("the driver loads");
     act(&machine);
     assert_eq!(mountmgr::volumes(), [], "the mount manager knows volumes still");
     let report = machine.unload();
     assert!(report.is_clean(), "left behind:\n{report}");
-    assert_eq!(hostfs::open_files(), 0, "image files are open still");
 }
 
 /// A control device.

@@ -4,7 +4,7 @@
 //! (`IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION`), the mount manager opens that device and asks it for its unique ID and
 //! suggested link name (`IOCTL_MOUNTDEV_*`). Each volume gets a `\??\Volume{...}` link. Its letter is the one that the
 //! database remembers for the unique ID, else the suggested one, else the next free one if new volumes are mounted
-//! automatically. The database outlives a machine, as the registry does: [`forget`] empties it.
+//! automatically. The database lives as long as the machine, over every arrival and removal.
 //!
 //! A link is made in the name space and the volume told of it (LINK_CREATED). What the real mount manager does about
 //! remote databases, GPT attributes and directories as mount points is not modelled.
@@ -48,7 +48,7 @@ pub struct Volume {
 struct State {
     device: usize,
     volumes: Vec<Volume>,
-    /// Link name to unique ID, kept over restarts.
+    /// Link name to unique ID.
     database: BTreeMap<String, Vec<u8>>,
     /// New volumes get a letter.
     automount: bool,
@@ -80,11 +80,12 @@ pub fn start(automount: bool) {
     state(|state| {
         state.device = device;
         state.volumes.clear();
+        state.database.clear();
         state.automount = automount;
     });
 }
 
-/// Ends it with the machine, if it runs. Its database stays.
+/// Ends it with the machine, if it runs.
 pub fn stop() {
     let device = state(|state| {
         for link in state.volumes.drain(..).flat_map(|volume| volume.links) {
@@ -97,11 +98,6 @@ pub fn stop() {
         // SAFETY: made by start().
         unsafe { device::delete(device as PDEVICE_OBJECT) };
     }
-}
-
-/// Empties the database.
-pub fn forget() {
-    state(|state| state.database.clear());
 }
 
 /// The volumes that have arrived and not gone.
