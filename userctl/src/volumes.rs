@@ -175,6 +175,7 @@ fn state_cell(volume: &Volume) -> Cell {
     Cell::styled(text, Style::new().fg_color(Some(colour.into())))
 }
 
+/// Tests, and a volume for the tests of other modules.
 #[cfg(test)]
 pub mod tests {
     use super::*;
