@@ -16,6 +16,7 @@ use crate::stack::{self, Base};
 use crate::sync::{self, Event, SpinLock};
 use alloc::boxed::Box;
 use core::cell::Cell;
+use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use lkl::ThreadBody;
 
@@ -55,6 +56,8 @@ impl Thread {
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn spawn(body: ThreadBody) -> Option<Box<Thread>> {
+        // Room for the result first: a thread that runs must not be reported as none.
+        let place = lkl::try_box(MaybeUninit::<Thread>::uninit())?;
         let start = Start {
             body: Cell::new(Some(body)),
             answered: Event::uninit(),
@@ -104,7 +107,7 @@ impl Thread {
             thread.wait_for_end();
             return None;
         }
-        lkl::try_box(thread)
+        Some(Box::write(place, thread))
     }
 
     fn wait_for_end(&self) {
