@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Load and unload, and the routines that this driver supplies. A routine that is not here stays Wine's: its own, or a
+ * stub that ends the process with the routine's name when it is called.
+ */
+#include "iomgr.h"
+
+#define SUPPLY(name, function) { #name, function }
+
+static const struct routine routines[] = {
+	/* Stubs in Wine 8, or not there. */
+	SUPPLY(CcCopyRead, cache_read),
+	SUPPLY(CcInitializeCacheMap, cache_initialize),
+	SUPPLY(CcPurgeCacheSection, cache_purge),
+	SUPPLY(CcUninitializeCacheMap, cache_uninitialize),
+	SUPPLY(CcWaitForCurrentLazyWriterActivity, cache_wait),
+	SUPPLY(FsRtlCheckLockForReadAccess, fsrtl_check_read),
+	SUPPLY(FsRtlFastUnlockAll, fsrtl_unlock_all),
+	SUPPLY(FsRtlInitializeFileLock, fsrtl_initialize_lock),
+	SUPPLY(FsRtlNotifyCleanup, fsrtl_notify_cleanup),
+	SUPPLY(FsRtlNotifyInitializeSync, fsrtl_notify_initialize),
+	SUPPLY(FsRtlNotifyUninitializeSync, fsrtl_notify_uninitialize),
+	SUPPLY(FsRtlUninitializeFileLock, fsrtl_uninitialize_lock),
+	SUPPLY(IoAcquireVpbSpinLock, devices_acquire_vpb_lock),
+	SUPPLY(IoCheckShareAccess, fsrtl_check_share),
+	SUPPLY(IoGetTopLevelIrp, request_top_level),
+	SUPPLY(IoIsOperationSynchronous, request_is_synchronous),
+	SUPPLY(IoReleaseVpbSpinLock, devices_release_vpb_lock),
+	SUPPLY(IoRemoveShareAccess, fsrtl_remove_share),
+	SUPPLY(IoSetTopLevelIrp, request_set_top_level),
+	SUPPLY(MmAllocatePagesForMdlEx, memory_allocate_pages),
+	SUPPLY(MmFreePagesFromMdl, memory_free_pages),
+	/* Do nothing, or not what a file system needs. */
+	SUPPLY(IoAllocateMdl, memory_allocate_mdl),
+	SUPPLY(IoBuildDeviceIoControlRequest, request_build_control),
+	SUPPLY(IoFreeMdl, memory_free_mdl),
+	SUPPLY(IoGetRelatedDeviceObject, files_related_device),
+	SUPPLY(IoRegisterFileSystem, devices_register),
+	SUPPLY(IoUnregisterFileSystem, devices_unregister),
+	SUPPLY(KeCancelTimer, time_cancel),
+	SUPPLY(KeFlushQueuedDpcs, time_flush),
+	SUPPLY(KeInitializeTimer, time_initialize),
+	SUPPLY(KeSetTimer, time_set),
+	SUPPLY(MmBuildMdlForNonPagedPool, memory_build_mdl),
+	SUPPLY(MmGetPhysicalAddress, memory_physical),
+	SUPPLY(MmMapLockedPagesSpecifyCache, memory_map),
+	SUPPLY(MmProbeAndLockPages, memory_lock),
+	SUPPLY(MmUnlockPages, memory_unlock),
+	SUPPLY(MmUnmapLockedPages, memory_unmap),
+	/* Wine's own, with file objects and devices of drivers before them. */
+	SUPPLY(IoCreateDevice, devices_create),
+	SUPPLY(IoDeleteDevice, devices_delete),
+	SUPPLY(ObReferenceObjectByHandle, files_reference_by_handle),
+	SUPPLY(ObfDereferenceObject, files_dereference),
+	SUPPLY(ObfReferenceObject, files_reference),
+	SUPPLY(ZwClose, zw_close),
+	SUPPLY(ZwCreateFile, zw_create_file),
+	SUPPLY(ZwDeviceIoControlFile, zw_device_control),
+	SUPPLY(ZwFsControlFile, zw_fs_control),
+	SUPPLY(ZwOpenFile, zw_open_file),
+};
+
+/* Every driver that was bound to the routines is gone by now. */
+static void NTAPI unload(DRIVER_OBJECT *driver)
+{
+	(void)driver;
+	exports_restore();
+	control_stop();
+	time_stop();
+	request_stop();
+	devices_forget();
+}
+
+/*
+ * Wine takes a driver that imports from ntdll.dll for a library of programs, too: the entry is first called as DllMain is,
+ * with a module and a number for the reason, and at the end once more. Nothing is done then.
+ */
+NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_path)
+{
+	NTSTATUS status;
+
+	if ((ULONG_PTR)registry_path < 0x10000)
+		return TRUE;
+	status = request_start();
+	if (status < 0)
+		return status;
+	status = time_start();
+	if (status < 0)
+		goto no_time;
+	status = control_start(driver);
+	if (status < 0)
+		goto no_control;
+	status = exports_extend(routines, RTL_NUMBER_OF(routines));
+	if (status < 0)
+		goto no_exports;
+	driver->DriverUnload = unload;
+	return STATUS_SUCCESS;
+no_exports:
+	control_stop();
+no_control:
+	time_stop();
+no_time:
+	request_stop();
+	return status;
+}
