@@ -15,6 +15,28 @@ const EPOCH: i128 = 116_444_736_000_000_000;
 const DIRECTORY: u32 = 0x10;
 const REPARSE_POINT: u32 = 0x400;
 
+/// Nanoseconds since 1970 as NT's times hold them: whole units of 100 ns, and the nearest end of what they can hold.
+fn nt_time(nanoseconds: i128) -> i128 {
+    (nanoseconds.div_euclid(100) + EPOCH).clamp(1, i128::from(i64::MAX))
+}
+
+/// A manifest of Linux's with its times as NT's hold them, all else as it is.
+pub fn in_nt_time(text: &str) -> Result<String> {
+    let mut lines = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut fields: Vec<&str> = line.splitn(9, ' ').collect();
+        let Some(time) = fields.get_mut(6) else {
+            bail!("not a line of a manifest: {line}");
+        };
+        let nanoseconds: i128 = time.parse().with_context(|| format!("not a time: {line}"))?;
+        let rounded = ((nt_time(nanoseconds) - EPOCH) * 100).to_string();
+        *time = &rounded;
+        lines.push_str(&fields.join(" "));
+        lines.push('\n');
+    }
+    Ok(lines)
+}
+
 /// What Windows can tell an entry's type by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
@@ -60,8 +82,7 @@ impl Linux {
                 _ => Class::Other,
             };
             let nanoseconds: i128 = time.parse().with_context(|| format!("not a time: {line}"))?;
-            // What NT's times cannot hold becomes the nearest that they can.
-            let time = (nanoseconds.div_euclid(100) + EPOCH).clamp(1, i128::from(i64::MAX));
+            let time = nt_time(nanoseconds);
             let entry =
                 Entry::new(class, size, time, content).with_context(|| format!("not a size: {line}"))?;
             manifest.entries.insert(path.to_owned(), entry);
@@ -265,6 +286,15 @@ mod tests {
             ["/a", "/link", "/knil"]
         );
         assert_eq!(one.total(), (2, 12));
+    }
+
+    #[test]
+    fn times_are_cut_to_what_nt_can_hold() {
+        let cut = in_nt_time("d 0755 0 0 3 0 199 - /\nl 0777 0 0 1 1 -1 a\\x20b /b c\n").unwrap();
+        assert_eq!(cut, "d 0755 0 0 3 0 100 - /\nl 0777 0 0 1 1 -100 a\\x20b /b c\n");
+        let early = in_nt_time("f 0644 0 0 1 0 -99999999999999999999 e /a\n").unwrap();
+        assert_eq!(early, "f 0644 0 0 1 0 -11644473599999999900 e /a\n");
+        assert!(in_nt_time("f 0644 0 0 1\n").is_err());
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! What Wine can judge: the program for Windows and the host below it, run where there is no Windows.
 //!
 //! [`prefix`] is a Windows of our own under cargo's target folder, and the only way in which anything is run in it. On
-//! it, [`run`] shows three things:
+//! it, [`run`] shows these things:
 //!
 //! - the NT user host passes the suite that every host passes;
 //! - `userctl.exe` prints, of an ext4 image, what `userctl` prints on Linux, copies a file, and ends bad requests with
 //!   the same exit codes;
-//! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it.
+//! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it, and with a test driver that supplies what Wine lacks
+//!   ([`volumes`]) it mounts images and shows what Linux shows.
 //!
 //! Wine 8 lacks `bcryptprimitives.dll`, which Rust's standard library loads on Windows; a stand-in of one function is put
 //! beside the programs, so that the programs themselves stay as they are shipped.
 
 mod driver;
 mod prefix;
+mod volumes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,13 +60,19 @@ const QUESTIONS: &[&[&str]] = &[
 pub struct Subjects {
     userctl: PathBuf,
     suite: PathBuf,
+    volumes: volumes::Programs,
 }
 
 /// Builds them.
 pub fn build(sh: &Shell) -> Result<Subjects> {
     Ok(Subjects {
         userctl: userctl::windows(sh, true)?,
-        suite: suite(sh)?,
+        suite: windows_program(
+            sh,
+            &["-p", "conformance", "--example", "host"],
+            "examples/host.exe",
+        )?,
+        volumes: volumes::build(sh)?,
     })
 }
 
@@ -76,29 +84,26 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     let prefix = Prefix::new(&folder)?;
     host(&prefix, &subjects.suite)?;
     programs(sh, &prefix, &subjects.userctl)?;
-    driver::run(sh, &prefix, sys)
+    driver::run(sh, &prefix, sys)?;
+    volumes::run(sh, &prefix, &subjects.volumes, sys)
 }
 
-/// Builds the suite for hosts as a program for Windows.
-fn suite(sh: &Shell) -> Result<PathBuf> {
+/// Builds a program for Windows: what cargo is told, and where it puts the program.
+fn windows_program(sh: &Shell, what: &[&str], path: &str) -> Result<PathBuf> {
     let target = Windows::Program;
     Toolchain::find(sh, target)?
         .cargo(sh, target, "build")
-        .args([
-            "--release",
-            "-p",
-            "conformance",
-            "--example",
-            "host",
-            "--manifest-path",
-        ])
+        .arg("--release")
+        .args(what)
+        .arg("--manifest-path")
         .arg(repo::root().join("Cargo.toml"))
         .args(["--config", userctl::LINKER])
         .run()
-        .context("the suite for hosts does not build for Windows")?;
+        .with_context(|| format!("{path} does not build for Windows"))?;
     Ok(repo::target_dir()
         .join(target.triple())
-        .join("release/examples/host.exe"))
+        .join("release")
+        .join(path))
 }
 
 /// The NT user host passes the suite. What a host need not have, mapping scattered pages on a Windows without

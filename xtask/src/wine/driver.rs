@@ -2,6 +2,7 @@
 //!
 //! That is DriverEntry, the devices and their link, a request from a user's program, and the unload, in a process that
 //! is not ours. More Wine 8 does not have: its I/O manager knows no file systems (driver/README.md says what is missing).
+//! [`super::volumes`] goes on from there, with a test driver's help.
 
 use std::fs;
 use std::path::Path;

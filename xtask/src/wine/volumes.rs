@@ -1,0 +1,287 @@
+//! Volumes under Wine: `lklfs.sys` is asked by `userctl.exe` to mount an image, and what its requests show of the tree is
+//! compared with what Linux shows.
+//!
+//! Wine 8's I/O manager has no file systems. A test driver (`tests/wine/iomgr`) is loaded before `lklfs.sys`, into the same
+//! process, and supplies the routines that Wine lacks; `wine-volume.exe` (`tests/wine`) sends it the requests of a whole
+//! tree and prints a manifest, byte for byte as `userctl manifest` prints it on Linux. `lklfs.sys` itself is the file that
+//! is shipped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+use xshell::Shell;
+
+use super::prefix::{Ended, Prefix};
+use super::{here, windows_program};
+use crate::{manifests, repo, userctl};
+
+/// The test driver's service.
+const IO_MANAGER: &str = "iomgr";
+/// The driver's.
+const LKLFS: &str = "lklfs";
+/// Drivers of one group share a process.
+const GROUP: &str = "lklfs under test";
+/// How long a step may take, in seconds; and one in which Linux boots or stops.
+const STEP: u32 = 60;
+const LINUX: u32 = 180;
+/// How long a whole tree may take, in seconds.
+const TREE: u32 = 300;
+
+/// What is mounted, by the name that `volumes` has for it, in its turn.
+const IMAGES: &[&str] = &["ext4", "btrfs", "xfs"];
+/// The letter that is asked for.
+const LETTER: &str = "L:";
+
+/// What is built for this.
+pub struct Programs {
+    volume: PathBuf,
+}
+
+/// Builds it.
+pub fn build(sh: &Shell) -> Result<Programs> {
+    Ok(Programs {
+        volume: windows_program(sh, &["-p", "wine-volume"], "wine-volume.exe")?,
+    })
+}
+
+/// An image, and what Linux says about it.
+struct Expected {
+    kind: &'static str,
+    /// As `userctl.exe` is told.
+    windows_path: String,
+    manifest: Vec<u8>,
+    file_system: Value,
+}
+
+/// The prefix with the services in it.
+struct Scene<'a> {
+    prefix: &'a Prefix,
+}
+
+/// Runs all of it; `sys` is the driver. The folder has `userctl.exe`.
+pub fn run(sh: &Shell, prefix: &Prefix, programs: &Programs, sys: &Path) -> Result<()> {
+    let images = prefix.folder().join("prefix/drive_c/images");
+    fs::create_dir_all(&images)?;
+    fs::copy(&programs.volume, prefix.folder().join("wine-volume.exe"))?;
+    let drivers = prefix.folder().join("prefix/drive_c/windows/system32/drivers");
+    io_manager(sh, &drivers.join("iomgr.sys"))?;
+    fs::copy(sys, drivers.join("lklfs.sys"))?;
+    let expected: Vec<Expected> = IMAGES
+        .iter()
+        .map(|kind| expected(sh, kind, &images))
+        .collect::<Result<_>>()?;
+    let scene = Scene { prefix };
+    scene.remove_services()?;
+    scene.create_services()?;
+    let outcome = scene.play(&expected);
+    let removed = scene.remove_services();
+    outcome?;
+    removed
+}
+
+/// Compiles the test driver to `output`.
+fn io_manager(sh: &Shell, output: &Path) -> Result<()> {
+    let folder = repo::root().join("tests/wine/iomgr");
+    let mut sources: Vec<PathBuf> = fs::read_dir(&folder)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<_>>()?;
+    sources.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
+    sources.sort();
+    sh.cmd("x86_64-w64-mingw32-gcc")
+        .args(["-Wall", "-Wextra", "-Werror", "-O2", "-g", "-ffreestanding"])
+        .args(["-D_WIN32_WINNT=0x0A00", "-DNTDDI_VERSION=0x0A000000"])
+        .arg("-I/usr/share/mingw-w64/include/ddk")
+        .args(["-nostdlib", "-shared", "-Wl,--exclude-all-symbols"])
+        .args(["-Wl,--subsystem,native", "-Wl,--entry,DriverEntry", "-o"])
+        .arg(output)
+        .args(sources)
+        .args(["-lntoskrnl", "-lhal", "-lntdll", "-lkernel32"])
+        .run()
+        .context("the test driver does not compile")
+}
+
+/// Makes an image, and asks Linux about it.
+fn expected(sh: &Shell, kind: &'static str, images: &Path) -> Result<Expected> {
+    let name = format!("{kind}.img");
+    sh.cmd("cargo")
+        .args(["run", "-q", "-p", "volumes", "--manifest-path"])
+        .arg(repo::root().join("Cargo.toml"))
+        .args(["--", "make", kind])
+        .arg(images.join(&name))
+        .run()
+        .context("an image was not made")?;
+    let native = userctl::native(sh, false)?;
+    let ask = |words: &[&str]| -> Result<Vec<u8>> {
+        let ended = here(&native, words, images)?;
+        ensure!(ended.code == 0, "userctl {}: {ended}", words.join(" "));
+        Ok(ended.stdout)
+    };
+    let info: Value = serde_json::from_slice(&ask(&["info", &name, "--json"])?)?;
+    let manifest = String::from_utf8(ask(&["manifest", &name])?)?;
+    Ok(Expected {
+        kind,
+        windows_path: format!("C:\\images\\{name}"),
+        manifest: manifests::in_nt_time(&manifest)?.into_bytes(),
+        file_system: info["file_system"].clone(),
+    })
+}
+
+impl Scene<'_> {
+    fn run(&self, program: &str, words: &[&str], seconds: u32) -> Result<Ended> {
+        self.prefix.run(program, words, seconds)
+    }
+
+    /// A step that must succeed, and what it prints.
+    fn step(&self, program: &str, words: &[&str], seconds: u32) -> Result<Vec<u8>> {
+        let ended = self.run(program, words, seconds)?;
+        ensure!(
+            ended.code == 0,
+            "{program} {}, under Wine: {ended}",
+            words.join(" ")
+        );
+        Ok(ended.stdout)
+    }
+
+    /// What `userctl.exe` answers in JSON.
+    fn asked(&self, words: &[&str]) -> Result<Value> {
+        let stdout = self.step("userctl.exe", words, LINUX)?;
+        serde_json::from_slice(&stdout).with_context(|| format!("userctl.exe {}: no JSON", words.join(" ")))
+    }
+
+    fn create_services(&self) -> Result<()> {
+        for (service, file, kind) in [
+            (IO_MANAGER, "iomgr.sys", "kernel"),
+            (LKLFS, "lklfs.sys", "filesys"),
+        ] {
+            let path = format!("C:\\windows\\system32\\drivers\\{file}");
+            self.step(
+                "sc",
+                &[
+                    "create", service, "binPath=", &path, "type=", kind, "start=", "demand", "group=", GROUP,
+                ],
+                STEP,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Stops and deletes what is there; a run that was interrupted may have left it.
+    fn remove_services(&self) -> Result<()> {
+        for service in [LKLFS, IO_MANAGER] {
+            for verb in ["stop", "delete"] {
+                self.run("sc", &[verb, service], LINUX)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole play: every image is mounted, compared and unmounted; then one is mounted when the driver is stopped, and
+    /// again by a driver that was started afresh.
+    fn play(&self, images: &[Expected]) -> Result<()> {
+        self.step("net", &["start", IO_MANAGER], STEP)?;
+        self.step("net", &["start", LKLFS], STEP)?;
+        for image in images {
+            self.mount(image)?;
+            self.compare(image, &["direct", "cached"])?;
+            self.unmount()?;
+        }
+        let Some(last) = images.first() else {
+            bail!("no image");
+        };
+        self.mount(last)?;
+        self.stop()?;
+        self.step("net", &["start", LKLFS], STEP)?;
+        self.mount(last)?;
+        self.compare(last, &["direct"])?;
+        self.stop()?;
+        self.step("net", &["stop", IO_MANAGER], STEP)?;
+        println!(
+            "lklfs.sys under Wine: stopped with a volume mounted, started and mounted again; nothing left over"
+        );
+        Ok(())
+    }
+
+    /// Mounts an image by `userctl.exe`, which must then list it as Linux has it.
+    fn mount(&self, image: &Expected) -> Result<()> {
+        let mounted = self.asked(&["mount", &image.windows_path, LETTER, "--json"])?;
+        ensure!(mounted["letter"] == "L", "mounted as {mounted}");
+        let list = self.asked(&["list", "--json"])?;
+        let volumes = list["volumes"].as_array().context("a list without volumes")?;
+        let [volume] = &volumes[..] else {
+            bail!("one volume is mounted, and the list is {list}");
+        };
+        let there = &image.file_system;
+        for (here, theirs) in [
+            ("file_system", "name"),
+            ("label", "label"),
+            ("uuid", "uuid"),
+            ("total", "total"),
+            ("free", "free"),
+        ] {
+            ensure!(
+                volume[here] == there[theirs],
+                "{}: {here} is {}, on Linux {}",
+                image.kind,
+                volume[here],
+                there[theirs]
+            );
+        }
+        ensure!(
+            volume["volume"] == mounted["volume"] && volume["letter"] == "L" && volume["image"] == true,
+            "the list says {volume}"
+        );
+        let status = self.asked(&["status", "--json"])?;
+        ensure!(
+            status["linux"]["state"] == "running" && status["volumes"] == 1 && status["handles"] == 0,
+            "the status is {status}"
+        );
+        Ok(())
+    }
+
+    /// The manifest through the driver is Linux's.
+    fn compare(&self, image: &Expected, readings: &[&str]) -> Result<()> {
+        for reading in readings {
+            let device = format!("\\??\\{LETTER}");
+            let found = self.step("wine-volume.exe", &["manifest", &device, reading], TREE)?;
+            if found != image.manifest {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let (there, here) = (text(&image.manifest), text(&found));
+                let differing = there
+                    .lines()
+                    .zip(here.lines())
+                    .find(|(there, here)| there != here);
+                bail!(
+                    "{}, {reading}: the driver shows {} lines, Linux {}; first difference: {differing:?}",
+                    image.kind,
+                    here.lines().count(),
+                    there.lines().count()
+                );
+            }
+            println!(
+                "{} through lklfs.sys under Wine, {reading} reads: {} entries, byte for byte as on Linux",
+                image.kind,
+                found.iter().filter(|byte| **byte == b'\n').count()
+            );
+        }
+        Ok(())
+    }
+
+    fn unmount(&self) -> Result<()> {
+        self.step("userctl.exe", &["unmount", LETTER], LINUX)?;
+        let list = self.asked(&["list", "--json"])?;
+        ensure!(
+            list["volumes"] == Value::Array(Vec::new()),
+            "left after unmount: {list}"
+        );
+        Ok(())
+    }
+
+    /// Stops the driver; it must have given everything back.
+    fn stop(&self) -> Result<()> {
+        self.step("net", &["stop", LKLFS], LINUX)?;
+        self.step("wine-volume.exe", &["left-over"], STEP)?;
+        Ok(())
+    }
+}
