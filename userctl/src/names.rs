@@ -1,64 +1,15 @@
 //! Names that Windows can hold for names that Linux can hold.
 //!
-//! `cp` on Windows writes names that Win32 accepts: a character that it forbids (`" * : < > ? | \` and those below
-//! 0x20), a space or dot at the end, and the first character of a reserved device name (CON, NUL, COM1, ...) become
-//! U+F000 + code in the private-use area, the mapping that WSL and Cygwin use; so does each byte that is no UTF-8.
-//! A character that is already there (U+F001 to U+F0FF) is written as its three bytes in the same way, so that two
-//! different names never become one. On Linux names are taken as they are.
+//! `cp` on Windows writes the names that the driver shows (`lklfs_nt::names`), so that a copy looks like the volume and no
+//! two names become one. On Linux names are taken as they are.
 
-/// `name` as Win32 accepts it.
+/// `name` as Windows shows it.
 pub fn windows_name(name: &[u8]) -> String {
-    let mut text = String::with_capacity(name.len());
-    for chunk in name.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '"' | '*' | ':' | '<' | '>' | '?' | '|' | '\\' | '\u{1}'..='\u{1f}' => {
-                    text.push(private(u32::from(character)));
-                }
-                '\u{f001}'..='\u{f0ff}' => {
-                    let mut buffer = [0; 4];
-                    let bytes = character.encode_utf8(&mut buffer).bytes();
-                    text.extend(bytes.map(|byte| private(u32::from(byte))));
-                }
-                other => text.push(other),
-            }
-        }
-        text.extend(chunk.invalid().iter().map(|&byte| private(u32::from(byte))));
-    }
-    if let Some(last @ (' ' | '.')) = text.chars().next_back() {
-        text.pop();
-        text.push(private(u32::from(last)));
-    }
-    if is_reserved(&text)
-        && let Some(first) = text.chars().next()
-    {
-        text.replace_range(
-            ..first.len_utf8(),
-            private(u32::from(first)).encode_utf8(&mut [0; 4]),
-        );
-    }
-    text
-}
-
-/// U+F000 + `code`; `code` is below 0x100.
-fn private(code: u32) -> char {
-    char::from_u32(0xf000 + code).unwrap_or(char::REPLACEMENT_CHARACTER)
-}
-
-/// Whether Win32 takes `name` for a device: the part before the first dot, blanks at its end aside.
-fn is_reserved(name: &str) -> bool {
-    let stem = name
-        .split('.')
-        .next()
-        .unwrap_or("")
-        .trim_end()
-        .to_ascii_uppercase();
-    match stem.as_str() {
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" => true,
-        _ => match stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT")) {
-            Some(number) => matches!(number, "¹" | "²" | "³") || matches!(number.as_bytes(), [b'0'..=b'9']),
-            None => false,
-        },
+    match lklfs_nt::names::to_windows(name) {
+        // The mapping makes characters of Unicode and of its private use; nothing is lost.
+        Ok(units) => String::from_utf16_lossy(&units),
+        // For lack of memory only; whatever is done next lacks it as well.
+        Err(_) => String::new(),
     }
 }
 
@@ -86,12 +37,9 @@ mod tests {
             ("a:b", "a\u{f03a}b"),
             ("back\\slash", "back\u{f05c}slash"),
             ("dot.", "dot\u{f02e}"),
-            ("blank ", "blank\u{f020}"),
-            ("con", "\u{f063}on"),
-            ("Nul.txt", "\u{f04e}ul.txt"),
-            ("COM1", "\u{f043}OM1"),
+            ("con", "co\u{f06e}"),
+            ("Nul.txt", "Nu\u{f06c}.txt"),
             ("COM10", "COM10"),
-            ("console", "console"),
             ("grüße", "grüße"),
         ] {
             assert_eq!(windows_name(name.as_bytes()), mapped);
@@ -110,7 +58,6 @@ mod tests {
             prop_assert!(!first.contains(['"', '*', ':', '<', '>', '?', '|', '\\']));
             prop_assert!(!first.chars().any(|character| character < ' '));
             prop_assert!(!first.ends_with([' ', '.']));
-            prop_assert!(!is_reserved(&first));
             prop_assert_eq!(a == b, first == second);
         }
     }

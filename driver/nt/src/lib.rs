@@ -8,7 +8,7 @@
 //!   [`FsInformationClass`], [`ReparseTag`], [`ControlCode`];
 //! - records with C's layout ([`record`]), put into a caller's bytes by [`writer`]: [`fileinfo`], [`dirinfo`],
 //!   [`fsinfo`], [`reparse`], [`security`], [`ea`];
-//! - values: [`NtTime`], UTF-16 names ([`utf16`]), patterns ([`wildcard`]);
+//! - values: [`NtTime`], UTF-16 names ([`utf16`]) and Linux's ([`names`]), patterns ([`wildcard`]);
 //! - what disks, volumes and the mount manager are asked: [`diskio`].
 //!
 //! Nothing here is unsafe, nothing allocates unless its signature says so, and nothing panics: the crate runs in the
@@ -44,6 +44,7 @@ pub mod ea;
 pub mod fileinfo;
 pub mod fsinfo;
 pub mod ioctl;
+pub mod names;
 pub mod record;
 pub mod reparse;
 pub mod security;
