@@ -3,7 +3,12 @@
 //! `IRP_MN_MOUNT_VOLUME` and `IRP_MN_VERIFY_VOLUME` are the edge's: it has the device, and it asks the signature probe
 //! before Linux sees a byte. [`user_request`] decides `IRP_MN_USER_FS_REQUEST` and `IRP_MN_KERNEL_CALL`.
 
-use lklfs_nt::{ControlCode, NtStatus, record::Field, reparse};
+use lklfs_nt::{
+    ControlCode, NtStatus,
+    linux::{FSCTL_LKLFS_QUERY_FILE, FSCTL_LKLFS_QUERY_VOLUME},
+    record::Field,
+    reparse,
+};
 
 use crate::{Ccb, Fcb, FcbKind, Outcome, Volume, VolumeState};
 
@@ -23,6 +28,10 @@ pub enum Plan {
     Dismount,
     /// Complete with what [`ranges::allocated`](crate::ranges::allocated) says, which may block: with no lock held.
     AllocatedRanges,
+    /// Complete with what [`linuxinfo::file`](crate::linuxinfo::file) says, which may block: with no lock held.
+    LinuxFile,
+    /// Complete with what [`linuxinfo::volume`](crate::linuxinfo::volume) says, which may block: with no lock held.
+    LinuxVolume,
 }
 
 /// The parts of a control's IRP.
@@ -172,6 +181,11 @@ pub fn user_request<V: Volume>(
         C::FSCTL_QUERY_ALLOCATED_RANGES => match fcb.kind() {
             FcbKind::File => Plan::AllocatedRanges,
             _ => done(NtStatus::INVALID_PARAMETER),
+        },
+        FSCTL_LKLFS_QUERY_FILE | FSCTL_LKLFS_QUERY_VOLUME => match state.refusal() {
+            Some(status) => done(status),
+            None if request.code == FSCTL_LKLFS_QUERY_FILE => Plan::LinuxFile,
+            None => Plan::LinuxVolume,
         },
         C::FSCTL_QUERY_PERSISTENT_VOLUME_STATE => query_persistent_state(request.input, request.output),
         C::FSCTL_MARK_VOLUME_DIRTY

@@ -57,6 +57,7 @@ pub mod fsctrl;
 pub mod imagedisk;
 pub mod known;
 pub mod linksup;
+pub mod linuxinfo;
 pub mod lockctrl;
 #[cfg(feature = "memory")]
 pub mod memory;

@@ -70,12 +70,17 @@ impl MemoryVolume {
             fs_name: "memory".to_owned(),
             label: b"Test".to_vec(),
             uuid: *b"\x01\x23\x45\x67\x89\xab\xcd\xef\x10\x32\x54\x76\x98\xba\xdc\xfe",
+            uuid_text: "01234567-89ab-cdef-1032-547698badcfe".to_owned(),
             block_size: 4096,
             blocks: 1000,
             blocks_free: 600,
             blocks_available: 500,
+            io_size: 4096,
+            inodes: 128,
+            inodes_free: 100,
             name_max: 255,
             created: Some(MADE),
+            stale: false,
         };
         let mut volume = Self {
             inodes: Vec::new(),

@@ -213,6 +213,8 @@ pub struct VolumeInfo {
     pub label: Vec<u8>,
     /// The volume's UUID in the order in which it is printed; all zero where the file system has none.
     pub uuid: [u8; 16],
+    /// The UUID, or the serial number that a file system has instead, as it is printed; empty if none.
+    pub uuid_text: String,
     /// Bytes in a block, the unit of the next three (`f_frsize`).
     pub block_size: u32,
     /// Blocks in all.
@@ -221,8 +223,16 @@ pub struct VolumeInfo {
     pub blocks_free: u64,
     /// Free blocks for those who are not root.
     pub blocks_available: u64,
+    /// The block that is good to read at once, in bytes (`f_bsize`).
+    pub io_size: u64,
+    /// Inodes, 0 where there is no limit.
+    pub inodes: u64,
+    /// Inodes that are not in use.
+    pub inodes_free: u64,
     /// The longest name, in bytes.
     pub name_max: u32,
     /// When the file system was made, where known.
     pub created: Option<UnixTime>,
+    /// It was dirty, and its journal was not replayed.
+    pub stale: bool,
 }

@@ -37,9 +37,13 @@ pub use node::Node;
 use alloc::string::String;
 use alloc::vec::Vec;
 use convert::{errno, metadata};
+use core::fmt::Write as _;
 use core::ops::{ControlFlow, Range};
 use lkl::{BlockDevice, FsKind, Kernel, Mount, MountError, MountOptions, OpenMode};
 use lklfs_fsd::{DirEntry, Errno, Metadata, Volume, VolumeInfo};
+
+/// Room for every UUID or serial number as it is printed: 36 characters for the longest.
+const UUID_TEXT: usize = 48;
 
 /// A file system that Linux has mounted.
 ///
@@ -167,6 +171,12 @@ impl Volume for LklVolume {
             label.try_reserve_exact(text.len()).map_err(|_| Errno::ENOMEM)?;
             label.extend_from_slice(text);
         }
+        let mut uuid_text = String::new();
+        if let Some(uuid) = superblock.and_then(|found| found.uuid) {
+            uuid_text.try_reserve(UUID_TEXT).map_err(|_| Errno::ENOMEM)?;
+            // Writing to a string fails for lack of memory only, and there is room.
+            let _ = write!(uuid_text, "{uuid}");
+        }
         let unit = if sizes.fragment_size == 0 {
             sizes.block_size
         } else {
@@ -178,12 +188,17 @@ impl Volume for LklVolume {
             uuid: superblock
                 .and_then(|found| found.uuid)
                 .map_or([0; 16], convert::uuid),
+            uuid_text,
             block_size: u32::try_from(unit).unwrap_or(u32::MAX).max(1),
             blocks: sizes.blocks,
             blocks_free: sizes.blocks_free,
             blocks_available: sizes.blocks_available,
+            io_size: sizes.block_size,
+            inodes: sizes.files,
+            inodes_free: sizes.files_free,
             name_max: u32::try_from(sizes.name_max).unwrap_or(u32::MAX),
             created: None,
+            stale: self.mount.stale(),
         })
     }
 }

@@ -1,11 +1,13 @@
 //! `FILE_*_DIR_INFORMATION`: the entries of a listing, in twelve shapes.
 //!
 //! [`push`] takes one neutral [`Entry`] and writes it in the shape of a class. The 8.3 name is always empty: Linux has
-//! none.
+//! none. [`names`] reads the names of a listing that shows nothing else.
+
+use alloc::vec::Vec;
 
 use crate::{
-    FileAttributes, FileInformationClass, NtTime,
-    record::record,
+    FileAttributes, FileInformationClass, NtStatus, NtTime,
+    record::{Field as _, Record as _, record},
     writer::{EntryList, Pushed, len_bytes},
 };
 
@@ -163,7 +165,6 @@ pub fn is_names_only(class: FileInformationClass) -> bool {
 
 /// The bytes before the name in `class`; `None` when it is no directory class.
 pub fn min_length(class: FileInformationClass) -> Option<usize> {
-    use crate::record::Record;
     type C = FileInformationClass;
     Some(match class {
         C::FileDirectoryInformation => FileDirectoryInformation::NAME_OFFSET,
@@ -287,4 +288,36 @@ pub fn push(
         }
         _ => return None,
     })
+}
+
+/// Appends the names in an answer of class FileNamesInformation to `names`.
+///
+/// # Errors
+///
+/// INFO_LENGTH_MISMATCH for an answer that is malformed: an entry that runs over the end, overlaps the next or begins at
+/// an odd place, or a name of half a unit.
+pub fn names(answer: &[u8], names: &mut Vec<Vec<u16>>) -> Result<(), NtStatus> {
+    const NAME: usize = FileNamesInformation::NAME_OFFSET;
+    let length = |bytes: u32| usize::try_from(bytes).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH);
+    let mut rest = answer;
+    loop {
+        let record = FileNamesInformation::get(rest).ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
+        let (next, bytes) = (
+            length(record.next_entry_offset)?,
+            length(record.file_name_length)?,
+        );
+        let name = rest
+            .get(NAME..)
+            .and_then(|behind| behind.get(..bytes))
+            .filter(|name| name.len().is_multiple_of(2))
+            .ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
+        if next != 0 && (!next.is_multiple_of(4) || next < NAME.saturating_add(bytes)) {
+            return Err(NtStatus::INFO_LENGTH_MISMATCH);
+        }
+        names.push(name.chunks_exact(2).filter_map(u16::get).collect());
+        if next == 0 {
+            return Ok(());
+        }
+        rest = rest.get(next..).ok_or(NtStatus::INFO_LENGTH_MISMATCH)?;
+    }
 }

@@ -9,6 +9,7 @@
 //! - records with C's layout ([`record`]), put into a caller's bytes by [`writer`]: [`fileinfo`], [`dirinfo`],
 //!   [`fsinfo`], [`reparse`], [`security`], [`ea`];
 //! - values: [`NtTime`], UTF-16 names ([`utf16`]) and Linux's ([`names`]), patterns ([`wildcard`]);
+//! - what only our own volumes are asked, for programs that want Linux's own answers: [`linux`];
 //! - what disks, volumes and the mount manager are asked: [`diskio`].
 //!
 //! Nothing here is unsafe, nothing allocates unless its signature says so, and nothing panics: the crate runs in the
@@ -44,6 +45,7 @@ pub mod ea;
 pub mod fileinfo;
 pub mod fsinfo;
 pub mod ioctl;
+pub mod linux;
 pub mod names;
 pub mod record;
 pub mod reparse;

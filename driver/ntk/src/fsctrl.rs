@@ -13,7 +13,7 @@ use crate::{buffer, fault};
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
 use lklfs_fsd::fsctrl::{self, Plan, Request};
-use lklfs_fsd::{Outcome, Requestor, ranges};
+use lklfs_fsd::{Outcome, Requestor, linuxinfo, ranges};
 use lklfs_nt::{ControlCode, NtStatus};
 
 /// How often a lock looks for file objects that are left, and how long it pauses in between (10 ms, relative).
@@ -100,9 +100,16 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
         // Oplocks are not granted: every opener of a read-only volume asks each time.
         Plan::Oplock => irp.fail(NtStatus::OPLOCK_NOT_GRANTED),
         Plan::AllocatedRanges => {
-            let told =
-                stack::on_large_stack(|| ranges::allocated(&open.volume.vcb, &open.fcb.fcb, &input, output));
-            irp.complete(told.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into()))
+            let told = asked(|| ranges::allocated(&open.volume.vcb, &open.fcb.fcb, &input, output));
+            irp.complete(told)
+        }
+        Plan::LinuxFile => {
+            let told = asked(|| linuxinfo::file(&open.volume.vcb, &open.fcb.fcb, &open.ccb, output));
+            irp.complete(told)
+        }
+        Plan::LinuxVolume => {
+            let told = asked(|| linuxinfo::volume(&open.volume.vcb, output));
+            irp.complete(told)
         }
         Plan::Lock => lock(irp, open),
         Plan::Unlock => irp.complete(Outcome::success(0)),
@@ -111,6 +118,11 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
             irp.complete(Outcome::success(0))
         }
     }
+}
+
+/// What Linux has to be asked for.
+fn asked(ask: impl FnOnce() -> Outcome) -> Outcome {
+    stack::on_large_stack(ask).unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
 }
 
 /// The volume is locked by this handle, unless file objects are left besides the handle's own. Those that only the
