@@ -1,4 +1,4 @@
-//! Asks the driver: the control interface of `lklfs_control`, as calls.
+//! Asks the driver: the control interface of `lklfs_control`, as calls; and the files of its volumes, as any program does.
 //!
 //! [`Driver::open`] opens one of the two control devices and asks for the versions first, so that a driver of another
 //! version is told before anything is done. Every call encodes a request, sends it over a [`Transport`] and reads the
@@ -10,7 +10,8 @@
 //! | `calls` | [`Driver`]: one call for each code |
 //! | [`answer`] | what the calls answer with |
 //! | `error` | what can go wrong, and what to do about it |
-//! | `ntdll` | on Windows: the device, opened and asked by ntdll's functions, which translate no status |
+//! | [`files`] | [`files::File`]: an open file of a mounted volume |
+//! | `ntdll` | on Windows: devices and files, opened and asked by ntdll's functions, which translate no status |
 //! | `socket`, [`wire`] | elsewhere: a socket, behind which the NT double answers |
 //!
 //! # Without Windows
@@ -22,8 +23,11 @@
 pub mod answer;
 mod calls;
 mod error;
+pub mod files;
 #[cfg(windows)]
 mod ntdll;
+#[cfg(windows)]
+mod ntfile;
 #[cfg(unix)]
 mod socket;
 #[cfg(unix)]

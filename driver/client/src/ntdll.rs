@@ -6,6 +6,7 @@
 //
 // UNSAFETY: calls of ntdll, with pointers to structs and buffers of ours that outlive them.
 
+use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{null, null_mut};
@@ -19,14 +20,14 @@ use crate::{Transport, access};
 /// Where a driver is entered when it is installed.
 const SERVICE: &str = "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\lklfs";
 
-const OBJ_CASE_INSENSITIVE: u32 = 0x40;
+pub(crate) const OBJ_CASE_INSENSITIVE: u32 = 0x40;
 const KEY_QUERY_VALUE: u32 = 1;
 const FILE_SHARE_READ_WRITE: u32 = 3;
 const FILE_SYNCHRONOUS_IO_NONALERT: u32 = 0x20;
 
 /// UNICODE_STRING: lengths in bytes.
 #[repr(C)]
-struct UnicodeString {
+pub(crate) struct UnicodeString {
     length: u16,
     maximum_length: u16,
     buffer: *const u16,
@@ -35,7 +36,7 @@ const _: () = assert!(size_of::<UnicodeString>() == 16);
 
 /// OBJECT_ATTRIBUTES.
 #[repr(C)]
-struct ObjectAttributes {
+pub(crate) struct ObjectAttributes {
     length: u32,
     root_directory: *mut c_void,
     object_name: *const UnicodeString,
@@ -48,12 +49,44 @@ const _: () = assert!(size_of::<ObjectAttributes>() == 48);
 /// IO_STATUS_BLOCK: the status is in the lower half of a union with a pointer.
 #[repr(C)]
 #[derive(Default)]
-struct IoStatusBlock {
+pub(crate) struct IoStatusBlock {
     status: u32,
     upper: u32,
     information: usize,
 }
 const _: () = assert!(size_of::<IoStatusBlock>() == 16);
+
+/// Where the system tells how a request ended.
+#[derive(Default)]
+pub(crate) struct Ending(UnsafeCell<IoStatusBlock>);
+
+impl Ending {
+    /// For the call.
+    pub(crate) fn as_ptr(&self) -> *mut IoStatusBlock {
+        self.0.get()
+    }
+
+    /// Waits for the request that `handle` was called with and that returned `status`: the bytes that it gave.
+    pub(crate) fn wait(&self, handle: &OwnedHandle, status: u32) -> Result<usize, NtStatus> {
+        let mut status = NtStatus(status);
+        // On a handle for synchronous requests the system has waited already; this is for what stands in for it.
+        if status == NtStatus::PENDING {
+            // SAFETY: a live handle; no timeout is given, so the request has ended afterwards.
+            unsafe { NtWaitForSingleObject(handle.as_raw_handle(), 0, null()) };
+            status = NtStatus(self.told().status);
+        }
+        match status.is_success() {
+            true => Ok(self.told().information),
+            false => Err(status),
+        }
+    }
+
+    /// What the system has written when the request ended, behind the compiler's back.
+    fn told(&self) -> IoStatusBlock {
+        // SAFETY: it is ours, and its members take any bits.
+        unsafe { self.0.get().read_volatile() }
+    }
+}
 
 #[link(name = "ntdll", kind = "raw-dylib")]
 unsafe extern "system" {
@@ -87,15 +120,16 @@ pub struct Device(OwnedHandle);
 impl Device {
     pub fn open(interface: Interface) -> Result<Device, OpenError> {
         let mut handle = null_mut();
-        let mut block = IoStatusBlock::default();
-        let status = named(interface.device_name(), |attributes| {
+        let block = Ending::default();
+        let name: Vec<u16> = interface.device_name().encode_utf16().collect();
+        let status = named(&name, null_mut(), OBJ_CASE_INSENSITIVE, |attributes| {
             // SAFETY: all pointers are to values that live until the call has returned; it is a synchronous one.
             unsafe {
                 NtOpenFile(
                     &raw mut handle,
                     access(interface),
                     attributes,
-                    &raw mut block,
+                    block.as_ptr(),
                     FILE_SHARE_READ_WRITE,
                     FILE_SYNCHRONOUS_IO_NONALERT,
                 )
@@ -103,7 +137,7 @@ impl Device {
         });
         match status {
             // SAFETY: the handle is new and nobody else's.
-            status if succeeded(status) => Ok(Device(unsafe { OwnedHandle::from_raw_handle(handle) })),
+            status if status.is_success() => Ok(Device(unsafe { OwnedHandle::from_raw_handle(handle) })),
             NtStatus::ACCESS_DENIED => Err(OpenError::Denied),
             NtStatus::OBJECT_NAME_NOT_FOUND
             | NtStatus::OBJECT_PATH_NOT_FOUND
@@ -119,20 +153,19 @@ impl Device {
 
 impl Transport for Device {
     fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, NtStatus> {
-        let length = |bytes: usize| u32::try_from(bytes).map_err(|_| NtStatus::INVALID_PARAMETER);
         let mut output = vec![0; room];
-        let (input_length, output_length) = (length(input.len())?, length(room)?);
-        let mut block = IoStatusBlock::default();
+        let (input_length, output_length) = (sized(input.len())?, sized(room)?);
+        let block = Ending::default();
         let handle = self.0.as_raw_handle();
         // SAFETY: the buffers have the lengths that are given and live until the end of the request, which is waited
         // for here.
-        let mut status = unsafe {
+        let status = unsafe {
             NtDeviceIoControlFile(
                 handle,
                 null_mut(),
                 null(),
                 null(),
-                &raw mut block,
+                block.as_ptr(),
                 code,
                 input.as_ptr().cast(),
                 input_length,
@@ -140,58 +173,52 @@ impl Transport for Device {
                 output_length,
             )
         };
-        // On a handle for synchronous requests the system has waited already; this is for what stands in for it.
-        if NtStatus(status) == NtStatus::PENDING {
-            // SAFETY: a live handle; no timeout is given, so the request has ended afterwards.
-            unsafe { NtWaitForSingleObject(handle, 0, null()) };
-            // SAFETY: written by the system when the request ended, behind the compiler's back.
-            status = unsafe { (&raw const block.status).read_volatile() };
-        }
-        if !succeeded(NtStatus(status)) {
-            return Err(NtStatus(status));
-        }
-        // SAFETY: as above.
-        output.truncate(unsafe { (&raw const block.information).read_volatile() });
+        output.truncate(block.wait(&self.0, status)?);
         Ok(output)
     }
 }
 
-/// NT_SUCCESS: the two upper bits are the severity, and 2 and 3 are none.
-fn succeeded(status: NtStatus) -> bool {
-    status.0 >> 30 < 2
+/// A length as ntdll has it.
+pub(crate) fn sized(bytes: usize) -> Result<u32, NtStatus> {
+    u32::try_from(bytes).map_err(|_| NtStatus::INVALID_PARAMETER)
 }
 
 /// Whether the driver's service is there. The services' keys can be read by everyone.
 fn installed() -> bool {
     let mut key = null_mut();
+    let name: Vec<u16> = SERVICE.encode_utf16().collect();
     // SAFETY: all pointers are to values that live until the call has returned.
-    let status = named(SERVICE, |attributes| unsafe {
+    let status = named(&name, null_mut(), OBJ_CASE_INSENSITIVE, |attributes| unsafe {
         NtOpenKey(&raw mut key, KEY_QUERY_VALUE, attributes)
     });
-    if succeeded(status) {
+    if status.is_success() {
         // SAFETY: the handle is new and nobody else's.
         drop(unsafe { OwnedHandle::from_raw_handle(key) });
     }
     // A key that may not be read is there, too.
-    succeeded(status) || status == NtStatus::ACCESS_DENIED
+    status.is_success() || status == NtStatus::ACCESS_DENIED
 }
 
-/// Calls with the attributes of the object `name`, which is one of the two kinds of constants here and short.
-fn named(name: &str, call: impl FnOnce(*const ObjectAttributes) -> u32) -> NtStatus {
-    let units: Vec<u16> = name.encode_utf16().collect();
-    let Ok(length) = u16::try_from(units.len().saturating_mul(2)) else {
+/// Calls with the attributes of the object `name`, relative to `root` unless that is null.
+pub(crate) fn named(
+    name: &[u16],
+    root: *mut c_void,
+    flags: u32,
+    call: impl FnOnce(*const ObjectAttributes) -> u32,
+) -> NtStatus {
+    let Ok(length) = u16::try_from(name.len().saturating_mul(2)) else {
         return NtStatus::OBJECT_NAME_INVALID;
     };
     let string = UnicodeString {
         length,
         maximum_length: length,
-        buffer: units.as_ptr(),
+        buffer: name.as_ptr(),
     };
     let attributes = ObjectAttributes {
         length: size_of::<ObjectAttributes>() as u32,
-        root_directory: null_mut(),
+        root_directory: root,
         object_name: &raw const string,
-        attributes: OBJ_CASE_INSENSITIVE,
+        attributes: flags,
         security_descriptor: null(),
         security_quality_of_service: null(),
     };

@@ -309,6 +309,31 @@ mod frames {
             )
                 .prop_map(|(code, room, input)| Frame::Control { code, room, input }),
             (any::<u64>(), 0..=MOST as u32).prop_map(|(offset, length)| Frame::Read { offset, length }),
+            (
+                any::<u32>(),
+                any::<u32>(),
+                any::<bool>(),
+                any::<u64>(),
+                proptest::collection::vec(any::<u16>(), 0..50)
+            )
+                .prop_map(|(access, options, exact, root, name)| Frame::Create {
+                    access,
+                    options,
+                    exact,
+                    root,
+                    name
+                }),
+            (0u32..100, any::<bool>(), 0..=MOST as u32).prop_map(|(class, restart, room)| Frame::Directory {
+                class,
+                restart,
+                room
+            }),
+            (
+                any::<u32>(),
+                0..=MOST as u32,
+                proptest::collection::vec(any::<u8>(), 0..50)
+            )
+                .prop_map(|(code, room, input)| Frame::FsControl { code, room, input }),
         ]
     }
 

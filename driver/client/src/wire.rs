@@ -1,8 +1,9 @@
 //! What goes over the socket between this crate and `double serve`: one connection is one handle.
 //!
-//! The first frame opens something by its NT name, as user mode does; the rest are requests on that handle, each
-//! answered before the next is sent. Closing the connection closes the handle. So a connection that opens a file on a
-//! mounted volume holds that file open until it is dropped: nothing more is needed to test what is in use.
+//! The first frame opens something by its NT name, or relative to another connection's handle, as user mode does; the
+//! reply to it has the handle's number, 8 bytes, by which others open relative to it. The rest are requests on that
+//! handle, each answered before the next is sent. Closing the connection closes the handle. So a connection that opens a
+//! file on a mounted volume holds that file open until it is dropped: nothing more is needed to test what is in use.
 //!
 //! A frame is a head of four little-endian 32-bit numbers (verb, argument, room, length) and `length` bytes; a reply is
 //! status, length and that many bytes.
@@ -24,6 +25,19 @@ pub enum Frame {
         /// The NT name, UTF-16.
         name: Vec<u16>,
     },
+    /// `NtCreateFile` with the disposition FILE_OPEN, everything shared: once, at first.
+    Create {
+        /// Desired access.
+        access: u32,
+        /// FILE_DIRECTORY_FILE and so on. Requests on the handle are synchronous in any case.
+        options: u32,
+        /// Without OBJ_CASE_INSENSITIVE.
+        exact: bool,
+        /// The handle that the name is relative to; 0 for none.
+        root: u64,
+        /// The NT name, UTF-16.
+        name: Vec<u16>,
+    },
     /// `NtDeviceIoControlFile`.
     Control {
         /// The control code.
@@ -40,6 +54,24 @@ pub enum Frame {
         /// How many bytes at most.
         length: u32,
     },
+    /// `NtQueryDirectoryFile` without a pattern.
+    Directory {
+        /// The information class.
+        class: u32,
+        /// From the first entry on.
+        restart: bool,
+        /// Bytes of the output buffer.
+        room: u32,
+    },
+    /// `NtFsControlFile`.
+    FsControl {
+        /// The control code.
+        code: u32,
+        /// Bytes of the output buffer.
+        room: u32,
+        /// The input buffer.
+        input: Vec<u8>,
+    },
 }
 
 /// How a request ended.
@@ -54,6 +86,11 @@ pub struct Reply {
 const OPEN: u32 = 1;
 const CONTROL: u32 = 2;
 const READ: u32 = 3;
+const CREATE: u32 = 4;
+const DIRECTORY: u32 = 5;
+const FS_CONTROL: u32 = 6;
+/// Beside the class in a frame of [`DIRECTORY`].
+const RESTART: u32 = 1 << 31;
 
 impl Frame {
     /// Writes it.
@@ -66,8 +103,26 @@ impl Frame {
                 [OPEN, *access, 0],
                 name.iter().flat_map(|unit| unit.to_le_bytes()).collect(),
             ),
+            Frame::Create {
+                access,
+                options,
+                exact,
+                root,
+                name,
+            } => {
+                let mut payload = options.to_le_bytes().to_vec();
+                payload.extend_from_slice(&u32::from(*exact).to_le_bytes());
+                payload.extend_from_slice(&root.to_le_bytes());
+                payload.extend(name.iter().flat_map(|unit| unit.to_le_bytes()));
+                ([CREATE, *access, 0], payload)
+            }
             Frame::Control { code, room, input } => ([CONTROL, *code, *room], input.clone()),
             Frame::Read { offset, length } => ([READ, 0, *length], offset.to_le_bytes().to_vec()),
+            Frame::Directory { class, restart, room } => {
+                let restart = if *restart { RESTART } else { 0 };
+                ([DIRECTORY, *class | restart, *room], Vec::new())
+            }
+            Frame::FsControl { code, room, input } => ([FS_CONTROL, *code, *room], input.clone()),
         };
         send(to, &head, &payload)
     }
@@ -84,14 +139,20 @@ impl Frame {
             return Err(wrong());
         }
         Ok(Some(match verb {
-            OPEN => {
-                let (units, rest) = payload.as_chunks();
-                if !rest.is_empty() {
-                    return Err(wrong());
-                }
-                Frame::Open {
+            OPEN => Frame::Open {
+                access: argument,
+                name: units(&payload)?,
+            },
+            CREATE => {
+                let (options, rest) = payload.split_first_chunk().ok_or_else(wrong)?;
+                let (exact, rest) = rest.split_first_chunk().ok_or_else(wrong)?;
+                let (root, name) = rest.split_first_chunk().ok_or_else(wrong)?;
+                Frame::Create {
                     access: argument,
-                    name: units.iter().map(|unit| u16::from_le_bytes(*unit)).collect(),
+                    options: u32::from_le_bytes(*options),
+                    exact: u32::from_le_bytes(*exact) != 0,
+                    root: u64::from_le_bytes(*root),
+                    name: units(name)?,
                 }
             }
             CONTROL => Frame::Control {
@@ -102,6 +163,16 @@ impl Frame {
             READ => Frame::Read {
                 offset: u64::from_le_bytes(payload.try_into().map_err(|_| wrong())?),
                 length: room,
+            },
+            DIRECTORY => Frame::Directory {
+                class: argument & !RESTART,
+                restart: argument & RESTART != 0,
+                room,
+            },
+            FS_CONTROL => Frame::FsControl {
+                code: argument,
+                room,
+                input: payload,
             },
             _ => return Err(wrong()),
         }))
@@ -143,6 +214,15 @@ fn send(to: &mut impl Write, numbers: &[u32], payload: &[u8]) -> io::Result<()> 
     bytes.extend_from_slice(payload);
     to.write_all(&bytes)?;
     to.flush()
+}
+
+/// UTF-16 of bytes.
+fn units(bytes: &[u8]) -> io::Result<Vec<u16>> {
+    let (units, rest) = bytes.as_chunks();
+    if !rest.is_empty() {
+        return Err(wrong());
+    }
+    Ok(units.iter().map(|unit| u16::from_le_bytes(*unit)).collect())
 }
 
 fn number(from: &mut impl Read) -> io::Result<u32> {

@@ -2,10 +2,11 @@
 //!
 //! A socket of this machine stands for the system calls: each connection opens one thing by its NT name and then sends
 //! requests on that handle, from user mode ([`lklfs_client::wire`]). Each connection has a thread, which is the program's
-//! thread as far as the driver can see, and has the token of an administrator or, with `--standard-user`, of a user.
+//! thread as far as the driver can see, and has the token of an administrator or, with `--standard-user` or on the socket
+//! `--user-socket`, of a user.
 //!
-//! Two checks that the I/O manager makes are made here, since the double's own opens are trusted: the descriptor of a
-//! device that has one is checked against the token, and a control code against the access of the handle.
+//! Checks that the I/O manager makes are made here, since the double's own opens are trusted: the descriptor of a device
+//! that has one is checked against the token, and a control code or a listing against the access of the handle.
 //
 // UNSAFETY: a descriptor that the driver has set is taken apart.
 
@@ -20,12 +21,13 @@ use ntos::nt::*;
 use ntos::se::token::{self, Token};
 use ntos::se::{FILE_MAPPING, check, descriptor};
 use ntos::user::{Handle, Machine, OpenAs, Outcome};
+use std::collections::HashMap;
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 /// How to serve.
@@ -34,6 +36,9 @@ pub struct Serve {
     /// The socket, which is made
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
+    /// A second socket, whose programs are a standard user's
+    #[arg(long, value_name = "PATH")]
+    user_socket: Option<PathBuf>,
     /// A disk, by its image; may be given again
     #[arg(long, value_name = "IMAGE")]
     pub disk: Vec<PathBuf>,
@@ -53,13 +58,10 @@ pub fn run(how: &Serve, disks: Vec<DiskConfig>, seed: u64, driver: &Path) -> Res
     let failed =
         |error: io::Error| Failure::new(Exit::Other, format_args!("cannot wait for the end: {error}"));
     let ending = Ending::new().map_err(failed)?;
-    let socket = |error: io::Error| {
-        let path = how.socket.display();
-        Failure::new(
-            Exit::Other,
-            format_args!("{path}: {error}; name a new file for the socket"),
-        )
-    };
+    let sockets: Vec<(&Path, bool)> = [(how.socket.as_path(), how.standard_user)]
+        .into_iter()
+        .chain(how.user_socket.as_deref().map(|path| (path, true)))
+        .collect();
     let mut builder = Machine::builder().seed(seed);
     if let Some(root) = &how.drive_c {
         let root = root
@@ -83,21 +85,27 @@ pub fn run(how: &Serve, disks: Vec<DiskConfig>, seed: u64, driver: &Path) -> Res
         .start()
         .map_err(crate::machine_failure)?;
     machine.load_driver(driver).map_err(crate::machine_failure)?;
-    let result = listen(&how.socket).map_err(socket).and_then(|listener| {
-        let server = Server::start(listener, how.standard_user);
+    let listeners: Result<Vec<_>, Failure> = sockets
+        .iter()
+        .map(|(path, standard)| Ok((listen(path)?, *standard)))
+        .collect();
+    let result = listeners.and_then(|listeners| {
+        let server = Server::start(listeners);
         println!("double: ready at {}", how.socket.display());
         let ended = ending.wait().map_err(failed);
-        server.end(&how.socket);
-        let _ = std::fs::remove_file(&how.socket);
+        server.end(&sockets);
+        for (path, _) in &sockets {
+            let _ = std::fs::remove_file(path);
+        }
         ended
     });
     machine.settle();
     crate::unload(machine, result)
 }
 
-/// Makes the socket; one that nobody listens to any more is replaced.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
+/// Makes a socket; one that nobody listens to any more is replaced.
+fn listen(path: &Path) -> Result<UnixListener, Failure> {
+    let bound = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => match UnixStream::connect(path) {
             Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path)?;
@@ -106,55 +114,98 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
             _ => Err(error),
         },
         other => other,
-    }
+    };
+    bound.map_err(|error| {
+        let path = path.display();
+        Failure::new(
+            Exit::Other,
+            format_args!("{path}: {error}; name a new file for the socket"),
+        )
+    })
 }
 
-/// The connections, each with its thread.
+/// The connections, each with its thread, and their handles by number.
 #[derive(Default)]
 struct Connections {
     ending: AtomicBool,
     list: Mutex<Vec<(UnixStream, JoinHandle<()>)>>,
+    handles: Mutex<HashMap<u64, Arc<Handle>>>,
+    numbers: AtomicU64,
+}
+
+impl Connections {
+    fn handles(&self) -> MutexGuard<'_, HashMap<u64, Arc<Handle>>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a handle a number, from 1 on.
+    fn enter(self: &Arc<Self>, handle: Handle) -> Numbered {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+        let handle = Arc::new(handle);
+        self.handles().insert(number, Arc::clone(&handle));
+        Numbered {
+            number,
+            handle,
+            connections: Arc::clone(self),
+        }
+    }
+
+    /// The handle with this number; none for 0.
+    fn root(&self, number: u64) -> Result<Option<Arc<Handle>>, NTSTATUS> {
+        match number {
+            0 => Ok(None),
+            _ => self
+                .handles()
+                .get(&number)
+                .map(|handle| Some(Arc::clone(handle)))
+                .ok_or(STATUS_INVALID_HANDLE),
+        }
+    }
+}
+
+/// A connection's handle; others open relative to it by its number.
+struct Numbered {
+    number: u64,
+    handle: Arc<Handle>,
+    connections: Arc<Connections>,
+}
+
+impl Drop for Numbered {
+    fn drop(&mut self) {
+        // Closed by whoever drops the last count, with no lock held: here, unless something is being opened by it.
+        let entered = self.connections.handles().remove(&self.number);
+        drop(entered);
+    }
 }
 
 struct Server {
     connections: Arc<Connections>,
-    thread: JoinHandle<()>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    fn start(listener: UnixListener, standard_user: bool) -> Server {
+    /// Listens; whoever comes to a socket that says so is a standard user.
+    fn start(listeners: Vec<(UnixListener, bool)>) -> Server {
         let connections = Arc::new(Connections::default());
-        let shared = Arc::clone(&connections);
-        let thread = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if shared.ending.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Some((stream, other)) = stream.ok().and_then(|one| Some((one.try_clone().ok()?, one)))
-                else {
-                    continue;
-                };
-                let program = thread::spawn(move || {
-                    token::set_user(standard_user.then(Token::user));
-                    if let Err(error) = serve(stream) {
-                        eprintln!("double: a connection ended: {error}");
-                    }
-                });
-                let mut list = shared.list.lock().unwrap_or_else(PoisonError::into_inner);
-                list.retain(|(_, program)| !program.is_finished());
-                list.push((other, program));
-            }
+        let threads = listeners.into_iter().map(|(listener, standard_user)| {
+            let connections = Arc::clone(&connections);
+            thread::spawn(move || accept(&listener, standard_user, &connections))
         });
-        Server { connections, thread }
+        let threads = threads.collect();
+        Server { connections, threads }
     }
 
     /// Closes every handle: no program goes on.
-    fn end(self, socket: &Path) {
+    fn end(self, sockets: &[(&Path, bool)]) {
         self.connections.ending.store(true, Ordering::SeqCst);
-        // Wakes the listener.
-        let _ = UnixStream::connect(socket);
-        // A thread that has panicked has said so; its handle is closed nevertheless.
-        let _ = self.thread.join();
+        for (path, _) in sockets {
+            // Wakes the listener.
+            let _ = UnixStream::connect(path);
+        }
+        for thread in self.threads {
+            // A thread that has panicked has said so; its handles are closed nevertheless.
+            let _ = thread.join();
+        }
         let mut list = self
             .connections
             .list
@@ -167,25 +218,45 @@ impl Server {
     }
 }
 
+/// Gives each connection a thread, until the end.
+fn accept(listener: &UnixListener, standard_user: bool, connections: &Arc<Connections>) {
+    for stream in listener.incoming() {
+        if connections.ending.load(Ordering::SeqCst) {
+            return;
+        }
+        let Some((stream, other)) = stream.ok().and_then(|one| Some((one.try_clone().ok()?, one))) else {
+            continue;
+        };
+        let shared = Arc::clone(connections);
+        let program = thread::spawn(move || {
+            token::set_user(standard_user.then(Token::user));
+            if let Err(error) = serve(stream, &shared) {
+                eprintln!("double: a connection ended: {error}");
+            }
+        });
+        let mut list = connections.list.lock().unwrap_or_else(PoisonError::into_inner);
+        list.retain(|(_, program)| !program.is_finished());
+        list.push((other, program));
+    }
+}
+
 /// One connection, until the program goes.
-fn serve(mut stream: UnixStream) -> io::Result<()> {
-    let mut handle: Option<Handle> = None;
+fn serve(mut stream: UnixStream, connections: &Arc<Connections>) -> io::Result<()> {
+    let mut handle: Option<Numbered> = None;
     while let Some(frame) = Frame::read(&mut stream)? {
-        let outcome = match (&handle, frame) {
-            (None, Frame::Open { access, name }) => match open(&name, access) {
+        let outcome = match &handle {
+            Some(numbered) => ask(&numbered.handle, frame),
+            None => match first(frame, connections) {
                 Ok(opened) => {
-                    handle = Some(opened);
-                    Outcome::failed(STATUS_SUCCESS)
+                    let numbered = handle.insert(connections.enter(opened));
+                    Outcome {
+                        status: STATUS_SUCCESS,
+                        information: 0,
+                        bytes: numbered.number.to_le_bytes().to_vec(),
+                    }
                 }
                 Err(status) => Outcome::failed(status),
             },
-            (Some(handle), Frame::Control { code, room, input }) if permits(handle, code) => {
-                handle.ioctl(code, &input, room as usize)
-            }
-            (Some(_), Frame::Control { .. }) => Outcome::failed(STATUS_ACCESS_DENIED),
-            (Some(handle), Frame::Read { offset, length }) => handle.read(Some(offset), length as usize),
-            (None, _) => Outcome::failed(STATUS_INVALID_HANDLE),
-            (Some(_), Frame::Open { .. }) => Outcome::failed(STATUS_INVALID_PARAMETER),
         };
         let reply = Reply {
             status: NtStatus(outcome.status.cast_unsigned()),
@@ -196,10 +267,50 @@ fn serve(mut stream: UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens `name` as a program does that wants `access` and reads synchronously.
-fn open(name: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
-    let access = misc::map_generic(access);
-    if let Ok((names::Node::Device(device), _)) = names::resolve(name)
+/// What a connection begins with.
+fn first(frame: Frame, connections: &Connections) -> Result<Handle, NTSTATUS> {
+    match frame {
+        Frame::Open { access, name } => open(&name, None, OpenAs::read().access(access)),
+        Frame::Create {
+            access,
+            options,
+            exact,
+            root,
+            name,
+        } => {
+            let how = OpenAs::read().access(access).with(options);
+            let how = if exact { how.exact_case() } else { how };
+            open(&name, connections.root(root)?.as_deref(), how)
+        }
+        _ => Err(STATUS_INVALID_HANDLE),
+    }
+}
+
+/// A request on a handle.
+fn ask(handle: &Handle, frame: Frame) -> Outcome {
+    match frame {
+        Frame::Control { code, .. } | Frame::FsControl { code, .. } if !permits(handle, code) => {
+            Outcome::failed(STATUS_ACCESS_DENIED)
+        }
+        Frame::Control { code, room, input } => handle.ioctl(code, &input, room as usize),
+        Frame::FsControl { code, room, input } => handle.fsctl(code, &input, room as usize),
+        Frame::Read { offset, length } => handle.read(Some(offset), length as usize),
+        Frame::Directory { .. } if handle.granted() & FILE_READ_DATA == 0 => {
+            Outcome::failed(STATUS_ACCESS_DENIED)
+        }
+        Frame::Directory { class, restart, room } => {
+            let flags = if restart { SL_RESTART_SCAN } else { 0 };
+            handle.query_directory(class, room as usize, None, flags)
+        }
+        Frame::Open { .. } | Frame::Create { .. } => Outcome::failed(STATUS_INVALID_PARAMETER),
+    }
+}
+
+/// Opens `name`, relative to `root` if there is one, as a program does.
+fn open(name: &[u16], root: Option<&Handle>, how: OpenAs) -> Result<Handle, NTSTATUS> {
+    let access = misc::map_generic(how.access);
+    if root.is_none()
+        && let Ok((names::Node::Device(device), _)) = names::resolve(name)
         && let Some(mut security) = ntos::ob::security_of(device as PVOID)
     {
         // SAFETY: the descriptor was checked when it was set, and lives until the end of this block.
@@ -209,7 +320,7 @@ fn open(name: &[u16], access: u32) -> Result<Handle, NTSTATUS> {
             return Err(STATUS_ACCESS_DENIED);
         }
     }
-    Handle::open(name.to_vec(), None, OpenAs::read().access(access))
+    Handle::open(name.to_vec(), root, how.access(access))
 }
 
 /// Whether a control code may be sent on a handle: it says what access it needs.
