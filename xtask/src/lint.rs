@@ -1,4 +1,5 @@
-//! `cargo xtask lint`: formatting, clippy on both sides, and the wall around `unsafe`.
+//! `cargo xtask lint`: formatting, clippy for this machine, for the driver and for Windows' programs, and the wall around
+//! `unsafe`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +11,8 @@ use xshell::Shell;
 
 use crate::driver::{self, Flavour};
 use crate::repo;
+use crate::toolchain::{Toolchain, Windows};
+use crate::userctl::LINKER;
 
 /// Crates that must forbid unsafe code in their root.
 const SAFE_CRATES: &[&str] = &[
@@ -26,12 +29,30 @@ const SAFE_CRATES: &[&str] = &[
 /// Crates that run in the kernel; clippy sees them for the driver's target too.
 const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-ntk"];
 
+/// Crates that have code for Windows' programs alone.
+const PROGRAM_CRATES: &[&str] = &["lkl-host-nt", "lklfs-client", "userctl"];
+
 /// All of it.
 pub fn run(sh: &Shell) -> Result<()> {
     unsafe_wall(&repo::root())?;
     format(sh)?;
     clippy_host(sh)?;
-    clippy_driver(sh)
+    clippy_driver(sh)?;
+    clippy_programs(sh)
+}
+
+/// Clippy on what is built for Windows' programs, warnings being errors.
+pub fn clippy_programs(sh: &Shell) -> Result<()> {
+    let target = Windows::Program;
+    let crates = PROGRAM_CRATES.iter().flat_map(|name| ["-p", name]);
+    Toolchain::find(sh, target)?
+        .cargo(sh, target, "clippy")
+        .args(crates)
+        .arg("--manifest-path")
+        .arg(repo::root().join("Cargo.toml"))
+        .args(["--config", LINKER, "--release", "--", "-D", "warnings"])
+        .run()
+        .context("clippy has something to say about the programs for Windows")
 }
 
 /// Clippy on the crates that live in the driver, for the driver's target: as shipped, and with the suite for hosts.

@@ -45,7 +45,8 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
     if sys.is_some() {
         steps.run("clippy", || {
             lint::clippy_host(sh)?;
-            lint::clippy_driver(sh)
+            lint::clippy_driver(sh)?;
+            lint::clippy_programs(sh)
         });
     } else {
         steps.skip("clippy", "there is no driver");

@@ -41,8 +41,8 @@ impl WaitableSleeper {
                 TIMER_ALL_ACCESS,
             )
         };
-        // SAFETY: as above. With no flag it resets itself.
         let timer = if exact.is_null() {
+            // SAFETY: as above. With no flag it resets itself.
             unsafe { CreateWaitableTimerExW(null(), null(), 0, TIMER_ALL_ACCESS) }
         } else {
             exact
