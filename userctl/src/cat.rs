@@ -14,7 +14,7 @@ const CHUNK: usize = 1 << 20;
 /// Writes the data of the regular file at `path` to `out`. Links are followed inside the volume.
 pub fn run<V: Volume>(volume: &V, path: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
     let found = resolve_file(volume, path)?;
-    let fail = |errno| Failure::at(&found.path, errno, volume.is_dead());
+    let fail = |errno| volume.failure(&found.path, errno);
     let file = volume.open(&found.node).map_err(fail)?;
     let mut buffer = vec![0; CHUNK];
     let mut offset = 0u64;

@@ -11,7 +11,9 @@ use clap_complete::Shell;
 ///
 /// There are two ways. With the driver (Windows), an image or a disk becomes a volume with a drive letter that every
 /// program can read: list, mount, unmount, status, log, diag. Without it (everywhere), this program itself reads an image
-/// or a disk: info, ls, cat, cp, manifest. Both only ever read; nothing is written to an image or a disk.
+/// or a disk: info, ls, cat, cp, manifest. These five read a volume that the driver has mounted through the driver: named
+/// by its drive letter, device, UUID, label or number (see list). Both ways only ever read; nothing is written to an image
+/// or a disk.
 ///
 /// IMAGE is a file or a device that holds a file system that Linux can read (ext2/3/4, btrfs, XFS, F2FS, squashfs,
 /// EROFS and others), or an MBR or GPT partition table with such file systems in it. A file may also be a disk image of
@@ -101,6 +103,8 @@ pub enum Command {
         json: bool,
     },
     /// Show what an image holds: partitions, file systems, space
+    ///
+    /// Of a volume that the driver has mounted: its file system and space.
     Info {
         /// The image and how to read it.
         #[command(flatten)]
@@ -220,7 +224,10 @@ pub struct Mount {
 /// The image, and how to read it.
 #[derive(Args, Clone, Debug)]
 pub struct Source {
-    /// The image: a file (raw, VHD, VHDX, qcow2), or a disk
+    /// The image: a file (raw, VHD, VHDX, qcow2) or a disk; or a mounted volume: X:, a device, its UUID, label or number
+    ///
+    /// An existing file is always an image, and is read without the driver. A volume that the driver has mounted is read
+    /// through it: --part, --fs, --no-recovery, --memory and --linux-log have no meaning there and are refused.
     #[arg(value_hint = ValueHint::FilePath)]
     pub image: PathBuf,
     /// Read this partition, 0 for the whole disk [default: the first that is recognised]
@@ -235,12 +242,15 @@ pub struct Source {
     /// Give up after this time
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
-    /// Memory for Linux
-    #[arg(long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(16..=65536))]
-    pub memory: u32,
+    /// Memory for Linux [default: 128]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(16..=65536))]
+    pub memory: Option<u32>,
     /// Print what Linux says to stderr
     #[arg(long)]
     pub linux_log: bool,
+    /// Read it without the driver, even if the driver has mounted it
+    #[arg(long)]
+    pub direct: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -249,7 +259,8 @@ Examples:
   userctl list                             what is mounted, and where
   userctl unmount E:                       take the letter away again
   userctl info disk.img                    what an image holds, without the driver
-  userctl cp -r disk.img /home copy        copy out of an image, without the driver";
+  userctl cp -r disk.img /home copy        copy out of an image, without the driver
+  userctl cp -r E: /home copy              copy out of a mounted volume, through the driver";
 
 const MOUNT_EXAMPLES: &str = "\
 Examples:

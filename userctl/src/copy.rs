@@ -183,7 +183,7 @@ impl<V: Volume> Copy<'_, V> {
     fn link(&mut self, found: &Found<V::Node>, parent: &Path, target: &Path) -> Result<(), Failure> {
         check_running();
         let to = self.volume.read_link(&found.node);
-        let to = to.map_err(|errno| Failure::at(&found.path, errno, self.volume.is_dead()))?;
+        let to = to.map_err(|errno| self.volume.failure(&found.path, errno))?;
         let made = tempfile::Builder::new()
             .prefix(TEMPORARY)
             .make_in(parent, |path| symlink(&to, path));
@@ -279,7 +279,7 @@ impl<V: Volume> Copy<'_, V> {
 
     fn unreadable(&mut self, path: &[u8], errno: Errno) -> Result<(), Failure> {
         if self.volume.is_dead() || !self.options.keep_going {
-            let mut failure = Failure::at(path, errno, self.volume.is_dead());
+            let mut failure = self.volume.failure(path, errno);
             if !self.volume.is_dead() {
                 failure
                     .message

@@ -34,7 +34,7 @@ pub enum Exit {
     Timeout = 9,
     /// The driver is not there, or of another version.
     Driver = 10,
-    /// Administrator rights are needed.
+    /// Administrator rights are needed, or at least more than this user has.
     Rights = 11,
     /// The drive letter is taken.
     Letter = 12,
@@ -65,6 +65,9 @@ Exit codes:
   13   the volume is in use
   14   no such volume is mounted
   130  interrupted";
+
+/// What to do when rights are missing.
+pub const RUN_AS: &str = "run it from an administrator's prompt";
 
 /// Why a command did not do all it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

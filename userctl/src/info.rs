@@ -1,11 +1,13 @@
-//! `userctl info`: what an image holds.
+//! `userctl info`: what an image holds, or what a volume of the driver's is.
 
 use std::io::Write;
 
 use disk_partitions::{Partition, Scheme};
 use serde::Serialize;
 
+use crate::driver::write_json;
 use crate::exit::{Exit, Failure, stdout_failure};
+use crate::mounted;
 use crate::partition::type_name;
 use crate::session::{Mounted, Part, Session};
 use crate::text::{shown, size};
@@ -25,6 +27,15 @@ pub struct Info {
     pub partitions: Vec<PartitionInfo>,
     /// The partition that was asked for, or the first that is recognised; 0 for the whole disk.
     pub part: u32,
+    /// The file system there.
+    pub file_system: FileSystem,
+}
+
+/// All about a volume that the driver has mounted, as `--json` writes it.
+#[derive(Debug, Serialize)]
+pub struct MountedInfo {
+    /// As it was named.
+    pub volume: String,
     /// The file system there.
     pub file_system: FileSystem,
 }
@@ -94,14 +105,26 @@ pub fn run(session: &Session, asked: Option<u32>, json: bool, out: &mut dyn Writ
         })
     };
     let info = info(&session.mount(asked)?)?;
-    let written = if json {
-        serde_json::to_writer_pretty(&mut *out, &info)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out))
-    } else {
-        write_text(&info, out)
+    if json {
+        return write_json(&info, out);
+    }
+    write_text(&info, out)
+        .and_then(|()| out.flush())
+        .map_err(|error| stdout_failure(&error))
+}
+
+/// Writes what a volume of the driver's is to `out`.
+pub fn run_mounted(mounted: &mounted::Mounted, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let info = MountedInfo {
+        volume: mounted.name().to_string(),
+        file_system: mounted.file_system()?,
     };
-    written
+    if json {
+        return write_json(&info, out);
+    }
+    line(out, "volume:", &shown(info.volume.as_bytes()))
+        .and_then(|()| line(out, "read:", "through the driver"))
+        .and_then(|()| write_file_system(&info.file_system, out))
         .and_then(|()| out.flush())
         .map_err(|error| stdout_failure(&error))
 }
@@ -139,8 +162,12 @@ fn file_system(mounted: &Mounted) -> Result<FileSystem, Failure> {
     })
 }
 
+fn line(out: &mut dyn Write, name: &str, value: &str) -> std::io::Result<()> {
+    writeln!(out, "{name:<13}{value}")
+}
+
 fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
-    let mut line = |name: &str, value: &str| writeln!(out, "{name:<13}{value}");
+    let mut line = |name: &str, value: &str| line(out, name, value);
     line("image:", &shown(info.image.as_bytes()))?;
     line("format:", info.format)?;
     line("size:", &format!("{} bytes ({})", info.size, size(info.size)))?;
@@ -178,6 +205,11 @@ fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
         0 => line("read:", "the whole image")?,
         number => line("read:", &format!("partition {number}"))?,
     }
+    write_file_system(&info.file_system, out)
+}
+
+fn write_file_system(file_system: &FileSystem, out: &mut dyn Write) -> std::io::Result<()> {
+    let mut line = |name: &str, value: &str| line(out, name, value);
     let FileSystem {
         name,
         label,
@@ -188,7 +220,7 @@ fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
         inodes,
         inodes_free,
         stale,
-    } = &info.file_system;
+    } = file_system;
     line("file system:", name)?;
     if let Some(label) = label {
         line("label:", &shown(label.as_bytes()))?;

@@ -3,10 +3,10 @@
 //! The binary (`main.rs`) parses the command line (`cli`), runs one command and turns its `Failure` into one line and
 //! an exit code (`exit`). Each command has its module.
 //!
-//! - Without the driver: `info`, `list` (the command is `ls`), `cat`, `copy`, `manifest`. They see a volume only through
-//!   the `volume::Volume` trait; `session` is the one place that knows Linux, its host and disks, and `memory` is a volume
-//!   made of plain Rust values for tests.
-//! - Through the driver: `mount`, `unmount`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
+//! - What reads: `info`, `list` (the command is `ls`), `cat`, `copy`, `manifest`. They see a volume only through the
+//!   `volume::Volume` trait. `source` decides who implements it: `session`, the one place that knows Linux, its host and
+//!   disks; or `mounted`, a volume that the driver has mounted. `memory` is a volume of plain Rust values for tests.
+//! - What asks the driver: `mount`, `unmount`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
 //!   `lklfs_client`; `driver` opens it and turns what it refuses into failures, `target` tells what is to be mounted.
 //!
 //! What several commands write in the same way lives in `text` (escapes, times, modes), `table` and `walk` (every entry
@@ -32,12 +32,14 @@ pub mod log;
 pub mod manifest;
 pub mod memory;
 pub mod mount;
+pub mod mounted;
 pub mod names;
 pub mod partition;
 pub mod resolve;
 pub mod run;
 pub mod scratch;
 pub mod session;
+pub mod source;
 pub mod status;
 pub mod table;
 pub mod target;

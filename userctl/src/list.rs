@@ -7,7 +7,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::exit::{Failure, stdout_failure};
+use crate::exit::{Exit, Failure, stdout_failure};
 use crate::resolve::{Last, resolve};
 use crate::text::{escaped, mode_string, shown, time};
 use crate::volume::{Kind, Stat, Volume};
@@ -82,7 +82,7 @@ struct Printer<'a, V: Volume> {
 impl<V: Volume> Printer<'_, V> {
     /// The entries of one directory.
     fn directory(&mut self, directory: &V::Node, path: &[u8]) -> Result<(), Failure> {
-        let fail = |errno| Failure::at(path, errno, self.volume.is_dead());
+        let fail = |errno| self.volume.failure(path, errno);
         let mut names = self.volume.list(directory).map_err(fail)?;
         names.sort_unstable();
         for name in names {
@@ -100,7 +100,7 @@ impl<V: Volume> Printer<'_, V> {
                 .and_then(|node| Ok((self.volume.stat(&node)?, node)));
             match found {
                 Ok((stat, node)) => self.entry(&whole, &node, &stat, &shown(&name))?,
-                Err(errno) if self.volume.is_dead() => return Err(Failure::at(&whole, errno, true)),
+                Err(errno) if self.volume.is_dead() => return Err(self.volume.failure(&whole, errno)),
                 Err(errno) => self.damage.note(&whole, errno),
             }
         }
@@ -120,7 +120,10 @@ impl<V: Volume> Printer<'_, V> {
                 self.line(&format!("{}:", shown(path)))?;
                 match self.directory(node, path) {
                     // The walk meets and reports what cannot be listed.
-                    Err(failure) if failure.exit == crate::exit::Exit::FileSystem => Ok(()),
+                    Err(Failure {
+                        exit: Exit::FileSystem | Exit::Rights,
+                        ..
+                    }) => Ok(()),
                     other => other,
                 }
             }
@@ -140,7 +143,7 @@ impl<V: Volume> Printer<'_, V> {
         let target = match stat.kind {
             Kind::Link => match self.volume.read_link(node) {
                 Ok(target) => Some(target),
-                Err(errno) if self.volume.is_dead() => return Err(Failure::at(path, errno, true)),
+                Err(errno) if self.volume.is_dead() => return Err(self.volume.failure(path, errno)),
                 Err(errno) => {
                     self.damage.note(path, errno);
                     None
@@ -190,7 +193,6 @@ impl<V: Volume> Printer<'_, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exit::Exit;
     use crate::memory::Memory;
     use crate::volume::{Errno, Time};
 

@@ -110,9 +110,7 @@ pub fn collect<V: Volume>(volume: &V) -> Result<(Vec<Line>, Damage), Failure> {
     // A file with several names is read once.
     let mut hashes: HashMap<(u64, u64), String> = HashMap::new();
     let mut buffer = vec![0; CHUNK];
-    let root = volume
-        .root()
-        .map_err(|errno| Failure::at(b"/", errno, volume.is_dead()))?;
+    let root = volume.root().map_err(|errno| volume.failure(b"/", errno))?;
     walk(volume, root, b"/", &mut |step| {
         let (path, node, stat) = match step {
             Step::Entry { path, node, stat } => (path, node, stat),
@@ -139,7 +137,7 @@ pub fn collect<V: Volume>(volume: &V) -> Result<(Vec<Line>, Damage), Failure> {
                 }
                 lines.push((path.to_vec(), Line::new(path, stat, content)));
             }
-            Err(errno) if volume.is_dead() => return Err(Failure::at(path, errno, true)),
+            Err(errno) if volume.is_dead() => return Err(volume.failure(path, errno)),
             Err(errno) => damage.note(path, errno),
         }
         Ok(())

@@ -43,7 +43,7 @@ pub fn path_bytes(path: &OsStr) -> Vec<u8> {
 
 /// Finds `path`, which is taken from the root whether it starts with `/` or not.
 pub fn resolve<V: Volume>(volume: &V, path: &[u8], last: Last) -> Result<Found<V::Node>, Failure> {
-    let fail = |at: &[u8], errno| Failure::at(at, errno, volume.is_dead());
+    let fail = |at: &[u8], errno| volume.failure(at, errno);
     let root = volume.root().map_err(|errno| fail(b"/", errno))?;
     let stat = volume.stat(&root).map_err(|errno| fail(b"/", errno))?;
     // The way down: each object with its name. Its first is the root, which `..` never leaves.

@@ -6,11 +6,11 @@ use std::path::Path;
 use clap::CommandFactory;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::{Cli, Command, Source};
+use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure, reason, stdout_failure};
 use crate::resolve::path_bytes;
-use crate::session::Session;
-use crate::{cat, copy, diag, info, list, log, manifest, mount, scratch, status, unmount, volumes, watchdog};
+use crate::source::{self, Opened};
+use crate::{cat, copy, diag, info, list, log, manifest, mount, scratch, status, unmount, volumes};
 
 /// Does what `cli` asks for.
 pub fn run(cli: Cli) -> Result<(), Failure> {
@@ -30,7 +30,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         ));
     };
     match command {
-        Command::Info { source, json } => info::run(&open(&source)?, source.part, json, &mut out),
+        Command::Info { source, json } => match source::open(&source)? {
+            Opened::Driver(mounted) => info::run_mounted(&mounted, json, &mut out),
+            Opened::Linux(session) => info::run(&session, source.part, json, &mut out),
+        },
         Command::Ls {
             long,
             recursive,
@@ -38,27 +41,30 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             path,
             json,
         } => {
-            let session = open(&source)?;
-            let options = list::Options {
-                long,
-                recursive,
-                json,
-            };
-            list::run(
-                &session.mount(source.part)?,
-                &path_bytes(&path),
-                options,
-                &mut out,
-            )
+            let (path, options) = (
+                path_bytes(&path),
+                list::Options {
+                    long,
+                    recursive,
+                    json,
+                },
+            );
+            match source::open(&source)? {
+                Opened::Driver(mounted) => list::run(&mounted, &path, options, &mut out),
+                Opened::Linux(session) => list::run(&session.mount(source.part)?, &path, options, &mut out),
+            }
         }
         Command::Cat { source, path } => {
-            let session = open(&source)?;
-            cat::run(&session.mount(source.part)?, &path_bytes(&path), &mut out)
+            let path = path_bytes(&path);
+            match source::open(&source)? {
+                Opened::Driver(mounted) => cat::run(&mounted, &path, &mut out),
+                Opened::Linux(session) => cat::run(&session.mount(source.part)?, &path, &mut out),
+            }
         }
-        Command::Manifest { source, json } => {
-            let session = open(&source)?;
-            manifest::run(&session.mount(source.part)?, json, &mut out)
-        }
+        Command::Manifest { source, json } => match source::open(&source)? {
+            Opened::Driver(mounted) => manifest::run(&mounted, json, &mut out),
+            Opened::Linux(session) => manifest::run(&session.mount(source.part)?, json, &mut out),
+        },
         Command::Cp {
             recursive,
             force,
@@ -69,22 +75,23 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             json,
         } => {
             remove_scratch_when_interrupted();
-            let session = open(&source)?;
             let options = copy::Options {
                 recursive,
                 force,
                 keep_going,
             };
+            let path = path_bytes(&path);
+            let opened = source::open(&source)?;
             let bar = Bar::new(!json);
-            let mounted = session.mount(source.part)?;
-            let done = copy::run(
-                &mounted,
-                &path_bytes(&path),
-                &destination,
-                &session.stem(),
-                options,
-                &bar,
-            );
+            let done = match &opened {
+                Opened::Driver(mounted) => {
+                    copy::run(mounted, &path, &destination, &mounted.stem(), options, &bar)
+                }
+                Opened::Linux(session) => {
+                    let mounted = session.mount(source.part)?;
+                    copy::run(&mounted, &path, &destination, &session.stem(), options, &bar)
+                }
+            };
             bar.0.finish_and_clear();
             let summary = done?;
             if json {
@@ -115,12 +122,6 @@ fn with_driver(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Diag { file, force, json } => diag::run(&file, force, json, out),
         _ => Ok(()),
     }
-}
-
-/// Starts the time limit, then opens the image.
-fn open(source: &Source) -> Result<Session, Failure> {
-    watchdog::start(source.timeout, source.image.display().to_string());
-    Session::open(source)
 }
 
 fn remove_scratch_when_interrupted() {

@@ -19,6 +19,9 @@ use crate::partition;
 use crate::volume::{Kind, Space, Stat, Time, Volume};
 use crate::watchdog;
 
+/// MiB that Linux gets unless told otherwise.
+const MEMORY: u32 = 128;
+
 /// A running Linux and an opened image.
 pub struct Session {
     /// The image.
@@ -69,7 +72,7 @@ impl Session {
                 format_args!("{path}: {why}; check the image and the disk that it is on"),
             )
         })?;
-        let pool_size = usize::try_from(source.memory)
+        let pool_size = usize::try_from(source.memory.unwrap_or(MEMORY))
             .unwrap_or(usize::MAX)
             .saturating_mul(1 << 20);
         // Linux's own words are kept in its log; nothing is to be printed unasked.
@@ -340,10 +343,7 @@ impl Mounted {
 
     /// Space and names.
     pub fn space(&self) -> Result<Space, Failure> {
-        let space = self
-            .mount
-            .statfs()
-            .map_err(|errno| Failure::at(b"/", errno, self.is_dead()))?;
+        let space = self.mount.statfs().map_err(|errno| self.failure(b"/", errno))?;
         let unit = if space.fragment_size == 0 {
             space.block_size
         } else {

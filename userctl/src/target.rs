@@ -60,7 +60,7 @@ pub fn target(written: &OsStr) -> Result<Target, Failure> {
 }
 
 /// Names that say by their form what they are.
-fn special(text: &str) -> Option<Target> {
+pub(crate) fn special(text: &str) -> Option<Target> {
     let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
     if starts_with(text, "\\Device\\") {
         return Some(Target::Device(units(text)));
@@ -151,7 +151,8 @@ pub fn find<'a>(volumes: &'a [Volume], name: &str) -> Result<&'a Volume, Failure
     }
 }
 
-fn is_called(volume: &Volume, name: &str) -> bool {
+/// Whether a volume has this UUID or label.
+pub(crate) fn is_called(volume: &Volume, name: &str) -> bool {
     let digits = |text: &str| text.replace('-', "").to_ascii_lowercase();
     volume.label == name
         || volume

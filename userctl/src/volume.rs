@@ -2,7 +2,10 @@
 //!
 //! A `Node` is an open object of the volume that has been found but not opened for its data (Linux: O_PATH), so a
 //! FIFO or a device node on the volume is never started. Names are single components, bytes, never `.` or `..`.
-//! `session` implements the trait with Linux, `memory` with Rust values.
+//! `session` implements the trait with Linux, `mounted` with a volume that the driver has mounted, `memory` with Rust
+//! values.
+
+use crate::exit::Failure;
 
 pub use lkl::Errno;
 
@@ -150,8 +153,12 @@ pub trait Volume {
     fn open(&self, node: &Self::Node) -> Result<Self::File, Errno>;
     /// Reads at a byte offset; fewer bytes than asked only at the end of the file.
     fn read(&self, file: &Self::File, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno>;
-    /// Whether Linux has stopped, after which everything fails with ENODEV.
+    /// Whether Linux has stopped, or the volume is gone: nothing more can be read.
     fn is_dead(&self) -> bool {
         false
+    }
+    /// What to say when what lies at `path` was refused with `errno`.
+    fn failure(&self, path: &[u8], errno: Errno) -> Failure {
+        Failure::at(path, errno, self.is_dead())
     }
 }

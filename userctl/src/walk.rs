@@ -5,7 +5,7 @@
 //! read, which it reports. It keeps at most [`KEPT`] directories open however deep the tree is, and finds an outer
 //! one again by name when it comes back to it.
 
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::volume::{Errno, Kind, Stat, Volume};
 use crate::watchdog;
 
@@ -63,7 +63,7 @@ pub fn walk<V: Volume>(
     let mut path = path.to_vec();
     let stat = volume
         .stat(&start)
-        .map_err(|errno| Failure::at(&path, errno, volume.is_dead()))?;
+        .map_err(|errno| volume.failure(&path, errno))?;
     sink(Step::Entry {
         path: &path,
         node: &start,
@@ -193,7 +193,7 @@ fn damaged<V: Volume>(
     sink: &mut Sink<'_, V::Node>,
 ) -> Result<(), Failure> {
     if volume.is_dead() {
-        return Err(Failure::at(path, errno, true));
+        return Err(volume.failure(path, errno));
     }
     sink(Step::Damaged { path, errno })
 }
@@ -203,6 +203,8 @@ fn damaged<V: Volume>(
 pub struct Damage {
     first: Vec<String>,
     count: u64,
+    /// Those that this user may not read.
+    denied: u64,
 }
 
 impl Damage {
@@ -212,6 +214,7 @@ impl Damage {
     /// Notes one path.
     pub fn note(&mut self, path: &[u8], errno: Errno) {
         self.count += 1;
+        self.denied += u64::from(errno == Errno::EACCES);
         if self.first.len() < Self::NAMED {
             self.first.push(format!("{}: {errno}", crate::text::shown(path)));
         }
@@ -225,11 +228,20 @@ impl Damage {
         for line in &self.first {
             eprintln!("userctl: {line}");
         }
+        let Damage { count, denied, .. } = self;
+        if denied == count {
+            return Err(Failure::new(
+                Exit::Rights,
+                format_args!(
+                    "{count} entries may not be read by this user; {}",
+                    crate::exit::RUN_AS
+                ),
+            ));
+        }
         Err(Failure::new(
-            crate::exit::Exit::FileSystem,
+            Exit::FileSystem,
             format_args!(
-                "{} entries could not be read; the file system is damaged, repair a copy of it",
-                self.count
+                "{count} entries could not be read; the file system is damaged, repair a copy of it"
             ),
         ))
     }
@@ -296,6 +308,20 @@ mod tests {
         let (entries, bad) = paths(&volume);
         assert_eq!(entries, ["/", "/a", "/a/b"]);
         assert_eq!(bad, ["/a/b/again ELOOP"]);
+    }
+
+    #[test]
+    fn what_this_user_may_not_read_is_not_called_damage() {
+        for (errnos, exit, word) in [
+            ([Errno::EACCES; 2], Exit::Rights, "administrator"),
+            ([Errno::EACCES, Errno::EIO], Exit::FileSystem, "damaged"),
+        ] {
+            let mut damage = Damage::default();
+            errnos.iter().for_each(|errno| damage.note(b"/a", *errno));
+            let failure = damage.finish().unwrap_err();
+            assert_eq!(failure.exit, exit);
+            assert!(failure.message.contains(word), "{failure}");
+        }
     }
 
     #[test]
