@@ -286,6 +286,38 @@ fn run(program: &str, arguments: &[&str], folder: &Path) {
 }
 
 #[test]
+fn directories_that_differ_in_case_are_two() {
+    let place = tempfile::tempdir().unwrap();
+    for (name, text) in [("Case", "one"), ("cASE", "two"), ("case.", "three")] {
+        let directory = place.path().join("tree").join(name);
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("File"), text).unwrap();
+    }
+    run(
+        "mkfs.ext4",
+        &["-q", "-F", "-d", "tree", "twins", "12M"],
+        place.path(),
+    );
+    let machine = Machine::start(place.path(), &[]);
+    let at = machine.mount("twins", &[]);
+    for (path, text) in [
+        ("Case/File", "one"),
+        ("cASE/File", "two"),
+        ("case./File", "three"),
+    ] {
+        assert_eq!(machine.says(&["cat", &at, path]), text.as_bytes(), "{path}");
+    }
+    for path in ["CASE/File", "case/File", "Case/file"] {
+        machine.fails(&["cat", &at, path], 5, &[path.split('/').next().unwrap()]);
+    }
+    let image = place.path().join("twins");
+    let [through, direct] = both(&machine, &at, image.to_str().unwrap(), &["manifest", "IMAGE"]);
+    assert_eq!(through, direct);
+    machine.says(&["unmount", &at]);
+    machine.end();
+}
+
+#[test]
 fn what_has_no_meaning_through_the_driver_is_refused() {
     let made = ext4();
     let machine = machine(&made, &[]);
@@ -404,6 +436,42 @@ fn a_copy_ends_when_its_volume_is_unmounted_by_force() {
         14,
         &["/long", "Q:", "unmounted", "mount it again"],
         folder.path(),
+    );
+    machine.end();
+}
+
+#[test]
+fn a_walk_ends_when_its_volume_is_unmounted_by_force() {
+    let place = tempfile::tempdir().unwrap();
+    let tree = place.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    for number in 0..10_000 {
+        std::fs::write(tree.join(format!("file-{number}")), "text").unwrap();
+    }
+    run(
+        "mkfs.ext4",
+        &["-q", "-F", "-d", "tree", "-N", "12000", "wide", "80M"],
+        place.path(),
+    );
+    let machine = Machine::start(place.path(), &[]);
+    let at = machine.mount("wide", &["Q:"]);
+    let mut child = machine
+        .command(&["manifest", &at])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "the walk has ended");
+    let since = Instant::now();
+    machine.says(&["unmount", &at, "--force"]);
+    let empty = tempfile::tempdir().unwrap();
+    ends(
+        child,
+        since,
+        14,
+        &["Q:", "unmounted", "mount it again"],
+        empty.path(),
     );
     machine.end();
 }
