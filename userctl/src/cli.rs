@@ -47,8 +47,8 @@ pub enum Command {
     },
     /// Mount an image or a device through the driver, and print its drive letter
     ///
-    /// What is mounted already is named by its UUID or label (see list): it gets a letter if it has none. This needs
-    /// administrator rights.
+    /// What is mounted already is named by its UUID or label (see list): it gets a letter if it has none. The driver is
+    /// started if it is installed and does not run. This needs administrator rights.
     #[command(after_help = MOUNT_EXAMPLES)]
     Mount(Mount),
     /// Unmount a volume that was mounted with mount

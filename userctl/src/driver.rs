@@ -4,6 +4,7 @@
 
 use std::io::{self, Write};
 
+use lklfs_client::service::{self, StartError};
 use lklfs_client::{CallError, Driver, Interface, NtStatus, OpenError};
 use serde::Serialize;
 
@@ -19,14 +20,33 @@ pub fn change() -> Result<Driver, Failure> {
     open(Interface::Control)
 }
 
+/// Opens the device for administrators. A driver that is installed and does not run is started for it.
+pub fn start_and_change() -> Result<Driver, Failure> {
+    match Driver::open(Interface::Control) {
+        Err(OpenError::NotRunning) => {
+            service::start().map_err(|error| {
+                let exit = match &error {
+                    StartError::Denied => Exit::Rights,
+                    _ => Exit::Driver,
+                };
+                Failure::new(exit, error)
+            })?;
+            change()
+        }
+        other => other.map_err(not_opened),
+    }
+}
+
 fn open(interface: Interface) -> Result<Driver, Failure> {
-    Driver::open(interface).map_err(|error| {
-        let exit = match &error {
-            OpenError::Denied => Exit::Rights,
-            _ => Exit::Driver,
-        };
-        Failure::new(exit, error)
-    })
+    Driver::open(interface).map_err(not_opened)
+}
+
+fn not_opened(error: OpenError) -> Failure {
+    let exit = match &error {
+        OpenError::Denied => Exit::Rights,
+        _ => Exit::Driver,
+    };
+    Failure::new(exit, error)
 }
 
 /// What to say when a question, which nothing should make fail, was refused.

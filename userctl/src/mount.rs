@@ -36,7 +36,7 @@ pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
             format_args!("{shown}: --part is for images; name the partition's own device"),
         ));
     }
-    let driver = driver::change()?;
+    let driver = driver::start_and_change()?;
     let mounted = match wanted {
         Target::Image(path) => mount(&driver, options, &shown, Source::Image(path))?,
         Target::Device(name) => mount(&driver, options, &shown, Source::Device(name))?,

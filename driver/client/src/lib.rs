@@ -12,6 +12,7 @@
 //! | `error` | what can go wrong, and what to do about it |
 //! | [`files`] | [`files::File`]: an open file of a mounted volume |
 //! | `ntdll` | on Windows: devices and files, opened and asked by ntdll's functions, which translate no status |
+//! | [`service`] | the driver, started as a service of Windows |
 //! | `socket`, [`wire`] | elsewhere: a socket, behind which the NT double answers |
 //!
 //! # Without Windows
@@ -28,6 +29,7 @@ pub mod files;
 mod ntdll;
 #[cfg(windows)]
 mod ntfile;
+pub mod service;
 #[cfg(unix)]
 mod socket;
 #[cfg(unix)]
