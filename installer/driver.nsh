@@ -5,7 +5,8 @@
 ; INF's sections by setupapi, which is also what newer ones do when they are asked this way: given the decorated section,
 ; they hand a primitive driver over to the driver store themselves.
 ;
-; The service's start type is the user's: an upgrade keeps what it finds.
+; The service's start type is the user's: an upgrade keeps what it finds. It is changed through the service manager, which
+; would not see a change of the registry before Windows starts again.
 
 !ifndef LKLFS_DRIVER
 !define LKLFS_DRIVER
@@ -16,6 +17,11 @@
 ; ERROR_SUCCESS_REBOOT_REQUIRED, ERROR_NO_MORE_ITEMS (nothing newer to install).
 !define REBOOT_REQUIRED 3010
 !define NOTHING_NEWER 259
+; Start types. 2: by the service manager, with the other services.
+!define AUTO_START 2
+!define DEMAND_START 3
+; ERROR_SERVICE_ALREADY_RUNNING.
+!define ALREADY_RUNNING 1056
 
 ; "1" if the driver ran and was stopped for this.
 Var WasRunning
@@ -142,11 +148,8 @@ FunctionEnd
 
 ; Installs the driver from $INSTDIR\driver. Out: $0 is 1 if it is there afterwards.
 Function InstallDriver
-  ClearErrors
-  ReadRegDWORD $R0 HKLM "${SERVICE_KEY}" "Start"
-  ${If} ${Errors}
-    StrCpy $R0 ""
-  ${EndIf}
+  Call StartType
+  StrCpy $R0 $0
   ReadRegStr $R1 HKLM "${UNINSTALL_KEY}" "DriverPackage"
   StrCpy $R2 ""
   StrCpy $R3 0
@@ -189,27 +192,53 @@ Function InstallDriver
   Call HasService
   ${If} $0 = 1
     ${If} $R0 != ""
-      WriteRegDWORD HKLM "${SERVICE_KEY}" "Start" $R0
+      StrCpy $0 $R0
+      Call SetStartType
     ${EndIf}
-    ${IfNot} ${FileExists} "$SYSDIR\drivers\lklfs.sys"
-      StrCpy $0 0
+    StrCpy $0 0
+    ${If} ${FileExists} "$SYSDIR\drivers\lklfs.sys"
+      StrCpy $0 1
     ${EndIf}
   ${EndIf}
 FunctionEnd
 
-; Starts the driver again if it was stopped for the upgrade.
-Function StartDriver
-  ${If} $WasRunning = 1
-    System::Call 'advapi32::OpenSCManagerW(p 0, p 0, i 1) p .r1'
-    ; SERVICE_START.
-    System::Call 'advapi32::OpenServiceW(p r1, w "${SERVICE}", i 0x10) p .r2'
-    System::Call 'advapi32::StartServiceW(p r2, i 0, p 0) i .r3'
-    ${If} $3 = 0
-      DetailPrint "The driver was running before and does not start now"
-    ${EndIf}
-    System::Call 'advapi32::CloseServiceHandle(p r2)'
-    System::Call 'advapi32::CloseServiceHandle(p r1)'
+; Out: $0 is the service's start type, or nothing.
+Function StartType
+  ClearErrors
+  ReadRegDWORD $0 HKLM "${SERVICE_KEY}" "Start"
+  ${If} ${Errors}
+    StrCpy $0 ""
   ${EndIf}
+FunctionEnd
+
+; In: $0 the start type. Sets it, and takes the service out of every group: see lklfs.inf on safe mode.
+Function SetStartType
+  System::Call 'advapi32::OpenSCManagerW(p 0, p 0, i 1) p .r1'
+  ; SERVICE_CHANGE_CONFIG.
+  System::Call 'advapi32::OpenServiceW(p r1, w "${SERVICE}", i 2) p .r2'
+  ; -1 and nulls: as it is.
+  System::Call 'advapi32::ChangeServiceConfigW(p r2, i -1, i r0, i -1, p 0, w "", p 0, p 0, p 0, p 0, p 0) i .r3 ?e'
+  Pop $4
+  ${If} $3 = 0
+    DetailPrint "The driver's start type stays as it is: error $4"
+  ${EndIf}
+  System::Call 'advapi32::CloseServiceHandle(p r2)'
+  System::Call 'advapi32::CloseServiceHandle(p r1)'
+FunctionEnd
+
+; Starts the driver. That it does not start is told and no failure: a test build's needs test signing.
+Function StartDriver
+  System::Call 'advapi32::OpenSCManagerW(p 0, p 0, i 1) p .r1'
+  ; SERVICE_START.
+  System::Call 'advapi32::OpenServiceW(p r1, w "${SERVICE}", i 0x10) p .r2'
+  System::Call 'advapi32::StartServiceW(p r2, i 0, p 0) i .r3 ?e'
+  Pop $4
+  ${If} $3 = 0
+  ${AndIf} $4 != ${ALREADY_RUNNING}
+    DetailPrint "The driver does not start now: error $4"
+  ${EndIf}
+  System::Call 'advapi32::CloseServiceHandle(p r2)'
+  System::Call 'advapi32::CloseServiceHandle(p r1)'
 FunctionEnd
 
 !endif

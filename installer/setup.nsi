@@ -5,7 +5,8 @@
 ; It is a 64-bit program: System32 and the registry are what they are, with no 32-bit view of them. A 32-bit Windows does
 ; not start it and says so itself; what it starts on but does not support is refused in .onInit. Silent set-up is /S:
 ;   /D=FOLDER            where to (last, without quotes); an installed version stays where it is
-;   /START=system        load the driver at each start of Windows; /START=demand undoes it
+;   /START=auto          load the driver now and at each start of Windows: what is done when nothing is said
+;   /START=demand        load it when it is asked for; an upgrade without /START keeps what there was
 ; It ends with 0, or with one of the codes below. Everything is undone by the uninstaller; the files by their names.
 
 Target amd64-unicode
@@ -21,19 +22,22 @@ AllowRootDirInstall false
 !define EXIT_NOT_ADMINISTRATOR 11
 !define EXIT_NO_DRIVER 12
 !define EXIT_NEWER_INSTALLED 13
+!define EXIT_WRONG_SWITCH 14
 !define EXIT_REBOOT 3010
 
 !define UNINSTALL_KEY "Software\Microsoft\Windows\CurrentVersion\Uninstall\lklfs"
 !define START_MENU "$SMPROGRAMS\lklfs"
 
 !include LogicLib.nsh
+!include Sections.nsh
 !include WinVer.nsh
 !include x64.nsh
 !include FileFunc.nsh
 !include WordFunc.nsh
 !include MUI2.nsh
 
-Var StartType
+; What /START says, or nothing.
+Var StartSwitch
 Var Upgrade
 
 !include "${__FILEDIR__}/path.nsh"
@@ -82,51 +86,6 @@ VIAddVersionKey "LegalCopyright" "GPL-2.0-only; contains the Linux kernel"
   SetErrorLevel ${code}
   Quit
 !macroend
-
-Function .onInit
-  SetRegView 64
-  SetShellVarContext all
-  ${IfNot} ${IsNativeAMD64}
-    !insertmacro Refuse ${EXIT_UNSUPPORTED} "lklfs is for 64-bit Windows on Intel and AMD processors. This computer has another one (Windows on Arm runs this set-up program, but cannot load the driver)."
-  ${EndIf}
-  ${IfNot} ${AtLeastWin7}
-    !insertmacro Refuse ${EXIT_UNSUPPORTED} "lklfs needs Windows 7 x64 or later."
-  ${EndIf}
-  System::Call 'shell32::IsUserAnAdmin() i .r0'
-  ${If} $0 = 0
-    !insertmacro Refuse ${EXIT_NOT_ADMINISTRATOR} "Installing a driver takes administrator rights. Start set-up as an administrator."
-  ${EndIf}
-
-  StrCpy $Upgrade 0
-  ReadRegStr $0 HKLM "${UNINSTALL_KEY}" "InstallLocation"
-  ${If} $0 != ""
-    ; A second copy elsewhere would be one that nobody removes.
-    StrCpy $INSTDIR $0
-    StrCpy $Upgrade 1
-  ${EndIf}
-  ReadRegStr $0 HKLM "${UNINSTALL_KEY}" "DisplayVersion"
-  ${If} $0 != ""
-    ${VersionCompare} "$0" "${FULL_VERSION}" $1
-    ${If} $1 = 1
-      MessageBox MB_YESNO|MB_ICONQUESTION "A newer version ($0) is installed. Replace it by ${FULL_VERSION}?" /SD IDNO IDYES downgrade
-      SetErrorLevel ${EXIT_NEWER_INSTALLED}
-      Quit
-      downgrade:
-    ${EndIf}
-  ${EndIf}
-
-  StrCpy $StartType ""
-  ${GetParameters} $0
-  ClearErrors
-  ${GetOptions} $0 "/START=" $1
-  ${IfNot} ${Errors}
-    ${If} $1 == "system"
-      StrCpy $StartType 1
-    ${ElseIf} $1 == "demand"
-      StrCpy $StartType 3
-    ${EndIf}
-  ${EndIf}
-FunctionEnd
 
 Function SkipIfUpgrade
   ${If} $Upgrade = 1
@@ -210,10 +169,8 @@ Section "Driver and userctl" SectionMain
     ${EndIf}
     !insertmacro Refuse ${EXIT_NO_DRIVER} "Windows did not install the driver. Windows' own log says why: $WINDIR\INF\setupapi.app.log and $WINDIR\INF\setupapi.dev.log."
   ${EndIf}
-  ${If} $StartType != ""
-    WriteRegDWORD HKLM "${SERVICE_KEY}" "Start" $StartType
-  ${EndIf}
-  ${If} $R6 != "running"
+  ; Stopped for this, it is started again.
+  ${If} $WasRunning = 1
     Call StartDriver
   ${EndIf}
 
@@ -242,15 +199,90 @@ Section "Start menu" SectionMenu
   CreateShortCut "${START_MENU}\Uninstall lklfs.lnk" "$INSTDIR\uninstall.exe"
 SectionEnd
 
-Section /o "Start the driver with Windows" SectionStart
-  WriteRegDWORD HKLM "${SERVICE_KEY}" "Start" 1
+Section "Start the driver with Windows (recommended)" SectionStart
+SectionEnd
+
+; What the box before says is done, ticked or not.
+Section "-start type"
+  Call StartType
+  ${If} ${SectionIsSelected} ${SectionStart}
+  ${AndIf} $0 != ${AUTO_START}
+    ; First it is started, then set to start with Windows: if it should stop Windows, it does so once.
+    ${If} $R6 != "running"
+      Call StartDriver
+    ${EndIf}
+    StrCpy $0 ${AUTO_START}
+    Call SetStartType
+  ${ElseIfNot} ${SectionIsSelected} ${SectionStart}
+  ${AndIf} $0 = ${AUTO_START}
+    ; Any other that an administrator has chosen (disabled, above all) stays.
+    StrCpy $0 ${DEMAND_START}
+    Call SetStartType
+  ${EndIf}
 SectionEnd
 
 !insertmacro MUI_FUNCTION_DESCRIPTION_BEGIN
-  !insertmacro MUI_DESCRIPTION_TEXT ${SectionMain} "The file-system driver (loaded when it is asked for) and its command line, in PATH."
+  !insertmacro MUI_DESCRIPTION_TEXT ${SectionMain} "The file-system driver and its command line, in PATH."
   !insertmacro MUI_DESCRIPTION_TEXT ${SectionMenu} "A prompt, the read-me and the uninstaller."
-  !insertmacro MUI_DESCRIPTION_TEXT ${SectionStart} "Linux disks are there after each start of Windows. If the driver should ever stop Windows from starting, it does so in safe mode too."
+  !insertmacro MUI_DESCRIPTION_TEXT ${SectionStart} "Linux disks are there now and after each start of Windows. Otherwise the driver is loaded when userctl mounts something. Safe mode starts without it."
 !insertmacro MUI_FUNCTION_DESCRIPTION_END
+
+; After the sections, whose numbers it needs.
+Function .onInit
+  SetRegView 64
+  SetShellVarContext all
+  ${IfNot} ${IsNativeAMD64}
+    !insertmacro Refuse ${EXIT_UNSUPPORTED} "lklfs is for 64-bit Windows on Intel and AMD processors. This computer has another one (Windows on Arm runs this set-up program, but cannot load the driver)."
+  ${EndIf}
+  ${IfNot} ${AtLeastWin7}
+    !insertmacro Refuse ${EXIT_UNSUPPORTED} "lklfs needs Windows 7 x64 or later."
+  ${EndIf}
+  System::Call 'shell32::IsUserAnAdmin() i .r0'
+  ${If} $0 = 0
+    !insertmacro Refuse ${EXIT_NOT_ADMINISTRATOR} "Installing a driver takes administrator rights. Start set-up as an administrator."
+  ${EndIf}
+
+  StrCpy $Upgrade 0
+  ReadRegStr $0 HKLM "${UNINSTALL_KEY}" "InstallLocation"
+  ${If} $0 != ""
+    ; A second copy elsewhere would be one that nobody removes.
+    StrCpy $INSTDIR $0
+    StrCpy $Upgrade 1
+  ${EndIf}
+  ReadRegStr $0 HKLM "${UNINSTALL_KEY}" "DisplayVersion"
+  ${If} $0 != ""
+    ${VersionCompare} "$0" "${FULL_VERSION}" $1
+    ${If} $1 = 1
+      MessageBox MB_YESNO|MB_ICONQUESTION "A newer version ($0) is installed. Replace it by ${FULL_VERSION}?" /SD IDNO IDYES downgrade
+      SetErrorLevel ${EXIT_NEWER_INSTALLED}
+      Quit
+      downgrade:
+    ${EndIf}
+  ${EndIf}
+
+  StrCpy $StartSwitch ""
+  ${GetParameters} $0
+  ClearErrors
+  ${GetOptions} $0 "/START=" $1
+  ${IfNot} ${Errors}
+    ${If} $1 == "auto"
+    ${OrIf} $1 == "demand"
+      StrCpy $StartSwitch $1
+    ${Else}
+      !insertmacro Refuse ${EXIT_WRONG_SWITCH} "/START=$1: it is /START=auto or /START=demand."
+    ${EndIf}
+  ${EndIf}
+  ; The box is ticked, unless the switch or the installed version's choice says otherwise.
+  ${If} $StartSwitch == ""
+  ${AndIf} $Upgrade = 1
+    Call StartType
+    ${If} $0 != ${AUTO_START}
+      !insertmacro UnselectSection ${SectionStart}
+    ${EndIf}
+  ${ElseIf} $StartSwitch == "demand"
+    !insertmacro UnselectSection ${SectionStart}
+  ${EndIf}
+FunctionEnd
 
 Function .onInstSuccess
   ${If} ${RebootFlag}

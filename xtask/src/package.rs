@@ -21,7 +21,6 @@ mod inf;
 mod inf_rule;
 mod inf_rules;
 mod listing;
-mod machine;
 mod payload;
 mod registry;
 mod setup_program;
@@ -97,6 +96,18 @@ pub fn run(sh: &Shell, options: &Options) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Makes the package of `driver`, and tries it: a step of `cargo xtask test`. What else it needs has been built by then.
+pub fn tried(sh: &Shell, driver: &Path) -> Result<()> {
+    let options = Options {
+        driver: Some(driver.to_owned()),
+        program: None,
+        native: None,
+        signed: None,
+        trial: true,
+    };
+    run(sh, &options)
 }
 
 /// Builds what was not given.

@@ -6,7 +6,7 @@ use xshell::{Cmd, Shell};
 use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
-use crate::{double, driver, lint, repo, setup, userctl, wine};
+use crate::{double, driver, lint, package, repo, setup, userctl, wine};
 
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
@@ -87,6 +87,18 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
         }
         None => steps.skip(
             "userctl.exe, the NT user host and lklfs.sys under Wine",
+            "there is no driver",
+        ),
+    }
+    match &sys {
+        Some(driver) => {
+            steps.run(
+                "the set-up program, installed, upgraded and removed under Wine",
+                || package::tried(sh, driver),
+            );
+        }
+        None => steps.skip(
+            "the set-up program, installed, upgraded and removed under Wine",
             "there is no driver",
         ),
     }

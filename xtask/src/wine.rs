@@ -1,7 +1,7 @@
 //! What Wine can judge: the program for Windows and the host below it, run where there is no Windows.
 //!
-//! [`prefix`] is a Windows of our own under cargo's target folder, and the only way in which anything is run in it. On
-//! it, [`run`] shows these things:
+//! [`machine`] is a Windows of our own under cargo's target folder, and the only way in which anything is run in it; the
+//! trial of the set-up program uses it too. On it, [`run`] shows these things:
 //!
 //! - the NT user host passes the suite that every host passes;
 //! - `userctl.exe` prints, of an ext4 image, what `userctl` prints on Linux, copies a file, and ends bad requests with
@@ -13,19 +13,21 @@
 //! beside the programs, so that the programs themselves stay as they are shipped.
 
 mod driver;
-mod prefix;
+pub mod machine;
 mod volumes;
+mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use xshell::Shell;
 
 use crate::toolchain::{Toolchain, Windows};
 use crate::{repo, userctl};
-use prefix::{Ended, Prefix};
+use machine::{Ended, Machine};
 
 /// The stand-in for what Wine lacks.
 const RANDOM_SOURCE: &str = include_str!("wine/bcryptprimitives.c");
@@ -34,10 +36,12 @@ const RANDOM_SOURCE: &str = include_str!("wine/bcryptprimitives.c");
 const IMAGE: &str = "ext4.img";
 /// A file on it.
 const FILE: &str = "/wide/file-0001";
-/// How long one question to `userctl.exe` may take, in seconds: Linux boots in each.
-const QUESTION: u32 = 120;
-/// How long the suite for hosts may take, in seconds.
-const SUITE: u32 = 300;
+/// How long one question to `userctl.exe` may stand still, in seconds.
+const QUESTION: u32 = 60;
+/// How long the suite for hosts may stand still, in seconds: some of its scenarios wait.
+const SUITE: u32 = 120;
+/// How long all of it may take. On two idle cores it is a few minutes.
+const TIME: Duration = Duration::from_secs(20 * 60);
 
 /// What is asked and answered alike: the same exit code, the same bytes on stdout.
 const QUESTIONS: &[&[&str]] = &[
@@ -81,11 +85,12 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     let folder = repo::target_dir().join("wine");
     fs::create_dir_all(&folder)?;
     stand_in(sh, &folder)?;
-    let prefix = Prefix::new(&folder)?;
-    host(&prefix, &subjects.suite)?;
-    programs(sh, &prefix, &subjects.userctl)?;
-    driver::run(sh, &prefix, sys)?;
-    volumes::run(sh, &prefix, &subjects.volumes, sys)
+    let machine = Machine::kept(&folder, TIME)?;
+    host(&machine, &subjects.suite)?;
+    programs(sh, &machine, &subjects.userctl)?;
+    driver::run(sh, &machine, sys)?;
+    volumes::run(sh, &machine, &subjects.volumes, sys)?;
+    machine.off()
 }
 
 /// Builds a program for Windows: what cargo is told, and where it puts the program.
@@ -108,9 +113,9 @@ fn windows_program(sh: &Shell, what: &[&str], path: &str) -> Result<PathBuf> {
 
 /// The NT user host passes the suite. What a host need not have, mapping scattered pages on a Windows without
 /// placeholders, may be skipped.
-fn host(prefix: &Prefix, suite: &Path) -> Result<()> {
-    fs::copy(suite, prefix.folder().join("host.exe"))?;
-    let ended = prefix.run("host.exe", &[], SUITE)?;
+fn host(machine: &Machine, suite: &Path) -> Result<()> {
+    fs::copy(suite, machine.folder().join("host.exe"))?;
+    let ended = machine.run("host.exe", &[], SUITE)?;
     let text = String::from_utf8_lossy(&ended.stdout).into_owned();
     let skipped = text.lines().filter(|line| line.contains("Skipped(")).count();
     let passed = text.lines().filter(|line| line.contains("Passed(")).count();
@@ -125,8 +130,8 @@ fn host(prefix: &Prefix, suite: &Path) -> Result<()> {
 }
 
 /// `userctl.exe` answers as `userctl` does.
-fn programs(sh: &Shell, prefix: &Prefix, exe: &Path) -> Result<()> {
-    let folder = prefix.folder();
+fn programs(sh: &Shell, machine: &Machine, exe: &Path) -> Result<()> {
+    let folder = machine.folder();
     let native = userctl::native(sh, false)?;
     material(sh, folder)?;
     fs::copy(exe, folder.join("userctl.exe"))?;
@@ -134,7 +139,7 @@ fn programs(sh: &Shell, prefix: &Prefix, exe: &Path) -> Result<()> {
     for question in QUESTIONS {
         let name = question.join(" ");
         let expected = here(&native, question, folder)?;
-        let found = prefix.run("userctl.exe", question, QUESTION)?;
+        let found = machine.run("userctl.exe", question, QUESTION)?;
         match difference(&expected, &found) {
             None => println!(
                 "userctl.exe {name}: exit {}, {} bytes, as on Linux",
@@ -144,7 +149,7 @@ fn programs(sh: &Shell, prefix: &Prefix, exe: &Path) -> Result<()> {
             Some(what) => wrong.push(format!("userctl.exe {name}: {what}")),
         }
     }
-    let copied = prefix.run("userctl.exe", &["cp", IMAGE, FILE, "copied"], QUESTION)?;
+    let copied = machine.run("userctl.exe", &["cp", IMAGE, FILE, "copied"], QUESTION)?;
     let expected = here(&native, &["cat", IMAGE, FILE], folder)?.stdout;
     if copied.code != 0 || fs::read(folder.join("copied")).ok().as_ref() != Some(&expected) {
         wrong.push(format!("userctl.exe cp: the copy is not the file: {copied}"));
@@ -197,15 +202,11 @@ fn here(program: &Path, words: &[&str], folder: &Path) -> Result<Ended> {
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;
-    Ok(Ended {
-        code: output.status.code().unwrap_or(-1),
-        stdout: output.stdout,
-        stderr: output.stderr,
-    })
+    Ok(Ended::of(output))
 }
 
-/// Compiles the stand-in into `folder`.
-fn stand_in(sh: &Shell, folder: &Path) -> Result<()> {
+/// Compiles the stand-in for what Wine lacks into `folder`.
+pub fn stand_in(sh: &Shell, folder: &Path) -> Result<()> {
     let library = folder.join("bcryptprimitives.dll");
     compile(
         sh,

@@ -48,12 +48,12 @@ pub enum Rule {
     Destination,
     /// `ServiceType` is 2.
     ServiceType,
-    /// `StartType` is 1 or 3: a file system that Windows does not start from must not be loaded by the boot loader, and
-    /// one that comes with the services (2) comes too late for every disk.
+    /// `StartType` is 3: by this file alone nothing starts by itself. That it starts with Windows is the user's choice, and
+    /// is set when it has started once.
     StartType,
     /// `ErrorControl` is 1: Windows starts without it.
     ErrorControl,
-    /// `LoadOrderGroup` is `File System`.
+    /// There is no `LoadOrderGroup`: the group `File System` is one that Windows starts in safe mode as well.
     LoadOrderGroup,
     /// `ServiceBinary` is a file that is copied, in the folder to which it is copied.
     ServiceBinary,

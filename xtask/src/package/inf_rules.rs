@@ -285,7 +285,7 @@ impl<'a> Checker<'a> {
             format!("it is {:?}", value("ServiceType")),
         );
         self.require(
-            matches!(number(value("StartType")), Some(1 | 3)),
+            number(value("StartType")) == Some(3),
             Rule::StartType,
             format!("it is {:?}", value("StartType")),
         );
@@ -295,7 +295,7 @@ impl<'a> Checker<'a> {
             format!("it is {:?}", value("ErrorControl")),
         );
         self.require(
-            value("LoadOrderGroup").eq_ignore_ascii_case("File System"),
+            service.value("LoadOrderGroup").is_none(),
             Rule::LoadOrderGroup,
             format!("it is {:?}", value("LoadOrderGroup")),
         );

@@ -80,12 +80,13 @@ const CHANGES: &[(Rule, &str, &str)] = &[
     ),
     (Rule::ServiceType, "ServiceType    = 2", "ServiceType    = 1"),
     (Rule::StartType, "StartType      = 3", "StartType      = 0"),
+    (Rule::StartType, "StartType      = 3", "StartType      = 1"),
     (Rule::StartType, "StartType      = 3", "StartType      = 2"),
     (Rule::ErrorControl, "ErrorControl   = 1", "ErrorControl   = 3"),
     (
         Rule::LoadOrderGroup,
-        "= \"File System\"",
-        "= \"FSFilter Anti-Virus\"",
+        "ErrorControl   = 1",
+        "ErrorControl   = 1\nLoadOrderGroup = \"File System\"",
     ),
     (Rule::ServiceBinary, "%12%\\lklfs.sys", "%12%\\lklfs2.sys"),
     (Rule::ServiceBinary, "%12%\\lklfs.sys", "%11%\\lklfs.sys"),
@@ -100,9 +101,9 @@ const CHANGES: &[(Rule, &str, &str)] = &[
 fn the_shipped_file_breaks_no_rule() {
     assert_eq!(check(&good(), TODAY), []);
     assert_eq!(check(&good().replace('\n', "\r\n"), TODAY), []);
-    // The other start type that is allowed, and numbers as hexadecimal.
-    let system = good().replace("StartType      = 3", "StartType      = 0x1");
-    assert_eq!(check(&system, TODAY), []);
+    // Numbers may be hexadecimal.
+    let hexadecimal = good().replace("StartType      = 3", "StartType      = 0x3");
+    assert_eq!(check(&hexadecimal, TODAY), []);
 }
 
 #[test]

@@ -11,11 +11,11 @@ use anyhow::{Result, ensure};
 use xshell::Shell;
 
 use super::compile;
-use super::prefix::Prefix;
+use super::machine::Machine;
 
 /// The program that opens the control device.
 const CONTROL: &str = include_str!("control.c");
-/// How long one step may take, in seconds. Wine's service manager gives a service 10 itself.
+/// How long one step may stand still, in seconds. Wine's service manager gives a service 10 itself.
 const STEP: u32 = 60;
 /// The service.
 const SERVICE: &str = "lklfs";
@@ -23,13 +23,12 @@ const SERVICE: &str = "lklfs";
 const ROUNDS: u32 = 3;
 
 /// Installs, starts, asks, stops and removes the driver.
-pub fn run(sh: &Shell, prefix: &Prefix, sys: &Path) -> Result<()> {
-    let folder = prefix.folder();
+pub fn run(sh: &Shell, machine: &Machine, sys: &Path) -> Result<()> {
+    let folder = machine.folder();
     compile(sh, folder, "control.c", CONTROL, &folder.join("control.exe"), &[])?;
-    let drivers = folder.join("prefix/drive_c/windows/system32/drivers");
-    fs::copy(sys, drivers.join("lklfs.sys"))?;
+    fs::copy(sys, machine.path("windows/system32/drivers/lklfs.sys"))?;
     let step = |program: &str, words: &[&str]| -> Result<String> {
-        let ended = prefix.run(program, words, STEP)?;
+        let ended = machine.run(program, words, STEP)?;
         ensure!(
             ended.code == 0,
             "{program} {}, under Wine: {ended}",
@@ -39,7 +38,7 @@ pub fn run(sh: &Shell, prefix: &Prefix, sys: &Path) -> Result<()> {
     };
     // A run that was interrupted may have left it.
     for verb in ["stop", "delete"] {
-        prefix.run("sc", &[verb, SERVICE], STEP)?;
+        machine.run("sc", &[verb, SERVICE], STEP)?;
     }
     step(
         "sc",
@@ -62,7 +61,7 @@ pub fn run(sh: &Shell, prefix: &Prefix, sys: &Path) -> Result<()> {
             "the control device says {answer:?}"
         );
         step("net", &["stop", SERVICE])?;
-        let gone = prefix.run("control.exe", &[], STEP)?;
+        let gone = machine.run("control.exe", &[], STEP)?;
         ensure!(
             gone.code == 1,
             "the control device is there after the stop: {gone}"

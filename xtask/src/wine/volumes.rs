@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use xshell::Shell;
 
-use super::prefix::{Ended, Prefix};
+use super::machine::{Ended, Machine};
 use super::{here, windows_program};
 use crate::{manifests, repo, userctl};
 
@@ -23,10 +23,10 @@ const IO_MANAGER: &str = "iomgr";
 const LKLFS: &str = "lklfs";
 /// Drivers of one group share a process.
 const GROUP: &str = "lklfs under test";
-/// How long a step may take, in seconds; and one in which Linux boots or stops.
+/// How long a step may stand still, in seconds; and one in which Linux boots or stops.
 const STEP: u32 = 60;
 const LINUX: u32 = 180;
-/// How long a whole tree may take, in seconds.
+/// How long the reading of a whole tree may stand still, in seconds.
 const TREE: u32 = 300;
 
 /// What is mounted, by the name that `volumes` has for it, in its turn.
@@ -55,24 +55,24 @@ struct Expected {
     file_system: Value,
 }
 
-/// The prefix with the services in it.
+/// The machine with the services in it.
 struct Scene<'a> {
-    prefix: &'a Prefix,
+    machine: &'a Machine,
 }
 
 /// Runs all of it; `sys` is the driver. The folder has `userctl.exe`.
-pub fn run(sh: &Shell, prefix: &Prefix, programs: &Programs, sys: &Path) -> Result<()> {
-    let images = prefix.folder().join("prefix/drive_c/images");
+pub fn run(sh: &Shell, machine: &Machine, programs: &Programs, sys: &Path) -> Result<()> {
+    let images = machine.path("images");
     fs::create_dir_all(&images)?;
-    fs::copy(&programs.volume, prefix.folder().join("wine-volume.exe"))?;
-    let drivers = prefix.folder().join("prefix/drive_c/windows/system32/drivers");
+    fs::copy(&programs.volume, machine.folder().join("wine-volume.exe"))?;
+    let drivers = machine.path("windows/system32/drivers");
     io_manager(sh, &drivers.join("iomgr.sys"))?;
     fs::copy(sys, drivers.join("lklfs.sys"))?;
     let expected: Vec<Expected> = IMAGES
         .iter()
         .map(|kind| expected(sh, kind, &images))
         .collect::<Result<_>>()?;
-    let scene = Scene { prefix };
+    let scene = Scene { machine };
     scene.remove_services()?;
     scene.create_services()?;
     let outcome = scene.play(&expected);
@@ -130,7 +130,7 @@ fn expected(sh: &Shell, kind: &'static str, images: &Path) -> Result<Expected> {
 
 impl Scene<'_> {
     fn run(&self, program: &str, words: &[&str], seconds: u32) -> Result<Ended> {
-        self.prefix.run(program, words, seconds)
+        self.machine.run(program, words, seconds)
     }
 
     /// A step that must succeed, and what it prints.

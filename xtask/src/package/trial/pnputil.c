@@ -39,8 +39,7 @@ static int add(const wchar_t *inf)
 		return 2;
 	manager = OpenSCManagerW(NULL, NULL, SC_MANAGER_ALL_ACCESS);
 	service = CreateServiceW(manager, L"lklfs", L"lklfs", SERVICE_ALL_ACCESS, SERVICE_FILE_SYSTEM_DRIVER,
-				 SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, to, L"File System", NULL, NULL,
-				 NULL, NULL);
+				 SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, to, NULL, NULL, NULL, NULL, NULL);
 	if (!service && GetLastError() != ERROR_SERVICE_EXISTS)
 		return 3;
 	wprintf(L"Microsoft-PnP-Dienstprogramm\n\nTreiberpaket wird hinzugef\\x81gt:  lklfs.inf\n"

@@ -1,0 +1,112 @@
+//! What is looked at, again and again.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{ENVIRONMENT, SERVICE, STILL};
+use crate::package::listing::Listing;
+use crate::package::payload::Payload;
+use crate::wine::machine::{Ended, Machine};
+
+/// How long something that goes on by itself may take. Generous: the machine may have little time for it.
+const SOON: Duration = Duration::from_secs(90);
+
+/// Fails unless a program ended well.
+pub fn good(ended: Ended, what: &str) -> Result<Ended> {
+    ensure!(ended.code == 0, "{what}: {ended}");
+    Ok(ended)
+}
+
+/// Switches off and lists everything.
+pub fn listed(machine: &Machine) -> Result<Listing> {
+    machine.off()?;
+    Listing::read(&machine.prefix())
+}
+
+/// Sets the machine's PATH.
+pub fn set_path(machine: &Machine, path: &str) -> Result<()> {
+    let words = [
+        "add",
+        ENVIRONMENT,
+        "/v",
+        "PATH",
+        "/t",
+        "REG_EXPAND_SZ",
+        "/d",
+        path,
+        "/f",
+    ];
+    good(machine.run("reg", &words, STILL)?, "reg add")?;
+    Ok(())
+}
+
+/// The service is what the INF says, with this start type.
+pub fn service(listing: &Listing, start: u32) -> Result<()> {
+    let number = |name: &str| listing.value(SERVICE, name).and_then(|value| value.number());
+    for (name, expected) in [("Type", 2), ("Start", start), ("ErrorControl", 1)] {
+        let found = number(name);
+        ensure!(
+            found == Some(expected),
+            "the service's {name} is {found:?}, not {expected}"
+        );
+    }
+    let text = |name: &str| listing.value(SERVICE, name).and_then(|value| value.text());
+    let name = text("DisplayName");
+    ensure!(
+        name.as_deref() == Some("lklfs"),
+        "the service's DisplayName is {name:?}"
+    );
+    // Safe mode starts whole groups.
+    let group = text("Group").unwrap_or_default();
+    ensure!(group.is_empty(), "the service is in the group {group:?}");
+    let image = text("ImagePath").unwrap_or_default().to_lowercase();
+    ensure!(
+        image.ends_with("system32\\drivers\\lklfs.sys"),
+        "the service's ImagePath is {image:?}"
+    );
+    Ok(())
+}
+
+/// PATH is exactly this.
+pub fn path_is(listing: &Listing, expected: &str) -> Result<()> {
+    let value = listing.value(ENVIRONMENT, "PATH").context("there is no PATH")?;
+    ensure!(
+        value.0.starts_with("str(2):"),
+        "PATH is no REG_EXPAND_SZ any more"
+    );
+    let found = value.text().unwrap_or_default();
+    ensure!(
+        found == expected,
+        "PATH has {} characters, not {}; it ends in {:?}",
+        found.len(),
+        expected.len(),
+        found.get(found.len().saturating_sub(60)..)
+    );
+    Ok(())
+}
+
+/// A file of the payload is at `installed`.
+pub fn same(machine: &Machine, payload: &Payload, file: &str, installed: &str) -> Result<()> {
+    let path = machine.path(installed);
+    let found = fs::read(&path).with_context(|| format!("{installed} is not there"))?;
+    ensure!(
+        found == fs::read(payload.folder.join(file))?,
+        "{installed} is not {file}"
+    );
+    Ok(())
+}
+
+/// Waits for what comes by itself.
+pub fn wait_until(what: &str, done: impl Fn() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !done()? {
+        if start.elapsed() > SOON {
+            bail!("{what}: not within {} s", SOON.as_secs());
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+    Ok(())
+}
