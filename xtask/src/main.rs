@@ -1,7 +1,8 @@
 //! Every task of the project. `cargo xtask help` lists them.
 //!
 //! [`demo`] shows the main job. [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped,
-//! [`package`] makes what a user installs, [`double`] runs the driver on Linux, [`lint`] and [`test`] check everything.
+//! [`package`] makes what a user installs, [`double`] runs the driver on Linux, [`pictures`] draws what the README shows,
+//! [`lint`] and [`test`] check everything.
 //! [`wdk`] and [`toolchain`] are what building for Windows on another system takes; [`cache`] keeps what is expensive.
 
 mod bench;
@@ -14,6 +15,7 @@ mod lint;
 mod manifests;
 mod matrix;
 mod package;
+mod pictures;
 mod repo;
 mod setup;
 mod steps;
@@ -95,6 +97,15 @@ enum Task {
     Wine,
     /// Measure our ways of reading against the machine's own, and print one table
     Bench,
+    /// Draw the pictures of the README anew, from real runs
+    Pictures {
+        /// Only those of the set-up program's pages, of the package that was made last
+        #[arg(long)]
+        setup: bool,
+        /// Take this lklfs.sys instead of building it
+        #[arg(long, value_name = "FILE", conflicts_with = "setup")]
+        driver: Option<PathBuf>,
+    },
     /// Make the driver package, the set-up program and everything else that a user is given
     Package(package::Options),
     /// Check formatting, clippy on both sides, and the wall around unsafe code
@@ -179,6 +190,35 @@ fn run(task: Task) -> Result<ExitCode> {
             matrix::run(&sh, &programs, &kinds)?;
         }
         Task::Bench => bench::run(&sh)?,
+        Task::Pictures { setup: true, .. } => {
+            setup::ensure(&sh, &[&setup::WINDOWS, &setup::REFERENCES, &setup::SCREEN])?;
+            pictures::setup(&sh)?;
+        }
+        Task::Pictures {
+            setup: false,
+            driver: given,
+        } => {
+            setup::ensure(
+                &sh,
+                &[
+                    &setup::KERNEL,
+                    &setup::WINDOWS,
+                    &setup::VOLUMES,
+                    &setup::REFERENCES,
+                ],
+            )?;
+            let driver = match given {
+                Some(path) => path,
+                None => driver::build(&sh, true)?,
+            };
+            let (double, userctl) = (double::build(&sh, false)?, userctl::native(&sh, false)?);
+            let programs = pictures::Programs {
+                driver: &driver,
+                double: &double,
+                userctl: &userctl,
+            };
+            pictures::run(&sh, &programs)?;
+        }
         Task::Package(options) => package::run(&sh, &options)?,
         Task::Lint => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;

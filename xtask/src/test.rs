@@ -6,7 +6,7 @@ use xshell::{Cmd, Shell};
 use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
-use crate::{double, driver, lint, package, repo, setup, userctl, wine};
+use crate::{double, driver, lint, package, pictures, repo, setup, userctl, wine};
 
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
@@ -78,6 +78,20 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
             });
         }
         None => steps.skip("every file system through lklfs.sys", "there is no driver"),
+    }
+    match &sys {
+        Some(driver) => {
+            steps.run("the README's pictures", || {
+                let (double, userctl) = (double::build(sh, false)?, userctl::native(sh, false)?);
+                let programs = pictures::Programs {
+                    driver,
+                    double: &double,
+                    userctl: &userctl,
+                };
+                pictures::check(sh, &programs)
+            });
+        }
+        None => steps.skip("the README's pictures", "there is no driver"),
     }
     match &sys {
         Some(driver) => {

@@ -73,6 +73,8 @@ impl fmt::Display for Ended {
 pub struct Machine {
     folder: PathBuf,
     mark: Mark,
+    /// The screen, where windows are to be seen.
+    display: Option<String>,
     /// The end of its time.
     end: Instant,
 }
@@ -110,6 +112,7 @@ impl Machine {
         Machine {
             folder: folder.to_owned(),
             mark: Mark::new("WINEPREFIX", &folder.join("prefix")),
+            display: None,
             end: Instant::now() + time,
         }
     }
@@ -118,6 +121,11 @@ impl Machine {
         let ended = self.run("wineboot", &["-i"], STILL)?;
         ensure!(ended.code == 0, "Wine makes no prefix: {ended}");
         self.off()
+    }
+
+    /// From now on windows are shown on this X display.
+    pub fn show_on(&mut self, display: &str) {
+        self.display = Some(display.to_owned());
     }
 
     /// Where programs are run, and where their files are.
@@ -182,9 +190,12 @@ impl Machine {
             .env("WINEPREFIX", self.prefix())
             .env("WINEARCH", "win64")
             .env("WINEDEBUG", "-all")
-            // No questions about Mono and Gecko, no menus of this machine's desktop, and no window.
-            .env("WINEDLLOVERRIDES", "mscoree=;mshtml=;winemenubuilder.exe=")
-            .env_remove("DISPLAY");
+            // No questions about Mono and Gecko, and no menus of this machine's desktop.
+            .env("WINEDLLOVERRIDES", "mscoree=;mshtml=;winemenubuilder.exe=");
+        match &self.display {
+            Some(display) => command.env("DISPLAY", display),
+            None => command.env_remove("DISPLAY"),
+        };
         command
     }
 
