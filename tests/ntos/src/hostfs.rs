@@ -3,7 +3,8 @@
 //! It is there for drivers that read files by path, such as disk images. `\??\C:\a\b` is `a/b` in the folder; names are
 //! compared exactly. Only what such a driver needs is answered: CREATE of existing files, READ, the standard
 //! information. Beside that it does what other programs and networks do to files: [`lock`] is a program that shares
-//! nothing, [`vanish`] a share whose server is gone.
+//! nothing, [`vanish`] a share whose server is gone, [`lose`] one file of it, [`hang`] a server that answers no more until
+//! [`answer`].
 
 use crate::io::{complete, device, irp, names, native};
 use crate::nt::*;
@@ -23,6 +24,12 @@ struct Drive {
     device: usize,
     /// Files that another program has open and shares with nobody.
     locked: Vec<PathBuf>,
+    /// Files that fail every read.
+    lost: Vec<PathBuf>,
+    /// Files whose reads do not end.
+    hanging: Vec<PathBuf>,
+    /// Those reads.
+    held: Vec<usize>,
     /// Opens under way, by file: how many.
     open: BTreeMap<PathBuf, usize>,
 }
@@ -67,6 +74,9 @@ pub fn mount(root: &Path) {
             root: root.to_path_buf(),
             device: device as usize,
             locked: Vec::new(),
+            lost: Vec::new(),
+            hanging: Vec::new(),
+            held: Vec::new(),
             open: BTreeMap::new(),
         });
     });
@@ -89,6 +99,65 @@ pub fn lock(path: &str) {
             drive.locked.push(path);
         }
     });
+}
+
+/// Every read of the file at `path` (below the folder) fails from now on.
+pub fn lose(path: &str) {
+    drive(|drive| {
+        if let Some(drive) = drive {
+            drive.lost.push(drive.root.join(path));
+        }
+    });
+}
+
+/// Reads of the file at `path` (below the folder) that come from now on do not end, and cannot be cancelled.
+pub fn hang(path: &str) {
+    drive(|drive| {
+        if let Some(drive) = drive {
+            drive.hanging.push(drive.root.join(path));
+        }
+    });
+}
+
+/// Reads that do not end.
+pub fn held() -> usize {
+    drive(|drive| drive.as_ref().map_or(0, |drive| drive.held.len()))
+}
+
+/// The server answers again, with an error for what it was asked meanwhile.
+pub fn answer() {
+    let held = drive(|drive| {
+        let drive = drive.as_mut()?;
+        drive.hanging.clear();
+        Some(std::mem::take(&mut drive.held))
+    });
+    for packet in held.into_iter().flatten() {
+        let packet = packet as PIRP;
+        // SAFETY: a held IRP is the drive's until here.
+        unsafe {
+            irp::set_status(packet, STATUS_IO_TIMEOUT, 0);
+            complete::complete(packet);
+        }
+    }
+}
+
+/// Keeps a read of a file that hangs.
+///
+/// # Safety
+/// `packet` is a READ of a file that `create` opened.
+unsafe fn hold(file_object: PFILE_OBJECT, packet: PIRP) -> bool {
+    // SAFETY: by contract.
+    let opened = unsafe { &*(*file_object).FsContext.cast::<Opened>() };
+    drive(|drive| {
+        let Some(drive) = drive else { return false };
+        let hangs = drive.hanging.contains(&opened.path);
+        if hangs {
+            // SAFETY: the IRP is ours, and marked before anyone can complete it.
+            unsafe { (*irp::current(packet)).Control |= SL_PENDING_RETURNED as u8 };
+            drive.held.push(packet as usize);
+        }
+        hangs
+    })
 }
 
 /// Files that are open on the drive.
@@ -125,6 +194,7 @@ unsafe fn dispatch(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
                 close(file_object);
                 (STATUS_SUCCESS, 0)
             }
+            IRP_MJ_READ if hold(file_object, packet) => return STATUS_PENDING,
             IRP_MJ_READ => read(file_object, packet),
             IRP_MJ_QUERY_INFORMATION => query(file_object, packet),
             IRP_MJ_WRITE | IRP_MJ_SET_INFORMATION => (STATUS_MEDIA_WRITE_PROTECTED, 0),
@@ -214,6 +284,14 @@ unsafe fn read(file_object: PFILE_OBJECT, packet: PIRP) -> (NTSTATUS, usize) {
     // SAFETY: by contract.
     unsafe {
         let opened = &*(*file_object).FsContext.cast::<Opened>();
+        let lost = drive(|drive| {
+            drive
+                .as_ref()
+                .is_some_and(|drive| drive.lost.contains(&opened.path))
+        });
+        if lost {
+            return (STATUS_UNEXPECTED_NETWORK_ERROR, 0);
+        }
         let parameters = &(*irp::current(packet)).Parameters.Read;
         let Ok(offset) = u64::try_from(parameters.ByteOffset.QuadPart) else {
             return (STATUS_INVALID_PARAMETER, 0);

@@ -4,7 +4,8 @@
 //! (`IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION`), the mount manager opens that device and asks it for its unique ID and
 //! suggested link name (`IOCTL_MOUNTDEV_*`). Each volume gets a `\??\Volume{...}` link. Its letter is the one that the
 //! database remembers for the unique ID, else the suggested one, else the next free one if new volumes are mounted
-//! automatically. The database lives as long as the machine, over every arrival and removal.
+//! automatically. The database lives as long as the machine, over every arrival and removal. A volume with the unique ID of
+//! one that is there already gets nothing.
 //!
 //! A link is made in the name space and the volume told of it (LINK_CREATED). What the real mount manager does about
 //! remote databases, GPT attributes and directories as mount points is not modelled.
@@ -300,6 +301,10 @@ fn arrived(device: &str, may_have_letter: bool) -> Result<(), NTSTATUS> {
     // BOOLEAN UseOnlyIfThereAreNoOtherLinks; USHORT NameLength; WCHAR Name[].
     let suggested = ask(&device, IOCTL_MOUNTDEV_QUERY_SUGGESTED_LINK_NAME, &[]).ok();
     let suggested = suggested.and_then(|answer| counted_name(answer.get(2..)?));
+    // Two volumes that say that they are the same one: the second is as good as dead to the mount manager.
+    if volumes().iter().any(|volume| volume.unique_id == unique_id) {
+        return Err(STATUS_OBJECT_NAME_COLLISION);
+    }
     let (guid, remembered, automount) = state(|state| {
         state.volumes.push(Volume {
             device: device.clone(),
@@ -392,6 +397,9 @@ fn arrived_silently(device: &str) -> Result<(), NTSTATUS> {
         .get(2..2 + len)
         .ok_or(STATUS_INVALID_PARAMETER)?
         .to_vec();
+    if volumes().iter().any(|volume| volume.unique_id == unique_id) {
+        return Err(STATUS_OBJECT_NAME_COLLISION);
+    }
     state(|state| {
         state.volumes.push(Volume {
             device: device.to_owned(),

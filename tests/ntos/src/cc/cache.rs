@@ -159,7 +159,10 @@ fn destroy(shared: &Arc<Shared>) {
     let gone = {
         let mut maps = maps();
         let idle = shared.opens.load(Ordering::Acquire) == 0 && shared.ahead.load(Ordering::Acquire) == 0;
-        idle && maps.shared.remove(&shared.pointers).is_some()
+        // The stream may have another map by now, when this one was taken away by somebody else.
+        let listed = |listed: &Arc<Shared>| Arc::ptr_eq(listed, shared);
+        let ours = idle && maps.shared.get(&shared.pointers).is_some_and(listed);
+        ours && maps.shared.remove(&shared.pointers).is_some()
     };
     if !gone {
         return;

@@ -79,6 +79,8 @@ pub fn attach(config: DiskConfig, seed: u64) -> Result<Arc<Disk>, ImageError> {
         counts: super::Counts::default(),
         config,
         removed: false.into(),
+        empty: false.into(),
+        changes: 0.into(),
         faults: Mutex::default(),
         volumes: Mutex::default(),
         queue: queue::Queue::new(seed),
@@ -233,6 +235,14 @@ unsafe fn read(unit: &Unit, packet: PIRP) -> NTSTATUS {
         }
         if len == 0 {
             return done(packet, STATUS_SUCCESS, 0);
+        }
+        if unit.disk.empty.load(Ordering::SeqCst) {
+            return done(packet, STATUS_NO_MEDIA_IN_DEVICE, 0);
+        }
+        let location = irp::current(packet);
+        let verifies = u32::from((*location).Flags) & SL_OVERRIDE_VERIFY_VOLUME != 0;
+        if (*(*location).DeviceObject).Flags & DO_VERIFY_VOLUME != 0 && !verifies {
+            return done(packet, STATUS_VERIFY_REQUIRED, 0);
         }
         let mdl = (*packet).MdlAddress;
         if mdl.is_null() {

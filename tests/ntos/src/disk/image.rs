@@ -2,12 +2,14 @@
 //!
 //! An image has whole sectors, as a loop device has: what follows the last whole sector of the file does not
 //! exist. The file is opened without write access and there is no function here that could change it; a write
-//! that the driver sends to the disk is counted by the disk's dispatch routine and refused.
+//! that the driver sends to the disk is counted by the disk's dispatch routine and refused. In a drive with removable
+//! media, [`Image::swap`] puts another file of the same size in its place.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 /// Why an image cannot be used. Each message names the image and says what to do.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub enum ImageError {
     NotSeekable(PathBuf),
     /// The file is shorter than one sector.
     TooSmall(PathBuf, u64, u32),
+    /// A medium has another size than the one that it replaces.
+    OtherSize(PathBuf, u64, u64),
 }
 
 impl std::fmt::Display for ImageError {
@@ -31,6 +35,11 @@ impl std::fmt::Display for ImageError {
                     path.display()
                 )
             }
+            ImageError::OtherSize(path, size, wanted) => write!(
+                f,
+                "image {} has {size} bytes and replaces one of {wanted}; give one of the same size",
+                path.display()
+            ),
             ImageError::TooSmall(path, size, sector) => write!(
                 f,
                 "image {} has {size} bytes, less than one sector of {sector}; give a complete image",
@@ -45,7 +54,7 @@ impl std::error::Error for ImageError {}
 /// An open image. Offsets and sizes are in bytes.
 #[derive(Debug)]
 pub struct Image {
-    file: File,
+    file: RwLock<File>,
     path: PathBuf,
     size: u64,
     sector: u32,
@@ -67,14 +76,25 @@ impl Image {
             return Err(ImageError::TooSmall(path.to_path_buf(), bytes, sector));
         }
         Ok(Image {
-            file,
+            file: RwLock::new(file),
             path: path.to_path_buf(),
             size,
             sector,
         })
     }
 
-    /// Where the image is.
+    /// Puts another file in the place of this one, of as many sectors.
+    pub fn swap(&self, path: &Path) -> Result<(), ImageError> {
+        let other = Image::open(path, self.sector)?;
+        if other.size != self.size {
+            return Err(ImageError::OtherSize(path.to_path_buf(), other.size, self.size));
+        }
+        let file = other.file.into_inner().unwrap_or_else(PoisonError::into_inner);
+        *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
+        Ok(())
+    }
+
+    /// Where the image that it began with is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -97,6 +117,7 @@ impl Image {
         if end > self.size {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        self.file.read_exact_at(buffer, offset)
+        let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+        file.read_exact_at(buffer, offset)
     }
 }

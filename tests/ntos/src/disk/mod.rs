@@ -27,7 +27,7 @@ pub use image::{Image, ImageError};
 pub use layout::{Layout, Partition, PartitionKind};
 
 use crate::nt::*;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -118,6 +118,10 @@ pub struct Disk {
     pub counts: Counts,
     config: DiskConfig,
     removed: AtomicBool,
+    /// There is no medium in the drive.
+    empty: AtomicBool,
+    /// How often the medium was changed.
+    changes: AtomicU64,
     faults: Mutex<Vec<Fault>>,
     volumes: Mutex<Vec<Volume>>,
     queue: queue::Queue,
@@ -176,6 +180,37 @@ impl Disk {
     pub fn remove(self: &Arc<Self>) {
         self.removed.store(true, Ordering::SeqCst);
         self.queue.release_held();
+    }
+
+    /// Another medium is put into the drive, or none. What is mounted on it is to be verified (DO_VERIFY_VOLUME): until
+    /// then reads fail with STATUS_VERIFY_REQUIRED, unless they say that they are to verify.
+    pub fn change_medium(&self, image: Option<&Path>) -> Result<(), ImageError> {
+        // The drive is empty for a moment in any case, and notices.
+        self.empty.store(true, Ordering::SeqCst);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.suspect();
+        if let Some(image) = image {
+            self.image.swap(image)?;
+            self.empty.store(false, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// What is mounted on the disk, or about to be, is to be verified, as after a sleep during which somebody may have
+    /// written to it.
+    pub fn suspect(&self) {
+        for volume in self.volumes() {
+            // SAFETY: disks' devices are live while the machine is.
+            unsafe { (*volume.device()).Flags |= DO_VERIFY_VOLUME };
+        }
+    }
+
+    /// Somebody has been asked to verify and has not answered yet.
+    pub fn is_suspect(&self) -> bool {
+        // SAFETY: as above.
+        self.volumes()
+            .iter()
+            .any(|volume| unsafe { (*volume.device()).Flags } & DO_VERIFY_VOLUME != 0)
     }
 
     /// It was pulled.

@@ -7,6 +7,7 @@
 use super::{Completion, Disk, FaultKind};
 use crate::io::{complete, irp, kernel};
 use crate::nt::*;
+use crate::verifier::moments;
 use crate::{ke, mm, ps};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,8 @@ struct Read {
     len: usize,
     fault: Option<FaultKind>,
     due: Instant,
+    /// Changes of the medium when it came.
+    changes: u64,
 }
 
 /// The reads of one disk.
@@ -75,6 +78,7 @@ impl Queue {
 /// `packet` is at the disk and has an MDL of at least `len` bytes.
 pub(super) unsafe fn start(disk: &Arc<Disk>, packet: PIRP, offset: u64, len: usize) -> NTSTATUS {
     let number = disk.counts.read(len as u64);
+    moments::pass(moments::Kind::DiskRead);
     let fault = disk.fault(number);
     if fault == Some(FaultKind::Remove) {
         disk.remove();
@@ -93,6 +97,7 @@ pub(super) unsafe fn start(disk: &Arc<Disk>, packet: PIRP, offset: u64, len: usi
         len,
         fault,
         due,
+        changes: disk.changes.load(Ordering::SeqCst),
     };
     if !later {
         // SAFETY: by contract.
@@ -159,6 +164,9 @@ unsafe fn perform(disk: &Disk, read: &Read) -> (NTSTATUS, usize) {
     if disk.is_removed() {
         return (STATUS_NO_SUCH_DEVICE, 0);
     }
+    if disk.changes.load(Ordering::SeqCst) != read.changes {
+        return (STATUS_VERIFY_REQUIRED, 0);
+    }
     let len = match read.fault {
         Some(FaultKind::Error(status)) => return (status, 0),
         Some(FaultKind::Short(bytes)) => read.len.min(bytes),
@@ -180,6 +188,9 @@ unsafe fn perform(disk: &Disk, read: &Read) -> (NTSTATUS, usize) {
             }
         }
         at += segment.len() as u64;
+    }
+    if disk.changes.load(Ordering::SeqCst) != read.changes {
+        return (STATUS_VERIFY_REQUIRED, 0);
     }
     (STATUS_SUCCESS, len)
 }

@@ -131,11 +131,12 @@ pub unsafe extern "win64" fn FsRtlFreeFileLock(file_lock: PFILE_LOCK) {
     pool::free(file_lock.cast(), TAG);
 }
 
-/// Hands a lock request back: through the file system's routine, or by completing it.
+/// Hands a lock request back: through the file system's routine, or by completing it. What the routine answers; a lock
+/// that it does not agree to is to be taken back.
 ///
 /// # Safety
 /// The IRP is FsRtl's.
-unsafe fn end(file_lock: PFILE_LOCK, waiting: &Waiting, status: NTSTATUS) {
+unsafe fn end(file_lock: PFILE_LOCK, waiting: &Waiting, status: NTSTATUS) -> NTSTATUS {
     let packet = waiting.packet as PIRP;
     // SAFETY: by contract.
     unsafe {
@@ -143,11 +144,27 @@ unsafe fn end(file_lock: PFILE_LOCK, waiting: &Waiting, status: NTSTATUS) {
         irp::set_status(packet, status, 0);
         match (*file_lock).CompleteLockIrpRoutine {
             Some(routine) => {
-                kernel::call(routine as *const (), [waiting.context, waiting.packet]);
+                kernel::call(routine as *const (), [waiting.context, waiting.packet]) as NTSTATUS
             }
-            None => complete::complete(packet),
+            None => {
+                complete::complete(packet);
+                status
+            }
         }
     }
+}
+
+/// Takes back a lock that was just granted.
+fn take_back(file_lock: PFILE_LOCK, lock: &Lock) {
+    with(file_lock, |record| {
+        let same = |held: &Lock| {
+            held.owner == lock.owner
+                && (held.start, held.len, held.exclusive) == (lock.start, lock.len, lock.exclusive)
+        };
+        if let Some(at) = record.granted.iter().rposition(same) {
+            record.granted.remove(at);
+        }
+    });
 }
 
 /// `IoSetCancelRoutine`.
@@ -173,7 +190,10 @@ fn wake(file_lock: PFILE_LOCK) {
         });
         let Some(waiting) = granted else { return };
         // SAFETY: the IRP was taken off the list, so nobody else ends it.
-        unsafe { end(file_lock, &waiting, STATUS_SUCCESS) };
+        let agreed = unsafe { end(file_lock, &waiting, STATUS_SUCCESS) };
+        if !nt_success(agreed) {
+            take_back(file_lock, &waiting.lock);
+        }
     }
 }
 
@@ -253,6 +273,7 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(
         let mine =
             |held: &Lock| held.owner.file_object == owner.file_object && held.owner.process == owner.process;
         let start = u64::try_from(parameters.ByteOffset.QuadPart).unwrap_or(0);
+        let mut granted = None;
         let status = match u32::from((*location).MinorFunction) {
             IRP_MN_LOCK => {
                 let len = u64::try_from((*parameters.Length).QuadPart).unwrap_or(0);
@@ -265,6 +286,7 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(
                 };
                 (*file_object).LockOperation = 1;
                 if take(file_lock, lock) {
+                    granted = Some(lock);
                     STATUS_SUCCESS
                 } else if flags & SL_FAIL_IMMEDIATELY != 0 {
                     STATUS_LOCK_NOT_GRANTED
@@ -321,8 +343,12 @@ pub unsafe extern "win64" fn FsRtlProcessFileLock(
                 exclusive: false,
             },
         };
-        end(file_lock, &done, status);
-        status
+        let agreed = end(file_lock, &done, status);
+        if let Some(lock) = granted.filter(|_| !nt_success(agreed)) {
+            take_back(file_lock, &lock);
+            wake(file_lock);
+        }
+        agreed
     }
 }
 

@@ -155,7 +155,8 @@ unsafe fn free_vpb(device: PDEVICE_OBJECT) {
     unsafe {
         let vpb = ptr::replace(&raw mut (*device).Vpb, ptr::null_mut());
         if !vpb.is_null() {
-            pool::free(vpb.cast(), TAG_VPB);
+            // It may be one that a file system has put there, with a tag of its own.
+            pool::free(vpb.cast(), 0);
         }
     }
 }
@@ -206,7 +207,7 @@ unsafe fn vanish(device: PDEVICE_OBJECT) {
         }
         let vpb = (*device).Vpb;
         if !vpb.is_null() && (*vpb).RealDevice == device {
-            super::mount::forget(vpb);
+            super::mount::forget(device);
             if (*vpb).Flags & VPB_MOUNTED as u16 == 0 {
                 free_vpb(device);
             }
@@ -264,8 +265,7 @@ pub unsafe fn dereference_vpb(vpb: PVPB) {
         }
         let current = (*(*vpb).RealDevice).Vpb == vpb;
         if before == 1 && !current && (*vpb).Flags & VPB_PERSISTENT as u16 == 0 {
-            super::mount::forget(vpb);
-            pool::free(vpb.cast(), TAG_VPB);
+            pool::free(vpb.cast(), 0);
         }
     }
 }

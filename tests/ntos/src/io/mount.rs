@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// File systems, the last registered first.
 static SYSTEMS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-/// Mounted VPBs.
+/// Devices on which something was mounted; their VPBs say whether it is still.
 static MOUNTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 /// What file systems said when they refused a volume: device, status.
 static REFUSALS: Mutex<Vec<(usize, NTSTATUS)>> = Mutex::new(Vec::new());
@@ -43,12 +43,16 @@ pub fn refusals(device: PDEVICE_OBJECT) -> Vec<NTSTATUS> {
 
 /// The VPB of the volume whose file-system device is `volume`.
 pub fn vpb_of_volume(volume: PDEVICE_OBJECT) -> PVPB {
-    // SAFETY: a listed VPB is live: it is taken off the list when its device drops it.
-    let found = lock(&MOUNTED)
+    // SAFETY: a listed device is live, and so is its VPB.
+    let vpbs = lock(&MOUNTED)
         .iter()
-        .copied()
-        .find(|vpb| unsafe { (*(*vpb as PVPB)).DeviceObject } == volume);
-    found.unwrap_or(0) as PVPB
+        .map(|real| unsafe { (*(*real as PDEVICE_OBJECT)).Vpb })
+        .collect::<Vec<_>>();
+    // SAFETY: as above.
+    let found = vpbs
+        .into_iter()
+        .find(|vpb| unsafe { (**vpb).DeviceObject } == volume);
+    found.unwrap_or(std::ptr::null_mut())
 }
 
 /// The VPB of `real` with one more reference, mounted if it can be.
@@ -58,24 +62,64 @@ pub fn vpb_of_volume(volume: PDEVICE_OBJECT) -> PVPB {
 pub unsafe fn mounted(real: PDEVICE_OBJECT) -> Result<PVPB, NTSTATUS> {
     // SAFETY: by contract; the device's lock orders mounts.
     unsafe {
-        kernel::event_wait(&raw mut (*real).DeviceLock);
+        loop {
+            if let Some(counted) = count_in(real) {
+                return counted;
+            }
+            kernel::event_wait(&raw mut (*real).DeviceLock);
+            let is_mounted = (*(*real).Vpb).Flags & VPB_MOUNTED as u16 != 0;
+            let status = if is_mounted { STATUS_SUCCESS } else { mount(real) };
+            kernel::event_set(&raw mut (*real).DeviceLock);
+            if !nt_success(status) {
+                return Err(status);
+            }
+        }
+    }
+}
+
+/// Counts an open in the device's VPB, as one step with the look at it; None when nothing is mounted there.
+///
+/// # Safety
+/// `real` is live and has a VPB.
+unsafe fn count_in(real: PDEVICE_OBJECT) -> Option<Result<PVPB, NTSTATUS>> {
+    let before = kernel::lock_acquire(VPB_LOCK.as_ptr());
+    // SAFETY: by contract; a device's VPB is replaced under its lock only.
+    let counted = unsafe {
         let vpb = (*real).Vpb;
-        let status = if (*vpb).Flags & VPB_MOUNTED as u16 != 0 {
-            STATUS_SUCCESS
-        } else {
-            mount(real)
-        };
-        let vpb = (*real).Vpb;
-        let result = if (*vpb).Flags & (VPB_LOCKED | VPB_REMOVE_PENDING) as u16 != 0 && nt_success(status) {
-            Err(STATUS_ACCESS_DENIED)
-        } else if nt_success(status) {
+        let flags = u32::from((*vpb).Flags);
+        if flags & VPB_REMOVE_PENDING != 0 {
+            Some(Err(STATUS_NO_SUCH_DEVICE))
+        } else if flags & VPB_LOCKED != 0 {
+            Some(Err(STATUS_ACCESS_DENIED))
+        } else if flags & VPB_MOUNTED != 0 {
             device::reference_vpb(vpb);
-            Ok(vpb)
+            Some(Ok(vpb))
         } else {
-            Err(status)
-        };
+            None
+        }
+    };
+    kernel::lock_release(VPB_LOCK.as_ptr(), before);
+    counted
+}
+
+/// What the PnP manager does to the VPB of a device that may leave or leaves (`pending`), or that stays after all: once a
+/// mount that is under way has ended, no new one begins.
+///
+/// # Safety
+/// `real` is live and has a VPB.
+pub unsafe fn set_removal(real: PDEVICE_OBJECT, pending: bool) {
+    // SAFETY: by contract.
+    unsafe {
+        kernel::event_wait(&raw mut (*real).DeviceLock);
+        let before = kernel::lock_acquire(VPB_LOCK.as_ptr());
+        let vpb = (*real).Vpb;
+        if pending {
+            (*vpb).Flags |= VPB_REMOVE_PENDING as u16;
+        } else {
+            (*vpb).Flags &= !VPB_REMOVE_PENDING as u16;
+        }
+        kernel::lock_release(VPB_LOCK.as_ptr(), before);
         kernel::event_set(&raw mut (*real).DeviceLock);
-        result
     }
 }
 
@@ -125,8 +169,8 @@ unsafe fn mount(real: PDEVICE_OBJECT) -> NTSTATUS {
                     );
                 }
                 (*vpb).Flags |= VPB_MOUNTED as u16;
-                lock(&MOUNTED).retain(|known| *known != vpb as usize);
-                lock(&MOUNTED).push(vpb as usize);
+                lock(&MOUNTED).retain(|known| *known != real as usize);
+                lock(&MOUNTED).push(real as usize);
                 return STATUS_SUCCESS;
             }
             lock(&REFUSALS).push((real as usize, status));
@@ -150,21 +194,19 @@ unsafe fn mount(real: PDEVICE_OBJECT) -> NTSTATUS {
 /// Mounted volumes as (real device, volume device).
 pub fn volumes() -> Vec<(PDEVICE_OBJECT, PDEVICE_OBJECT)> {
     let list = lock(&MOUNTED);
-    // SAFETY: a listed VPB is live, and so is its device.
+    // SAFETY: a listed device is live, and so is its VPB.
     unsafe {
         list.iter()
-            .filter(|vpb| {
-                let vpb = **vpb as PVPB;
-                (*(*vpb).RealDevice).Vpb == vpb && (*vpb).Flags & VPB_MOUNTED as u16 != 0
-            })
-            .map(|vpb| ((*(*vpb as PVPB)).RealDevice, (*(*vpb as PVPB)).DeviceObject))
+            .map(|real| *real as PDEVICE_OBJECT)
+            .filter(|real| (*(**real).Vpb).Flags & VPB_MOUNTED as u16 != 0)
+            .map(|real| (real, (*(*real).Vpb).DeviceObject))
             .collect()
     }
 }
 
-/// A VPB is freed, or its device goes.
-pub fn forget(vpb: PVPB) {
-    lock(&MOUNTED).retain(|known| *known != vpb as usize);
+/// A device goes.
+pub fn forget(real: PDEVICE_OBJECT) {
+    lock(&MOUNTED).retain(|known| *known != real as usize);
 }
 
 /// `IoRegisterFileSystem`.
@@ -263,11 +305,13 @@ pub unsafe extern "win64" fn IoVerifyVolume(real: PDEVICE_OBJECT, _allow_raw: BO
         kernel::event_wait(&raw mut (*real).DeviceLock);
         let vpb = (*real).Vpb;
         let mut status = STATUS_SUCCESS;
-        if (*vpb).Flags & VPB_MOUNTED as u16 != 0 {
+        // Counted, so that the volume's device stays while it is asked.
+        if let Some(Ok(vpb)) = count_in(real) {
             let target = device::top((*vpb).DeviceObject);
             let waiter = Waiter::new();
             let packet = request::start(target, Owner::Manager, 0);
             if packet.is_null() {
+                device::dereference_vpb(vpb);
                 kernel::event_set(&raw mut (*real).DeviceLock);
                 return STATUS_INSUFFICIENT_RESOURCES;
             }
@@ -281,11 +325,19 @@ pub unsafe extern "win64" fn IoVerifyVolume(real: PDEVICE_OBJECT, _allow_raw: BO
             (*location).Parameters.VerifyVolume.Vpb = vpb;
             (*location).Parameters.VerifyVolume.DeviceObject = (*vpb).DeviceObject;
             status = waiter.send(target, packet).0;
+            device::dereference_vpb(vpb);
         }
         if status == STATUS_WRONG_VOLUME {
-            if (*real).Vpb == vpb {
+            let fresh = device::new_vpb(real);
+            let before = kernel::lock_acquire(VPB_LOCK.as_ptr());
+            let replaced = (*real).Vpb == vpb;
+            if replaced {
                 // The file system keeps the old VPB for its open files; the device gets a new one to mount.
-                (*real).Vpb = device::new_vpb(real);
+                (*real).Vpb = fresh;
+            }
+            kernel::lock_release(VPB_LOCK.as_ptr(), before);
+            if !replaced {
+                crate::mm::pool::free(fresh.cast(), device::TAG_VPB);
             }
             status = mount(real);
         }

@@ -118,6 +118,12 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
         } else {
             super::mount::mounted(real)?
         };
+        if !vpb.is_null() && (*vpb).DeviceObject.is_null() {
+            fail!(
+                Device,
+                "VPB {vpb:p} lost its DeviceObject while an open was counted in it"
+            );
+        }
         let target = device::top(if vpb.is_null() { real } else { (*vpb).DeviceObject });
         let file_object = file::create(real, &name, flags_of(request, direct, vpb, &name));
         if file_object.is_null() {
@@ -152,7 +158,11 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
                 information,
                 &data,
             )?)),
-            (STATUS_REPARSE, None) if information == 0 => Ok(Attempt::Again(renamed)),
+            (STATUS_REPARSE, None) if information == IO_REPARSE as usize => Ok(Attempt::Again(renamed)),
+            // The device's VPB is another one now.
+            (STATUS_REPARSE, None) if information == IO_REMOUNT as usize && request.root.is_none() => {
+                Ok(Attempt::Again(request.path.clone()))
+            }
             (STATUS_REPARSE, None) => Err(STATUS_IO_REPARSE_DATA_INVALID),
             _ => Err(status),
         }

@@ -137,6 +137,7 @@ unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
         None => unmodelled as *const () as u64,
     };
     crate::verifier::choose::maybe_yield();
+    crate::verifier::moments::pass(crate::verifier::moments::Kind::Import);
     if thread.irql.get() > gate.ceiling {
         frame_ref.target = too_high as *const () as u64;
     }

@@ -161,10 +161,38 @@ impl Machine {
     /// Pulls a disk out: its requests fail, what is mounted on it hears of it (IRP_MN_SURPRISE_REMOVAL), its letters go.
     pub fn pull(&self, disk: &Arc<Disk>) {
         disk.remove();
+        self.pulled(disk);
+    }
+
+    /// The second half of [`Machine::pull`]: the PnP manager has noticed that the disk, whose requests fail already, is
+    /// gone.
+    pub fn pulled(&self, disk: &Arc<Disk>) {
         for volume in disk.volumes() {
             self.pnp(&volume, IRP_MN_SURPRISE_REMOVAL);
             pnp::removed(&volume);
         }
+    }
+
+    /// Asks politely for a disk, as "Safely Remove Hardware" does, and takes it if nobody objects. What the one that
+    /// objected said; the disk is there still then.
+    pub fn eject(&self, disk: &Arc<Disk>) -> Result<(), NTSTATUS> {
+        let volumes = disk.volumes();
+        for (asked, volume) in volumes.iter().enumerate() {
+            let status = self.pnp(volume, IRP_MN_QUERY_REMOVE_DEVICE);
+            // The modelled disk driver has nothing to say about it.
+            if !nt_success(status) && status != STATUS_NOT_SUPPORTED {
+                for volume in &volumes[..=asked] {
+                    self.pnp(volume, IRP_MN_CANCEL_REMOVE_DEVICE);
+                }
+                return Err(status);
+            }
+        }
+        for volume in &volumes {
+            self.pnp(volume, IRP_MN_REMOVE_DEVICE);
+            pnp::removed(volume);
+        }
+        disk.remove();
+        Ok(())
     }
 
     /// The disks, in the order in which they were plugged in.
@@ -238,9 +266,20 @@ impl Machine {
     }
 
     /// Sends IRP_MJ_PNP with `minor` to what is mounted on `volume`, or to the disk's device when nothing is,
-    /// as the PnP manager does (IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL, ...).
+    /// as the PnP manager does (IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL, ...). From the query on, or from a
+    /// surprise, nothing is mounted on it any more, until the removal is cancelled.
     pub fn pnp(&self, volume: &disk::Volume, minor: u32) -> NTSTATUS {
         let real = volume.device();
+        // SAFETY: disks' devices are live while the machine is.
+        unsafe {
+            match minor {
+                IRP_MN_QUERY_REMOVE_DEVICE | IRP_MN_SURPRISE_REMOVAL | IRP_MN_REMOVE_DEVICE => {
+                    mount::set_removal(real, true);
+                }
+                IRP_MN_CANCEL_REMOVE_DEVICE => mount::set_removal(real, false),
+                _ => {}
+            }
+        }
         // SAFETY: disks' devices are live while the machine is; a mounted VPB's device is, too.
         unsafe {
             let vpb = (*real).Vpb;

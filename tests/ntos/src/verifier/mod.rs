@@ -3,8 +3,8 @@
 //! [`fail`] is the double's bug check: it prints one report that names the rule, the thread, its IRQL and where in the
 //! driver it happened, and ends the process (or freezes the thread, for a program that wants to read the report
 //! itself, see [`on_failure`]). [`ledger`] counts what the driver holds; [`locks`] orders its locks; [`fault`] makes
-//! chosen calls fail; [`choose`] decides what is random by a seed; [`hang`] limits how long
-//! something may take; [`code`] lists the rules.
+//! chosen calls fail; [`moments`] numbers the points at which something may happen from outside; [`choose`] decides what
+//! is random by a seed; [`hang`] limits how long something may take; [`code`] lists the rules.
 
 pub mod choose;
 pub mod code;
@@ -12,6 +12,7 @@ pub mod fault;
 pub mod hang;
 pub mod ledger;
 pub mod locks;
+pub mod moments;
 pub mod report;
 
 pub use code::Code;
