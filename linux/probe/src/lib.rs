@@ -8,7 +8,7 @@
 //! Offsets and magic numbers are those of Linux's own headers (`include/uapi/linux/magic.h` and each file system's
 //! superblock structure). One file per family holds the recognisers: [`native`] for file systems that grew up with
 //! Linux, [`image`] for read-only and small ones, [`microsoft`], [`optical`], [`unix`]. [`Kind`] is the list of what can
-//! be told.
+//! be told. [`change`] tells whether somebody has written to a volume since it was last looked at.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -36,6 +36,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod change;
 mod image;
 mod kind;
 mod label;
@@ -46,6 +47,7 @@ mod superblock;
 mod unix;
 mod window;
 
+pub use change::{Fingerprint, fingerprint};
 pub use kind::Kind;
 pub use label::Label;
 pub use superblock::{Superblock, Uuid};

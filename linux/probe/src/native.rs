@@ -67,12 +67,13 @@ pub(crate) fn xfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
     if !fields.is(0, b"XFSB") {
         return None;
     }
-    Some(
-        Superblock::new(Kind::Xfs)
-            .with_uuid(fields.array(32))
-            .with_label(Label::from_bytes(fields.bytes(108, 12)))
-            .with_blocks(fields.be32(4), fields.be64(8)),
-    )
+    let mut superblock = Superblock::new(Kind::Xfs)
+        .with_uuid(fields.array(32))
+        .with_label(Label::from_bytes(fields.bytes(108, 12)))
+        .with_blocks(fields.be32(4), fields.be64(8));
+    // Otherwise a copy of a volume that is mounted already is refused.
+    superblock.linux_options = "nouuid";
+    Some(superblock)
 }
 
 /// `struct btrfs_super_block` at 64 KiB.
