@@ -6,8 +6,8 @@
 
 use crate::VolumeState;
 
-/// Counts a CLOSE. `true` when the volume was dismounted or its device removed, and this was its last file object: the
-/// edge then tears the volume device down.
+/// Counts a CLOSE. `true` when the volume was given up (dismounted, removed, replaced) and this was its last file object:
+/// the edge then tears the volume device down.
 ///
 /// # IRQL
 ///
@@ -15,5 +15,5 @@ use crate::VolumeState;
 #[must_use]
 pub fn close(state: &mut VolumeState) -> bool {
     state.references = state.references.saturating_sub(1);
-    state.references == 0 && (state.dismounted || state.removed)
+    state.is_over()
 }

@@ -80,6 +80,6 @@ mod walk;
 
 pub use errno::Errno;
 pub use linksup::LinkView;
-pub use objects::{Ccb, Fcb, FcbKind, FcbTable, FileKey, Geometry, Vcb, VolumeOptions, VolumeState};
+pub use objects::{Ccb, Fcb, FcbKind, FcbTable, FileKey, Geometry, REMOVAL, Vcb, VolumeOptions, VolumeState};
 pub use outcome::{IrpContext, Outcome, Requestor};
 pub use volume::{DirEntry, FileKind, InodeFlags, Metadata, UnixTime, Volume, VolumeInfo};

@@ -345,24 +345,62 @@ pub struct VolumeState {
     pub handles: u32,
     /// File objects that are referenced (CREATE counts up, CLOSE down).
     pub references: u32,
+    /// CREATEs that were let in and have not ended.
+    pub opening: u32,
     /// The handle (by an identity that the edge chooses, e.g. the file object's address) that holds the volume lock.
     pub locked_by: Option<u64>,
     /// Dismounted: every request on old handles but CLEANUP and CLOSE ends with VOLUME_DISMOUNTED.
     pub dismounted: bool,
     /// The device is gone.
     pub removed: bool,
+    /// What is on the device now is another volume, or this one after somebody else has changed it.
+    pub replaced: bool,
 }
 
+/// The holder of the volume lock while a polite removal is being decided; no file object has this address.
+pub const REMOVAL: u64 = 0;
+
 impl VolumeState {
-    /// What every request for a file of the volume ends with, whatever it is: VOLUME_DISMOUNTED since the volume is
-    /// dismounted, NO_SUCH_DEVICE since its device is gone.
+    /// What every request for a file of the volume ends with, whatever it is: NO_SUCH_DEVICE since its device is gone,
+    /// WRONG_VOLUME since another volume is in its place, VOLUME_DISMOUNTED since it is dismounted.
     pub const fn refusal(&self) -> Option<NtStatus> {
         if self.removed {
             Some(NtStatus::NO_SUCH_DEVICE)
+        } else if self.replaced {
+            Some(NtStatus::WRONG_VOLUME)
         } else if self.dismounted {
             Some(NtStatus::VOLUME_DISMOUNTED)
         } else {
             None
         }
+    }
+
+    /// Lets a CREATE in, or says why not. One that was let in ends by [`VolumeState::end_opening`].
+    pub const fn begin_opening(&mut self) -> Result<(), NtStatus> {
+        if let Some(status) = self.refusal() {
+            return Err(status);
+        }
+        if self.locked_by.is_some() {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        self.opening = self.opening.saturating_add(1);
+        Ok(())
+    }
+
+    /// A CREATE has ended: with a file object, or without one. `true` when the volume was given up meanwhile and this
+    /// was the last that stood in its way, as for [`close`](crate::close::close).
+    #[must_use]
+    pub const fn end_opening(&mut self, opened: bool) -> bool {
+        self.opening = self.opening.saturating_sub(1);
+        if opened {
+            self.handles = self.handles.saturating_add(1);
+            self.references = self.references.saturating_add(1);
+        }
+        self.is_over()
+    }
+
+    /// Whether the volume is given up and nobody uses it any more, so that its device can be torn down.
+    pub const fn is_over(&self) -> bool {
+        self.references == 0 && self.opening == 0 && self.refusal().is_some()
     }
 }

@@ -2,7 +2,7 @@
 
 use lklfs_nt::NtStatus;
 
-use crate::{Outcome, VolumeState};
+use crate::{Outcome, REMOVAL, VolumeState};
 
 /// The minor functions that a file system decides; all others are passed down as they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,10 +37,10 @@ impl Minor {
 pub enum Plan {
     /// Pass it down; nothing changes.
     PassDown,
-    /// The volume is dismounted in `state`: pass the request down, then disconnect the VPB; undo by
-    /// [`Minor::CancelRemove`] when the stack below refuses.
-    DismountAndPassDown,
-    /// The device is gone, marked in `state`: fail outstanding I/O, let handles close, pass the request down.
+    /// Nothing is open, and the volume is locked in `state` ([`REMOVAL`]) so that it stays so. Purge what only the
+    /// cache keeps open; then [`leave`] decides.
+    Leave,
+    /// The device is gone, marked in `state`: pass the request down, end what is pended, let handles close.
     GoneAndPassDown,
     /// Complete with this, without passing it down.
     Done(Outcome),
@@ -53,19 +53,37 @@ pub enum Plan {
 /// PASSIVE_LEVEL; never blocks.
 pub fn pnp(state: &mut VolumeState, minor: Minor) -> Plan {
     match minor {
-        Minor::QueryRemove if state.handles > 0 => Plan::Done(Outcome::failed(NtStatus::ACCESS_DENIED)),
-        Minor::QueryRemove => {
-            state.dismounted = true;
-            Plan::DismountAndPassDown
+        // Already on its way out.
+        Minor::QueryRemove if state.refusal().is_some() => Plan::PassDown,
+        Minor::QueryRemove if state.handles > 0 || state.opening > 0 || state.locked_by.is_some() => {
+            Plan::Done(Outcome::failed(NtStatus::ACCESS_DENIED))
         }
-        Minor::CancelRemove => {
-            state.dismounted = false;
-            Plan::PassDown
+        Minor::QueryRemove => {
+            state.locked_by = Some(REMOVAL);
+            Plan::Leave
         }
         Minor::Remove | Minor::SurpriseRemoval => {
             state.removed = true;
             Plan::GoneAndPassDown
         }
-        Minor::Other(_) => Plan::PassDown,
+        // What a query dismounted is mounted afresh by the next open.
+        Minor::CancelRemove | Minor::Other(_) => Plan::PassDown,
     }
+}
+
+/// After [`Plan::Leave`] and the purge: the volume is dismounted, and the request may be passed down; or somebody has
+/// something of it still (a mapped file), and the request ends with ACCESS_DENIED. The lock is released either way.
+///
+/// # IRQL
+///
+/// <= APC_LEVEL; never blocks.
+pub fn leave(state: &mut VolumeState) -> Plan {
+    if state.locked_by == Some(REMOVAL) {
+        state.locked_by = None;
+    }
+    if state.references > 0 {
+        return Plan::Done(Outcome::failed(NtStatus::ACCESS_DENIED));
+    }
+    state.dismounted = true;
+    Plan::PassDown
 }

@@ -231,9 +231,29 @@ fn a_disk_leaves_politely_or_not() {
     );
     assert!(!state.dismounted);
     state.handles = 0;
-    assert_eq!(pnp::pnp(&mut state, query), pnp::Plan::DismountAndPassDown);
-    assert_eq!(pnp::pnp(&mut state, Minor::from_code(3)), pnp::Plan::PassDown);
-    assert!(!state.dismounted);
+    // Nothing may be opened while it is found out whether only the cache has something still.
+    assert_eq!(pnp::pnp(&mut state, query), pnp::Plan::Leave);
+    assert_eq!(state.begin_opening(), Err(NtStatus::ACCESS_DENIED));
+    assert_eq!(
+        pnp::leave(&mut state),
+        pnp::Plan::Done(Outcome::failed(NtStatus::ACCESS_DENIED)),
+        "a mapped file"
+    );
+    assert_eq!(state.begin_opening(), Ok(()));
+    assert_eq!(
+        pnp::pnp(&mut state, query),
+        pnp::Plan::Done(Outcome::failed(NtStatus::ACCESS_DENIED)),
+        "a file is being opened"
+    );
+    assert!(!state.end_opening(false));
+    let mut polite = state;
+    polite.references = 0;
+    assert_eq!(pnp::pnp(&mut polite, query), pnp::Plan::Leave);
+    assert_eq!(pnp::leave(&mut polite), pnp::Plan::PassDown);
+    assert!(polite.is_over());
+    // What a program has dismounted stays so, whatever is cancelled.
+    assert_eq!(pnp::pnp(&mut polite, Minor::from_code(3)), pnp::Plan::PassDown);
+    assert_eq!(polite.refusal(), Some(NtStatus::VOLUME_DISMOUNTED));
     assert_eq!(
         pnp::pnp(&mut state, Minor::from_code(0x17)),
         pnp::Plan::GoneAndPassDown

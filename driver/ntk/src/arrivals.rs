@@ -178,7 +178,7 @@ fn give_letter(link: &[u16]) -> Result<(), NtStatus> {
     let host = Arc::new(NtkHost::new());
     // SAFETY: the open handle keeps the device.
     let disk = unsafe { DeviceDisk::open(device, host) }.map_err(|error| nt::status(error.0))?;
-    let found = mount::identity(&disk).ok_or(NtStatus::UNRECOGNIZED_VOLUME)?;
+    let (found, _) = mount::look(&disk)?;
     if found.kind.is_windows_own() {
         return Ok(());
     }

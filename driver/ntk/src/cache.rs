@@ -4,8 +4,8 @@
 
 use crate::fault;
 use crate::nt::{
-    self, BOOLEAN, CACHE_MANAGER_CALLBACKS, CC_FILE_SIZES, CcInitializeCacheMap, CcPurgeCacheSection,
-    IoGetTopLevelIrp, IoSetTopLevelIrp, PFILE_OBJECT, PVOID, large,
+    self, _MMFLUSH_TYPE, BOOLEAN, CACHE_MANAGER_CALLBACKS, CC_FILE_SIZES, CcInitializeCacheMap,
+    CcPurgeCacheSection, IoGetTopLevelIrp, IoSetTopLevelIrp, MmFlushImageSection, PFILE_OBJECT, PVOID, large,
 };
 use crate::open::{FcbBlock, Open};
 use core::ptr::null_mut;
@@ -39,7 +39,6 @@ pub unsafe fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus
         return Ok(());
     }
     let fcb: &FcbBlock = &open.fcb;
-    open.volume.note_cached(&open.fcb);
     // Told to wait, it cannot come back without the resource.
     let _ = fcb.main().acquire_exclusive(true);
     // SAFETY: promised by the caller.
@@ -71,15 +70,18 @@ pub unsafe fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus
     })
 }
 
-/// Throws away what the cache holds of a file; whether nothing is left.
+/// Throws away what the cache and the memory manager hold of a file; whether nothing is left. Both keep a file that was
+/// mapped or run, and its file object, for a while after the last view is gone.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
 pub fn purge(fcb: &FcbBlock) -> bool {
     fcb.main().acquire_exclusive(true);
+    // SAFETY: the section pointers are the FCB's, and the main resource is held.
+    let flushed = unsafe { MmFlushImageSection(fcb.sections(), _MMFLUSH_TYPE::MmFlushForWrite) } != 0;
     // SAFETY: the section pointers are the FCB's, and the main resource is held. Nothing is dirty.
     let purged = unsafe { CcPurgeCacheSection(fcb.sections(), null_mut(), 0, 0) } != 0;
     fcb.main().release();
-    purged
+    flushed && purged
 }
 
 // The callbacks lock nothing: sizes never change and nothing is written, so there is nothing that reading ahead could

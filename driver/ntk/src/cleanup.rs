@@ -21,6 +21,7 @@ pub fn cleanup(irp: Irp, open: &Open) -> NTSTATUS {
         let mut state = open.volume.state.lock();
         cleanup::cleanup(&open.fcb.fcb, &open.ccb, &mut state, file.addr() as u64)
     };
+    open.volume.pended.forget(open, file);
     if plan.complete_notifications {
         let (sync, list) = open.volume.notifications();
         let context = (&raw const *open).cast_mut().cast();

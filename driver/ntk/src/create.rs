@@ -9,14 +9,19 @@ use crate::nt::{
     NTSTATUS, PFILE_OBJECT, SL_CASE_SENSITIVE, SL_OPEN_PAGING_FILE, SL_OPEN_TARGET_DIRECTORY, YES,
 };
 use crate::open::{Cursors, FcbHandle, Open};
-use crate::secur;
+use crate::pended;
 use crate::sync::Guarded;
 use crate::volume::{MountedVolume, volume_of};
+use crate::{secur, verify};
 use alloc::sync::Arc;
+use core::sync::atomic::AtomicU8;
 use lkl_host_ntk::{pool, stack};
 use lklfs_fsd::create::{self, Opening, Plan, Reparse, Request};
 use lklfs_fsd::{FcbKind, Outcome};
 use lklfs_nt::{AccessMask, CreateDisposition, CreateOptions, NtStatus};
+
+/// `IO_REMOUNT`: with STATUS_REPARSE, the I/O manager looks at the device's VPB once more.
+const IO_REMOUNT: usize = 1;
 
 /// Answers CREATE on a volume. Always in the thread that sent it.
 ///
@@ -27,7 +32,7 @@ pub fn create(mut irp: Irp) -> NTSTATUS {
         return irp.fail(NtStatus::VOLUME_DISMOUNTED);
     };
     let opened = stack::on_large_stack(|| {
-        let result = try_create(&volume, &mut irp);
+        let result = admitted(&volume, &mut irp);
         // The count of a volume that was torn down meanwhile may be the last one.
         drop(volume);
         result
@@ -39,8 +44,40 @@ pub fn create(mut irp: Irp) -> NTSTATUS {
     }
 }
 
+/// Counts the CREATE while it is under way, so that the volume stays: it may be given up meanwhile.
+fn admitted(volume: &Arc<MountedVolume>, irp: &mut Irp) -> Result<Outcome, NtStatus> {
+    let begun = volume.state.lock().begin_opening();
+    if let Err(status) = begun {
+        return remount(irp, status);
+    }
+    let mut result = verify::ensure(volume).and_then(|()| try_create(volume, irp));
+    if verify::again(volume, result.is_err()) {
+        result = try_create(volume, irp);
+    }
+    let opened = matches!(&result, Ok(outcome) if outcome.status != NtStatus::REPARSE);
+    // Before the device may be gone.
+    let result = result.map_err(|status| volume.reason(status));
+    let last = volume.state.lock().end_opening(opened);
+    if last {
+        volume.tear_down();
+    }
+    result.or_else(|status| remount(irp, status))
+}
+
+/// When another volume is in the place of this one: the name is parsed again and leads there, unless it begins at a file
+/// object of this one.
+fn remount(irp: &Irp, status: NtStatus) -> Result<Outcome, NtStatus> {
+    let absolute = irp
+        .file()
+        .is_some_and(|object| object.RelatedFileObject.is_null());
+    if absolute && status == NtStatus::WRONG_VOLUME {
+        Ok(Outcome::new(NtStatus::REPARSE, IO_REMOUNT))
+    } else {
+        Err(status)
+    }
+}
+
 fn try_create(volume: &Arc<MountedVolume>, irp: &mut Irp) -> Result<Outcome, NtStatus> {
-    admit(volume)?;
     let flags = irp.stack_flags();
     if flags & SL_OPEN_PAGING_FILE != 0 {
         return Err(NtStatus::ACCESS_DENIED);
@@ -84,21 +121,6 @@ fn try_create(volume: &Arc<MountedVolume>, irp: &mut Irp) -> Result<Outcome, NtS
             Ok(Outcome::success(information))
         }
     }
-}
-
-/// Whether the volume takes new opens.
-fn admit(volume: &MountedVolume) -> Result<(), NtStatus> {
-    let state = volume.state.lock();
-    if state.removed {
-        return Err(NtStatus::NO_SUCH_DEVICE);
-    }
-    if state.dismounted {
-        return Err(NtStatus::VOLUME_DISMOUNTED);
-    }
-    if state.locked_by.is_some() {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    Ok(())
 }
 
 /// The name as UTF-16 units.
@@ -156,6 +178,9 @@ fn finish(
         volume.leave(fcb);
         return Err(status);
     }
+    if cacheable {
+        volume.note_cached(&fcb);
+    }
     let again = Arc::clone(&fcb);
     let open = Open {
         fcb,
@@ -163,6 +188,7 @@ fn finish(
         cursors,
         volume: Arc::clone(volume),
         shares,
+        pended: AtomicU8::new(pended::NOT_LISTED),
     };
     // SAFETY: the file object is the one of the CREATE under way.
     if let Err(status) = unsafe { open.attach(file, volume.vpb()) } {
@@ -183,9 +209,6 @@ fn finish(
     };
     // SAFETY: as above.
     unsafe { (*file).Flags |= flag };
-    let mut state = volume.state.lock();
-    state.handles = state.handles.saturating_add(1);
-    state.references = state.references.saturating_add(1);
     Ok(())
 }
 

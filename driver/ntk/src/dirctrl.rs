@@ -5,13 +5,15 @@
 
 use crate::irp::Irp;
 use crate::nt::{
-    FsRtlNotifyFullChangeDirectory, IRP_MN_NOTIFY_CHANGE_DIRECTORY, IRP_MN_QUERY_DIRECTORY, NTSTATUS,
+    self, FsRtlNotifyFullChangeDirectory, IRP_MN_NOTIFY_CHANGE_DIRECTORY, IRP_MN_QUERY_DIRECTORY, NTSTATUS,
     SL_INDEX_SPECIFIED, SL_RESTART_SCAN, SL_RETURN_SINGLE_ENTRY, SL_WATCH_TREE, STRING, raw_status,
 };
 use crate::open::Open;
-use crate::{buffer, fault, work};
+use crate::pended::Held;
+use crate::{buffer, fault, verify, work};
 use core::ptr::null_mut;
 use lkl_host_ntk::stack;
+use lklfs_fsd::Outcome;
 use lklfs_fsd::dirctrl::{self, NotifyPlan, Query};
 use lklfs_nt::{FileInformationClass, NtStatus};
 
@@ -52,7 +54,7 @@ fn query(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
         single: flags & SL_RETURN_SINGLE_ENTRY != 0,
         index: (flags & SL_INDEX_SPECIFIED != 0).then_some(index),
     };
-    let outcome = match buffer::bytes(&mut irp, length) {
+    let mut list = || match buffer::bytes(&mut irp, length) {
         Ok(out) => {
             let listed = stack::on_large_stack(|| {
                 let mut cursors = open.cursors.lock();
@@ -69,6 +71,10 @@ fn query(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
         }
         Err(status) => status.into(),
     };
+    let mut outcome: Outcome = list();
+    if verify::again(&open.volume, !nt::succeeded(outcome.status)) {
+        outcome = list();
+    }
     irp.complete(outcome)
 }
 
@@ -80,6 +86,10 @@ fn notify(irp: Irp, open: &Open) -> NTSTATUS {
             let watch_tree = irp.stack_flags() & SL_WATCH_TREE != 0;
             let (sync, list) = open.volume.notifications();
             let context = (&raw const *open).cast_mut().cast();
+            let held = match Held::new(&irp, open) {
+                Ok(held) => held,
+                Err(status) => return irp.fail(status),
+            };
             // FsRtl matches names only when changes are reported, and nothing ever changes: any name will do.
             let mut name = STRING {
                 Length: 0,
@@ -108,7 +118,10 @@ fn notify(irp: Irp, open: &Open) -> NTSTATUS {
             // lack of memory, before it has taken the IRP.
             let pended = unsafe { fault::guarded(act) };
             match pended {
-                Ok(()) => raw_status(NtStatus::PENDING),
+                Ok(()) => {
+                    held.settle();
+                    raw_status(NtStatus::PENDING)
+                }
                 Err(_) => {
                     // SAFETY: FsRtl did not take it.
                     let irp = unsafe { Irp::adopt(raw) };

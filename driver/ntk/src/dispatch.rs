@@ -18,7 +18,7 @@ use crate::open::Open;
 use crate::volume::{Kind, kind_of};
 use crate::{
     cleanup, close, control, create, devctrl, dirctrl, ea, fileinfo, fsctrl, imagedisk, lockctrl, mount, pnp,
-    read, refuse, secur, volinfo,
+    read, refuse, secur, verify, volinfo,
 };
 use core::ptr::{NonNull, null_mut};
 use lklfs_control::Interface;
@@ -95,7 +95,7 @@ fn on_volume(irp: Irp, major: u32, may_wait: bool) -> NTSTATUS {
         IRP_MJ_CLOSE => return close::close(irp),
         IRP_MJ_PNP => return pnp::pnp(irp),
         IRP_MJ_SHUTDOWN => return irp.complete(Outcome::success(0)),
-        IRP_MJ_FILE_SYSTEM_CONTROL if irp.file_object().is_null() => return fsctrl::volume_control(irp),
+        IRP_MJ_FILE_SYSTEM_CONTROL if irp.file_object().is_null() => return verify::volume_control(irp),
         _ => {}
     }
     // SAFETY: the IRP keeps its file object, which was opened on this device and is not closed before the IRP ends.
@@ -111,6 +111,9 @@ fn on_volume(irp: Irp, major: u32, may_wait: bool) -> NTSTATUS {
     if open.fcb.fcb.kind() != FcbKind::Volume
         && let Some(status) = open.volume.refusal()
     {
+        return irp.fail(status);
+    }
+    if let Err(status) = verify::ensure(&open.volume) {
         return irp.fail(status);
     }
     match major {

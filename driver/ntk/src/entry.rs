@@ -9,6 +9,8 @@
 use crate::arrivals::Arrivals;
 use crate::dispatch::dispatch;
 use crate::fastio;
+use crate::imagedisk;
+use crate::later;
 use crate::linux::Linux;
 use crate::mounts::Mounts;
 use crate::name::Name;
@@ -226,7 +228,9 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
             break;
         }
     }
+    later::wait_for_all();
     state.mounts.clear();
+    let _ = stack::on_large_stack(imagedisk::join_stranded);
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
     // waits until there is one. If there never was a mount there is nothing to halt.
     while state.linux.booted().is_some() && stack::on_large_stack(|| state.linux.halt()).is_err() {}

@@ -70,7 +70,7 @@ unsafe extern "C" fn check_if_possible(
     let Some(open) = (unsafe { Open::of(file) }) else {
         return nt::NO;
     };
-    if read == 0 || open.fcb.fcb.kind() != FcbKind::File || open.volume.refusal().is_some() {
+    if read == 0 || open.fcb.fcb.kind() != FcbKind::File || open.volume.is_doubtful() {
         return nt::NO;
     }
     let mut bytes = nt::large(i64::from(length));
@@ -95,7 +95,7 @@ unsafe fn query(
     let Some(open) = (unsafe { Open::of(file) }) else {
         return nt::NO;
     };
-    if open.volume.refusal().is_some() {
+    if open.volume.is_doubtful() {
         return nt::NO;
     }
     // SAFETY: promised by the caller.

@@ -1,61 +1,24 @@
-//! `IRP_MJ_FILE_SYSTEM_CONTROL` on a volume: VERIFY_VOLUME, and the controls that programs send.
+//! `IRP_MJ_FILE_SYSTEM_CONTROL` on a volume: the controls that programs send. VERIFY_VOLUME is [`crate::verify`]'s.
 //
-// UNSAFETY: the VPB's device in a verification, input and output of METHOD_NEITHER.
+// UNSAFETY: input and output of METHOD_NEITHER.
 
 use crate::irp::Irp;
-use crate::nt::{
-    CcWaitForCurrentLazyWriterActivity, DO_VERIFY_VOLUME, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST,
-    IRP_MN_VERIFY_VOLUME, KERNEL_MODE, KeDelayExecutionThread, NO, NTSTATUS, large,
-};
+use crate::later;
+use crate::nt::{IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS};
 use crate::open::Open;
-use crate::volume::volume_of;
-use crate::{buffer, fault};
+use crate::{buffer, fault, verify};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
 use lklfs_fsd::fsctrl::{self, Plan, Request};
 use lklfs_fsd::{Outcome, Requestor, linuxinfo, ranges};
 use lklfs_nt::{ControlCode, NtStatus};
 
-/// How often a lock looks for file objects that are left, and how long it pauses in between (10 ms, relative).
-const LOCK_ATTEMPTS: u32 = 50;
-const LOCK_PAUSE: i64 = -100_000;
 /// The largest input that is looked at, bytes.
 const MOST_INPUT: u32 = 64 * 1024;
 /// `METHOD_BUFFERED`, `METHOD_IN_DIRECT`, `METHOD_OUT_DIRECT` in the low two bits of a control code; else NEITHER.
 const METHOD_BUFFERED: u32 = 0;
 const METHOD_NEITHER: u32 = 3;
-
-/// A control without a file object: the I/O manager asks whether the medium is still the same.
-pub fn volume_control(irp: Irp) -> NTSTATUS {
-    if u32::from(irp.minor()) != IRP_MN_VERIFY_VOLUME {
-        return irp.fail(NtStatus::INVALID_DEVICE_REQUEST);
-    }
-    // SAFETY: the IRP was sent to this volume device and keeps it alive.
-    let Some(volume) = (unsafe { volume_of(irp.device()) }) else {
-        return irp.fail(NtStatus::WRONG_VOLUME);
-    };
-    if volume.state.lock().removed {
-        return irp.fail(NtStatus::WRONG_VOLUME);
-    }
-    // The same superblock is the same volume.
-    let again = stack::on_large_stack(|| {
-        let found = crate::mount::identity(&volume.disk);
-        let before = volume.vcb.volume().mounted().superblock().cloned();
-        drop(volume);
-        found.is_some() && found == before
-    });
-    if again != Ok(true) {
-        return irp.fail(NtStatus::WRONG_VOLUME);
-    }
-    let (_, device) = irp.mount_volume();
-    // SAFETY: the device that is being verified is live; clearing the flag is what answers the request.
-    unsafe {
-        if let Some(real) = device.as_mut() {
-            real.Flags &= !DO_VERIFY_VOLUME;
-        }
-    }
-    irp.complete(Outcome::success(0))
-}
 
 /// A control on an open.
 ///
@@ -100,44 +63,58 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
         // Oplocks are not granted: every opener of a read-only volume asks each time.
         Plan::Oplock => irp.fail(NtStatus::OPLOCK_NOT_GRANTED),
         Plan::AllocatedRanges => {
-            let told = asked(|| ranges::allocated(&open.volume.vcb, &open.fcb.fcb, &input, output));
+            let told = asked(open, || {
+                ranges::allocated(&open.volume.vcb, &open.fcb.fcb, &input, output)
+            });
             irp.complete(told)
         }
         Plan::LinuxFile => {
-            let told = asked(|| linuxinfo::file(&open.volume.vcb, &open.fcb.fcb, &open.ccb, output));
+            let told = asked(open, || {
+                linuxinfo::file(&open.volume.vcb, &open.fcb.fcb, &open.ccb, output)
+            });
             irp.complete(told)
         }
         Plan::LinuxVolume => {
-            let told = asked(|| linuxinfo::volume(&open.volume.vcb, output));
+            let told = asked(open, || linuxinfo::volume(&open.volume.vcb, output));
             irp.complete(told)
         }
         Plan::Lock => lock(irp, open),
         Plan::Unlock => irp.complete(Outcome::success(0)),
         Plan::Dismount => {
-            open.volume.purge();
+            dismount(open);
             irp.complete(Outcome::success(0))
         }
     }
 }
 
-/// What Linux has to be asked for.
-fn asked(ask: impl FnOnce() -> Outcome) -> Outcome {
+/// What Linux has to be asked for, as long as the volume is the one that was mounted.
+fn asked(open: &Open, ask: impl FnOnce() -> Outcome) -> Outcome {
+    if let Some(status) = open.volume.refusal() {
+        return status.into();
+    }
+    if let Err(status) = verify::ensure(&open.volume) {
+        return status.into();
+    }
     stack::on_large_stack(ask).unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
 }
 
-/// The volume is locked by this handle, unless file objects are left besides the handle's own. Those that only the
-/// cache keeps are purged; the cache manager may take a moment to let go of them.
+/// The volume is dismounted. If it was locked before, only this handle is left; else what is under way, by other handles
+/// or for the cache, is not waited for: Linux fails its reads from now on.
+fn dismount(open: &Open) {
+    open.volume.end_pended();
+    if open.volume.state.lock().references <= 1 {
+        return;
+    }
+    open.volume.vcb.volume().device().gone();
+    // Without memory for the task the cache keeps what it has until it lets go by itself.
+    let volume = Arc::clone(&open.volume);
+    let _ = later::queue(move || volume.purge());
+}
+
+/// The volume is locked by this handle, unless file objects are left besides the handle's own.
 fn lock(irp: Irp, open: &Open) -> NTSTATUS {
-    for _ in 0..LOCK_ATTEMPTS {
-        open.volume.purge();
-        // SAFETY: PASSIVE_LEVEL, and no lock is held.
-        let _ = unsafe { CcWaitForCurrentLazyWriterActivity() };
-        if open.volume.state.lock().references <= 1 {
-            return irp.complete(Outcome::success(0));
-        }
-        let mut pause = large(LOCK_PAUSE);
-        // SAFETY: kernel mode, not alertable; the interval is readable.
-        let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut pause) };
+    if open.volume.drain(1) {
+        return irp.complete(Outcome::success(0));
     }
     open.volume.state.lock().locked_by = None;
     irp.fail(NtStatus::ACCESS_DENIED)

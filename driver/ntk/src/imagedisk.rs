@@ -8,6 +8,11 @@
 //! Who keeps a disk alive: the device's extension and the list of disks have a count each; a request has one while it
 //! is worked on. [`ImageDisk::remove`] fails what is queued, ends the thread and deletes the device; the image is closed
 //! with the last count.
+//!
+//! The file system below may hang: a server that answers no more. So the thread reads into memory of its own, and the
+//! request that it works on stands where [`ImageDisk::fail`] finds it: that ends all requests at once, whatever the thread
+//! is waiting for. A thread that does not come back is *stranded*: it keeps its image and is joined when it ends, or by
+//! the unload.
 //
 // UNSAFETY: devices and their extensions, the thread's start, memory of requests.
 
@@ -119,16 +124,99 @@ pub struct ImageDisk {
     name: Name,
     device: AtomicPtr<nt::DEVICE_OBJECT>,
     queue: SpinLock<VecDeque<Irp>>,
+    /// What the thread works on, until it or [`ImageDisk::fail`] takes it to complete it.
+    current: SpinLock<Option<Irp>>,
     /// Something is queued, or the disk is gone.
     wake: Box<Event>,
     gone: AtomicBool,
     thread: SpinLock<Option<Box<Thread>>>,
+    /// The thread is about to end.
+    ended: Box<Event>,
+}
+
+/// How long a removal waits for the thread, in milliseconds.
+const PATIENCE: u32 = 1000;
+
+/// Identities of the disks that there are, for [`ImageDisk::create`].
+static IDENTITIES: SpinLock<Vec<(u32, Vec<u8>)>> = SpinLock::new(Vec::new());
+
+/// Makes an identity one that no other disk has, and notes it: copies of one volume are told apart by `mark`, what their
+/// images are called, so that each is the same whenever it comes second.
+fn settle_identity(number: u32, mut identity: Vec<u8>, mark: u64) -> Result<Vec<u8>, NtStatus> {
+    let no_memory = |_| NtStatus::INSUFFICIENT_RESOURCES;
+    identity.try_reserve_exact(8).map_err(no_memory)?;
+    let mut noted = Vec::new();
+    noted
+        .try_reserve_exact(identity.len().saturating_add(8))
+        .map_err(no_memory)?;
+    let mut list = IDENTITIES.lock();
+    list.try_reserve(1).map_err(no_memory)?;
+    let is_copy = list.iter().any(|(_, other)| *other == identity);
+    if is_copy {
+        identity.extend_from_slice(&mark.to_le_bytes());
+    }
+    noted.extend_from_slice(&identity);
+    list.push((number, noted));
+    drop(list);
+    if is_copy {
+        nt::debug_line(format_args!(
+            "lklfs: image disk {number} holds a copy of a volume that is there already (the same UUID); both are shown"
+        ));
+    }
+    Ok(identity)
+}
+
+/// Forgets the identity of a disk. The list's own memory goes with the last one.
+fn forget_identity(number: u32) {
+    let mut list = IDENTITIES.lock();
+    let at = list.iter().position(|(other, _)| *other == number);
+    let gone = at.map(|at| list.swap_remove(at));
+    let memory = if list.is_empty() {
+        core::mem::take(&mut *list)
+    } else {
+        Vec::new()
+    };
+    drop(list);
+    drop((gone, memory));
+}
+
+/// Threads that did not come back, with the disks that they keep.
+static STRANDED: SpinLock<Vec<(Arc<ImageDisk>, Box<Thread>)>> = SpinLock::new(Vec::new());
+
+/// Waits for all threads that are stranded: until whatever they wait for has an end.
+///
+/// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+pub fn join_stranded() {
+    loop {
+        let next = STRANDED.lock().pop();
+        let Some((disk, thread)) = next else { break };
+        thread.join();
+        drop(disk);
+    }
+    // The memory of the list itself, which outlives no unload.
+    let list = core::mem::take(&mut *STRANDED.lock());
+    drop(list);
+}
+
+/// Joins those that have ended meanwhile.
+fn join_ended() {
+    loop {
+        let next = {
+            let mut list = STRANDED.lock();
+            let at = list.iter().position(|(disk, _)| disk.ended.wait_for(0));
+            at.map(|at| list.swap_remove(at))
+        };
+        let Some((disk, thread)) = next else { break };
+        thread.join();
+        drop(disk);
+    }
 }
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 impl ImageDisk {
-    /// Makes the device and starts the thread. `identity` tells the volume from every other.
+    /// Makes the device and starts the thread. `identity` tells the volume from every other; and where it does not, since
+    /// there are two copies of one, `mark` does.
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn create(
@@ -136,10 +224,15 @@ impl ImageDisk {
         image: OpenImage,
         window: Window,
         identity: Vec<u8>,
+        mark: u64,
     ) -> Result<Arc<Self>, NtStatus> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let wake = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         wake.init();
+        let ended = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        ended.init();
+        join_ended();
+        let identity = settle_identity(number, identity, mark)?;
         let sector = image.sector();
         let disk = Arc::new(ImageDisk {
             number,
@@ -149,9 +242,11 @@ impl ImageDisk {
             name: Name::numbered("\\Device\\LklfsImage", number),
             device: AtomicPtr::new(null_mut()),
             queue: SpinLock::new(VecDeque::new()),
+            current: SpinLock::new(None),
             wake,
             gone: AtomicBool::new(false),
             thread: SpinLock::new(None),
+            ended,
         });
         let mut name = disk.name;
         let mut device: PDEVICE_OBJECT = null_mut();
@@ -168,6 +263,7 @@ impl ImageDisk {
             )
         };
         if status < 0 {
+            forget_identity(number);
             return Err(nt::status(status));
         }
         disk.device.store(device, Ordering::Release);
@@ -206,26 +302,55 @@ impl ImageDisk {
         self.device.load(Ordering::Acquire)
     }
 
+    /// Every request fails from now on, the one that is being worked on included, whatever the file system below does.
+    ///
+    /// IRQL: <= DISPATCH_LEVEL; does not wait.
+    pub fn fail(&self) {
+        self.gone.store(true, Ordering::Release);
+        self.wake.set();
+        let current = self.current.lock().take();
+        if let Some(irp) = current {
+            let _ = irp.fail(NtStatus::NO_SUCH_DEVICE);
+        }
+        self.fail_queued();
+    }
+
     /// The disk goes: whatever is queued or comes later fails, the thread ends, the device is deleted. What is mounted
     /// on it should be gone before. Once; later calls do nothing.
     ///
-    /// IRQL: PASSIVE_LEVEL; blocks for as long as a read of the image that is under way.
-    pub fn remove(&self) {
-        self.gone.store(true, Ordering::Release);
-        self.wake.set();
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks for a moment ([`PATIENCE`]) when a read of the image is under way.
+    pub fn remove(self: &Arc<Self>) {
+        self.fail();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
-            thread.join();
+            if self.ended.wait_for(PATIENCE) {
+                thread.join();
+            } else {
+                self.strand(thread);
+            }
         }
-        // Without a thread nobody else looks.
-        self.fail_queued();
         let device = self.device.swap(null_mut(), Ordering::AcqRel);
         if !device.is_null() {
+            forget_identity(self.number);
             // SAFETY: the device is ours; its extension gives up its count. Requests that came before have theirs.
             unsafe { volume::set_image_disk(device, None) };
             // SAFETY: created by create(), deleted once.
             unsafe { IoDeleteDevice(device) };
         }
+    }
+
+    fn strand(self: &Arc<Self>, thread: Box<Thread>) {
+        nt::debug_line(format_args!(
+            "lklfs: image disk {} is gone, but a read of its file does not end",
+            self.number
+        ));
+        let mut list = STRANDED.lock();
+        if list.try_reserve(1).is_ok() {
+            list.push((Arc::clone(self), thread));
+            return;
+        }
+        drop(list);
+        thread.join();
     }
 
     fn fail_queued(&self) {
@@ -276,6 +401,7 @@ impl ImageDisk {
 
     /// Serves reads until the disk is gone.
     fn serve(&self) {
+        let mut bytes = Vec::new();
         loop {
             self.wake.wait();
             self.wake.clear();
@@ -285,7 +411,7 @@ impl ImageDisk {
                 if self.gone.load(Ordering::Acquire) {
                     let _ = irp.fail(NtStatus::NO_SUCH_DEVICE);
                 } else {
-                    self.read(irp);
+                    self.read(irp, &mut bytes);
                 }
             }
             if self.gone.load(Ordering::Acquire) {
@@ -295,15 +421,37 @@ impl ImageDisk {
         }
     }
 
-    fn read(&self, mut irp: Irp) {
+    /// Reads into `bytes`, and from there into the request, if it is still ours by then.
+    fn read(&self, irp: Irp, bytes: &mut Vec<u8>) {
         let (length, offset) = irp.read();
-        let outcome = match (buffer::bytes(&mut irp, length), u64::try_from(offset)) {
-            (Ok(out), Ok(offset)) => match Part(&self.image, self.window).read_at(offset, out) {
-                Ok(()) => Outcome::success(length as usize),
-                Err(ReadError) => Outcome::failed(self.image.failure()),
-            },
-            (Err(status), _) => Outcome::failed(status),
-            (_, Err(_)) => Outcome::failed(NtStatus::INVALID_PARAMETER),
+        let (Ok(offset), Ok(room)) = (u64::try_from(offset), usize::try_from(length)) else {
+            let _ = irp.fail(NtStatus::INVALID_PARAMETER);
+            return;
+        };
+        bytes.clear();
+        if bytes.try_reserve(room).is_err() {
+            let _ = irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
+            return;
+        }
+        bytes.resize(room, 0);
+        *self.current.lock() = Some(irp);
+        let result = if self.gone.load(Ordering::Acquire) {
+            // Perhaps since before the request stood there.
+            Err(NtStatus::NO_SUCH_DEVICE)
+        } else {
+            Part(&self.image, self.window)
+                .read_at(offset, bytes)
+                .map_err(|ReadError| self.image.failure())
+        };
+        let current = self.current.lock().take();
+        // Otherwise somebody has failed it meanwhile.
+        let Some(mut irp) = current else { return };
+        let outcome = match (result, buffer::bytes(&mut irp, length)) {
+            (Ok(()), Ok(out)) => {
+                out.copy_from_slice(bytes);
+                Outcome::success(room)
+            }
+            (Err(status), _) | (_, Err(status)) => Outcome::failed(status),
         };
         let _ = irp.complete(outcome);
     }
@@ -332,6 +480,7 @@ unsafe extern "sysv64" fn serve(context: *mut c_void) {
     // SAFETY: create() made a count for this thread.
     let disk = unsafe { Arc::from_raw(context.cast::<ImageDisk>().cast_const()) };
     disk.serve();
+    disk.ended.set();
 }
 
 /// Every request to such a device.

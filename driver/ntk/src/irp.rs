@@ -11,6 +11,7 @@ use crate::nt::{
     IoIsOperationSynchronous, IofCompleteRequest, NTSTATUS, PACCESS_STATE, PDEVICE_OBJECT, PFILE_OBJECT,
     PIRP, PMDL, PVOID, PVPB, quad,
 };
+use crate::volume;
 use core::ptr::NonNull;
 use lklfs_fsd::{IrpContext, Outcome, Requestor};
 use lklfs_nt::NtStatus;
@@ -90,6 +91,13 @@ impl Irp {
     ///
     /// IRQL: <= DISPATCH_LEVEL.
     pub fn complete(self, outcome: Outcome) -> NTSTATUS {
+        let outcome = if nt::succeeded(outcome.status) {
+            outcome
+        } else {
+            // SAFETY: the IRP was sent to this device and keeps it alive.
+            let status = unsafe { volume::reason(self.device(), outcome.status) };
+            Outcome::new(status, outcome.information)
+        };
         let raw = self.hand_over().as_ptr();
         let status = nt::raw_status(outcome.status);
         // SAFETY: the IRP is ours until the next call.
@@ -104,6 +112,14 @@ impl Irp {
         // SAFETY: as above; it is not touched afterwards.
         unsafe { IofCompleteRequest(raw, boost) };
         status
+    }
+
+    /// The status that it has so far.
+    pub fn status(&self) -> NtStatus {
+        // SAFETY: the IRP is ours.
+        let block = unsafe { &(*self.raw.as_ptr()).IoStatus };
+        // SAFETY: whoever wrote the block wrote a status.
+        nt::status(unsafe { block.__bindgen_anon_1.Status })
     }
 
     /// Finishes it with a status and no information.

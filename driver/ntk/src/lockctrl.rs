@@ -5,7 +5,7 @@
 use crate::irp::Irp;
 use crate::nt::{FsRtlProcessFileLock, NTSTATUS};
 use crate::open::Open;
-use core::ptr::null_mut;
+use crate::pended::Held;
 use lklfs_fsd::lockctrl::{self, Plan};
 
 /// Lets FsRtl work on the FCB's locks, or refuses.
@@ -13,9 +13,16 @@ pub fn lock_control(irp: Irp, open: &Open) -> NTSTATUS {
     match lockctrl::lock_control(&open.fcb.fcb) {
         Plan::Done(outcome) => irp.complete(outcome),
         Plan::FsRtl => {
+            let held = match Held::new(&irp, open) {
+                Ok(held) => held,
+                Err(status) => return irp.fail(status),
+            };
             let raw = irp.hand_over();
-            // SAFETY: the lock belongs to the FCB; FsRtl completes the IRP, now or later.
-            unsafe { FsRtlProcessFileLock(open.fcb.locks(), raw.as_ptr(), null_mut()) }
+            let context = (&raw const *open).cast_mut().cast();
+            // SAFETY: the lock belongs to the FCB; FsRtl completes the IRP by its routine, now or later.
+            let status = unsafe { FsRtlProcessFileLock(open.fcb.locks(), raw.as_ptr(), context) };
+            held.settle();
+            status
         }
     }
 }

@@ -6,14 +6,18 @@
 //
 // UNSAFETY: device objects and the VPB of the request.
 
-use crate::entry;
+use crate::entry::{self, Driver};
 use crate::irp::Irp;
+use crate::leaving;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
-    FILE_DEVICE_DISK_FILE_SYSTEM, IoCreateDevice, IoDeleteDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
+    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, IoDeleteDevice, NTSTATUS,
+    PDEVICE_OBJECT, PVPB,
 };
+use crate::verify;
 use crate::volume::{Extension, MountedVolume};
 use alloc::sync::Arc;
+use core::cell::Cell;
 use core::ptr::null_mut;
 use lkl::probe::{self, ReadAt, ReadError};
 use lkl::{DiskOptions, MountError};
@@ -27,18 +31,31 @@ use lklfs_nt::NtStatus;
 const WINDOW: usize = 16 * 1024;
 
 /// The device as the probe reads it: any offset, any length.
-struct Signature<'a>(&'a DeviceDisk);
+struct Signature<'a> {
+    disk: &'a DeviceDisk,
+    /// What a read that failed ended with.
+    failure: Cell<NTSTATUS>,
+}
+
+impl<'a> Signature<'a> {
+    fn new(disk: &'a DeviceDisk) -> Self {
+        Signature {
+            disk,
+            failure: Cell::new(0),
+        }
+    }
+}
 
 impl ReadAt for Signature<'_> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let sector = u64::from(self.0.block_bytes());
+        let sector = u64::from(self.disk.block_bytes());
         let end = offset.checked_add(buffer.len() as u64).ok_or(ReadError)?;
         let first = offset
             .checked_div(sector)
             .ok_or(ReadError)?
             .saturating_mul(sector);
         let last = end.checked_next_multiple_of(sector).ok_or(ReadError)?;
-        if last > self.0.bytes() {
+        if last > self.disk.bytes() {
             return Err(ReadError);
         }
         let length = usize::try_from(last.saturating_sub(first)).map_err(|_| ReadError)?;
@@ -48,9 +65,12 @@ impl ReadAt for Signature<'_> {
         let mut sectors = alloc::vec::Vec::new();
         sectors.try_reserve_exact(length).map_err(|_| ReadError)?;
         sectors.resize(length, 0u8);
-        self.0
-            .read_now(first, &mut sectors)
-            .map_err(|DiskError(_)| ReadError)?;
+        self.disk
+            .read_to_verify(first, &mut sectors)
+            .map_err(|DiskError(status)| {
+                self.failure.set(status);
+                ReadError
+            })?;
         let skip = usize::try_from(offset.saturating_sub(first)).map_err(|_| ReadError)?;
         let found = sectors
             .get(skip..)
@@ -61,11 +81,31 @@ impl ReadAt for Signature<'_> {
     }
 }
 
-/// What the superblock on a disk says.
+/// What is on a disk: its superblock, and what changes when somebody else mounts it for writing, if that can be told.
+pub type Found = (probe::Superblock, Option<probe::Fingerprint>);
+
+/// Looks at a disk as it is now, whatever Linux or the device below believe.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
-pub fn identity(disk: &DeviceDisk) -> Option<probe::Superblock> {
-    probe::probe(&Signature(disk))
+///
+/// # Errors
+/// UNRECOGNIZED_VOLUME when nothing is known there, or what says that there is no disk or medium at all.
+pub fn look(disk: &DeviceDisk) -> Result<Found, NtStatus> {
+    let signature = Signature::new(disk);
+    match probe::probe(&signature) {
+        Some(superblock) => {
+            let fingerprint = probe::fingerprint(&signature, &superblock).ok();
+            Ok((superblock, fingerprint))
+        }
+        None => match nt::status(signature.failure.get()) {
+            absent @ (NtStatus::NO_SUCH_DEVICE
+            | NtStatus::DEVICE_DOES_NOT_EXIST
+            | NtStatus::DEVICE_REMOVED
+            | NtStatus::DEVICE_NOT_READY
+            | NtStatus::NO_MEDIA_IN_DEVICE) => Err(absent),
+            _ => Err(NtStatus::UNRECOGNIZED_VOLUME),
+        },
+    }
 }
 
 /// Answers MOUNT_VOLUME. Always in the thread that sent it.
@@ -88,22 +128,48 @@ fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), NtStatus> {
     // SAFETY: the device that is being mounted is live; the I/O manager holds it for the time of the request.
     let looked_at = unsafe { DeviceDisk::open(target, host) };
     let probed = looked_at.map_err(|DiskError(status)| nt::status(status))?;
-    if identity(&probed).is_none() {
-        return Err(NtStatus::UNRECOGNIZED_VOLUME);
-    }
+    look(&probed)?;
     drop(probed);
 
     let (kernel, host) = driver.linux.get_or_boot()?;
     // SAFETY: as above; from here on the disk has a reference of its own.
     let disk = unsafe { DeviceDisk::open(target, host) };
     let disk = Arc::new(disk.map_err(|DiskError(status)| nt::status(status))?);
-    let as_disk: Arc<dyn lkl::Disk> = Arc::clone(&disk) as Arc<dyn lkl::Disk>;
+    mount_disk(driver, &kernel, vpb, target, &disk).map_err(|status| {
+        if disk.is_gone() && leaving::may_hide_removal(status) {
+            NtStatus::NO_SUCH_DEVICE
+        } else {
+            status
+        }
+    })
+}
+
+fn mount_disk(
+    driver: &Driver,
+    kernel: &lkl::Kernel,
+    vpb: PVPB,
+    target: PDEVICE_OBJECT,
+    disk: &Arc<DeviceDisk>,
+) -> Result<(), NtStatus> {
+    // Once more: Linux may have been booted in between.
+    let found = look(disk)?;
+    let as_disk: Arc<dyn lkl::Disk> = Arc::clone(disk) as Arc<dyn lkl::Disk>;
     let device = kernel
         .add_disk(as_disk, DiskOptions::default())
         .map_err(|error| Errno(i32::from(error.number())).to_status(Context::Mounting))?;
-    let volume = LklVolume::mount(&kernel, device).map_err(|error| refused(&error))?;
-    let vcb = Vcb::new(volume, geometry(target, &disk), VolumeOptions::default())?;
-    connect(driver.object(), vpb, target, vcb, disk)
+    let volume = LklVolume::mount(kernel, device).map_err(|error| refused(&error))?;
+    let vcb = Vcb::new(volume, geometry(target, disk), VolumeOptions::default())?;
+    // SAFETY: the VPB of a mount under way is null or leads to a live device.
+    if let Some(vpb) = unsafe { vpb.as_ref() } {
+        // What was looked at is what is mounted, so a wanted verification has taken place; unless the medium was changed
+        // meanwhile. From here on a change is noticed.
+        // SAFETY: as above.
+        unsafe { verify::clear(vpb.RealDevice) };
+    }
+    if vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 && look(disk)? != found {
+        return Err(NtStatus::VERIFY_REQUIRED);
+    }
+    connect(driver.object(), vpb, target, vcb, disk, found)
 }
 
 fn refused(error: &MountError) -> NtStatus {
@@ -139,7 +205,8 @@ fn connect(
     vpb: PVPB,
     target: PDEVICE_OBJECT,
     vcb: Vcb<LklVolume>,
-    disk: Arc<DeviceDisk>,
+    disk: &Arc<DeviceDisk>,
+    found: Found,
 ) -> Result<(), NtStatus> {
     let kind = if vcb.geometry().device_type == FILE_DEVICE_CD_ROM {
         FILE_DEVICE_CD_ROM_FILE_SYSTEM
@@ -147,7 +214,7 @@ fn connect(
         FILE_DEVICE_DISK_FILE_SYSTEM
     };
     let sector = u16::try_from(vcb.geometry().sector_size).unwrap_or(512);
-    let volume = MountedVolume::new(vcb, disk).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let volume = MountedVolume::new(vcb, Arc::clone(disk), found).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut device: PDEVICE_OBJECT = null_mut();
     // SAFETY: the driver object is ours, the pointers outlive the call.
     let status = unsafe {
@@ -182,6 +249,7 @@ fn connect(
     unsafe { label(vpb, &volume) };
     // SAFETY: both belong to this request.
     unsafe { volume.connect(device, vpb) };
+    disk.end_verification();
     if let Some(driver) = entry::driver() {
         driver.volumes.note(&volume);
     }

@@ -103,7 +103,7 @@ impl Mounts {
             Source::Image(path, partition) => {
                 let kept = copy(path)?;
                 let (image, window, identity) = choose(open(path)?, partition)?;
-                let disk = ImageDisk::create(driver, image, window, identity)?;
+                let disk = ImageDisk::create(driver, image, window, identity, mark(path, window))?;
                 (copy(disk.name())?, Some((disk, kept)))
             }
         };
@@ -116,6 +116,7 @@ impl Mounts {
             },
             Err(status) => {
                 if let Some((disk, _)) = image {
+                    disk.fail();
                     let _ = dismount(&device, true);
                     letters::release(&device, None);
                     disk.remove();
@@ -211,8 +212,12 @@ impl Mounts {
     }
 }
 
-/// Dismounts, gives the letter back, and removes the disk of an image.
+/// Dismounts, gives the letter back, and removes the disk of an image. With `force` an image fails first, so that nobody
+/// waits for a file system below it that hangs.
 fn take_away(entry: &Entry, force: bool) -> Result<(), NtStatus> {
+    if force && let Some((disk, _)) = &entry.image {
+        disk.fail();
+    }
     dismount(&entry.device, force)?;
     letters::release(&entry.device, entry.letter);
     if let Some((disk, _)) = &entry.image {
@@ -310,6 +315,19 @@ fn identity(superblock: &probe::Superblock, window: Window) -> Result<Vec<u8>, N
     Ok(identity)
 }
 
+/// What tells a copy of a volume from the other: its image's path, in any case, and where in the image it is (FNV-1a).
+fn mark(path: &[u16], window: Window) -> u64 {
+    let bytes = path.iter().flat_map(|unit| {
+        let folded = u8::try_from(*unit).map_or(*unit, |byte| u16::from(byte.to_ascii_lowercase()));
+        folded.to_le_bytes()
+    });
+    bytes
+        .chain(window.start.to_le_bytes())
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+}
+
 /// Has the I/O manager mount what is on the device, and gives it a letter. The number is that of our volume, or a new one
 /// for what another file system has mounted.
 fn mount_and_assign(
@@ -383,8 +401,8 @@ fn control(volume: &Opened, code: ControlCode) -> Result<(), NtStatus> {
     }
 }
 
-/// Locks and dismounts what is mounted on the device. With `force` it is dismounted although files are open: they fail
-/// from then on.
+/// Locks and dismounts what is mounted on the device. With `force` it is dismounted although files are open, which fail
+/// from then on; and without waiting for what is under way.
 fn dismount(device: &[u16], force: bool) -> Result<(), NtStatus> {
     let volume = match Opened::open(device, FILE_READ_DATA) {
         Ok(volume) => volume,
@@ -392,9 +410,8 @@ fn dismount(device: &[u16], force: bool) -> Result<(), NtStatus> {
         Err(_) if force => return Ok(()),
         Err(status) => return Err(status),
     };
-    let locked = control(&volume, ControlCode::FSCTL_LOCK_VOLUME);
     if !force {
-        locked?;
+        control(&volume, ControlCode::FSCTL_LOCK_VOLUME)?;
     }
     control(&volume, ControlCode::FSCTL_DISMOUNT_VOLUME)
 }

@@ -12,6 +12,7 @@ use crate::nt::{
     FsRtlUninitializeFileLock, KeInitializeEvent, LIST_ENTRY, PFILE_OBJECT, PVOID, SECTION_OBJECT_POINTERS,
     SHARE_ACCESS,
 };
+use crate::pended;
 use crate::sync::{Guarded, Resource};
 use crate::volume::MountedVolume;
 use alloc::boxed::Box;
@@ -19,7 +20,7 @@ use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
 use core::ptr::null_mut;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU8};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::dirctrl::DirCursor;
 use lklfs_fsd::ea::EaCursor;
@@ -135,8 +136,8 @@ impl FcbHandle {
                 Blink: list,
             }
         };
-        // SAFETY: as above; without routines FsRtl completes lock IRPs itself.
-        unsafe { FsRtlInitializeFileLock(block.locks.get(), None, None) };
+        // SAFETY: as above; the routine completes lock IRPs, whose context is their open.
+        unsafe { FsRtlInitializeFileLock(block.locks.get(), Some(pended::complete_lock), None) };
         Some(Arc::new(FcbHandle(block)))
     }
 }
@@ -216,6 +217,8 @@ pub struct Open {
     pub volume: Arc<MountedVolume>,
     /// Whether it takes part in share access.
     pub shares: bool,
+    /// Whether it is listed in the volume's [`crate::pended::Pended`]: one of that file's values.
+    pub pended: AtomicU8,
 }
 
 impl Open {

@@ -7,7 +7,8 @@ use crate::nt::{
     IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL,
     NTSTATUS,
 };
-use crate::volume::volume_of;
+use crate::volume::{MountedVolume, volume_of};
+use alloc::sync::Arc;
 use lkl_host_ntk::stack;
 use lklfs_fsd::pnp::{self, Minor, Plan};
 use lklfs_nt::NtStatus;
@@ -27,28 +28,56 @@ pub fn pnp(irp: Irp) -> NTSTATUS {
         IRP_MN_SURPRISE_REMOVAL => Minor::SurpriseRemoval,
         other => Minor::Other(other as u8),
     };
-    let (plan, unused) = {
+    let plan = {
         let mut state = volume.state.lock();
         let plan = pnp::pnp(&mut state, minor);
         volume.follow(&state);
-        (plan, state.references == 0)
+        plan
     };
-    let gone = match plan {
-        Plan::Done(outcome) => return irp.complete(outcome),
-        Plan::PassDown | Plan::DismountAndPassDown => false,
-        Plan::GoneAndPassDown => true,
-    };
-    if gone {
-        // Linux fails the volume's reads from now on, so that nobody waits for a device that is not there.
-        volume.vcb.volume().device().gone();
+    match plan {
+        Plan::Done(outcome) => irp.complete(outcome),
+        Plan::PassDown => pass_down(irp, volume),
+        Plan::Leave => {
+            let _ = volume.drain(0);
+            let plan = {
+                let mut state = volume.state.lock();
+                let plan = pnp::leave(&mut state);
+                volume.follow(&state);
+                plan
+            };
+            match plan {
+                Plan::Done(outcome) => irp.complete(outcome),
+                _ => {
+                    volume.end_pended();
+                    pass_down(irp, volume)
+                }
+            }
+        }
+        Plan::GoneAndPassDown => {
+            // Linux fails the volume's reads from now on, so that nobody waits for a device that is not there.
+            volume.vcb.volume().device().gone();
+            volume.end_pended();
+            pass_down(irp, volume)
+        }
     }
+}
+
+/// Passes the request down. If the volume is given up, what the cache keeps of it goes after that, when the driver below
+/// has ended the reads that were under way; and the volume with it, when nobody uses it.
+fn pass_down(irp: Irp, volume: Arc<MountedVolume>) -> NTSTATUS {
     // SAFETY: the volume has a reference to its disk, which is below its device.
     let status = unsafe { irp.pass_down(volume.disk.device()) };
-    let _ = stack::on_large_stack(move || {
-        if gone && unused {
-            volume.tear_down();
+    if volume.refusal().is_some() {
+        volume.purge();
+    }
+    let mut volume = Some(volume);
+    let _ = stack::on_large_stack(|| {
+        if let Some(volume) = volume.take() {
+            let over = volume.state.lock().is_over();
+            if over {
+                volume.tear_down();
+            }
         }
-        drop(volume);
     });
     status
 }

@@ -11,7 +11,7 @@ use crate::nt::{
     FsRtlCheckLockForReadAccess, IO_STATUS_BLOCK, IRP_MN_COMPLETE, IRP_MN_MDL, NTSTATUS, PMDL, YES, large,
 };
 use crate::open::Open;
-use crate::{buffer, cache, fault, work};
+use crate::{buffer, cache, fault, verify, work};
 use core::ptr::null_mut;
 use lkl_host_ntk::{DiskError, stack};
 use lklfs_fsd::read::{self, Plan, Request};
@@ -60,17 +60,24 @@ pub fn read(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
             Err(status) => irp.fail(status),
         };
     }
-    let outcome = match plan {
-        Plan::Done(outcome) => outcome,
-        Plan::Cached { offset, length } if minor & IRP_MN_MDL != 0 => {
-            read_mdl(&mut irp, open, offset, length)
-        }
-        Plan::Cached { offset, length } => read_cached(&irp, open, offset, length),
-        Plan::Direct { offset, length, .. } => read_direct(&mut irp, open, offset, length),
-        Plan::Device { offset, length } => read_device(&mut irp, open, offset, length),
-    };
+    let mut outcome = perform(&mut irp, open, plan);
+    if verify::again(&open.volume, !nt::succeeded(outcome.status)) {
+        outcome = perform(&mut irp, open, plan);
+    }
     advance(&irp, offset, paging, outcome);
     irp.complete(outcome)
+}
+
+fn perform(irp: &mut Irp, open: &Open, plan: Plan) -> Outcome {
+    match plan {
+        Plan::Done(outcome) => outcome,
+        Plan::Cached { offset, length } if u32::from(irp.minor()) & IRP_MN_MDL != 0 => {
+            read_mdl(irp, open, offset, length)
+        }
+        Plan::Cached { offset, length } => read_cached(irp, open, offset, length),
+        Plan::Direct { offset, length, .. } => read_direct(irp, open, offset, length),
+        Plan::Device { offset, length } => read_device(irp, open, offset, length),
+    }
 }
 
 /// Moves the position of a synchronous file object behind what was read.

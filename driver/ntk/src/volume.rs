@@ -1,17 +1,21 @@
 //! A mounted volume: the core's [`Vcb`], the disk, and the volume device object behind whose extension it stands.
 //!
-//! Who keeps it alive: the device's extension has one count, each open another. [`MountedVolume::tear_down`] takes
-//! the extension's count away, disconnects the VPB and deletes the device; the last open then lets Linux unmount.
+//! Who keeps it alive: the device's extension has one count, each open another. [`MountedVolume::tear_down`] takes the
+//! extension's count away, disconnects the VPB and deletes the device ([`crate::leaving`]); the last open then lets Linux
+//! unmount.
 //
 // UNSAFETY: device extensions, VPBs, and the notification list that FsRtl keeps.
 
 use crate::cache;
 use crate::imagedisk::ImageDisk;
+use crate::leaving;
+use crate::mount::Found;
 use crate::nt::{
-    self, FsRtlNotifyInitializeSync, FsRtlNotifyUninitializeSync, IoAcquireVpbSpinLock, IoDeleteDevice,
-    IoReleaseVpbSpinLock, KIRQL, LIST_ENTRY, PDEVICE_OBJECT, PNOTIFY_SYNC, PVPB,
+    self, FsRtlNotifyInitializeSync, FsRtlNotifyUninitializeSync, IoAcquireVpbSpinLock, IoReleaseVpbSpinLock,
+    KIRQL, LIST_ENTRY, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PNOTIFY_SYNC, PVPB,
 };
 use crate::open::FcbHandle;
+use crate::pended::Pended;
 use crate::sync::{Guarded, SpinLock};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -100,6 +104,49 @@ pub unsafe fn volume_of(device: PDEVICE_OBJECT) -> Option<Arc<MountedVolume>> {
 pub unsafe fn image_disk_of(device: PDEVICE_OBJECT) -> Option<Arc<ImageDisk>> {
     // SAFETY: promised by the caller.
     counted(unsafe { &extension(device).disk })
+}
+
+/// Takes a volume away from its device: the extension's count. Requests that come to the device now find no volume.
+///
+/// # Safety
+/// As for `extension`.
+pub unsafe fn disconnect(device: PDEVICE_OBJECT) -> Option<Arc<MountedVolume>> {
+    let mut irql: KIRQL = 0;
+    // SAFETY: the saved IRQL goes back below.
+    unsafe { IoAcquireVpbSpinLock(&mut irql) };
+    // SAFETY: promised by the caller.
+    let counted = unsafe { extension(device) }
+        .volume
+        .swap(null_mut(), Ordering::AcqRel);
+    // SAFETY: taken above.
+    unsafe { IoReleaseVpbSpinLock(irql) };
+    if counted.is_null() {
+        return None;
+    }
+    // SAFETY: connect() put one count there, and it was taken off just now.
+    Some(unsafe { Arc::from_raw(counted) })
+}
+
+/// What a failed request to a device of this driver says: that the disk is gone, when that is why it failed. Any IRQL up
+/// to DISPATCH_LEVEL.
+///
+/// # Safety
+/// As for `extension`; an IRP that was sent to the device keeps it alive.
+pub unsafe fn reason(device: PDEVICE_OBJECT, status: NtStatus) -> NtStatus {
+    // SAFETY: promised by the caller.
+    let extension = unsafe { extension(device) };
+    if extension.kind != Kind::Volume {
+        return status;
+    }
+    let mut irql: KIRQL = 0;
+    // SAFETY: the saved IRQL goes back below.
+    unsafe { IoAcquireVpbSpinLock(&mut irql) };
+    // SAFETY: the extension's count lives while its pointer stands there, and it is taken away under this lock only.
+    let volume = unsafe { extension.volume.load(Ordering::Acquire).as_ref() };
+    let status = volume.map_or(status, |volume| volume.reason(status));
+    // SAFETY: taken above.
+    unsafe { IoReleaseVpbSpinLock(irql) };
+    status
 }
 
 /// Puts a disk behind its device, or takes it away.
@@ -211,11 +258,17 @@ pub struct MountedVolume {
     pub state: Guarded<VolumeState>,
     /// What its files end requests with since it is dismounted or its device is gone; 0 while they do not.
     offline: AtomicU32,
+    /// What was on the disk when it was mounted.
+    pub found: Found,
     /// The disk below, for reads of the volume itself and for what is passed down.
     pub disk: Arc<DeviceDisk>,
+    /// The file objects that have requests pended.
+    pub pended: Pended,
     device: AtomicPtr<nt::DEVICE_OBJECT>,
     vpb: AtomicPtr<nt::VPB>,
-    /// Inodes that have or had a cache map, for [`MountedVolume::purge`].
+    /// The device of the VPB, referenced.
+    real: AtomicPtr<nt::DEVICE_OBJECT>,
+    /// Inodes that may have a cache map or a section, for [`MountedVolume::purge`].
     cached: SpinLock<Vec<Weak<FcbHandle>>>,
     notify_sync: PNOTIFY_SYNC,
     notify_list: Box<UnsafeCell<LIST_ENTRY>>,
@@ -230,7 +283,7 @@ impl MountedVolume {
     /// A volume that has no device yet. `None` for lack of memory.
     ///
     /// IRQL: PASSIVE_LEVEL.
-    pub fn new(vcb: Vcb<LklVolume>, disk: Arc<DeviceDisk>) -> Option<Arc<Self>> {
+    pub fn new(vcb: Vcb<LklVolume>, disk: Arc<DeviceDisk>, found: Found) -> Option<Arc<Self>> {
         let list = lkl::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
         let state = Guarded::new(VolumeState::default())?;
         let known = Guarded::new(KnownIds::new())?;
@@ -259,9 +312,12 @@ impl MountedVolume {
             known,
             state,
             offline: AtomicU32::new(0),
+            found,
             disk,
+            pended: Pended::new(),
             device: AtomicPtr::new(null_mut()),
             vpb: AtomicPtr::new(null_mut()),
+            real: AtomicPtr::new(null_mut()),
             cached: SpinLock::new(Vec::new()),
             notify_sync: sync,
             notify_list: list,
@@ -276,6 +332,11 @@ impl MountedVolume {
         COUNT.fetch_add(1, Ordering::Relaxed);
         self.device.store(device, Ordering::Release);
         self.vpb.store(vpb, Ordering::Release);
+        // SAFETY: the VPB of a mount under way is that of a live device.
+        let real = unsafe { (*vpb).RealDevice };
+        // SAFETY: as above; given back by drop(). A VPB goes with its device's memory at the latest.
+        unsafe { ObfReferenceObject(real.cast()) };
+        self.real.store(real, Ordering::Release);
         // SAFETY: promised by the caller.
         unsafe { set_kind(device, Kind::Volume) };
         let counted = Arc::into_raw(Arc::clone(self)).cast_mut();
@@ -301,6 +362,15 @@ impl MountedVolume {
         }
     }
 
+    /// What a request for the volume failed with: that the volume is given up or its disk gone, if that is why. Any IRQL.
+    pub fn reason(&self, status: NtStatus) -> NtStatus {
+        if !leaving::may_hide_removal(status) {
+            return status;
+        }
+        let disk = self.disk.is_gone().then_some(NtStatus::NO_SUCH_DEVICE);
+        self.refusal().or(disk).unwrap_or(status)
+    }
+
     /// How many volumes are mounted.
     pub fn count() -> u32 {
         COUNT.load(Ordering::Relaxed)
@@ -309,6 +379,11 @@ impl MountedVolume {
     /// The VPB, for file objects.
     pub fn vpb(&self) -> PVPB {
         self.vpb.load(Ordering::Acquire)
+    }
+
+    /// The device of the VPB, whose flags say whether what is on it must be verified.
+    pub fn real_device(&self) -> PDEVICE_OBJECT {
+        self.real.load(Ordering::Acquire)
     }
 
     /// What FsRtl's notification calls take.
@@ -325,7 +400,7 @@ impl MountedVolume {
         drop(last);
     }
 
-    /// Remembers that an inode is about to get a cache map. IRQL: <= APC_LEVEL.
+    /// Remembers that an inode may get a cache map or a section. IRQL: <= APC_LEVEL.
     pub fn note_cached(&self, fcb: &Arc<FcbHandle>) {
         if fcb.cached.swap(true, Ordering::AcqRel) {
             return;
@@ -341,8 +416,8 @@ impl MountedVolume {
         cached.push(Arc::downgrade(fcb));
     }
 
-    /// Throws away what the cache manager holds of this volume's files, which lets go of file objects that only the
-    /// cache still refers to; perhaps not at once, so the inodes stay noted until they are gone.
+    /// Throws away what the cache and memory managers hold of this volume's files, which lets go of file objects that only
+    /// they still refer to; perhaps not at once, so the inodes stay noted until they are gone.
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn purge(&self) {
@@ -357,38 +432,23 @@ impl MountedVolume {
         }
     }
 
-    /// Disconnects the VPB and deletes the device, once. The volume lives on until its last open is closed.
-    ///
-    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks when this was the last count.
-    pub fn tear_down(&self) {
+    /// The device, for whoever tears it down: once.
+    pub fn take_device(&self) -> PDEVICE_OBJECT {
         let device = self.device.swap(null_mut(), Ordering::AcqRel);
-        if device.is_null() {
-            return;
+        if !device.is_null() {
+            COUNT.fetch_sub(1, Ordering::Relaxed);
         }
-        COUNT.fetch_sub(1, Ordering::Relaxed);
-        let vpb = self.vpb.load(Ordering::Acquire);
-        let mut irql: KIRQL = 0;
-        // SAFETY: the saved IRQL goes back below.
-        unsafe { IoAcquireVpbSpinLock(&mut irql) };
-        // SAFETY: the VPB lives as long as the real device, on which the disk has a reference; its lock is held.
-        if let Some(vpb) = unsafe { vpb.as_mut() }
-            && vpb.DeviceObject == device
-        {
-            vpb.DeviceObject = null_mut();
-            vpb.Flags &= !(nt::VPB_MOUNTED as u16);
-        }
-        // SAFETY: the device is still there: this is the only place that deletes it.
-        let counted = unsafe { extension(device) }
-            .volume
-            .swap(null_mut(), Ordering::AcqRel);
-        // SAFETY: taken above.
-        unsafe { IoReleaseVpbSpinLock(irql) };
-        // SAFETY: created by the mount; the kernel keeps it until nobody refers to it.
-        unsafe { IoDeleteDevice(device) };
-        if !counted.is_null() {
-            // SAFETY: connect() put one count there, and it was taken off just now.
-            drop(unsafe { Arc::from_raw(counted) });
-        }
+        device
+    }
+
+    /// The VPB, for whoever gives it back: once.
+    pub fn forget_vpb(&self) -> PVPB {
+        self.vpb.swap(null_mut(), Ordering::AcqRel)
+    }
+
+    /// The device of the VPB with its reference, for whoever gives that back: once.
+    pub fn forget_real_device(&self) -> PDEVICE_OBJECT {
+        self.real.swap(null_mut(), Ordering::AcqRel)
     }
 }
 
@@ -396,5 +456,10 @@ impl Drop for MountedVolume {
     fn drop(&mut self) {
         // SAFETY: made by new(); no notification is pended any more, because every open is gone.
         unsafe { FsRtlNotifyUninitializeSync(&mut self.notify_sync) };
+        let real = self.real.load(Ordering::Acquire);
+        if !real.is_null() {
+            // SAFETY: referenced by connect().
+            unsafe { ObfDereferenceObject(real.cast()) };
+        }
     }
 }

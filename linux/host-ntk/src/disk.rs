@@ -25,7 +25,7 @@ use crate::sync::Event;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use lkl::{Errno, ReadRequest};
 
 /// `IOCTL_DISK_GET_LENGTH_INFO`: a 64-bit length.
@@ -61,6 +61,10 @@ pub struct DeviceDisk {
     host: Arc<NtkHost>,
     bytes: u64,
     block_bytes: u32,
+    /// The device has said that it is there no more.
+    gone: AtomicBool,
+    /// Reads go to the device although its medium may be another one: while that is being found out.
+    verifying: AtomicBool,
 }
 
 // SAFETY: a referenced device object may be used by any thread; the rest is plain.
@@ -104,7 +108,37 @@ impl DeviceDisk {
             host,
             bytes,
             block_bytes,
+            gone: AtomicBool::new(false),
+            verifying: AtomicBool::new(true),
         })
+    }
+
+    /// What is on the device is known now. From here on a read fails with VERIFY_REQUIRED when the device below says that
+    /// its medium may have been changed, so that Linux never gets bytes of another volume.
+    pub fn end_verification(&self) {
+        self.verifying.store(false, Ordering::Release);
+    }
+
+    /// Whether the device has said that it is there no more.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Remembers what a failed request says of the device.
+    fn note(&self, status: NTSTATUS) {
+        use crate::nt::{
+            STATUS_DEVICE_DOES_NOT_EXIST, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_REMOVED,
+            STATUS_NO_SUCH_DEVICE,
+        };
+        if matches!(
+            status,
+            STATUS_NO_SUCH_DEVICE
+                | STATUS_DEVICE_DOES_NOT_EXIST
+                | STATUS_DEVICE_NOT_CONNECTED
+                | STATUS_DEVICE_REMOVED
+        ) {
+            self.gone.store(true, Ordering::Release);
+        }
     }
 
     /// Bytes on the device.
@@ -127,6 +161,17 @@ impl DeviceDisk {
     ///
     /// IRQL: <= APC_LEVEL; blocks.
     pub fn read_now(&self, offset: u64, out: &mut [u8]) -> Result<(), DiskError> {
+        self.read_and_wait(offset, out, self.verifying.load(Ordering::Acquire))
+    }
+
+    /// As [`DeviceDisk::read_now`], although the medium may be another one.
+    ///
+    /// IRQL: <= APC_LEVEL; blocks.
+    pub fn read_to_verify(&self, offset: u64, out: &mut [u8]) -> Result<(), DiskError> {
+        self.read_and_wait(offset, out, true)
+    }
+
+    fn read_and_wait(&self, offset: u64, out: &mut [u8], verifying: bool) -> Result<(), DiskError> {
         let waiter = Waiter {
             done: Event::uninit(),
             status: AtomicI32::new(0),
@@ -144,11 +189,14 @@ impl DeviceDisk {
         }
         let mut pieces = cursor;
         // SAFETY: `waiter` and `out` outlive the IRP, for whose end this waits.
-        unsafe { self.send(offset, &run, &mut pieces, read_now_done, context) }?;
+        unsafe { self.send(offset, &run, &mut pieces, verifying, (read_now_done, context)) }?;
         waiter.done.wait();
         match waiter.status.load(Ordering::Acquire) {
             status if status >= 0 => Ok(()),
-            status => Err(DiskError(status)),
+            status => {
+                self.note(status);
+                Err(DiskError(status))
+            }
         }
     }
 
@@ -161,8 +209,8 @@ impl DeviceDisk {
         offset: u64,
         run: &Run,
         pieces: &mut Cursor<I>,
-        done: Completion,
-        context: PVOID,
+        verifying: bool,
+        (done, context): (Completion, PVOID),
     ) -> Result<(), DiskError> {
         let no_memory = DiskError(STATUS_INSUFFICIENT_RESOURCES);
         let length = ULONG::try_from(run.bytes).map_err(|_| no_memory)?;
@@ -199,7 +247,11 @@ impl DeviceDisk {
         // SAFETY: the location is ours as the IRP is, and no other reference to it is alive.
         let stack = unsafe { &mut *stack };
         stack.MajorFunction = IRP_MJ_READ as u8;
-        stack.Flags = SL_OVERRIDE_VERIFY_VOLUME as u8;
+        stack.Flags = if verifying {
+            SL_OVERRIDE_VERIFY_VOLUME as u8
+        } else {
+            0
+        };
         stack.Control = (SL_INVOKE_ON_SUCCESS | SL_INVOKE_ON_ERROR | SL_INVOKE_ON_CANCEL) as u8;
         stack.DeviceObject = self.device;
         stack.CompletionRoutine = Some(done);
@@ -273,6 +325,7 @@ impl lkl::Disk for DeviceDisk {
         let mut offset = request.offset();
         let mut left = request.len();
         let Some(transfer) = lkl::try_box(Transfer {
+            disk: self,
             parts: AtomicU32::new(1),
             status: AtomicI32::new(0),
             request,
@@ -284,6 +337,7 @@ impl lkl::Disk for DeviceDisk {
         // SAFETY: the box stays until the last part is counted out, and this function's own part is the last of all.
         let shared = unsafe { &*transfer };
         let mut pieces = Cursor::new(shared.request.raw_segments());
+        let verifying = self.verifying.load(Ordering::Acquire);
         while left > 0 {
             let run = pieces.clone().measure(!self.direct());
             if run.bytes == 0 {
@@ -292,7 +346,8 @@ impl lkl::Disk for DeviceDisk {
             }
             shared.parts.fetch_add(1, Ordering::AcqRel);
             // SAFETY: Linux' memory and the transfer live until the last part has ended.
-            let sent = unsafe { self.send(offset, &run, &mut pieces, read_done, transfer.cast()) };
+            let sent =
+                unsafe { self.send(offset, &run, &mut pieces, verifying, (read_done, transfer.cast())) };
             if let Err(DiskError(status)) = sent {
                 shared.parts.fetch_sub(1, Ordering::AcqRel);
                 shared.note(status);
@@ -308,6 +363,8 @@ impl lkl::Disk for DeviceDisk {
 
 /// A read of Linux's under way.
 struct Transfer {
+    /// The request keeps it alive.
+    disk: *const DeviceDisk,
     /// IRPs under way, and one for the sender.
     parts: AtomicU32,
     /// The first failure, or 0.
@@ -335,7 +392,11 @@ impl Transfer {
         // SAFETY: all parts have ended, so this is the only user of the box.
         let transfer = unsafe { Box::from_raw(transfer) };
         let status = transfer.status.load(Ordering::Acquire);
-        let Transfer { request, .. } = *transfer;
+        let Transfer { request, disk, .. } = *transfer;
+        if status < 0 {
+            // SAFETY: Linux' table of disks and the request each have a count of the disk.
+            unsafe { (*disk).note(status) };
+        }
         request.complete(if status >= 0 { Ok(()) } else { Err(errno(status)) });
     }
 }

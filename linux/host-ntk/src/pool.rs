@@ -43,6 +43,15 @@ pub unsafe fn free(block: PVOID) {
     unsafe { ExFreePoolWithTag(block, POOL_TAG) }
 }
 
+/// Gives back a block of pool that somebody else allocated and left to us, whatever its tag.
+///
+/// # Safety
+/// `block` is a block of pool that is ours to free, and is not used again.
+pub unsafe fn free_foreign(block: PVOID) {
+    // SAFETY: promised by the caller; without a tag, none is compared.
+    unsafe { ExFreePoolWithTag(block, 0) }
+}
+
 // SAFETY: the pool's blocks are as long as asked, unique, and aligned to 16 bytes; for stricter layouts the block is
 // larger and remembers its own start just before the part that is handed out.
 unsafe impl GlobalAlloc for NtPool {

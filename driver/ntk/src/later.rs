@@ -1,0 +1,87 @@
+//! Work that cannot be done where it turns up, because the I/O manager is still busy with the volume there: a worker thread
+//! does it. The unload waits for all of it.
+//
+// UNSAFETY: work items and their callback.
+
+use crate::entry;
+use crate::nt::{
+    _WORK_QUEUE_TYPE, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem, KERNEL_MODE,
+    KeDelayExecutionThread, NO, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, large,
+};
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU32, Ordering};
+use lkl_host_ntk::stack;
+
+/// 10 ms, relative.
+const PAUSE: i64 = -100_000;
+
+struct Task {
+    item: PIO_WORKITEM,
+    act: Box<dyn FnOnce() + Send>,
+}
+
+/// Tasks that are queued or under way.
+static TASKS: AtomicU32 = AtomicU32::new(0);
+
+/// Waits for a moment (10 ms).
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn pause() {
+    let mut interval = large(PAUSE);
+    // SAFETY: kernel mode, not alertable; the interval is readable.
+    let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut interval) };
+}
+
+/// Has a worker thread do `act`: on a large stack, at PASSIVE_LEVEL; it may block. False for lack of memory: nobody will,
+/// and it is dropped here.
+///
+/// IRQL: <= DISPATCH_LEVEL.
+#[must_use]
+pub fn queue(act: impl FnOnce() + Send + 'static) -> bool {
+    let Some(driver) = entry::driver() else {
+        return false;
+    };
+    // SAFETY: a device of ours, which lives as long as the driver.
+    let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
+    if item.is_null() {
+        return false;
+    }
+    let task = lkl::try_box(act).and_then(|act| lkl::try_box(Task { item, act }));
+    let Some(task) = task else {
+        // SAFETY: allocated above, not queued.
+        unsafe { IoFreeWorkItem(item) };
+        return false;
+    };
+    TASKS.fetch_add(1, Ordering::AcqRel);
+    let context: PVOID = Box::into_raw(task).cast();
+    // SAFETY: the item is ours, and the context is taken back by the callback.
+    unsafe { IoQueueWorkItem(item, Some(perform), _WORK_QUEUE_TYPE::DelayedWorkQueue, context) };
+    true
+}
+
+unsafe extern "C" fn perform(_device: PDEVICE_OBJECT, context: PVOID) {
+    // SAFETY: queue() made it of a box, and the callback runs once.
+    let Task { item, act } = *unsafe { Box::from_raw(context.cast::<Task>()) };
+    let mut act = Some(act);
+    // Without a larger stack this cannot be done: so it tries until there is one.
+    while act.is_some() {
+        let _ = stack::on_large_stack(|| {
+            if let Some(act) = act.take() {
+                act();
+            }
+        });
+    }
+    // SAFETY: the item is not queued any more.
+    unsafe { IoFreeWorkItem(item) };
+    // The unload waits for this; nothing of the driver's state is used afterwards.
+    TASKS.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// Waits until all is done.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn wait_for_all() {
+    while TASKS.load(Ordering::Acquire) != 0 {
+        pause();
+    }
+}

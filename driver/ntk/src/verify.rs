@@ -1,0 +1,213 @@
+//! Verification: is the volume on the device still the one that is mounted?
+//!
+//! The device below says that this is a question by a flag of its device object (`DO_VERIFY_VOLUME`): a medium was
+//! changed, or the machine slept and somebody else may have had the disk. From then on it refuses reads that do not say
+//! that they are to find out. So nothing of another medium gets into Linux's cache; and every request for the volume
+//! comes here first ([`ensure`]) and has the I/O manager ask, which calls us back with VERIFY_VOLUME ([`volume_control`]).
+//!
+//! The same superblock and the same fingerprint ([`lkl::probe::fingerprint`]): the same volume, unchanged, and all handles
+//! live on. Anything else: the old mount is given up as WRONG_VOLUME, with all of its handles, and what is there now is
+//! mounted afresh. A mix of old cache and new disk is never shown.
+//
+// UNSAFETY: flags of the real device, IoVerifyVolume, work items.
+
+use crate::entry;
+use crate::irp::Irp;
+use crate::later;
+use crate::mount;
+use crate::nt::{
+    self, _WORK_QUEUE_TYPE, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoAllocateWorkItem,
+    IoFreeWorkItem, IoQueueWorkItem, IoVerifyVolume, NO, NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIO_WORKITEM,
+    PVOID,
+};
+use crate::sync::Event;
+use crate::volume::{MountedVolume, volume_of};
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicI32, Ordering};
+use lkl_host_ntk::{routines, stack};
+use lklfs_fsd::Outcome;
+use lklfs_nt::NtStatus;
+
+/// How long a volume that was replaced waits for the I/O manager to put another VPB in the place of its own: 10 ms each.
+const ATTEMPTS: u32 = 100;
+
+impl MountedVolume {
+    /// Whether the device below wants to be verified. Any IRQL.
+    pub fn wants_verification(&self) -> bool {
+        // SAFETY: referenced by the volume.
+        unsafe { self.real_device().as_ref() }.is_some_and(|real| real.Flags & DO_VERIFY_VOLUME != 0)
+    }
+
+    /// Whether a request has to take the long way: the volume refuses it, or has to be verified first. Any IRQL.
+    pub fn is_doubtful(&self) -> bool {
+        self.refusal().is_some() || self.wants_verification()
+    }
+}
+
+/// The verification has taken place.
+///
+/// # Safety
+/// `real` is null or a live device.
+pub unsafe fn clear(real: PDEVICE_OBJECT) {
+    // SAFETY: promised by the caller; file systems clear this flag, and only this one.
+    if let Some(real) = unsafe { real.as_mut() } {
+        real.Flags &= !DO_VERIFY_VOLUME;
+    }
+}
+
+/// A control without a file object: the I/O manager asks whether the volume is still the same.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn volume_control(irp: Irp) -> NTSTATUS {
+    if u32::from(irp.minor()) != IRP_MN_VERIFY_VOLUME {
+        return irp.fail(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    // SAFETY: the IRP was sent to this volume device and keeps it alive.
+    let Some(volume) = (unsafe { volume_of(irp.device()) }) else {
+        return irp.fail(NtStatus::WRONG_VOLUME);
+    };
+    let status = stack::on_large_stack(|| verify(volume));
+    match status.unwrap_or(NtStatus::INSUFFICIENT_RESOURCES) {
+        NtStatus::SUCCESS => irp.complete(Outcome::success(0)),
+        status => irp.fail(status),
+    }
+}
+
+fn verify(volume: Arc<MountedVolume>) -> NtStatus {
+    if volume.refusal().is_some() {
+        return NtStatus::WRONG_VOLUME;
+    }
+    if !volume.wants_verification() {
+        // Somebody else was faster.
+        return NtStatus::SUCCESS;
+    }
+    // What cannot be told apart is not the same.
+    let same = |found: &mount::Found| *found == volume.found && found.1.is_some();
+    let mut looked = mount::look(&volume.disk);
+    if looked.as_ref().is_ok_and(same) {
+        // SAFETY: referenced by the volume.
+        unsafe { clear(volume.real_device()) };
+        if volume.vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 {
+            // A change that came between the look and the clearing of the flag has left no other trace.
+            looked = mount::look(&volume.disk);
+        }
+    }
+    match looked {
+        Ok(found) if same(&found) => NtStatus::SUCCESS,
+        Ok(_) | Err(NtStatus::UNRECOGNIZED_VOLUME) => {
+            replace(volume);
+            NtStatus::WRONG_VOLUME
+        }
+        // No medium: the question stays.
+        Err(absent) => absent,
+    }
+}
+
+/// Gives the volume up: something else is in its place.
+fn replace(volume: Arc<MountedVolume>) {
+    nt::debug_line(format_args!(
+        "lklfs: volume {} was changed by somebody else; what is there now is mounted afresh",
+        volume.id
+    ));
+    let over = {
+        let mut state = volume.state.lock();
+        state.replaced = true;
+        volume.follow(&state);
+        state.is_over()
+    };
+    volume.vcb.volume().device().gone();
+    volume.end_pended();
+    // Not here: the I/O manager still works with the VPB. A volume with open files goes with the last of them; without
+    // memory for a task, one that has none goes with the driver.
+    let _ = if over {
+        later::queue(move || tear_down_replaced(&volume))
+    } else {
+        later::queue(move || volume.purge())
+    };
+}
+
+/// Tears a replaced volume down once the I/O manager has put another VPB in the place of its own.
+fn tear_down_replaced(volume: &Arc<MountedVolume>) {
+    for _ in 0..ATTEMPTS {
+        // SAFETY: referenced by the volume.
+        let vpb = unsafe { volume.real_device().as_ref() }.map(|real| real.Vpb);
+        if vpb != Some(volume.vpb()) {
+            break;
+        }
+        later::pause();
+    }
+    volume.tear_down();
+}
+
+/// Before a request for the volume is worked on: has the I/O manager verify it, if the device wants that. An error when
+/// it is not the volume any more, or when that could not be found out.
+///
+/// IRQL: <= APC_LEVEL; blocks then.
+pub fn ensure(volume: &MountedVolume) -> Result<(), NtStatus> {
+    if !volume.wants_verification() {
+        return Ok(());
+    }
+    let real = volume.real_device();
+    let status = if routines::irql() == PASSIVE {
+        // SAFETY: the device is referenced by the volume; no lock is held.
+        unsafe { IoVerifyVolume(real, NO) }
+    } else {
+        verify_in_worker(real)
+    };
+    match volume.refusal() {
+        Some(refusal) => Err(refusal),
+        None if status < 0 => Err(nt::status(status)),
+        None => Ok(()),
+    }
+}
+
+/// Whether a request that has failed is to be tried again: its reads may have failed because the device began to want a
+/// verification meanwhile, which has then taken place here.
+///
+/// IRQL: <= APC_LEVEL; blocks then.
+pub fn again(volume: &MountedVolume, failed: bool) -> bool {
+    failed && volume.wants_verification() && ensure(volume).is_ok()
+}
+
+/// A paging read waits for a worker, which may do what it may not.
+struct Question {
+    item: PIO_WORKITEM,
+    real: PDEVICE_OBJECT,
+    status: AtomicI32,
+    done: Event,
+}
+
+fn verify_in_worker(real: PDEVICE_OBJECT) -> NTSTATUS {
+    let no_memory = nt::raw_status(NtStatus::INSUFFICIENT_RESOURCES);
+    let Some(driver) = entry::driver() else {
+        return no_memory;
+    };
+    // SAFETY: a device of ours, which lives as long as the driver.
+    let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
+    if item.is_null() {
+        return no_memory;
+    }
+    let question = Question {
+        item,
+        real,
+        status: AtomicI32::new(no_memory),
+        done: Event::uninit(),
+    };
+    question.done.init();
+    let context: PVOID = (&raw const question).cast_mut().cast();
+    // SAFETY: the question outlives the callback, for whose end this waits.
+    unsafe { IoQueueWorkItem(item, Some(ask), _WORK_QUEUE_TYPE::CriticalWorkQueue, context) };
+    question.done.wait();
+    question.status.load(Ordering::Acquire)
+}
+
+unsafe extern "C" fn ask(_device: PDEVICE_OBJECT, context: PVOID) {
+    // SAFETY: verify_in_worker() waits until `done` is set.
+    let question = unsafe { &*context.cast::<Question>() };
+    // SAFETY: referenced by the volume whose read waits.
+    let status = unsafe { IoVerifyVolume(question.real, NO) };
+    question.status.store(status, Ordering::Release);
+    // SAFETY: the item is not queued any more.
+    unsafe { IoFreeWorkItem(question.item) };
+    question.done.set();
+}
