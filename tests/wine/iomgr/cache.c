@@ -114,6 +114,13 @@ BOOLEAN NTAPI cache_purge(SECTION_OBJECT_POINTERS *sections, LARGE_INTEGER *offs
 	return TRUE;
 }
 
+/* No program is run from a file here. */
+BOOLEAN NTAPI cache_flush_image(SECTION_OBJECT_POINTERS *sections, MMFLUSH_TYPE type)
+{
+	(void)sections, (void)type;
+	return TRUE;
+}
+
 NTSTATUS NTAPI cache_wait(void)
 {
 	return STATUS_SUCCESS;

@@ -5,16 +5,16 @@
  * name for opens from the kernel, the VPB, and how many use the device, since a driver may delete one that has files
  * open.
  *
- * A VPB is what the file system's volume refers to for as long as it lives, which may be longer than the device; so VPBs
- * are not freed before the unload.
+ * A VPB is what the file system's volume refers to for as long as it lives, which may be longer than the device; so the
+ * VPB that a device has at its end is not freed before the unload. A file system may put a VPB of its own in the place of
+ * one that is in use, which it then frees itself: so a VPB is a plain block of pool, and its mount is guarded elsewhere.
  */
 #include "iomgr.h"
 
-/* A VPB with what guards its mount. */
+/* A VPB that outlives its device. */
 struct vpb {
 	LIST_ENTRY link;
-	VPB vpb;
-	FAST_MUTEX mounting;
+	VPB *vpb;
 };
 
 struct file_system {
@@ -47,16 +47,15 @@ static BOOLEAN can_be_mounted(DEVICE_TYPE type)
 	       type == FILE_DEVICE_TAPE;
 }
 
-static struct vpb *new_vpb(DEVICE_OBJECT *object)
+static VPB *new_vpb(DEVICE_OBJECT *object)
 {
-	struct vpb *made = allocate(sizeof *made);
+	VPB *made = allocate(sizeof *made);
 
 	if (!made)
 		return NULL;
-	made->vpb.Type = IO_TYPE_VPB;
-	made->vpb.Size = sizeof made->vpb;
-	made->vpb.RealDevice = object;
-	ExInitializeFastMutex(&made->mounting);
+	made->Type = IO_TYPE_VPB;
+	made->Size = sizeof *made;
+	made->RealDevice = object;
 	return made;
 }
 
@@ -64,23 +63,28 @@ NTSTATUS NTAPI devices_create(DRIVER_OBJECT *driver, ULONG extension, UNICODE_ST
 			      ULONG characteristics, BOOLEAN exclusive, DEVICE_OBJECT **object)
 {
 	struct device *device = allocate(sizeof *device + (name ? name->Length : 0));
-	struct vpb *vpb = NULL;
+	struct vpb *last = NULL;
 	NTSTATUS status;
 
 	if (!device)
 		return STATUS_INSUFFICIENT_RESOURCES;
+	ExInitializeFastMutex(&device->mounting);
 	status = IoCreateDevice(driver, extension, name, type, characteristics, exclusive, object);
 	if (status < 0)
 		goto out;
 	if (can_be_mounted(type)) {
-		vpb = new_vpb(*object);
-		if (!vpb) {
+		last = allocate(sizeof *last);
+		if (last)
+			(*object)->Vpb = new_vpb(*object);
+		if (!last || !(*object)->Vpb) {
+			if (last)
+				discard(last);
 			IoDeleteDevice(*object);
 			status = STATUS_INSUFFICIENT_RESOURCES;
 			goto out;
 		}
-		(*object)->Vpb = &vpb->vpb;
 	}
+	device->last_vpb = last;
 	device->object = *object;
 	if (name) {
 		device->name.Buffer = (WCHAR *)(device + 1);
@@ -89,8 +93,6 @@ NTSTATUS NTAPI devices_create(DRIVER_OBJECT *driver, ULONG extension, UNICODE_ST
 	}
 	acquire(&lock);
 	InsertTailList(&all, &device->link);
-	if (vpb)
-		InsertTailList(&vpbs, &vpb->link);
 	release(&lock);
 	return status;
 out:
@@ -117,8 +119,13 @@ static void delete_if_unused(struct device *device)
 {
 	BOOLEAN now = device->doomed && !device->users;
 
-	if (now)
+	if (now) {
 		RemoveEntryList(&device->link);
+		if (device->last_vpb) {
+			device->last_vpb->vpb = device->object->Vpb;
+			InsertTailList(&vpbs, &device->last_vpb->link);
+		}
+	}
 	release(&lock);
 	if (now) {
 		IoDeleteDevice(device->object);
@@ -288,20 +295,25 @@ static NTSTATUS ask_file_systems(DEVICE_OBJECT *object, VPB *vpb)
 /* Mounts what is on a device, unless something is. */
 NTSTATUS devices_mount(DEVICE_OBJECT *object)
 {
-	struct vpb *vpb = CONTAINING_RECORD(object->Vpb, struct vpb, vpb);
+	struct device *device = devices_use(object);
 	NTSTATUS status = STATUS_SUCCESS;
+	VPB *vpb;
 
-	ExAcquireFastMutex(&vpb->mounting);
-	if (!(vpb->vpb.Flags & VPB_MOUNTED)) {
-		status = ask_file_systems(object, &vpb->vpb);
-		if (status >= 0 && !vpb->vpb.DeviceObject) {
+	if (!device)
+		return STATUS_NO_SUCH_DEVICE;
+	ExAcquireFastMutex(&device->mounting);
+	vpb = object->Vpb;
+	if (!(vpb->Flags & VPB_MOUNTED)) {
+		status = ask_file_systems(object, vpb);
+		if (status >= 0 && !vpb->DeviceObject) {
 			report("MOUNT_VOLUME succeeded, and the VPB has no device");
 			status = STATUS_UNSUCCESSFUL;
 		}
 		if (status >= 0)
-			vpb->vpb.Flags |= VPB_MOUNTED;
+			vpb->Flags |= VPB_MOUNTED;
 	}
-	ExReleaseFastMutex(&vpb->mounting);
+	ExReleaseFastMutex(&device->mounting);
+	devices_let_go(device);
 	return status;
 }
 
@@ -321,6 +333,10 @@ void devices_count(ULONG *devices, ULONG *registered)
 /* Frees the VPBs: for the unload, when the drivers that had them are gone. */
 void devices_forget(void)
 {
-	while (!IsListEmpty(&vpbs))
-		discard(CONTAINING_RECORD(RemoveHeadList(&vpbs), struct vpb, link));
+	while (!IsListEmpty(&vpbs)) {
+		struct vpb *last = CONTAINING_RECORD(RemoveHeadList(&vpbs), struct vpb, link);
+
+		discard(last->vpb);
+		discard(last);
+	}
 }

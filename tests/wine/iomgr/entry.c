@@ -29,6 +29,7 @@ static const struct routine routines[] = {
 	SUPPLY(IoRemoveShareAccess, fsrtl_remove_share),
 	SUPPLY(IoSetTopLevelIrp, request_set_top_level),
 	SUPPLY(MmAllocatePagesForMdlEx, memory_allocate_pages),
+	SUPPLY(MmFlushImageSection, cache_flush_image),
 	SUPPLY(MmFreePagesFromMdl, memory_free_pages),
 	/* Do nothing, or not what a file system needs. */
 	SUPPLY(IoAllocateMdl, memory_allocate_mdl),

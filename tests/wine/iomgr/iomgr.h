@@ -75,6 +75,10 @@ struct device {
 	/* File objects and requests under way; the object is deleted when there are none. */
 	LONG users;
 	BOOLEAN doomed;
+	/* Held while it is being mounted. */
+	FAST_MUTEX mounting;
+	/* Keeps its VPB after its end; NULL for a device that no file system can be on. */
+	struct vpb *last_vpb;
 };
 
 /* A file object of ours. */
@@ -223,6 +227,7 @@ void NTAPI cache_initialize(FILE_OBJECT *file, CC_FILE_SIZES *sizes, BOOLEAN pin
 BOOLEAN NTAPI cache_uninitialize(FILE_OBJECT *file, LARGE_INTEGER *truncate, CACHE_UNINITIALIZE_EVENT *event);
 BOOLEAN NTAPI cache_read(FILE_OBJECT *file, LARGE_INTEGER *offset, ULONG length, BOOLEAN wait, PVOID buffer,
 			 IO_STATUS_BLOCK *block);
+BOOLEAN NTAPI cache_flush_image(SECTION_OBJECT_POINTERS *sections, MMFLUSH_TYPE type);
 BOOLEAN NTAPI cache_purge(SECTION_OBJECT_POINTERS *sections, LARGE_INTEGER *offset, ULONG length, BOOLEAN all);
 NTSTATUS NTAPI cache_wait(void);
 ULONG cache_count(void);
