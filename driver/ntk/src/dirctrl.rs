@@ -34,7 +34,7 @@ fn query(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
         return irp.fail(status);
     }
     if !may_wait {
-        return work::post(irp);
+        return work::post(irp, &open.volume);
     }
     let flags = irp.stack_flags();
     let parameters = irp.query_directory();

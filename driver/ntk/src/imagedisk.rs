@@ -131,7 +131,7 @@ pub struct ImageDisk {
     gone: AtomicBool,
     thread: SpinLock<Option<Box<Thread>>>,
     /// The thread is about to end.
-    ended: Box<Event>,
+    ended: Arc<Event>,
 }
 
 /// How long a removal waits for the thread, in milliseconds.
@@ -180,8 +180,8 @@ fn forget_identity(number: u32) {
     drop((gone, memory));
 }
 
-/// Threads that did not come back, with the disks that they keep.
-static STRANDED: SpinLock<Vec<(Arc<ImageDisk>, Box<Thread>)>> = SpinLock::new(Vec::new());
+/// Threads that did not come back, each of which keeps its disk, with what they set at their end.
+static STRANDED: SpinLock<Vec<(Arc<Event>, Box<Thread>)>> = SpinLock::new(Vec::new());
 
 /// Waits for all threads that are stranded: until whatever they wait for has an end.
 ///
@@ -189,9 +189,8 @@ static STRANDED: SpinLock<Vec<(Arc<ImageDisk>, Box<Thread>)>> = SpinLock::new(Ve
 pub fn join_stranded() {
     loop {
         let next = STRANDED.lock().pop();
-        let Some((disk, thread)) = next else { break };
+        let Some((_, thread)) = next else { break };
         thread.join();
-        drop(disk);
     }
     // The memory of the list itself, which outlives no unload.
     let list = core::mem::take(&mut *STRANDED.lock());
@@ -203,12 +202,11 @@ fn join_ended() {
     loop {
         let next = {
             let mut list = STRANDED.lock();
-            let at = list.iter().position(|(disk, _)| disk.ended.wait_for(0));
+            let at = list.iter().position(|(ended, _)| ended.wait_for(0));
             at.map(|at| list.swap_remove(at))
         };
-        let Some((disk, thread)) = next else { break };
+        let Some((_, thread)) = next else { break };
         thread.join();
-        drop(disk);
     }
 }
 
@@ -229,7 +227,7 @@ impl ImageDisk {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let wake = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         wake.init();
-        let ended = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        let ended = Arc::new(Event::uninit());
         ended.init();
         join_ended();
         let identity = settle_identity(number, identity, mark)?;
@@ -346,7 +344,7 @@ impl ImageDisk {
         ));
         let mut list = STRANDED.lock();
         if list.try_reserve(1).is_ok() {
-            list.push((Arc::clone(self), thread));
+            list.push((Arc::clone(&self.ended), thread));
             return;
         }
         drop(list);
@@ -480,7 +478,10 @@ unsafe extern "sysv64" fn serve(context: *mut c_void) {
     // SAFETY: create() made a count for this thread.
     let disk = unsafe { Arc::from_raw(context.cast::<ImageDisk>().cast_const()) };
     disk.serve();
-    disk.ended.set();
+    let ended = Arc::clone(&disk.ended);
+    // With this the image may be closed, before anybody hears that the thread has ended.
+    drop(disk);
+    ended.set();
 }
 
 /// Every request to such a device.

@@ -8,11 +8,13 @@
 
 use crate::nt::{
     self, ACCESS_MASK, FILE_OBJECT, IO_STACK_LOCATION, IRP, IRP_NOCACHE, IRP_PAGING_IO,
-    IoIsOperationSynchronous, IofCompleteRequest, NTSTATUS, PACCESS_STATE, PDEVICE_OBJECT, PFILE_OBJECT,
-    PIRP, PMDL, PVOID, PVPB, quad,
+    IoIsOperationSynchronous, IofCompleteRequest, NTSTATUS, PACCESS_STATE, PDEVICE_OBJECT, PDRIVER_CANCEL,
+    PFILE_OBJECT, PIRP, PMDL, PVOID, PVPB, quad,
 };
 use crate::volume;
-use core::ptr::NonNull;
+use core::ffi::c_void;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use lklfs_fsd::{IrpContext, Outcome, Requestor};
 use lklfs_nt::NtStatus;
 
@@ -112,6 +114,24 @@ impl Irp {
         // SAFETY: as above; it is not touched afterwards.
         unsafe { IofCompleteRequest(raw, boost) };
         status
+    }
+
+    /// Sets or takes away the cancel routine (`IoSetCancelRoutine`); whether there was one, which is then not called.
+    pub fn set_cancel_routine(&self, routine: PDRIVER_CANCEL) -> bool {
+        // SAFETY: the IRP is ours.
+        let place = unsafe { &raw mut (*self.raw.as_ptr()).CancelRoutine };
+        // SAFETY: as above; an optional function pointer is a pointer, and everybody changes this one atomically.
+        let place = unsafe { AtomicPtr::from_ptr(place.cast::<*mut c_void>()) };
+        let new = routine.map_or(null_mut(), |routine| routine as *mut c_void);
+        !place.swap(new, Ordering::SeqCst).is_null()
+    }
+
+    /// Whether somebody wants it cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        // SAFETY: the IRP is ours.
+        let place = unsafe { &raw mut (*self.raw.as_ptr()).Cancel };
+        // SAFETY: as above; the flag is set by others at any time.
+        unsafe { AtomicU8::from_ptr(place) }.load(Ordering::SeqCst) != 0
     }
 
     /// The status that it has so far.

@@ -119,11 +119,14 @@ impl Drop for Held<'_> {
 }
 
 impl MountedVolume {
-    /// Ends all that is pended: notifications with NOTIFY_CLEANUP, as when their handle is closed, locks that wait with
+    /// Ends all that is pended: what waits for a worker with the volume's refusal, notifications with NOTIFY_CLEANUP, as when their handle is closed, locks that wait with
     /// the volume's refusal. The volume refuses new requests already.
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn end_pended(&self) {
+        if let Some(refusal) = self.refusal() {
+            self.posts.fail_waiting(refusal);
+        }
         loop {
             let entry = {
                 let mut list = self.pended.list.lock();

@@ -56,7 +56,7 @@ pub fn read(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
     if !may_wait {
         // The worker thread sees another address space, so the buffer is locked here.
         return match buffer::lock(&mut irp, length) {
-            Ok(()) => work::post(irp),
+            Ok(()) => work::post(irp, &open.volume),
             Err(status) => irp.fail(status),
         };
     }

@@ -17,6 +17,7 @@ use crate::nt::{
 use crate::open::FcbHandle;
 use crate::pended::Pended;
 use crate::sync::{Guarded, SpinLock};
+use crate::work::Posts;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -262,6 +263,8 @@ pub struct MountedVolume {
     pub found: Found,
     /// The disk below, for reads of the volume itself and for what is passed down.
     pub disk: Arc<DeviceDisk>,
+    /// Requests for worker threads.
+    pub posts: Posts,
     /// The file objects that have requests pended.
     pub pended: Pended,
     device: AtomicPtr<nt::DEVICE_OBJECT>,
@@ -314,6 +317,7 @@ impl MountedVolume {
             offline: AtomicU32::new(0),
             found,
             disk,
+            posts: Posts::new(),
             pended: Pended::new(),
             device: AtomicPtr::new(null_mut()),
             vpb: AtomicPtr::new(null_mut()),
