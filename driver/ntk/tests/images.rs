@@ -10,10 +10,12 @@ use lklfs_control::{Code, Interface, LogSource, Mount, MountFlags, Request, Sour
 use ntos::io::names;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
+use ntos::verifier::hang;
 use ntos::{hostfs, mountmgr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// The length of `data.bin`: not a multiple of anything.
 const DATA: usize = 765_432;
@@ -543,5 +545,200 @@ fn requests_of_every_wrong_shape_are_refused() {
             assert_eq!(outcome.status, STATUS_INVALID_DEVICE_REQUEST, "{code:#x}");
         }
         assert!(control.volumes().is_empty());
+    });
+}
+
+/// How long a request may take to end, by the wall clock, once an image is unmounted by force or its file fails.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A copy of `ext4.img` under another name in the folder, taken away at the end.
+struct Copied(PathBuf);
+
+impl Copied {
+    fn new(name: &str) -> Copied {
+        let path = folder().join(name);
+        std::fs::copy(folder().join("ext4.img"), &path).expect("writable");
+        Copied(path)
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn an_image_that_is_cut_while_it_is_mounted_fails_behind_the_cut() {
+    let image = Copied::new("to be cut.img");
+    on(Some(true), |machine| {
+        let _limit = hang::watch("an image that was cut", LIMIT * 2);
+        let control = Control::open(machine);
+        let cut = control
+            .mount("\\??\\C:\\to be cut.img", None, None)
+            .expect("mounts");
+        let whole = control.mount("\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
+        assert_eq!(
+            read(machine, letter(&cut), "hello.txt").expect("reads"),
+            b"hello\n"
+        );
+        let file = std::fs::File::options()
+            .write(true)
+            .open(&image.0)
+            .expect("writable");
+        file.set_len(1 << 20).expect("is cut");
+        let bytes = read(machine, letter(&cut), "data.bin");
+        assert_eq!(bytes, Err(STATUS_IO_DEVICE_ERROR), "invented bytes");
+        assert!(read(machine, letter(&whole), "data.bin").expect("reads") == data());
+        assert_eq!(control.unmount(Some(cut.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(whole.volume.get()), false), STATUS_SUCCESS);
+        machine.settle();
+        assert_eq!(hostfs::open_files(), 0);
+    });
+}
+
+#[test]
+fn holes_are_zeros_and_what_is_beyond_the_end_is_not() {
+    // The same volume with holes for its zeros, and one whose file ends before the volume does.
+    run("cp", &["--sparse=always", "ext4.img", "holes.img"], folder());
+    let short = Copied::new("short.img");
+    let file = std::fs::File::options()
+        .write(true)
+        .open(&short.0)
+        .expect("writable");
+    file.set_len(8 << 20).expect("is cut");
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        let reply = control.mount("\\??\\C:\\holes.img", None, None).expect("mounts");
+        assert!(read(machine, letter(&reply), "data.bin").expect("reads") == data());
+        assert_eq!(control.unmount(Some(reply.volume.get()), false), STATUS_SUCCESS);
+        let refused = control.mount("\\??\\C:\\short.img", None, None);
+        assert_eq!(
+            refused,
+            Err(STATUS_UNRECOGNIZED_VOLUME),
+            "a volume that is larger than its disk"
+        );
+        machine.settle();
+        assert_eq!(hostfs::open_files(), 0);
+    });
+}
+
+#[test]
+fn a_backing_file_that_is_lost_fails_what_is_read_from_it() {
+    on(Some(true), |machine| {
+        let _limit = hang::watch("a lost backing file", LIMIT * 2);
+        let control = Control::open(machine);
+        let child = control
+            .mount("\\??\\C:\\child\\child.qcow2", None, None)
+            .expect("mounts");
+        let other = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        assert_eq!(hostfs::open_files(), 3);
+        hostfs::lose("ext4.vhdx");
+        assert!(
+            read(machine, letter(&child), "data.bin").is_err(),
+            "bytes from nowhere"
+        );
+        assert!(read(machine, letter(&other), "data.bin").expect("reads") == data());
+        assert_eq!(control.unmount(Some(child.volume.get()), false), STATUS_SUCCESS);
+        // While its parent is lost, the image cannot be mounted, and says so.
+        let again = control.mount("\\??\\C:\\child\\child.qcow2", None, None);
+        assert_eq!(again, Err(STATUS_IO_DEVICE_ERROR));
+        assert_eq!(control.unmount(Some(other.volume.get()), false), STATUS_SUCCESS);
+        machine.settle();
+        assert_eq!(hostfs::open_files(), 0);
+    });
+}
+
+#[test]
+fn an_image_on_a_server_that_hangs_is_unmounted_by_force() {
+    let _image = Copied::new("far.img");
+    on(Some(true), |machine| {
+        let _limit = hang::watch("an image on a server that hangs", LIMIT * 3);
+        let control = Control::open(machine);
+        let far = control
+            .mount("\\??\\C:\\far.img", None, Some('S'))
+            .expect("mounts");
+        let near = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        assert_eq!(read(machine, 'S', "hello.txt").expect("reads"), b"hello\n");
+        hostfs::hang("far.img");
+        std::thread::scope(|scope| {
+            // A cached read, one past the cache, and a view.
+            let readers = [OpenAs::read(), OpenAs::read().uncached()].map(|how| {
+                scope.spawn(move || {
+                    let handle = machine.open("\\??\\S:\\data.bin", how)?;
+                    handle.read(Some(0), 512 * 1024).into_result()
+                })
+            });
+            while hostfs::held() == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            // Others are not in the way of it: images that are there, that come, and that go.
+            let started = Instant::now();
+            assert!(read(machine, letter(&near), "data.bin").expect("reads") == data());
+            let third = control.mount("\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
+            assert!(read(machine, letter(&third), "data.bin").expect("reads") == data());
+            assert_eq!(control.unmount(Some(third.volume.get()), false), STATUS_SUCCESS);
+            assert_eq!(control.volumes().len(), 2);
+            assert!(started.elapsed() < LIMIT);
+            let started = Instant::now();
+            assert_eq!(control.unmount(Some(far.volume.get()), true), STATUS_SUCCESS);
+            let unmounted = started.elapsed();
+            for reader in readers {
+                let status = reader
+                    .join()
+                    .expect("ends")
+                    .map(|_| ())
+                    .expect_err("bytes from nowhere");
+                assert!(
+                    matches!(status, STATUS_NO_SUCH_DEVICE | STATUS_VOLUME_DISMOUNTED),
+                    "{}",
+                    ntos::nt::name(status)
+                );
+            }
+            let ended = started.elapsed();
+            assert!(
+                ended < LIMIT,
+                "unmounted in {unmounted:?}, reads ended in {ended:?}"
+            );
+            println!("figures: an image that hangs was unmounted by force in {unmounted:?}");
+        });
+        assert!(!exists('S'));
+        // The file is open until the server says something; then it is not.
+        assert!(hostfs::held() > 0);
+        hostfs::answer();
+        let started = Instant::now();
+        while hostfs::open_files() != 1 {
+            assert!(started.elapsed() < LIMIT, "the image is open still");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(control.unmount(Some(near.volume.get()), false), STATUS_SUCCESS);
+    });
+}
+
+#[test]
+fn a_mount_from_a_server_that_hangs_keeps_nobody_else_waiting() {
+    let _image = Copied::new("far too.img");
+    on(Some(true), |machine| {
+        let _limit = hang::watch("a mount from a server that hangs", LIMIT * 2);
+        let control = Control::open(machine);
+        hostfs::hang("far too.img");
+        std::thread::scope(|scope| {
+            let mounting = scope.spawn(|| {
+                let own = Control::open(machine);
+                own.mount("\\??\\C:\\far too.img", None, None).map(drop)
+            });
+            while hostfs::held() == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let other = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+            assert!(read(machine, letter(&other), "data.bin").expect("reads") == data());
+            assert_eq!(control.unmount(None, true), STATUS_SUCCESS);
+            hostfs::answer();
+            let refused = mounting.join().expect("ends");
+            assert_eq!(refused, Err(STATUS_IO_DEVICE_ERROR));
+        });
+        machine.settle();
+        assert_eq!(hostfs::open_files(), 0);
     });
 }
