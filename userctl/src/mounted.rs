@@ -58,7 +58,12 @@ impl Mounted {
     pub fn open(device: &[u16], name: &str) -> Option<Mounted> {
         let mut path = device.to_vec();
         path.push(u16::from(b'\\'));
-        let root = File::open(&path, OpenAs::LOOK).ok()?;
+        // Names of devices are not the volume's: their case does not count.
+        let how = OpenAs {
+            exact: false,
+            ..OpenAs::LOOK
+        };
+        let root = File::open(&path, how).ok()?;
         // Other file systems do not know the question.
         root.linux().ok()?;
         Some(Mounted {

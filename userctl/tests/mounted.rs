@@ -220,6 +220,7 @@ fn a_volume_is_named_in_every_way() {
         Some(uuid)
     );
     assert_eq!(machine.json(&["info", device])["volume"], device);
+    machine.json(&["info", &device.to_uppercase()]);
     machine.fails(&["ls", uuid], 14, &[uuid, "volumes", "name the drive letter"]);
     machine.says(&["unmount", "Q:"]);
     machine.fails(&["ls", "Q:"], 14, &["Q:", "userctl list"]);

@@ -212,7 +212,7 @@ pub(crate) fn named(
     let string = UnicodeString {
         length,
         maximum_length: length,
-        buffer: name.as_ptr(),
+        buffer: if name.is_empty() { null() } else { name.as_ptr() },
     };
     let attributes = ObjectAttributes {
         length: size_of::<ObjectAttributes>() as u32,
