@@ -63,7 +63,11 @@ impl Mounted {
             exact: false,
             ..OpenAs::LOOK
         };
-        let root = File::open(&path, how).ok()?;
+        Mounted::over(File::open(&path, how).ok()?, name)
+    }
+
+    /// The same over an open root.
+    pub fn over(root: File, name: &str) -> Option<Mounted> {
         // Other file systems do not know the question.
         root.linux().ok()?;
         Some(Mounted {
