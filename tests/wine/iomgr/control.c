@@ -31,8 +31,11 @@ struct call {
 	/* Flags of the stack location, or attributes of an open. */
 	ULONG flags;
 	ULONG share, disposition, options;
+	/* Who opens: an enum opener. */
+	ULONG opener;
 	/* Bytes behind this. */
 	ULONG more;
+	ULONG reserved;
 };
 
 struct answer {
@@ -47,7 +50,8 @@ static UNICODE_STRING link_name = RTL_CONSTANT_STRING(L"\\DosDevices\\IoManager"
 
 static NTSTATUS do_open(const struct call *call, void *more, IO_STATUS_BLOCK *block)
 {
-	struct opening opening = { .access = call->number,
+	struct opening opening = { .opener = call->opener,
+				   .access = call->number,
 				   .attributes = call->flags,
 				   .share = call->share,
 				   .disposition = call->disposition,
@@ -55,9 +59,18 @@ static NTSTATUS do_open(const struct call *call, void *more, IO_STATUS_BLOCK *bl
 	HANDLE handle = NULL;
 	NTSTATUS status;
 
+	if (call->opener >= OPENERS)
+		return STATUS_INVALID_PARAMETER;
+	if (call->handle) {
+		opening.related = files_by_handle((HANDLE)(ULONG_PTR)call->handle);
+		if (!opening.related)
+			return STATUS_INVALID_HANDLE;
+	}
 	opening.name.Buffer = more;
 	opening.name.Length = opening.name.MaximumLength = (USHORT)call->more;
 	status = open_path(&opening, &handle, block);
+	if (opening.related)
+		files_let_go(opening.related);
 	block->Information = (ULONG_PTR)handle;
 	return status;
 }
@@ -190,18 +203,28 @@ static NTSTATUS control(IRP *irp, ULONG_PTR *bytes)
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS NTAPI dispatch(DEVICE_OBJECT *target, IRP *irp)
+static void complete(IRP *irp, NTSTATUS status, ULONG_PTR bytes)
 {
-	NTSTATUS status = STATUS_SUCCESS;
-	ULONG_PTR bytes = 0;
-
-	(void)target;
-	if (IoGetCurrentIrpStackLocation(irp)->MajorFunction == IRP_MJ_DEVICE_CONTROL)
-		status = control(irp, &bytes);
 	irp->IoStatus.Status = status;
 	irp->IoStatus.Information = bytes;
 	IofCompleteRequest(irp, IO_NO_INCREMENT);
-	return status;
+}
+
+void control_perform(IRP *irp)
+{
+	ULONG_PTR bytes = 0;
+	NTSTATUS status = control(irp, &bytes);
+
+	complete(irp, status, bytes);
+}
+
+static NTSTATUS NTAPI dispatch(DEVICE_OBJECT *target, IRP *irp)
+{
+	(void)target;
+	if (IoGetCurrentIrpStackLocation(irp)->MajorFunction == IRP_MJ_DEVICE_CONTROL)
+		return work_queue(irp);
+	complete(irp, STATUS_SUCCESS, 0);
+	return STATUS_SUCCESS;
 }
 
 NTSTATUS control_start(DRIVER_OBJECT *driver)

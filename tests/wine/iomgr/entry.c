@@ -23,6 +23,7 @@ static const struct routine routines[] = {
 	SUPPLY(FsRtlUninitializeFileLock, fsrtl_uninitialize_lock),
 	SUPPLY(IoAcquireVpbSpinLock, devices_acquire_vpb_lock),
 	SUPPLY(IoCheckShareAccess, fsrtl_check_share),
+	SUPPLY(IoGetFileObjectGenericMapping, se_mapping),
 	SUPPLY(IoGetTopLevelIrp, request_top_level),
 	SUPPLY(IoIsOperationSynchronous, request_is_synchronous),
 	SUPPLY(IoReleaseVpbSpinLock, devices_release_vpb_lock),
@@ -31,6 +32,8 @@ static const struct routine routines[] = {
 	SUPPLY(MmAllocatePagesForMdlEx, memory_allocate_pages),
 	SUPPLY(MmFlushImageSection, cache_flush_image),
 	SUPPLY(MmFreePagesFromMdl, memory_free_pages),
+	SUPPLY(SeAccessCheck, se_check),
+	SUPPLY(SeFreePrivileges, se_free_privileges),
 	/* Do nothing, or not what a file system needs. */
 	SUPPLY(IoAllocateMdl, memory_allocate_mdl),
 	SUPPLY(IoBuildDeviceIoControlRequest, request_build_control),
@@ -61,13 +64,33 @@ static const struct routine routines[] = {
 	SUPPLY(ZwOpenFile, zw_open_file),
 };
 
+NTSTATUS start_thread(PKSTART_ROUTINE routine, PVOID *thread)
+{
+	HANDLE handle;
+	NTSTATUS status = PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, routine, NULL);
+
+	if (status < 0)
+		return status;
+	status = ObReferenceObjectByHandle(handle, THREAD_ALL_ACCESS, NULL, KernelMode, thread, NULL);
+	ZwClose(handle);
+	return status;
+}
+
+void join_thread(PVOID thread)
+{
+	KeWaitForSingleObject(thread, Executive, KernelMode, FALSE, NULL);
+	ObfDereferenceObject(thread);
+}
+
 /* Every driver that was bound to the routines is gone by now. */
 static void NTAPI unload(DRIVER_OBJECT *driver)
 {
 	(void)driver;
 	exports_restore();
 	control_stop();
+	work_stop();
 	time_stop();
+	se_stop();
 	request_stop();
 	devices_forget();
 }
@@ -85,9 +108,15 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_path)
 	status = request_start();
 	if (status < 0)
 		return status;
+	status = se_start();
+	if (status < 0)
+		goto no_tokens;
 	status = time_start();
 	if (status < 0)
 		goto no_time;
+	status = work_start();
+	if (status < 0)
+		goto no_work;
 	status = control_start(driver);
 	if (status < 0)
 		goto no_control;
@@ -99,8 +128,12 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *registry_path)
 no_exports:
 	control_stop();
 no_control:
+	work_stop();
+no_work:
 	time_stop();
 no_time:
+	se_stop();
+no_tokens:
 	request_stop();
 	return status;
 }

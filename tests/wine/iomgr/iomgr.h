@@ -15,7 +15,9 @@
  *   time.c     timers and DPCs
  *   fsrtl.c    what else a file system calls: locks, notifications, sharing
  *   cache.c    a cache manager that caches nothing
+ *   se.c       access checks
  *   control.c  the device that ../src talks to
+ *   work.c     threads on which its calls run
  *   report.c   what was seen that must not be
  *
  * Lock order: a volume's mount lock; then any one of the spin locks (struct lock) of a file, under which nothing is
@@ -34,8 +36,16 @@ struct lock {
 	void *opaque;
 };
 
+/* What one waits for with a lock held. All zero is ready for use. */
+struct condition {
+	void *opaque;
+};
+
 NTSYSAPI void NTAPI RtlAcquireSRWLockExclusive(struct lock *);
 NTSYSAPI void NTAPI RtlReleaseSRWLockExclusive(struct lock *);
+NTSYSAPI NTSTATUS NTAPI RtlSleepConditionVariableSRW(struct condition *, struct lock *, const LARGE_INTEGER *timeout,
+						     ULONG flags);
+NTSYSAPI void NTAPI RtlWakeAllConditionVariable(struct condition *);
 
 /* The kernel's function: the header's inline one reads a processor block that Wine does not have. */
 PETHREAD NTAPI current_thread(void) __asm__("PsGetCurrentThread");
@@ -94,8 +104,14 @@ struct file {
 	FILE_OBJECT object;
 };
 
+/* Who opens something. */
+enum opener { KERNEL, ADMINISTRATOR, STANDARD_USER, OPENERS };
+
 /* How something is opened. */
 struct opening {
+	enum opener opener;
+	/* The directory that the name begins at, or NULL. Referenced by whoever opens. */
+	struct file *related;
 	UNICODE_STRING name;
 	ACCESS_MASK access;
 	ULONG attributes;
@@ -109,6 +125,7 @@ struct request {
 	/* Major and minor function, flags, file object and parameters. */
 	IO_STACK_LOCATION location;
 	ULONG irp_flags;
+	KPROCESSOR_MODE mode;
 	void *system_buffer;
 	void *user_buffer;
 	MDL *mdl;
@@ -232,9 +249,29 @@ BOOLEAN NTAPI cache_purge(SECTION_OBJECT_POINTERS *sections, LARGE_INTEGER *offs
 NTSTATUS NTAPI cache_wait(void);
 ULONG cache_count(void);
 
+/* se.c */
+NTSTATUS se_start(void);
+void se_stop(void);
+void se_subject(ACCESS_STATE *state, enum opener opener);
+BOOLEAN NTAPI se_check(PSECURITY_DESCRIPTOR descriptor, SECURITY_SUBJECT_CONTEXT *subject, BOOLEAN locked,
+		       ACCESS_MASK access, ACCESS_MASK before, PRIVILEGE_SET **privileges, GENERIC_MAPPING *generic,
+		       KPROCESSOR_MODE mode, ACCESS_MASK *granted, NTSTATUS *access_status);
+void NTAPI se_free_privileges(PRIVILEGE_SET *privileges);
+GENERIC_MAPPING *NTAPI se_mapping(void);
+
 /* control.c */
 NTSTATUS control_start(DRIVER_OBJECT *driver);
 void control_stop(void);
+void control_perform(IRP *irp);
+
+/* work.c */
+NTSTATUS work_start(void);
+void work_stop(void);
+NTSTATUS work_queue(IRP *irp);
+
+/* entry.c */
+NTSTATUS start_thread(PKSTART_ROUTINE routine, PVOID *thread);
+void join_thread(PVOID thread);
 
 /* report.c */
 void report(const char *what);

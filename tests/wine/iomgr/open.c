@@ -4,8 +4,8 @@
  * that a file system can be on has it mounted, unless it asks for nothing but attributes of the device itself; then the
  * CREATE goes to what is mounted there.
  *
- * Every request is one of the kernel's own: there is no access check by the caller's token. A link on the way is not
- * followed; the open then ends with STATUS_STOPPED_ON_SYMLINK.
+ * A CREATE may be a user's, whose token the file system checks then; all other requests are the kernel's own. A link on
+ * the way is not followed; the open then ends with STATUS_STOPPED_ON_SYMLINK.
  */
 #include "iomgr.h"
 
@@ -145,6 +145,10 @@ static NTSTATUS send_create(struct file *file, const struct opening *opening, IO
 					 .FullCreateOptions = opening->options };
 	struct request request = { .irp_flags = IRP_CREATE_OPERATION | IRP_SYNCHRONOUS_API };
 
+	if (opening->opener != KERNEL) {
+		request.mode = UserMode;
+		se_subject(&state, opening->opener);
+	}
 	state.OriginalDesiredAccess = state.RemainingDesiredAccess = opening->access;
 	request.location.MajorFunction = IRP_MJ_CREATE;
 	if (!(opening->attributes & OBJ_CASE_INSENSITIVE))
@@ -155,6 +159,35 @@ static NTSTATUS send_create(struct file *file, const struct opening *opening, IO
 	return send_to_file(file, &request, block);
 }
 
+/* A name that begins at a directory that is open: the same volume, by the same way. */
+static NTSTATUS follow_related(struct file *file, const struct opening *opening)
+{
+	struct file *related = opening->related;
+	UNICODE_STRING *name = &file->object.FileName;
+	KIRQL irql;
+
+	name->Buffer = allocate(opening->name.Length + sizeof(WCHAR));
+	if (!name->Buffer)
+		return STATUS_INSUFFICIENT_RESOURCES;
+	name->Length = opening->name.Length;
+	name->MaximumLength = opening->name.Length + sizeof(WCHAR);
+	RtlCopyMemory(name->Buffer, opening->name.Buffer, opening->name.Length);
+	file->device = devices_use(related->device->object);
+	file->target = devices_use(related->target->object);
+	if (!file->device || !file->target)
+		return STATUS_NO_SUCH_DEVICE;
+	if (related->vpb) {
+		devices_acquire_vpb_lock(&irql);
+		file->vpb = related->vpb;
+		file->vpb->ReferenceCount++;
+		devices_release_vpb_lock(irql);
+	}
+	file->object.DeviceObject = file->device->object;
+	file->object.Vpb = file->vpb;
+	file->object.RelatedFileObject = &related->object;
+	return STATUS_SUCCESS;
+}
+
 /* Opens by path. */
 NTSTATUS open_path(const struct opening *opening, HANDLE *handle, IO_STATUS_BLOCK *block)
 {
@@ -163,18 +196,20 @@ NTSTATUS open_path(const struct opening *opening, HANDLE *handle, IO_STATUS_BLOC
 
 	if (!file)
 		return STATUS_INSUFFICIENT_RESOURCES;
-	file->device = resolve(&opening->name, &file->object.FileName);
-	if (!file->device) {
-		files_let_go(file);
-		return STATUS_OBJECT_NAME_NOT_FOUND;
-	}
 	if (opening->options & (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT))
 		file->object.Flags |= FO_SYNCHRONOUS_IO;
 	if (!(opening->attributes & OBJ_CASE_INSENSITIVE))
 		file->object.Flags |= FO_OPENED_CASE_SENSITIVE;
-	status = choose_target(file, opening->access);
+	if (opening->related) {
+		status = follow_related(file, opening);
+	} else {
+		file->device = resolve(&opening->name, &file->object.FileName);
+		status = file->device ? choose_target(file, opening->access) : STATUS_OBJECT_NAME_NOT_FOUND;
+	}
 	if (status >= 0)
 		status = send_create(file, opening, block);
+	/* Only good for the time of the CREATE. */
+	file->object.RelatedFileObject = NULL;
 	if (status == STATUS_REPARSE)
 		status = STATUS_STOPPED_ON_SYMLINK;
 	if (status < 0) {

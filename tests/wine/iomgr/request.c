@@ -79,7 +79,7 @@ NTSTATUS send(DEVICE_OBJECT *device, const struct request *request, IO_STATUS_BL
 		return block->Status = STATUS_INSUFFICIENT_RESOURCES;
 	KeInitializeEvent(&done, NotificationEvent, FALSE);
 	irp->Flags = request->irp_flags;
-	irp->RequestorMode = KernelMode;
+	irp->RequestorMode = request->mode;
 	irp->AssociatedIrp.SystemBuffer = request->system_buffer;
 	irp->UserBuffer = request->user_buffer;
 	irp->MdlAddress = request->mdl;

@@ -8,14 +8,6 @@
  */
 #include "iomgr.h"
 
-struct condition {
-	void *opaque;
-};
-
-NTSYSAPI NTSTATUS NTAPI RtlSleepConditionVariableSRW(struct condition *, struct lock *, const LARGE_INTEGER *timeout,
-						     ULONG flags);
-NTSYSAPI void NTAPI RtlWakeAllConditionVariable(struct condition *);
-
 static struct lock lock;
 /* The list, the running DPC or the end has changed. */
 static struct condition changed;
@@ -150,14 +142,7 @@ static void NTAPI serve(PVOID context)
 
 NTSTATUS time_start(void)
 {
-	HANDLE handle;
-	NTSTATUS status = PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, serve, NULL);
-
-	if (status < 0)
-		return status;
-	status = ObReferenceObjectByHandle(handle, THREAD_ALL_ACCESS, NULL, KernelMode, &thread, NULL);
-	ZwClose(handle);
-	return status;
+	return start_thread(serve, &thread);
 }
 
 void time_stop(void)
@@ -166,8 +151,7 @@ void time_stop(void)
 	over = TRUE;
 	RtlWakeAllConditionVariable(&changed);
 	release(&lock);
-	KeWaitForSingleObject(thread, Executive, KernelMode, FALSE, NULL);
-	ObfDereferenceObject(thread);
+	join_thread(thread);
 }
 
 /* How many timers are armed. */

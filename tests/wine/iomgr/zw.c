@@ -5,8 +5,8 @@
  * devices that are known here, and requests on their handles, are served here. Paths of Wine's drives, and handles on
  * them, go on to Wine.
  *
- * Wine's own mount manager is hidden: it maps folders of Linux and knows no arrivals. Without one, a driver makes its
- * link for a letter itself.
+ * Wine's own mount manager is hidden: it manages folders of Linux, and holds requests of the kernel's to the rights that a
+ * program would need. Without one, a driver makes its link for a letter itself.
  */
 #include "iomgr.h"
 

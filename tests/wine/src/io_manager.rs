@@ -9,7 +9,8 @@ use std::os::windows::io::AsRawHandle;
 use std::ptr::null_mut;
 use std::rc::Rc;
 
-use lklfs_nt::{AccessMask, CreateDisposition, CreateOptions, NtStatus};
+use lklfs_client::files::{FileTransport, OpenAs};
+use lklfs_nt::{AccessMask, CreateDisposition, CreateOptions, FileInformationClass, NtStatus};
 use windows_sys::Win32::System::IO::DeviceIoControl;
 
 /// FILE_SHARE_READ, FILE_SHARE_WRITE and FILE_SHARE_DELETE.
@@ -32,6 +33,18 @@ struct Call {
     share: u32,
     disposition: u32,
     options: u32,
+    opener: u32,
+}
+
+/// Who opens: `enum opener`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// The kernel, which is not checked.
+    Kernel = 0,
+    /// A user who is an administrator.
+    Administrator = 1,
+    /// The same user without that group.
+    StandardUser = 2,
 }
 
 /// The device.
@@ -63,7 +76,9 @@ impl IoManager {
             call.share,
             call.disposition,
             call.options,
+            call.opener,
             more_bytes,
+            0,
         ] {
             input.extend(number.to_le_bytes());
         }
@@ -156,15 +171,40 @@ impl Opened {
     /// Opens a path of NT's, its case counting.
     pub fn open(
         manager: &Rc<IoManager>,
+        opener: Opener,
+        path: &[u16],
+        access: AccessMask,
+        options: CreateOptions,
+    ) -> Result<Opened, NtStatus> {
+        Opened::below(manager, 0, opener, path, access, options)
+    }
+
+    /// Opens by a name that begins at this directory; an empty one opens the same file again.
+    pub fn child(
+        &self,
+        opener: Opener,
+        name: &[u16],
+        access: AccessMask,
+        options: CreateOptions,
+    ) -> Result<Opened, NtStatus> {
+        Opened::below(&self.manager, self.handle, opener, name, access, options)
+    }
+
+    fn below(
+        manager: &Rc<IoManager>,
+        directory: u64,
+        opener: Opener,
         path: &[u16],
         access: AccessMask,
         options: CreateOptions,
     ) -> Result<Opened, NtStatus> {
         let call = Call {
+            handle: directory,
             number: (access | AccessMask::SYNCHRONIZE).0,
             share: SHARE_ALL,
             disposition: CreateDisposition::FILE_OPEN.0,
             options: (options | CreateOptions::FILE_SYNCHRONOUS_IO_NONALERT).0,
+            opener: opener as u32,
             ..Call::default()
         };
         let text: Vec<u8> = path.iter().flat_map(|unit| unit.to_le_bytes()).collect();
@@ -182,16 +222,13 @@ impl Opened {
         }
     }
 
-    /// Reads at an offset; fewer bytes than `room` at the file's end, none behind it.
+    /// Reads at an offset; fewer bytes than `room` at the file's end, END_OF_FILE behind it.
     pub fn read(&self, offset: u64, room: usize) -> Result<Vec<u8>, NtStatus> {
         let call = Call {
             offset,
             ..self.on_this()
         };
-        match self.manager.ask(code(2), &call, &[], room) {
-            Err(NtStatus::END_OF_FILE) => Ok(Vec::new()),
-            other => other,
-        }
+        self.manager.ask(code(2), &call, &[], room)
     }
 
     /// QUERY_INFORMATION.
@@ -212,16 +249,14 @@ impl Opened {
         self.manager.ask(code(4), &call, &[], room)
     }
 
-    /// QUERY_DIRECTORY: the next entries; `None` when there are no more.
-    pub fn list(&self, class: u32, room: usize) -> Result<Option<Vec<u8>>, NtStatus> {
+    /// QUERY_DIRECTORY: the next entries, or the first with `restart`; NO_MORE_FILES behind the last.
+    pub fn list(&self, class: u32, restart: bool, room: usize) -> Result<Vec<u8>, NtStatus> {
         let call = Call {
             number: class,
+            flags: u32::from(restart),
             ..self.on_this()
         };
-        match self.manager.ask(code(5), &call, &[], room) {
-            Err(NtStatus::NO_MORE_FILES | NtStatus::NO_SUCH_FILE) => Ok(None),
-            other => other.map(Some),
-        }
+        self.manager.ask(code(5), &call, &[], room)
     }
 
     /// A control of the file system.
@@ -231,6 +266,36 @@ impl Opened {
             ..self.on_this()
         };
         self.manager.ask(code(6), &call, input, room)
+    }
+}
+
+/// As `userctl` reads a mounted volume.
+impl FileTransport for Opened {
+    fn open(&self, name: &[u16], how: OpenAs) -> Result<Box<dyn FileTransport>, NtStatus> {
+        let opened = self.child(Opener::Kernel, name, how.access, how.options)?;
+        Ok(Box::new(opened))
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, NtStatus> {
+        let bytes = Opened::read(self, offset, buffer.len())?;
+        buffer
+            .get_mut(..bytes.len())
+            .ok_or(NtStatus::INTERNAL_ERROR)?
+            .copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    fn directory(
+        &self,
+        class: FileInformationClass,
+        restart: bool,
+        room: usize,
+    ) -> Result<Vec<u8>, NtStatus> {
+        self.list(class.0, restart, room)
+    }
+
+    fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, NtStatus> {
+        Opened::control(self, code, input, room)
     }
 }
 

@@ -8,10 +8,13 @@
 //! |---|---|
 //! | `io_manager` | the test driver's device, and one call for each of its codes |
 //! | [`records`] | what the bytes of answers mean |
+//! | `rights` | who may open what |
 //! | `volume` | the trait |
 
 #[cfg(windows)]
 pub mod io_manager;
 pub mod records;
+#[cfg(windows)]
+pub mod rights;
 #[cfg(windows)]
 pub mod volume;

@@ -1,10 +1,8 @@
 //! What the bytes of answers mean: a listing, everything about one file, the target of a link.
 
-use lklfs_fsd::namesup;
-use lklfs_nt::dirinfo::FileNamesInformation;
 use lklfs_nt::fileinfo::FileStatLxInformation;
-use lklfs_nt::record::{Field, Record};
-use lklfs_nt::{ReparseTag, reparse};
+use lklfs_nt::record::Field;
+use lklfs_nt::{ReparseTag, dirinfo, names, reparse};
 use userctl::volume::{Kind, Stat, Time};
 
 /// An answer that no driver may give.
@@ -13,29 +11,14 @@ pub struct Malformed(pub &'static str);
 
 /// The Linux names in an answer of class FileNamesInformation, without `.` and `..`.
 pub fn names(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
-    let mut names = Vec::new();
-    let mut rest = bytes;
-    loop {
-        let entry = FileNamesInformation::get(rest).ok_or(Malformed("an entry is cut short"))?;
-        let start = FileNamesInformation::NAME_OFFSET;
-        let name = rest
-            .get(start..)
-            .and_then(|name| name.get(..entry.file_name_length as usize))
-            .ok_or(Malformed("a name runs over the answer's end"))?;
-        let units: Vec<u16> = name.chunks_exact(2).filter_map(u16::get).collect();
-        if units != [u16::from(b'.')] && units != [u16::from(b'.'); 2] {
-            let name = namesup::to_linux(&units).map_err(|_| Malformed("a name is no Linux name's form"))?;
-            names.push(name);
-        }
-        let next = entry.next_entry_offset as usize;
-        if next == 0 {
-            return Ok(names);
-        }
-        if next < start + entry.file_name_length as usize || !next.is_multiple_of(8) {
-            return Err(Malformed("entries overlap or are not aligned"));
-        }
-        rest = rest.get(next..).ok_or(Malformed("an entry is beyond the end"))?;
-    }
+    let mut found = Vec::new();
+    dirinfo::names(bytes, &mut found).map_err(|_| Malformed("a listing makes no sense"))?;
+    let dot = u16::from(b'.');
+    found
+        .iter()
+        .filter(|units| **units != [dot] && **units != [dot, dot])
+        .map(|units| names::to_linux(units).map_err(|_| Malformed("a name is no Linux name's form")))
+        .collect()
 }
 
 /// What FILE_STAT_LX_INFORMATION says. The size of a link is left 0: NT does not know it.
@@ -94,7 +77,7 @@ fn component(units: &[u16]) -> Result<Vec<u8>, Malformed> {
         [0x2e] => Ok(b".".to_vec()),
         [0x2e, 0x2e] => Ok(b"..".to_vec()),
         name => {
-            namesup::to_linux(name).map_err(|_| Malformed("a target has a name that is no Linux name's form"))
+            names::to_linux(name).map_err(|_| Malformed("a target has a name that is no Linux name's form"))
         }
     }
 }

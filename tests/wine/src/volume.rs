@@ -1,15 +1,16 @@
-//! `userctl`'s trait of volumes, answered by requests to the driver.
+//! `userctl`'s trait of volumes, answered by requests that every file system knows: classes of information, listings,
+//! reparse points, reads. [`root`] is for `userctl`'s own way, which asks the driver by controls of its own.
 //!
 //! Each object is opened by its whole path, with its exact name and without following a link. What a request fails with
 //! goes to stderr as NT's status; the trait's callers get EIO, or ENOENT for a name that is not there.
 
 use std::rc::Rc;
 
-use lklfs_fsd::namesup;
-use lklfs_nt::{AccessMask, ControlCode, CreateOptions, FileInformationClass, NtStatus};
+use lklfs_client::files::{File, OpenAs};
+use lklfs_nt::{AccessMask, ControlCode, CreateOptions, FileInformationClass, NtStatus, names};
 use userctl::volume::{Errno, Kind, Stat, Volume};
 
-use crate::io_manager::{IoManager, Opened};
+use crate::io_manager::{IoManager, Opened, Opener};
 use crate::records::{self, Malformed};
 
 /// Bytes of one listing.
@@ -45,6 +46,14 @@ pub struct Node {
     opened: Opened,
 }
 
+/// The root of what is mounted on a device, as `userctl` takes it.
+pub fn root(manager: &Rc<IoManager>, device: &str) -> Result<File, NtStatus> {
+    let path: Vec<u16> = device.encode_utf16().chain([u16::from(b'\\')]).collect();
+    let OpenAs { access, options, .. } = OpenAs::LOOK;
+    let opened = Opened::open(manager, Opener::Kernel, &path, access, options)?;
+    Ok(File::over(Box::new(opened)))
+}
+
 impl DriverVolume {
     /// The volume on the device at a path of NT's.
     pub fn new(manager: Rc<IoManager>, device: &str, reading: Reading) -> DriverVolume {
@@ -55,19 +64,34 @@ impl DriverVolume {
         }
     }
 
-    fn open(&self, path: &[u16], access: AccessMask, options: CreateOptions) -> Result<Opened, Errno> {
+    fn open_as(
+        &self,
+        opener: Opener,
+        path: &[u16],
+        access: AccessMask,
+        options: CreateOptions,
+    ) -> Result<Opened, NtStatus> {
         let mut whole = self.device.clone();
         if path.is_empty() {
             whole.push(u16::from(b'\\'));
         }
         whole.extend(path);
-        Opened::open(
-            &self.manager,
-            &whole,
-            access,
-            options | CreateOptions::FILE_OPEN_REPARSE_POINT,
-        )
-        .map_err(|status| told("open", path, status))
+        let options = options | CreateOptions::FILE_OPEN_REPARSE_POINT;
+        Opened::open(&self.manager, opener, &whole, access, options)
+    }
+
+    fn open(&self, path: &[u16], access: AccessMask, options: CreateOptions) -> Result<Opened, Errno> {
+        self.open_as(Opener::Kernel, path, access, options)
+            .map_err(|status| told("open", path, status))
+    }
+
+    /// Whether somebody may open an object with this access. Anything but "yes" and "no" is an error.
+    pub fn may(&self, opener: Opener, node: &Node, access: AccessMask) -> Result<bool, Errno> {
+        match self.open_as(opener, &node.path, access, CreateOptions::empty()) {
+            Ok(_) => Ok(true),
+            Err(NtStatus::ACCESS_DENIED) => Ok(false),
+            Err(status) => Err(told("open", &node.path, status)),
+        }
     }
 
     fn node(&self, path: Vec<u16>) -> Result<Node, Errno> {
@@ -101,7 +125,7 @@ impl Volume for DriverVolume {
     fn child(&self, directory: &Node, name: &[u8]) -> Result<Node, Errno> {
         let mut path = directory.path.clone();
         path.push(u16::from(b'\\'));
-        path.extend(namesup::to_windows(name).map_err(|status| told("name", &path, status))?);
+        path.extend(names::to_windows(name).map_err(|status| told("name", &path, status))?);
         self.node(path)
     }
 
@@ -130,15 +154,16 @@ impl Volume for DriverVolume {
             CreateOptions::FILE_DIRECTORY_FILE,
         )?;
         let class = FileInformationClass::FileNamesInformation.0;
-        let mut names = Vec::new();
+        let (mut found, mut restart) = (Vec::new(), true);
         loop {
-            let more = opened.list(class, LIST_BYTES);
-            match more.map_err(|status| told("list", &directory.path, status))? {
-                Some(bytes) => {
+            match opened.list(class, restart, LIST_BYTES) {
+                Ok(bytes) => {
+                    restart = false;
                     let more = records::names(&bytes);
-                    names.extend(more.map_err(|malformed| wrong(&directory.path, malformed))?);
+                    found.extend(more.map_err(|malformed| wrong(&directory.path, malformed))?);
                 }
-                None => return Ok(names),
+                Err(NtStatus::NO_MORE_FILES | NtStatus::NO_SUCH_FILE) => return Ok(found),
+                Err(status) => return Err(told("list", &directory.path, status)),
             }
         }
     }
@@ -165,8 +190,10 @@ impl Volume for DriverVolume {
                     (skip, (skip + rest).next_multiple_of(SECTOR))
                 }
             };
-            let bytes = opened.read(at - skip as u64, wanted);
-            let bytes = bytes.map_err(|status| told("read", path, status))?;
+            let bytes = match opened.read(at - skip as u64, wanted) {
+                Err(NtStatus::END_OF_FILE) => break,
+                other => other.map_err(|status| told("read", path, status))?,
+            };
             let part = bytes.get(skip..).unwrap_or_default();
             let part = &part[..part.len().min(rest)];
             buffer[done..done + part.len()].copy_from_slice(part);
