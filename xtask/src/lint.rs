@@ -30,7 +30,7 @@ const SAFE_CRATES: &[&str] = &[
 const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-ntk"];
 
 /// Crates that have code for Windows' programs alone.
-const PROGRAM_CRATES: &[&str] = &["lkl-host-nt", "lklfs-client", "userctl"];
+const PROGRAM_CRATES: &[&str] = &["lkl-host-nt", "lklfs-client", "userctl", "wine-volume"];
 
 /// All of it.
 pub fn run(sh: &Shell) -> Result<()> {

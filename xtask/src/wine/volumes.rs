@@ -29,8 +29,50 @@ const LINUX: u32 = 180;
 /// How long the reading of a whole tree may stand still, in seconds.
 const TREE: u32 = 300;
 
-/// What is mounted, by the name that `volumes` has for it, in its turn.
-const IMAGES: &[&str] = &["ext4", "btrfs", "xfs"];
+/// An image, and how its files are read.
+struct Image {
+    file: &'static str,
+    /// What `volumes` is told.
+    make: &'static [&'static str],
+    /// What it is converted to, if it is not raw.
+    format: Option<&'static str>,
+    /// Linux has to replay a journal, which it writes to memory.
+    dirty: bool,
+    /// What `wine-volume manifest` is told besides the device.
+    readings: &'static [&'static [&'static str]],
+}
+
+/// What is mounted, one after the other.
+const IMAGES: &[Image] = &[
+    Image {
+        file: "ext4.img",
+        make: &["ext4"],
+        format: None,
+        dirty: false,
+        readings: &[&["direct"], &["cached", "3"], &["userctl"]],
+    },
+    Image {
+        file: "btrfs.img",
+        make: &["btrfs"],
+        format: None,
+        dirty: false,
+        readings: &[&["userctl", "2"]],
+    },
+    Image {
+        file: "xfs.img",
+        make: &["xfs", "--dirty"],
+        format: None,
+        dirty: true,
+        readings: &[&["cached"]],
+    },
+    Image {
+        file: "ext4.qcow2",
+        make: &["ext4", "--dirty"],
+        format: Some("qcow2"),
+        dirty: true,
+        readings: &[&["direct"]],
+    },
+];
 /// The letter that is asked for.
 const LETTER: &str = "L:";
 
@@ -48,10 +90,12 @@ pub fn build(sh: &Shell) -> Result<Programs> {
 
 /// An image, and what Linux says about it.
 struct Expected {
-    kind: &'static str,
+    image: &'static Image,
     /// As `userctl.exe` is told.
     windows_path: String,
     manifest: Vec<u8>,
+    /// The same with times as NT's classes have them.
+    in_nt_time: Vec<u8>,
     file_system: Value,
 }
 
@@ -70,7 +114,7 @@ pub fn run(sh: &Shell, machine: &Machine, programs: &Programs, sys: &Path) -> Re
     fs::copy(sys, drivers.join("lklfs.sys"))?;
     let expected: Vec<Expected> = IMAGES
         .iter()
-        .map(|kind| expected(sh, kind, &images))
+        .map(|image| expected(sh, image, &images))
         .collect::<Result<_>>()?;
     let scene = Scene { machine };
     scene.remove_services()?;
@@ -103,27 +147,42 @@ fn io_manager(sh: &Shell, output: &Path) -> Result<()> {
 }
 
 /// Makes an image, and asks Linux about it.
-fn expected(sh: &Shell, kind: &'static str, images: &Path) -> Result<Expected> {
-    let name = format!("{kind}.img");
+fn expected(sh: &Shell, image: &'static Image, images: &Path) -> Result<Expected> {
+    let name = image.file;
+    let path = images.join(name);
+    let made = match image.format {
+        Some(_) => images.join("raw.img"),
+        None => path.clone(),
+    };
     sh.cmd("cargo")
         .args(["run", "-q", "-p", "volumes", "--manifest-path"])
         .arg(repo::root().join("Cargo.toml"))
-        .args(["--", "make", kind])
-        .arg(images.join(&name))
+        .args(["--", "make"])
+        .args(image.make)
+        .arg(&made)
         .run()
         .context("an image was not made")?;
+    if let Some(format) = image.format {
+        sh.cmd("qemu-img")
+            .args(["convert", "-O", format])
+            .args([&made, &path])
+            .run()
+            .with_context(|| format!("{name} was not converted"))?;
+        fs::remove_file(&made)?;
+    }
     let native = userctl::native(sh, false)?;
     let ask = |words: &[&str]| -> Result<Vec<u8>> {
         let ended = here(&native, words, images)?;
         ensure!(ended.code == 0, "userctl {}: {ended}", words.join(" "));
         Ok(ended.stdout)
     };
-    let info: Value = serde_json::from_slice(&ask(&["info", &name, "--json"])?)?;
-    let manifest = String::from_utf8(ask(&["manifest", &name])?)?;
+    let info: Value = serde_json::from_slice(&ask(&["info", name, "--json"])?)?;
+    let manifest = String::from_utf8(ask(&["manifest", name])?)?;
     Ok(Expected {
-        kind,
+        image,
         windows_path: format!("C:\\images\\{name}"),
-        manifest: manifests::in_nt_time(&manifest)?.into_bytes(),
+        in_nt_time: manifests::in_nt_time(&manifest)?.into_bytes(),
+        manifest: manifest.into_bytes(),
         file_system: info["file_system"].clone(),
     })
 }
@@ -182,9 +241,12 @@ impl Scene<'_> {
     fn play(&self, images: &[Expected]) -> Result<()> {
         self.step("net", &["start", IO_MANAGER], STEP)?;
         self.step("net", &["start", LKLFS], STEP)?;
-        for image in images {
-            self.mount(image)?;
-            self.compare(image, &["direct", "cached"])?;
+        for expected in images {
+            self.mount(expected)?;
+            for reading in expected.image.readings {
+                self.compare(expected, reading)?;
+            }
+            self.rights(expected)?;
             self.unmount()?;
         }
         let Some(last) = images.first() else {
@@ -194,7 +256,7 @@ impl Scene<'_> {
         self.stop()?;
         self.step("net", &["start", LKLFS], STEP)?;
         self.mount(last)?;
-        self.compare(last, &["direct"])?;
+        self.compare(last, &["cached"])?;
         self.stop()?;
         self.step("net", &["stop", IO_MANAGER], STEP)?;
         println!(
@@ -204,15 +266,16 @@ impl Scene<'_> {
     }
 
     /// Mounts an image by `userctl.exe`, which must then list it as Linux has it.
-    fn mount(&self, image: &Expected) -> Result<()> {
-        let mounted = self.asked(&["mount", &image.windows_path, LETTER, "--json"])?;
+    fn mount(&self, expected: &Expected) -> Result<()> {
+        let file = expected.image.file;
+        let mounted = self.asked(&["mount", &expected.windows_path, LETTER, "--json"])?;
         ensure!(mounted["letter"] == "L", "mounted as {mounted}");
         let list = self.asked(&["list", "--json"])?;
         let volumes = list["volumes"].as_array().context("a list without volumes")?;
         let [volume] = &volumes[..] else {
             bail!("one volume is mounted, and the list is {list}");
         };
-        let there = &image.file_system;
+        let there = &expected.file_system;
         for (here, theirs) in [
             ("file_system", "name"),
             ("label", "label"),
@@ -222,8 +285,7 @@ impl Scene<'_> {
         ] {
             ensure!(
                 volume[here] == there[theirs],
-                "{}: {here} is {}, on Linux {}",
-                image.kind,
+                "{file}: {here} is {}, on Linux {}",
                 volume[here],
                 there[theirs]
             );
@@ -231,6 +293,11 @@ impl Scene<'_> {
         ensure!(
             volume["volume"] == mounted["volume"] && volume["letter"] == "L" && volume["image"] == true,
             "the list says {volume}"
+        );
+        ensure!(
+            (volume["overlay"] != 0) == expected.image.dirty,
+            "{file}: Linux wrote {} bytes to memory",
+            volume["overlay"]
         );
         let status = self.asked(&["status", "--json"])?;
         ensure!(
@@ -241,30 +308,45 @@ impl Scene<'_> {
     }
 
     /// The manifest through the driver is Linux's.
-    fn compare(&self, image: &Expected, readings: &[&str]) -> Result<()> {
-        for reading in readings {
-            let device = format!("\\??\\{LETTER}");
-            let found = self.step("wine-volume.exe", &["manifest", &device, reading], TREE)?;
-            if found != image.manifest {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                let (there, here) = (text(&image.manifest), text(&found));
-                let differing = there
-                    .lines()
-                    .zip(here.lines())
-                    .find(|(there, here)| there != here);
-                bail!(
-                    "{}, {reading}: the driver shows {} lines, Linux {}; first difference: {differing:?}",
-                    image.kind,
-                    here.lines().count(),
-                    there.lines().count()
-                );
-            }
-            println!(
-                "{} through lklfs.sys under Wine, {reading} reads: {} entries, byte for byte as on Linux",
-                image.kind,
-                found.iter().filter(|byte| **byte == b'\n').count()
+    fn compare(&self, expected: &Expected, reading: &[&str]) -> Result<()> {
+        let device = format!("\\??\\{LETTER}");
+        let words = [&["manifest", &device], reading].concat();
+        let (file, reading) = (expected.image.file, reading.join(" x "));
+        let found = self.step("wine-volume.exe", &words, TREE)?;
+        // The driver's own controls tell nanoseconds, NT's classes 100 of them.
+        let wanted = match reading.starts_with("userctl") {
+            true => &expected.manifest,
+            false => &expected.in_nt_time,
+        };
+        if found != *wanted {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (there, here) = (text(wanted), text(&found));
+            let differing = there
+                .lines()
+                .zip(here.lines())
+                .find(|(there, here)| there != here);
+            bail!(
+                "{file}, {reading}: the driver shows {} lines, Linux {}; first difference: {differing:?}",
+                here.lines().count(),
+                there.lines().count()
             );
         }
+        println!(
+            "{file} through lklfs.sys under Wine, {reading}: {} entries, byte for byte as on Linux",
+            found.iter().filter(|byte| **byte == b'\n').count()
+        );
+        Ok(())
+    }
+
+    /// Everyone may read everything, which is how the driver mounts if it is not told otherwise.
+    fn rights(&self, expected: &Expected) -> Result<()> {
+        let device = format!("\\??\\{LETTER}");
+        let opens = self.step("wine-volume.exe", &["rights", &device, "everyone"], TREE)?;
+        println!(
+            "{} as an administrator and as a standard user: {}",
+            expected.image.file,
+            String::from_utf8_lossy(&opens).trim_end()
+        );
         Ok(())
     }
 
