@@ -4,7 +4,7 @@
 //! that have NT's semantics ([`imports`]). Above it stand an I/O manager ([`io`]), a cache manager and sections
 //! ([`cc`]), FsRtl ([`fsrtl`]), disks from image files ([`disk`]) and an NT API for the tests ([`user`]); below that the
 //! executive: memory (`mm`), processes and threads (`ps`), objects and handles (`ob`), locks (`ex`), run-time
-//! library (`rtl`) and the kernel's dispatcher ([`ke`]). `verifier` plays Driver Verifier over all of it.
+//! library (`rtl`), the registry ([`cm`]) and the kernel's dispatcher ([`ke`]). `verifier` plays Driver Verifier over all of it.
 //!
 //! Two rules hold everywhere:
 //!
@@ -24,6 +24,7 @@
 )]
 
 pub mod cc;
+pub mod cm;
 pub mod disk;
 pub mod ex;
 pub mod fsrtl;

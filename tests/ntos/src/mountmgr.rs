@@ -188,7 +188,11 @@ unsafe fn dispatch(_device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
     status
 }
 
+/// One request at a time, as the real one works on them: a letter that is free is free until it is given.
+static WORKING: Mutex<()> = Mutex::new(());
+
 fn control(code: u32, input: &[u8]) -> (NTSTATUS, Vec<u8>) {
+    let _alone = WORKING.lock().unwrap_or_else(PoisonError::into_inner);
     let result = match code {
         IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION => counted_name(input)
             .ok_or(STATUS_INVALID_PARAMETER)
@@ -338,9 +342,14 @@ fn arrived(device: &str, may_have_letter: bool) -> Result<(), NTSTATUS> {
     Ok(())
 }
 
-/// The first letter from D on that stands for nothing.
+/// The letter stands for nothing.
+fn is_free(letter: char) -> bool {
+    names::get(&names::wide(&format!("\\DosDevices\\{letter}:"))).is_none()
+}
+
+/// The first letter from D on that is free.
 fn free_letter() -> Option<char> {
-    ('D'..='Z').find(|letter| names::get(&names::wide(&format!("\\DosDevices\\{letter}:"))).is_none())
+    ('D'..='Z').find(|letter| is_free(*letter))
 }
 
 /// Makes a link to an arrived volume, and remembers it.
@@ -503,6 +512,8 @@ fn next_letter(device: &str) -> Result<Vec<u8>, NTSTATUS> {
             .filter(|(_, known)| Some(*known) == id.as_ref());
         known.find_map(|(link, _)| letter(link))
     });
+    // A clone says the same of itself; it gets another letter while the first has the one that is remembered.
+    let remembered = remembered.filter(|letter| is_free(*letter));
     let free = remembered.or_else(free_letter).ok_or(STATUS_NO_MORE_ENTRIES)?;
     link(device, &format!("\\DosDevices\\{free}:"))?;
     Ok(vec![1, free as u8])

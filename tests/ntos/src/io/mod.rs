@@ -32,6 +32,7 @@ pub mod mount;
 pub mod names;
 pub mod native;
 pub mod open;
+pub mod raw;
 pub mod reparse;
 pub mod request;
 pub mod share;
@@ -65,6 +66,7 @@ pub static IMPORTS: &[&[Import]] = &[
     work::IMPORTS,
     zw::IMPORTS,
     crate::pnp::IMPORTS,
+    crate::cm::IMPORTS,
     misc::IMPORTS,
     crate::cc::cache::IMPORTS,
     crate::cc::copy::IMPORTS,

@@ -3,12 +3,12 @@
 //! An open of a device whose VPB is not mounted takes the device's lock and offers the device to every
 //! registered file system, the last registered first, with IRP_MJ_FILE_SYSTEM_CONTROL / IRP_MN_MOUNT_VOLUME.
 //! STATUS_UNRECOGNIZED_VOLUME, and any other error that is not the device's own or the user's, passes on to
-//! the next. There is no RAW file system here: what nobody recognises cannot be opened as a volume. The
-//! reasons are kept for whoever asks why (see [`refusals`]).
+//! the next. What nobody recognises the raw file system takes, if the machine has it ([`raw`]) and the whole
+//! volume is opened; otherwise the open fails. The reasons are kept for whoever asks why (see [`refusals`]).
 
 use super::file::Waiter;
 use super::ledger::Owner;
-use super::{device, irp, kernel, request};
+use super::{device, irp, kernel, raw, request};
 use crate::nt::*;
 use crate::ob;
 use crate::verifier::{fail, ledger as holdings};
@@ -55,11 +55,12 @@ pub fn vpb_of_volume(volume: PDEVICE_OBJECT) -> PVPB {
     found.unwrap_or(std::ptr::null_mut())
 }
 
-/// The VPB of `real` with one more reference, mounted if it can be.
+/// The VPB of `real` with one more reference, mounted if it can be; `whole` when the volume itself is opened and nothing
+/// on it.
 ///
 /// # Safety
 /// `real` is live and has a VPB.
-pub unsafe fn mounted(real: PDEVICE_OBJECT) -> Result<PVPB, NTSTATUS> {
+pub unsafe fn mounted(real: PDEVICE_OBJECT, whole: bool) -> Result<PVPB, NTSTATUS> {
     // SAFETY: by contract; the device's lock orders mounts.
     unsafe {
         loop {
@@ -68,7 +69,7 @@ pub unsafe fn mounted(real: PDEVICE_OBJECT) -> Result<PVPB, NTSTATUS> {
             }
             kernel::event_wait(&raw mut (*real).DeviceLock);
             let is_mounted = (*(*real).Vpb).Flags & VPB_MOUNTED as u16 != 0;
-            let status = if is_mounted { STATUS_SUCCESS } else { mount(real) };
+            let status = if is_mounted { STATUS_SUCCESS } else { mount(real, whole) };
             kernel::event_set(&raw mut (*real).DeviceLock);
             if !nt_success(status) {
                 return Err(status);
@@ -125,7 +126,7 @@ pub unsafe fn set_removal(real: PDEVICE_OBJECT, pending: bool) {
 
 /// # Safety
 /// The device's lock is held.
-unsafe fn mount(real: PDEVICE_OBJECT) -> NTSTATUS {
+unsafe fn mount(real: PDEVICE_OBJECT, whole: bool) -> NTSTATUS {
     // SAFETY: registered devices are live until they unregister.
     unsafe {
         lock(&REFUSALS).retain(|(refused, _)| *refused != real as usize);
@@ -184,8 +185,15 @@ unsafe fn mount(real: PDEVICE_OBJECT) -> NTSTATUS {
                     | STATUS_VERIFY_REQUIRED
                     | STATUS_NONEXISTENT_SECTOR
             ) {
-                break;
+                return last;
             }
+        }
+        let vpb = (*real).Vpb;
+        if whole && raw::mount(real, vpb) {
+            (*vpb).Flags |= VPB_MOUNTED as u16;
+            lock(&MOUNTED).retain(|known| *known != real as usize);
+            lock(&MOUNTED).push(real as usize);
+            return STATUS_SUCCESS;
         }
         last
     }
@@ -201,6 +209,27 @@ pub fn volumes() -> Vec<(PDEVICE_OBJECT, PDEVICE_OBJECT)> {
             .filter(|real| (*(**real).Vpb).Flags & VPB_MOUNTED as u16 != 0)
             .map(|real| (real, (*(*real).Vpb).DeviceObject))
             .collect()
+    }
+}
+
+/// A volume is dismounted: `real` gets a new VPB, and `old` stays with the file objects that have it.
+///
+/// # Safety
+/// `real` is live, and `old` is a VPB that it had.
+pub unsafe fn replace_vpb(real: PDEVICE_OBJECT, old: PVPB) {
+    let fresh = device::new_vpb(real);
+    let before = kernel::lock_acquire(VPB_LOCK.as_ptr());
+    // SAFETY: by contract; a device's VPB is replaced under its lock only.
+    let replaced = unsafe {
+        let replaced = (*real).Vpb == old;
+        if replaced {
+            (*real).Vpb = fresh;
+        }
+        replaced
+    };
+    kernel::lock_release(VPB_LOCK.as_ptr(), before);
+    if !replaced {
+        crate::mm::pool::free(fresh.cast(), device::TAG_VPB);
     }
 }
 
@@ -339,7 +368,7 @@ pub unsafe extern "win64" fn IoVerifyVolume(real: PDEVICE_OBJECT, _allow_raw: BO
             if !replaced {
                 crate::mm::pool::free(fresh.cast(), device::TAG_VPB);
             }
-            status = mount(real);
+            status = mount(real, false);
         }
         kernel::event_set(&raw mut (*real).DeviceLock);
         status

@@ -24,14 +24,17 @@ pub enum Node {
 /// The path of one object, folded for comparing.
 type Key = Vec<u16>;
 
-static NODES: Mutex<BTreeMap<Key, Node>> = Mutex::new(BTreeMap::new());
+/// What a path stands for, and the path as it was spelled when it was made.
+type Named = (Node, Vec<u16>);
+
+static NODES: Mutex<BTreeMap<Key, Named>> = Mutex::new(BTreeMap::new());
 
 /// How many links one look-up follows.
 const MAX_LINKS: usize = 32;
 
 const BACKSLASH: u16 = b'\\' as u16;
 
-fn nodes<T>(act: impl FnOnce(&mut BTreeMap<Key, Node>) -> T) -> T {
+fn nodes<T>(act: impl FnOnce(&mut BTreeMap<Key, Named>) -> T) -> T {
     act(&mut NODES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -79,7 +82,7 @@ pub fn insert(path: &[u16], node: Node) -> NTSTATUS {
     nodes(|nodes| match nodes.entry(fold(path)) {
         std::collections::btree_map::Entry::Occupied(_) => STATUS_OBJECT_NAME_COLLISION,
         std::collections::btree_map::Entry::Vacant(entry) => {
-            entry.insert(node);
+            entry.insert((node, path.to_vec()));
             STATUS_SUCCESS
         }
     })
@@ -88,7 +91,7 @@ pub fn insert(path: &[u16], node: Node) -> NTSTATUS {
 /// Takes the link at `path` away.
 pub fn remove_link(path: &[u16]) -> NTSTATUS {
     nodes(|nodes| match nodes.get(&fold(path)) {
-        Some(Node::Link(_)) => {
+        Some((Node::Link(_), _)) => {
             nodes.remove(&fold(path));
             STATUS_SUCCESS
         }
@@ -99,12 +102,12 @@ pub fn remove_link(path: &[u16]) -> NTSTATUS {
 
 /// Takes every name of `node` away.
 pub fn remove(node: &Node) {
-    nodes(|nodes| nodes.retain(|_, named| named != node));
+    nodes(|nodes| nodes.retain(|_, (named, _)| named != node));
 }
 
 /// What exactly stands at `path`, without following anything.
 pub fn get(path: &[u16]) -> Option<Node> {
-    nodes(|nodes| nodes.get(&fold(path)).cloned())
+    nodes(|nodes| nodes.get(&fold(path)).map(|(node, _)| node.clone()))
 }
 
 /// The path of `node`, folded to upper case.
@@ -112,15 +115,27 @@ pub fn name_of(node: &Node) -> Option<String> {
     nodes(|nodes| {
         nodes
             .iter()
-            .find(|(_, named)| *named == node)
+            .find(|(_, (named, _))| named == node)
             .map(|(path, _)| String::from_utf16_lossy(path))
+    })
+}
+
+/// The path of `node`, as it was spelled when it was made.
+pub fn spelled(node: &Node) -> Option<Vec<u16>> {
+    nodes(|nodes| {
+        let mut named = nodes.values();
+        named
+            .find(|(named, _)| named == node)
+            .map(|(_, path)| path.clone())
     })
 }
 
 /// Links whose name still exists, for the leak report.
 pub fn links() -> Vec<String> {
     nodes(|nodes| {
-        let links = nodes.iter().filter(|(_, node)| matches!(node, Node::Link(_)));
+        let links = nodes
+            .iter()
+            .filter(|(_, (node, _))| matches!(node, Node::Link(_)));
         links.map(|(path, _)| String::from_utf16_lossy(path)).collect()
     })
 }

@@ -116,7 +116,7 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
             device::reference_vpb((*related).Vpb);
             (*related).Vpb
         } else {
-            super::mount::mounted(real)?
+            super::mount::mounted(real, name.is_empty() && related.is_null())?
         };
         if !vpb.is_null() && (*vpb).DeviceObject.is_null() {
             fail!(

@@ -11,7 +11,11 @@
 //! ([`crate::ke::seh`]) and reports need.
 
 use crate::ps::{self, Thread};
-use std::{arch::naked_asm, sync::atomic::Ordering};
+use std::{
+    arch::naked_asm,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 mod entries;
 mod state;
@@ -269,10 +273,41 @@ pub fn boundary() -> u64 {
 pub unsafe fn call_driver<const N: usize>(function: *const (), arguments: [u64; N]) -> u64 {
     let thread = ps::current();
     let before = State::of(thread);
+    let _raised = before.at_dispatch_level().then(Raised::new);
     // SAFETY: passed on from the caller; kernel_rsp is this thread's kernel stack.
     let result = unsafe { call(thread, function, &arguments, thread.kernel_rsp.get()) };
     before.check(thread, function as usize);
     result
+}
+
+/// Calls into drivers at DISPATCH_LEVEL or above that have not returned: completion routines, timers, DPCs.
+static RAISED: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them.
+struct Raised;
+
+impl Raised {
+    fn new() -> Self {
+        RAISED.fetch_add(1, Ordering::AcqRel);
+        Raised
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        RAISED.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Waits until what runs in drivers at DISPATCH_LEVEL has returned: on NT no processor is in the middle of that when
+/// an image goes, since whoever unloads it has run on each of them. A routine that has woken the thread which unloads its
+/// driver may have its last instructions still before it.
+pub fn settle_raised() {
+    const LONGEST: Duration = Duration::from_secs(10);
+    let start = Instant::now();
+    while RAISED.load(Ordering::Acquire) != 0 && start.elapsed() < LONGEST {
+        std::thread::yield_now();
+    }
 }
 
 /// [`call_driver`] on the stack that ends at `top`, and without the check at the end.

@@ -279,6 +279,7 @@ impl Image {
     pub fn unload(self: Arc<Self>) {
         // SAFETY: waits for the queue only.
         unsafe { crate::ke::dpc::KeFlushQueuedDpcs() };
+        gate::settle_raised();
         crate::verifier::ledger::check_empty(&self.name);
         if let Some(path) = std::env::var_os("NTOS_FIGURES")
             && let Ok(text) = serde_json::to_string_pretty(&crate::verifier::report())

@@ -7,6 +7,7 @@
 #![allow(non_snake_case)]
 
 use crate::{
+    io::names,
     nt::*,
     ob::{self, ObjectType},
     ps,
@@ -25,6 +26,7 @@ crate::table! {
         ObReferenceObject = ObfReferenceObject, <= DISPATCH;
         ObDereferenceObjectDeferDelete = ObfDereferenceObject, <= DISPATCH since Nt60;
         ObOpenObjectByPointer <= PASSIVE;
+        ObQueryNameString <= PASSIVE;
         ObCloseHandle <= PASSIVE since Nt60;
         ZwClose <= PASSIVE;
         ZwSetSecurityObject <= PASSIVE;
@@ -133,6 +135,43 @@ unsafe extern "win64" fn ObOpenObjectByPointer(
     let opened = ob::open_handle_for_driver(body, access);
     // SAFETY: the driver passes a pointer for the handle.
     unsafe { *handle = opened };
+    STATUS_SUCCESS
+}
+
+/// `ObQueryNameString`, for devices.
+unsafe extern "win64" fn ObQueryNameString(body: PVOID, out: PVOID, room: ULONG, needed: PULONG) -> NTSTATUS {
+    let is_device = ob::type_of(body).is_some_and(|kind| kind.name == "Device");
+    if !is_device {
+        crate::fail!(
+            Reference,
+            "ObQueryNameString of something else than a device is not modelled"
+        );
+    }
+    let name = names::spelled(&names::Node::Device(body as usize)).unwrap_or_default();
+    let bytes = name.len() * 2;
+    let head = size_of::<UNICODE_STRING>();
+    let whole = head + if name.is_empty() { 0 } else { bytes + 2 };
+    // SAFETY: the driver passes room for the string and a place for its length.
+    unsafe {
+        *needed = whole as u32;
+        if (room as usize) < whole {
+            return STATUS_INFO_LENGTH_MISMATCH;
+        }
+        let buffer = out.cast::<u8>().add(head).cast::<u16>();
+        let mut string = UNICODE_STRING {
+            Length: 0,
+            MaximumLength: 0,
+            Buffer: std::ptr::null_mut(),
+        };
+        if !name.is_empty() {
+            buffer.copy_from_nonoverlapping(name.as_ptr(), name.len());
+            *buffer.add(name.len()) = 0;
+            string.Length = bytes as u16;
+            string.MaximumLength = bytes as u16 + 2;
+            string.Buffer = buffer;
+        }
+        out.cast::<UNICODE_STRING>().write(string);
+    }
     STATUS_SUCCESS
 }
 

@@ -7,12 +7,13 @@
 use super::handle::{Handle, OpenAs};
 use super::report::{self, Report};
 use crate::cc;
+use crate::cm;
 use crate::disk::{self, Disk, DiskConfig, ImageError};
 use crate::fsrtl;
 use crate::io::file::Waiter;
 use crate::io::ledger::Owner;
 use crate::io::names::{self, Node, wide};
-use crate::io::{device, irp, misc, mount, native, request, work};
+use crate::io::{device, irp, misc, mount, native, raw, request, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
 use crate::{hostfs, ke, mountmgr, ob, pnp, ps};
@@ -52,6 +53,8 @@ pub struct Builder {
     options: Options,
     drive_c: Option<PathBuf>,
     mount_manager: Option<bool>,
+    registry: cm::Hive,
+    raw: bool,
 }
 
 impl Builder {
@@ -85,12 +88,26 @@ impl Builder {
         self
     }
 
+    /// With this registry, which an earlier machine may have had.
+    pub fn registry(mut self, hive: cm::Hive) -> Builder {
+        self.registry = hive;
+        self
+    }
+
+    /// With the raw file system, which takes what nobody else knows when a whole volume is opened.
+    pub fn raw_file_system(mut self) -> Builder {
+        self.raw = true;
+        self
+    }
+
     /// Starts the machine.
     pub fn start(self) -> Result<Machine, MachineError> {
         let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         ps::current();
         disk::driver::reset();
         pnp::reset();
+        cm::start(self.registry.clone());
+        raw::start(self.raw);
         cc::segment::seed(self.seed);
         let mut machine = Machine {
             _one: one,
@@ -219,6 +236,9 @@ impl Machine {
             (*driver).DriverStart = image.base() as PVOID;
             (*driver).DriverSize = image.size() as u32;
         }
+        cm::make(&format!(
+            "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{service}"
+        ));
         let registry: &'static mut [u16] = wide(&format!(
             "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{service}"
         ))

@@ -20,6 +20,11 @@ impl State {
         }
     }
 
+    /// DISPATCH_LEVEL or above.
+    pub(super) fn at_dispatch_level(&self) -> bool {
+        self.irql >= 2
+    }
+
     pub(super) fn check(&self, thread: &Thread, function: usize) {
         let now = Self::of(thread);
         let name = crate::loader::describe(function);
