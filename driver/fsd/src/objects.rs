@@ -11,6 +11,7 @@ use alloc::{
 use lklfs_nt::{AccessMask, CreateOptions, NtStatus};
 
 use crate::{
+    OwnerMap,
     errno::Context,
     linksup::LinkView,
     volume::{FileKind, Metadata, Volume, VolumeInfo},
@@ -48,12 +49,14 @@ pub struct Geometry {
 }
 
 /// What a volume's policy decides.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VolumeOptions {
     /// Names that begin with a dot carry the attribute HIDDEN.
     pub hide_dot_files: bool,
     /// Everyone may read everything; otherwise owner and mode decide.
     pub everyone_reads: bool,
+    /// Who the volume's owners are.
+    pub owners: OwnerMap,
 }
 
 impl Default for VolumeOptions {
@@ -61,6 +64,7 @@ impl Default for VolumeOptions {
         Self {
             hide_dot_files: true,
             everyone_reads: true,
+            owners: OwnerMap::default(),
         }
     }
 }

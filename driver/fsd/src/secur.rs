@@ -1,6 +1,6 @@
 //! `IRP_MJ_QUERY_SECURITY` and `IRP_MJ_SET_SECURITY`: who may do what, told as an NT descriptor.
 //!
-//! Owner and group are `S-1-22-1-uid` and `S-1-22-2-gid`. The list is made from the mode: rights of the owner, the group
+//! Owner and group are `S-1-22-1-uid` and `S-1-22-2-gid`, or who the volume's map says ([`crate::OwnerMap`]). The list is made from the mode: rights of the owner, the group
 //! and everyone, with denials where an earlier class has less than a later one, since Linux stops at the first class that
 //! fits and NT adds them up. Everyone may always read attributes and the descriptor, as `stat` allows; SYSTEM and
 //! administrators may read everything, as root may.
@@ -39,6 +39,12 @@ fn class_rights(bits: u32) -> AccessMask {
     rights
 }
 
+/// Owner and group.
+fn owners<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> (Sid, Sid) {
+    let owners = &vcb.options().owners;
+    (owners.user(metadata.uid), owners.group(metadata.gid))
+}
+
 /// The discretionary list.
 fn dacl<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> Result<Vec<Ace>, NtStatus> {
     let allow = |sid, mask| Ace {
@@ -60,7 +66,7 @@ fn dacl<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> Result<Vec<Ace>, NtStat
         list.push(allow(Sid::EVERYONE, READING));
         return Ok(list);
     }
-    let (owner, group) = (Sid::unix_user(metadata.uid), Sid::unix_group(metadata.gid));
+    let (owner, group) = owners(vcb, metadata);
     let of_owner = class_rights(metadata.permissions >> 6);
     let of_group = class_rights(metadata.permissions >> 3);
     let of_other = class_rights(metadata.permissions);
@@ -80,7 +86,7 @@ fn dacl<V: Volume>(vcb: &Vcb<V>, metadata: &Metadata) -> Result<Vec<Ace>, NtStat
 
 fn build<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, parts: u32) -> Result<Vec<u8>, NtStatus> {
     let metadata = fcb.metadata();
-    let (owner, group) = (Sid::unix_user(metadata.uid), Sid::unix_group(metadata.gid));
+    let (owner, group) = owners(vcb, metadata);
     security::descriptor(owner, group, &dacl(vcb, metadata)?, parts)
 }
 

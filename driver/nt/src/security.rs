@@ -16,13 +16,16 @@ pub mod information {
     pub const SACL: u32 = 0x8;
 }
 
-/// A security identifier of at most three sub-authorities.
+/// The most sub-authorities that a SID has (`SID_MAX_SUB_AUTHORITIES`).
+pub const MOST_SUB_AUTHORITIES: usize = 15;
+
+/// A security identifier.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sid {
     /// The identifier authority (the second number of `S-1-...`), below 256.
     pub authority: u8,
-    /// The first sub-authorities.
-    pub sub_authorities: [u32; 3],
+    /// The first sub-authorities; zeros behind them.
+    pub sub_authorities: [u32; MOST_SUB_AUTHORITIES],
     /// How many of them there are.
     pub count: u8,
 }
@@ -39,7 +42,7 @@ impl Sid {
     pub const fn one(authority: u8, first: u32) -> Self {
         Self {
             authority,
-            sub_authorities: [first, 0, 0],
+            sub_authorities: [first, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             count: 1,
         }
     }
@@ -48,9 +51,38 @@ impl Sid {
     pub const fn two(authority: u8, first: u32, second: u32) -> Self {
         Self {
             authority,
-            sub_authorities: [first, second, 0],
+            sub_authorities: [first, second, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
             count: 2,
         }
+    }
+
+    /// Reads `S-1-5-21-1-2-3-1001`. `None` for what is no SID, or has an authority of 256 or more, which none has.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        // The revision, which is always 1, stands between the letter and the authority.
+        let rest = text.strip_prefix(b"S-").or_else(|| text.strip_prefix(b"s-"))?;
+        let mut parts = rest.split(|byte| *byte == b'-');
+        let mut number = || -> Option<Option<u32>> {
+            let Some(digits) = parts.next() else {
+                return Some(None);
+            };
+            let plain = (1..=10).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+            let text = core::str::from_utf8(digits).ok().filter(|_| plain)?;
+            text.parse().ok().map(Some)
+        };
+        if number()? != Some(1) {
+            return None;
+        }
+        let mut sid = Self {
+            authority: u8::try_from(number()??).ok()?,
+            sub_authorities: [0; MOST_SUB_AUTHORITIES],
+            count: 0,
+        };
+        for place in &mut sid.sub_authorities {
+            let Some(value) = number()? else { break };
+            *place = value;
+            sid.count = sid.count.saturating_add(1);
+        }
+        (number()?.is_none() && sid.count > 0).then_some(sid)
     }
 
     /// `S-1-22-1-uid`: a UNIX user.
@@ -118,7 +150,10 @@ pub fn descriptor(owner: Sid, group: Sid, dacl: &[Ace], information: u32) -> Res
     let ace_count = u16::try_from(dacl.len()).map_err(|_| too_long)?;
 
     let mut out = Vec::new();
-    let most = HEADER_SIZE.saturating_add(2 * 20).saturating_add(acl_size.into());
+    let sids = owner.len().saturating_add(group.len());
+    let most = HEADER_SIZE
+        .saturating_add(sids.into())
+        .saturating_add(acl_size.into());
     out.try_reserve_exact(most)
         .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
     out.resize(HEADER_SIZE, 0);
@@ -172,6 +207,7 @@ pub fn descriptor(owner: Sid, group: Sid, dacl: &[Ace], information: u32) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     #[test]
     fn a_descriptor_has_its_parts_where_it_says() {
@@ -190,6 +226,33 @@ mod tests {
             0, 0, 20, 0, 0x89, 0, 0x12, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0,
         ];
         assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn a_sid_is_read_as_it_is_written() {
+        let user = Sid::parse(b"S-1-5-21-1-2-4294967295-1001").unwrap();
+        assert_eq!((user.authority, user.count), (5, 5));
+        assert_eq!(user.sub_authorities[..6], [21, 1, 2, u32::MAX, 1001, 0]);
+        assert_eq!(Sid::parse(b"S-1-22-1-1000"), Some(Sid::unix_user(1000)));
+        assert_eq!(Sid::parse(b"s-1-1-0"), Some(Sid::EVERYONE));
+        let most = format!("S-1-5{}", "-7".repeat(MOST_SUB_AUTHORITIES));
+        assert_eq!(Sid::parse(most.as_bytes()).unwrap().count, 15);
+        for bad in [
+            "",
+            "S",
+            "S-1",
+            "S-1-5",
+            "S-2-5-1",
+            "S-1-5-",
+            "S-1-5-x",
+            "S-1-5-+1",
+            "S-1-256-1",
+            "S-1-5-4294967296",
+            "1-5-18",
+            &format!("{most}-7"),
+        ] {
+            assert_eq!(Sid::parse(bad.as_bytes()), None, "{bad}");
+        }
     }
 
     #[test]
