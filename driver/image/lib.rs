@@ -28,7 +28,7 @@ static POOL: NtPool = NtPool;
 /// Called once by the I/O manager, with a driver object of this image and its key in the registry.
 #[unsafe(no_mangle)]
 #[allow(non_snake_case, reason = "the linker is told this name, which is NT's")]
-pub unsafe extern "system" fn DriverEntry(driver: PDRIVER_OBJECT, _registry: PUNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "system" fn DriverEntry(driver: PDRIVER_OBJECT, registry: PUNICODE_STRING) -> NTSTATUS {
     // SAFETY: the I/O manager's promise is passed on.
-    unsafe { lklfs_ntk::driver_entry(driver) }
+    unsafe { lklfs_ntk::driver_entry(driver, registry) }
 }

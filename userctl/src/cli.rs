@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
 /// Lists, mounts and reads Linux volumes.
@@ -37,7 +37,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the volumes that the driver has mounted
+    /// List disks, partitions and images, what is on them, and where it is mounted
     ///
     /// The number of a volume never becomes another's. Every user may ask for this.
     List {
@@ -47,14 +47,15 @@ pub enum Command {
     },
     /// Mount an image or a device through the driver, and print its drive letter
     ///
-    /// What is mounted already is named by its UUID or label (see list): it gets a letter if it has none. The driver is
-    /// started if it is installed and does not run. This needs administrator rights.
+    /// What is listed is named by its UUID or label (see list): it gets a letter if it has none. The driver is started if it
+    /// is installed and does not run. This needs administrator rights.
     #[command(after_help = MOUNT_EXAMPLES)]
     Mount(Mount),
-    /// Unmount a volume that was mounted with mount
+    /// Unmount a volume, and take its drive letter away
     ///
     /// While files on it are open it is refused; --force unmounts nevertheless, and the programs that use them get errors.
-    /// Nothing can be lost by that: volumes are read-only. This needs administrator rights.
+    /// Nothing can be lost by that: volumes are read-only. A disk that stays plugged in is mounted again by userctl mount.
+    /// This needs administrator rights.
     #[command(after_help = UNMOUNT_EXAMPLES)]
     Unmount {
         /// Its drive letter, its number, or `all`
@@ -75,6 +76,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show or change what is kept for a volume: its letter, whether and how it is mounted
+    ///
+    /// Without a volume all policies are shown, with a volume and nothing else its own. What is given is changed, and kept
+    /// by the volume's UUID, over restarts and whatever disk or image it is in. Letters change at once; a volume that is in
+    /// use is mounted in the new way the next time. Changing needs administrator rights.
+    #[command(after_help = POLICY_EXAMPLES)]
+    Policy(Policy),
     /// Print what Linux, inside the driver, has to say
     ///
     /// Damage that a file system finds is told here. This needs administrator rights, since messages name files.
@@ -88,8 +96,8 @@ pub enum Command {
     },
     /// Collect what helps to find a fault in one archive
     ///
-    /// Versions, status, the list of volumes (with their labels and the paths of images) and the log, which names files.
-    /// Nothing of what files hold. Look into it before you give it away. What cannot be had, for lack of rights or of a
+    /// Versions, status, the list of disks and volumes (with their labels and the paths of images), policies, the
+    /// superblocks of volumes and the logs, which name files. Nothing of what files hold. Look into it before you give it away. What cannot be had, for lack of rights or of a
     /// running driver, is left out, and said in problems.txt.
     Diag {
         /// The archive, which is made
@@ -198,27 +206,113 @@ pub struct Mount {
     /// The drive letter [default: the one that it had before, or the next that is free]
     #[arg(value_name = "X:", value_parser = letter)]
     pub letter: Option<char>,
-    /// Options of the file system, as for mount -o on Linux, separated by commas
-    #[arg(short, value_name = "OPTIONS")]
-    pub options: Option<String>,
     /// Mount this partition of an image, 0 for the whole [default: the first that is recognised]
     #[arg(long, value_name = "N")]
     pub part: Option<u32>,
-    /// Take it for this file system, by Linux's name for it [default: what is recognised]
-    #[arg(long, value_name = "FS")]
-    pub read_as: Option<String>,
+    /// The format of an image [default: what its content says]
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// How.
+    #[command(flatten)]
+    pub settings: Settings,
     /// Do not replay a journal; the volume may then look older than it is
     #[arg(long)]
     pub no_recovery: bool,
-    /// Let everyone read everything, whatever owners and modes say
-    #[arg(long)]
-    pub everyone: bool,
     /// Give no letter
     #[arg(long, conflicts_with = "letter")]
     pub no_letter: bool,
     /// Write one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// How a volume is mounted and shown.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Settings {
+    /// Options of the file system, as for mount -o on Linux, separated by commas
+    #[arg(short, value_name = "OPTIONS")]
+    pub options: Option<String>,
+    /// Take it for this file system, by Linux's name for it [default: what is recognised]
+    #[arg(long, value_name = "FS")]
+    pub read_as: Option<String>,
+    /// Let everyone read everything, or let owners and modes decide [default: yes]
+    #[arg(long, value_enum, value_name = "YES|NO")]
+    pub everyone: Option<Choice>,
+    /// Hide names that begin with a dot, or do not [default: yes]
+    #[arg(long, value_enum, value_name = "YES|NO")]
+    pub hide_dot_files: Option<Choice>,
+    /// A user or group of the volume's is this one here, by its SID (whoami /user shows yours); may be given again
+    #[arg(long, value_name = "uid:N=SID|gid:N=SID")]
+    pub owner: Vec<String>,
+}
+
+/// A policy, and what to change of it.
+#[derive(Args, Clone, Debug)]
+pub struct Policy {
+    /// The volume: its drive letter, number, UUID or label
+    #[arg(value_name = "X:|NUMBER|UUID|LABEL")]
+    pub volume: Option<String>,
+    /// Its drive letter; `any` for the one that it had before or the next that is free, `none` to hide it
+    #[arg(long, value_name = "X:|any|none", value_parser = rule, requires = "volume")]
+    pub letter: Option<lklfs_client::Letter>,
+    /// Mount it by itself, or only on request
+    #[arg(long, value_enum, requires = "volume")]
+    pub mount: Option<When>,
+    /// Replay a journal, or do not
+    #[arg(long, value_enum, value_name = "YES|NO", requires = "volume")]
+    pub recovery: Option<Choice>,
+    /// How.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Forget what is kept; nothing else can be given
+    #[arg(long, requires = "volume", conflicts_with_all = [
+        "letter", "mount", "recovery", "options", "read_as", "everyone", "hide_dot_files", "owner",
+    ])]
+    pub forget: bool,
+    /// Write one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Yes, no, or what the driver does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Choice {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// As the driver does by itself.
+    Default,
+}
+
+impl Choice {
+    /// As the driver is told.
+    pub fn wanted(self) -> Option<bool> {
+        match self {
+            Choice::Yes => Some(true),
+            Choice::No => Some(false),
+            Choice::Default => None,
+        }
+    }
+}
+
+/// When a volume is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// When it comes.
+    Always,
+    /// Only on request.
+    Never,
+}
+
+/// The format of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)] // the names are the documentation
+pub enum Format {
+    Raw,
+    Vhd,
+    Vhdx,
+    Qcow2,
 }
 
 /// The image, and how to read it.
@@ -269,6 +363,15 @@ Examples:
   userctl mount \\Device\\Harddisk1\\Partition2
   userctl mount snap.img -o subvol=home    an option of btrfs";
 
+const POLICY_EXAMPLES: &str = "\
+Examples:
+  userctl policy                           what is kept, for all volumes
+  userctl policy Backup --letter L:        always drive L: for the volume labelled Backup
+  userctl policy E: --letter none          hide the volume that is at E:
+  userctl policy 3 --mount never           leave volume 3 alone from now on
+  userctl policy E: --everyone no --owner uid:1000=S-1-5-21-1-2-3-1001
+  userctl policy E: --forget";
+
 const UNMOUNT_EXAMPLES: &str = "\
 Examples:
   userctl unmount L:
@@ -277,6 +380,16 @@ Examples:
 
 fn letter(text: &str) -> Result<char, String> {
     crate::unmount::letter(text).ok_or_else(|| "a drive letter is one of A: to Z:".to_string())
+}
+
+fn rule(text: &str) -> Result<lklfs_client::Letter, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "any" => Ok(lklfs_client::Letter::Any),
+        "none" => Ok(lklfs_client::Letter::Hidden),
+        _ => letter(text)
+            .map(lklfs_client::Letter::This)
+            .map_err(|error| format!("{error}, any, or none")),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -6,14 +6,15 @@
 use std::io::{self, Cursor, Write};
 use std::path::Path;
 
-use lklfs_client::LogSource;
+use lklfs_client::{Driver, LogSource};
 use serde::Serialize;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::driver::{self, failed, write_json};
 use crate::exit::{Exit, Failure, reason};
-use crate::{log, status, volumes};
+use crate::text::hex;
+use crate::{log, policy, status, volumes};
 
 /// What was made, as `--json` writes it.
 #[derive(Debug, Serialize)]
@@ -115,10 +116,18 @@ fn collect(collected: &mut Collected) {
                 "status.json",
                 status::ask(&driver).and_then(|report| pretty(&report)),
             );
-            let list = driver.list().map_err(failed);
+            let list = driver
+                .list()
+                .and_then(|list| Ok((list, driver.places()?)))
+                .map_err(failed);
             collected.add(
                 "volumes.json",
-                list.and_then(|list| pretty(&volumes::list(&list))),
+                list.and_then(|(list, places)| pretty(&volumes::list(&list, &places))),
+            );
+            let kept = driver.policies().map_err(failed);
+            collected.add(
+                "policies.json",
+                kept.and_then(|kept| pretty(&policy::report(kept))),
             );
         }
         Err(failure) => {
@@ -133,9 +142,47 @@ fn collect(collected: &mut Collected) {
             for (name, source) in [("linux.log", LogSource::Linux), ("driver.log", LogSource::Driver)] {
                 collected.add(name, log::all(&driver, source).map(|(text, _)| text));
             }
+            collected.add("superblocks.json", superblocks(&driver));
         }
-        Err(failure) => collected.problems.push(format!("linux.log: {failure}")),
+        Err(failure) => collected
+            .problems
+            .push(format!("linux.log, driver.log, superblocks.json: {failure}")),
     }
+}
+
+/// What a volume begins with: no more than its file system's own superblock.
+#[derive(Debug, Serialize)]
+struct SuperblockReport {
+    /// The NT name of the device.
+    device: String,
+    /// The file system.
+    file_system: Option<String>,
+    /// Where the bytes are, in bytes from the start of the device.
+    offset: Option<u64>,
+    /// The bytes, in hexadecimal.
+    bytes: Option<String>,
+    /// Why there are none.
+    problem: Option<String>,
+}
+
+fn superblocks(driver: &Driver) -> Result<Vec<u8>, Failure> {
+    let places = driver.places().map_err(failed)?;
+    let known = places.iter().filter(|place| place.fs_name.is_some());
+    let reports: Vec<SuperblockReport> = known
+        .map(|place| {
+            let told = driver.superblock(&place.device_units);
+            let problem = told.as_ref().err().map(ToString::to_string);
+            let told = told.ok();
+            SuperblockReport {
+                device: place.device.clone(),
+                file_system: place.fs_name.clone(),
+                offset: told.as_ref().map(|(offset, _)| *offset),
+                bytes: told.as_ref().map(|(_, bytes)| hex(bytes)),
+                problem,
+            }
+        })
+        .collect();
+    pretty(&reports)
 }
 
 fn pretty(value: &impl Serialize) -> Result<Vec<u8>, Failure> {

@@ -35,6 +35,7 @@ pub mod mount;
 pub mod mounted;
 pub mod names;
 pub mod partition;
+pub mod policy;
 pub mod resolve;
 pub mod run;
 pub mod scratch;

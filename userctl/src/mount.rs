@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use lklfs_client::answer::{Linux, Mounted};
-use lklfs_client::{CallError, Driver, MountFlags, NtStatus, Source};
+use lklfs_client::{CallError, Driver, Format, NtStatus, Settings, Source};
 use serde::Serialize;
 
-use crate::cli::Mount;
+use crate::cli::{self, Choice, Mount};
 use crate::driver::{self, failed, refused, write_json, write_text};
 use crate::exit::{Exit, Failure};
-use crate::target::{self, Target};
+use crate::target::{self, Named, Target};
 use crate::text::plain;
 
 /// What was mounted, as `--json` writes it.
@@ -34,6 +34,12 @@ pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
         return Err(Failure::new(
             Exit::Usage,
             format_args!("{shown}: --part is for images; name the partition's own device"),
+        ));
+    }
+    if options.format.is_some() && !matches!(wanted, Target::Image(_)) {
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!("{shown}: --format is for images; leave it out"),
         ));
     }
     let driver = driver::start_and_change()?;
@@ -67,8 +73,14 @@ pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// A volume that is mounted already, by its UUID or label: it keeps the letter that it has, or gets one.
 fn again(driver: &Driver, options: &Mount, shown: &str, name: &str) -> Result<Mounted, Failure> {
-    let volumes = driver.list().map_err(failed)?;
-    let volume = target::find(&volumes, name)?;
+    let (volumes, places) = (driver.list().map_err(failed)?, driver.places().map_err(failed)?);
+    let volume = match target::find(&volumes, &places, name)? {
+        Named::Volume(volume) => volume,
+        Named::Place(place) => {
+            let device = Source::Device(place.device_units.clone());
+            return mount(driver, options, shown, device);
+        }
+    };
     let there = Mounted {
         volume: volume.number,
         letter: volume.letter,
@@ -89,12 +101,6 @@ fn again(driver: &Driver, options: &Mount, shown: &str, name: &str) -> Result<Mo
                 "{shown}: this is volume {number}, mounted without a letter; unmount {number}, then mount the image again"
             ),
         )),
-        (None, _) if volume.source_units.is_empty() => Err(Failure::new(
-            Exit::Volume,
-            format_args!(
-                "{shown}: this is volume {number}, which Windows has mounted by itself; mount it by its device"
-            ),
-        )),
         (None, _) => mount(
             driver,
             options,
@@ -110,13 +116,12 @@ fn mount(driver: &Driver, options: &Mount, shown: &str, source: Source) -> Resul
         source,
         partition: options.part,
         letter: options.letter,
-        flags: MountFlags {
+        format: options.format.map(format),
+        no_letter: options.no_letter,
+        settings: Settings {
             no_recovery: options.no_recovery,
-            everyone: options.everyone,
-            no_letter: options.no_letter,
+            ..settings(&options.settings)
         },
-        fs_name: options.read_as.clone(),
-        options: options.options.clone().unwrap_or_default(),
     };
     driver.mount(&request).map_err(|error| match error {
         CallError::Refused(NtStatus::NO_SUCH_DEVICE) if is_dead(driver) => Failure::new(
@@ -130,20 +135,29 @@ fn mount(driver: &Driver, options: &Mount, shown: &str, source: Source) -> Resul
     })
 }
 
-fn is_dead(driver: &Driver) -> bool {
-    driver.status().is_ok_and(|status| status.linux == Linux::Dead)
+fn format(format: cli::Format) -> Format {
+    match format {
+        cli::Format::Raw => Format::Raw,
+        cli::Format::Vhd => Format::Vhd,
+        cli::Format::Vhdx => Format::Vhdx,
+        cli::Format::Qcow2 => Format::Qcow2,
+    }
 }
 
-/// Options that a driver may not have.
-fn special(options: &Mount) -> Option<&'static str> {
-    [
-        (options.options.is_some(), "-o"),
-        (options.read_as.is_some(), "--read-as"),
-        (options.no_recovery, "--no-recovery"),
-        (options.everyone, "--everyone"),
-    ]
-    .into_iter()
-    .find_map(|(given, name)| given.then_some(name))
+/// What the command line says, as the driver is told.
+fn settings(said: &cli::Settings) -> Settings {
+    Settings {
+        no_recovery: false,
+        everyone: said.everyone.and_then(Choice::wanted),
+        hide_dot_files: said.hide_dot_files.and_then(Choice::wanted),
+        fs_name: said.read_as.clone(),
+        options: said.options.clone().unwrap_or_default(),
+        owners: said.owner.join(","),
+    }
+}
+
+fn is_dead(driver: &Driver) -> bool {
+    driver.status().is_ok_and(|status| status.linux == Linux::Dead)
 }
 
 /// Why the driver did not mount it.
@@ -164,7 +178,13 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
             Exit::Image,
             "another program has it open for itself; end that program, or detach the disk there".into(),
         ),
-        NtStatus::ACCESS_DENIED => (Exit::Image, "you may not read it; choose one that you may".into()),
+        NtStatus::ACCESS_DENIED if image => {
+            (Exit::Image, "you may not read it; choose one that you may".into())
+        }
+        NtStatus::ACCESS_DENIED => (
+            Exit::InUse,
+            "it is in use and cannot be mounted in another way; close the programs that use it".into(),
+        ),
         NtStatus::FILE_IS_A_DIRECTORY => (Exit::Image, "this is a directory; name an image file".into()),
         NtStatus::UNRECOGNIZED_VOLUME => (
             Exit::FileSystem,
@@ -189,13 +209,10 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
                 None => "its letter is taken; choose another".into(),
             },
         ),
-        NtStatus::NOT_SUPPORTED => match special(options) {
-            Some(option) => (Exit::Usage, format!("this driver does not have {option}; leave it out")),
-            None => (
-                Exit::Image,
-                "it has a feature that is not supported; convert it: qemu-img convert -O raw".into(),
-            ),
-        },
+        NtStatus::NOT_SUPPORTED => (
+            Exit::Image,
+            "it has a feature that is not supported; convert it: qemu-img convert -O raw".into(),
+        ),
         NtStatus::DISK_CORRUPT_ERROR
         | NtStatus::FILE_CORRUPT_ERROR
         | NtStatus::DATA_ERROR

@@ -93,9 +93,9 @@ fn nothing_at(text: &str) -> Result<Option<Mounted>, Failure> {
 /// The one volume that has this UUID, label or number; `None` if there is none.
 fn named<'a>(volumes: &'a [Volume], name: &str) -> Result<Option<&'a Volume>, Failure> {
     let number: Option<u64> = name.parse().ok();
-    let mut found = volumes
-        .iter()
-        .filter(|volume| target::is_called(volume, name) || number == Some(volume.number));
+    let mut found = volumes.iter().filter(|volume| {
+        target::is_called(&volume.label, volume.uuid.as_deref(), name) || number == Some(volume.number)
+    });
     let first = found.next();
     let others: Vec<String> = found.map(|volume| volume.number.to_string()).collect();
     match (first, others.as_slice()) {

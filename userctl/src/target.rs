@@ -5,18 +5,17 @@
 //! | `disk.img`, `C:\images\disk.img`, `\\server\share\disk.img` | an image, as `\??\` and its full path |
 //! | `\\.\PhysicalDrive1`, `\\?\Volume{...}`, `X:` | a device, by its Win32 name |
 //! | `\Device\Harddisk1\Partition2` | a device, by its NT name |
-//! | anything else | the UUID or label of a volume that is mounted |
+//! | anything else | the UUID or label of a volume that is listed |
 //!
 //! An existing file is always an image. On Linux there are no paths of Windows to find files by: full ones are passed on
 //! as they are, to the double.
 
 use std::ffi::OsStr;
 
-use lklfs_client::answer::Volume;
+use lklfs_client::answer::{Place, Volume};
 
 use crate::exit::{Exit, Failure};
 use crate::text::plain;
-use crate::volumes::uuid_text;
 
 /// Before the names that Win32 programs know, in NT's name space.
 const DOS_DEVICES: &str = "\\??\\";
@@ -126,44 +125,71 @@ fn nt_path(full: &[u16]) -> Vec<u16> {
     prefix.encode_utf16().chain(rest.iter().copied()).collect()
 }
 
-/// The one volume with this UUID or label.
-pub fn find<'a>(volumes: &'a [Volume], name: &str) -> Result<&'a Volume, Failure> {
-    let found: Vec<&Volume> = volumes.iter().filter(|volume| is_called(volume, name)).collect();
+/// What has a name: something mounted, or a place where it could be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'a> {
+    /// A mounted volume.
+    Volume(&'a Volume),
+    /// A place with a volume that is not mounted by the driver.
+    Place(&'a Place),
+}
+
+/// The one volume with this UUID or label, mounted or not.
+pub fn find<'a>(volumes: &'a [Volume], places: &'a [Place], name: &str) -> Result<Named<'a>, Failure> {
+    let mounted = volumes
+        .iter()
+        .filter(|volume| is_called(&volume.label, volume.uuid.as_deref(), name))
+        .map(Named::Volume);
+    let others = places
+        .iter()
+        .filter(|place| place.volume.is_none())
+        .filter(|place| {
+            let label = place.label.as_deref().unwrap_or_default();
+            is_called(label, place.uuid.as_deref(), name)
+        })
+        .map(Named::Place);
+    let found: Vec<Named<'_>> = mounted.chain(others).collect();
     let name = plain(name.as_bytes());
     match found.as_slice() {
-        [one] => Ok(one),
+        [one] => Ok(*one),
         [] => Err(Failure::new(
             Exit::Volume,
-            format_args!(
-                "{name}: no file, device, UUID or label of a mounted volume is called so; see userctl list"
-            ),
+            format_args!("{name}: no file, device, UUID or label of a volume is called so; see userctl list"),
         )),
         many => {
-            let numbers: Vec<String> = many.iter().map(|volume| volume.number.to_string()).collect();
+            let names: Vec<String> = many
+                .iter()
+                .map(|named| match named {
+                    Named::Volume(volume) => format!("volume {}", volume.number),
+                    Named::Place(place) => plain(place.device.as_bytes()),
+                })
+                .collect();
             Err(Failure::new(
                 Exit::Volume,
                 format_args!(
-                    "{name}: volumes {} are called so; name the device or image, see userctl list",
-                    numbers.join(" and ")
+                    "{name}: {} are called so; name the device or image, see userctl list",
+                    names.join(" and ")
                 ),
             ))
         }
     }
 }
 
-/// Whether a volume has this UUID or label.
-pub(crate) fn is_called(volume: &Volume, name: &str) -> bool {
+/// Whether two UUIDs or serial numbers are the same: case and dashes do not count.
+pub fn same_uuid(one: &str, other: &str) -> bool {
     let digits = |text: &str| text.replace('-', "").to_ascii_lowercase();
-    volume.label == name
-        || volume
-            .uuid
-            .is_some_and(|uuid| digits(&uuid_text(&uuid)) == digits(name))
+    digits(one) == digits(other)
+}
+
+/// Whether something with this label and UUID is called so.
+pub(crate) fn is_called(label: &str, uuid: Option<&str>, name: &str) -> bool {
+    (!label.is_empty() && label == name) || uuid.is_some_and(|uuid| same_uuid(uuid, name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volumes::tests::volume;
+    use crate::volumes::tests::{place, volume};
 
     fn said(text: &str) -> String {
         match target(OsStr::new(text)) {
@@ -218,12 +244,23 @@ mod tests {
             volume(3, None, "Twin", 0xcd),
             volume(4, None, "", 0),
         ];
-        let number = |name: &str| find(&volumes, name).map(|volume| volume.number);
+        let places = [
+            place(1, Some(1), "Data", "1234-ABCD"),
+            place(2, None, "Stick", "5678-ABCD"),
+        ];
+        let number = |name: &str| match find(&volumes, &places, name) {
+            Ok(Named::Volume(volume)) => Ok(volume.number),
+            Ok(Named::Place(place)) => Ok(100 + place.number),
+            Err(failure) => Err(failure),
+        };
         assert_eq!(number("Data"), Ok(1));
         assert_eq!(number("ABABABAB-abab-abab-abab-abababababab"), Ok(1));
+        assert_eq!(number("Stick"), Ok(102));
+        assert_eq!(number("5678abcd"), Ok(102));
         let twins = number("Twin").unwrap_err();
-        assert!(twins.message.contains("volumes 2 and 3"), "{twins}");
+        assert!(twins.message.contains("volume 2 and volume 3"), "{twins}");
         assert_eq!(number("data").unwrap_err().exit, Exit::Volume);
+        assert_eq!(number("1234-ABCD").unwrap_err().exit, Exit::Volume);
         assert_eq!(
             number("00000000-0000-0000-0000-000000000000").unwrap_err().exit,
             Exit::Volume

@@ -1,4 +1,4 @@
-//! `userctl unmount`: lets go of a volume that was mounted on request.
+//! `userctl unmount`: lets go of a volume.
 
 use std::io::Write;
 
@@ -69,10 +69,7 @@ pub fn run(what: What, force: bool, json: bool, out: &mut dyn Write) -> Result<(
         }
         CallError::Refused(NtStatus::OBJECT_NAME_NOT_FOUND) => Failure::new(
             Exit::Volume,
-            match volume.is_some_and(|number| before.contains(&number)) {
-                true => format!("{name}: this was not mounted with userctl mount, and stays; eject its disk"),
-                false => format!("{name}: no such volume is mounted; see userctl list"),
-            },
+            format_args!("{name}: no such volume is mounted; see userctl list"),
         ),
         other => refused(&name, other),
     })?;

@@ -1,9 +1,12 @@
-//! `userctl list`: the volumes that the driver has mounted.
+//! `userctl list`: disks, partitions and images, what is on them, and where it is mounted.
+//!
+//! The driver tells of volumes (what it has mounted) and of places (where volumes may be). People see one table: each
+//! place with its volume, in the order of disks, then what has no place of its own.
 
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
-use lklfs_client::answer::Volume;
+use lklfs_client::answer::{Place, Volume};
 use serde::Serialize;
 
 use crate::driver::{self, failed, write_json, write_text};
@@ -11,11 +14,44 @@ use crate::exit::Failure;
 use crate::table::{Align, Cell, table};
 use crate::text::{plain, size};
 
-/// The volumes as `--json` writes them.
+/// Volumes and places as `--json` writes them.
 #[derive(Debug, Serialize)]
 pub struct List {
-    /// By number.
+    /// What is mounted, by number.
     pub volumes: Vec<Entry>,
+    /// Where volumes may be, by disk.
+    pub places: Vec<PlaceEntry>,
+}
+
+/// One place as `--json` writes it.
+#[derive(Debug, Serialize)]
+pub struct PlaceEntry {
+    /// The number of the disk.
+    pub disk: Option<u32>,
+    /// The number of the partition; 0 for a whole disk.
+    pub partition: Option<u32>,
+    /// Where it begins on the disk, in bytes.
+    pub start: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Bytes in a sector.
+    pub sector: u32,
+    /// The file system that is recognised there.
+    pub file_system: Option<String>,
+    /// Its label.
+    pub label: Option<String>,
+    /// Its UUID, date or serial number.
+    pub uuid: Option<String>,
+    /// Its drive letter, without a colon.
+    pub letter: Option<char>,
+    /// The number of the volume that the driver has mounted there.
+    pub volume: Option<u64>,
+    /// `mounted`, `windows` (another file system has it), `free` (not mounted) or `never` (its policy says so).
+    pub state: &'static str,
+    /// Whether it can be taken out.
+    pub removable: bool,
+    /// The NT name of its device.
+    pub device: String,
 }
 
 /// One volume as `--json` writes it.
@@ -35,7 +71,7 @@ pub struct Entry {
     pub total: u64,
     /// Bytes free.
     pub free: u64,
-    /// The NT name of its device, or the NT path of its image; none for what was not mounted on request.
+    /// The NT name of its device, or the NT path of its image;
     pub source: Option<String>,
     /// Whether it is in an image.
     pub image: bool,
@@ -57,20 +93,61 @@ pub struct Entry {
 
 /// Asks the driver and writes what it says.
 pub fn run(json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let volumes = driver::look()?.list().map_err(failed)?;
+    let driver = driver::look()?;
+    let (volumes, mut places) = (driver.list().map_err(failed)?, driver.places().map_err(failed)?);
+    in_order(&mut places);
     if json {
-        return write_json(&list(&volumes), out);
+        return write_json(&list(&volumes, &places), out);
     }
-    if volumes.is_empty() {
+    if volumes.is_empty() && places.is_empty() {
         return write_text("no volume is mounted; mount one with: userctl mount IMAGE\n", out);
     }
-    write_text(&text(&volumes), out)
+    write_text(&text(&volumes, &places), out)
+}
+
+/// Disks by number, partitions by number; images, which have no disk, last.
+fn in_order(places: &mut [Place]) {
+    places.sort_by_key(|place| {
+        (
+            place.disk.unwrap_or(u32::MAX),
+            place.partition.unwrap_or(u32::MAX),
+            place.number,
+        )
+    });
 }
 
 /// For JSON.
-pub fn list(volumes: &[Volume]) -> List {
+pub fn list(volumes: &[Volume], places: &[Place]) -> List {
     List {
         volumes: volumes.iter().map(entry).collect(),
+        places: places.iter().map(place_entry).collect(),
+    }
+}
+
+fn place_entry(place: &Place) -> PlaceEntry {
+    PlaceEntry {
+        disk: place.disk,
+        partition: place.partition,
+        start: place.start,
+        bytes: place.bytes,
+        sector: place.sector,
+        file_system: place.fs_name.clone(),
+        label: place.label.clone(),
+        uuid: place.uuid.clone(),
+        letter: place.letter,
+        volume: place.volume,
+        state: place_state(place),
+        removable: place.removable,
+        device: place.device.clone(),
+    }
+}
+
+fn place_state(place: &Place) -> &'static str {
+    match place {
+        Place { volume: Some(_), .. } => "mounted",
+        Place { other: true, .. } => "windows",
+        Place { never: true, .. } => "never",
+        _ => "free",
     }
 }
 
@@ -81,7 +158,7 @@ fn entry(volume: &Volume) -> Entry {
         letter: volume.letter,
         file_system: volume.fs_name.clone(),
         label: some(&volume.label),
-        uuid: volume.uuid.map(|uuid| uuid_text(&uuid)),
+        uuid: volume.uuid.clone(),
         total: volume.total,
         free: volume.free,
         source: some(&volume.source),
@@ -104,46 +181,31 @@ fn state(volume: &Volume) -> &'static str {
     }
 }
 
-/// A UUID as it is written: 8-4-4-4-12.
-pub fn uuid_text(uuid: &[u8; 16]) -> String {
-    let digits = crate::text::hex(uuid);
-    let parts = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)];
-    parts.map(|(from, to)| &digits[from..to]).join("-")
-}
-
 /// `\??\C:\x` as people know it: C:\x.
 fn source(volume: &Volume) -> String {
     let source = volume.source.strip_prefix("\\??\\").unwrap_or(&volume.source);
     plain(source.as_bytes())
 }
 
-fn text(volumes: &[Volume]) -> String {
+fn text(volumes: &[Volume], places: &[Place]) -> String {
     use Align::{Left, Right};
-    let rows: Vec<[Cell; 9]> = volumes
+    let of_place = |place: &Place| {
+        let volume = volumes.iter().find(|volume| Some(volume.number) == place.volume);
+        match volume {
+            Some(volume) => volume_row(volume, Some(place)),
+            None => place_row(place),
+        }
+    };
+    let elsewhere = volumes
         .iter()
-        .map(|volume| {
-            let letter = volume.letter.map_or("-".into(), |letter| format!("{letter}:"));
-            [
-                volume.number.to_string().into(),
-                Cell::styled(letter, Style::new().bold()),
-                plain(volume.fs_name.as_bytes()).into(),
-                plain(volume.label.as_bytes()).into(),
-                size(volume.total).into(),
-                size(volume.free).into(),
-                state_cell(volume),
-                volume
-                    .uuid
-                    .map(|uuid| uuid_text(&uuid))
-                    .unwrap_or_default()
-                    .into(),
-                source(volume).into(),
-            ]
-        })
-        .collect();
+        .filter(|volume| !places.iter().any(|place| place.volume == Some(volume.number)))
+        .map(|volume| volume_row(volume, None));
+    let rows: Vec<[Cell; 10]> = places.iter().map(of_place).chain(elsewhere).collect();
     table(
         [
-            ("VOLUME", Right),
             ("AT", Left),
+            ("DISK", Right),
+            ("VOLUME", Right),
             ("FILE SYSTEM", Left),
             ("LABEL", Left),
             ("SIZE", Right),
@@ -154,6 +216,59 @@ fn text(volumes: &[Volume]) -> String {
         ],
         &rows,
     )
+}
+
+/// A letter as it is written.
+fn at(letter: Option<char>) -> Cell {
+    let letter = letter.map_or("-".to_string(), |letter| format!("{letter}:"));
+    Cell::styled(letter, Style::new().bold())
+}
+
+/// Disk and partition: 1.2, or 1 for a whole disk.
+fn disk(place: &Place) -> String {
+    match (place.disk, place.partition) {
+        (Some(disk), Some(0)) => disk.to_string(),
+        (Some(disk), Some(partition)) => format!("{disk}.{partition}"),
+        (Some(disk), None) => format!("{disk}.?"),
+        (None, _) => "-".to_string(),
+    }
+}
+
+fn volume_row(volume: &Volume, place: Option<&Place>) -> [Cell; 10] {
+    [
+        at(volume.letter),
+        place.map_or("-".to_string(), disk).into(),
+        volume.number.to_string().into(),
+        plain(volume.fs_name.as_bytes()).into(),
+        plain(volume.label.as_bytes()).into(),
+        size(volume.total).into(),
+        size(volume.free).into(),
+        state_cell(volume),
+        plain(volume.uuid.as_deref().unwrap_or_default().as_bytes()).into(),
+        source(volume).into(),
+    ]
+}
+
+fn place_row(place: &Place) -> [Cell; 10] {
+    let some = |text: &Option<String>| plain(text.as_deref().unwrap_or("-").as_bytes());
+    let state = match place_state(place) {
+        "windows" => "with Windows",
+        "never" => "never mounted",
+        _ if place.linux => "not mounted",
+        _ => "-",
+    };
+    [
+        at(place.letter),
+        disk(place).into(),
+        "-".into(),
+        some(&place.fs_name).into(),
+        plain(place.label.as_deref().unwrap_or_default().as_bytes()).into(),
+        size(place.bytes).into(),
+        "-".into(),
+        Cell::styled(state, Style::new().dimmed()),
+        plain(place.uuid.as_deref().unwrap_or_default().as_bytes()).into(),
+        plain(place.device.as_bytes()).into(),
+    ]
 }
 
 fn state_cell(volume: &Volume) -> Cell {
@@ -175,7 +290,7 @@ fn state_cell(volume: &Volume) -> Cell {
     Cell::styled(text, Style::new().fg_color(Some(colour.into())))
 }
 
-/// Tests, and a volume for the tests of other modules.
+/// Tests, and what the tests of other modules need.
 #[cfg(test)]
 pub mod tests {
     use super::*;
@@ -184,6 +299,8 @@ pub mod tests {
     /// A volume, as the driver may list it.
     pub fn volume(number: u64, letter: Option<char>, label: &str, uuid: u8) -> Volume {
         let source = "\\??\\C:\\x.img";
+        let part = |bytes: usize| format!("{uuid:02x}").repeat(bytes);
+        let uuid_text = [4, 2, 2, 2, 6].map(part).join("-");
         Volume {
             number,
             letter,
@@ -191,7 +308,7 @@ pub mod tests {
             fs_name: "ext4".into(),
             source: source.into(),
             source_units: source.encode_utf16().collect(),
-            uuid: Some([uuid; 16]).filter(|_| uuid != 0),
+            uuid: Some(uuid_text).filter(|_| uuid != 0),
             total: 12 << 20,
             free: 1 << 20,
             bytes_read: 3,
@@ -205,32 +322,82 @@ pub mod tests {
         }
     }
 
+    /// A place, as the driver may list it.
+    pub fn place(number: u64, volume: Option<u64>, label: &str, uuid: &str) -> Place {
+        let device = format!("\\Device\\HarddiskVolume{number}");
+        Place {
+            number,
+            volume,
+            letter: None,
+            disk: Some(1),
+            partition: u32::try_from(number).ok(),
+            start: 1 << 20,
+            bytes: 12 << 20,
+            sector: 512,
+            fs_name: Some("ext4".into()),
+            label: Some(label.into()),
+            uuid: Some(uuid.into()),
+            device_units: device.encode_utf16().collect(),
+            device,
+            other: false,
+            removable: false,
+            linux: true,
+            never: false,
+        }
+    }
+
     #[test]
     fn people_see_a_table() {
         let mut busy = volume(12, None, "evil\u{1b}[2J", 0);
         busy.handles = 2;
         busy.state.stale = true;
-        let text = text(&[volume(3, Some('E'), "Data", 0xab), busy]);
+        let mut windows = place(2, None, "System", "");
+        (windows.other, windows.linux, windows.letter) = (true, false, Some('C'));
+        windows.fs_name = Some("ntfs".into());
+        let mut nothing = place(3, None, "", "");
+        (nothing.fs_name, nothing.linux) = (None, false);
+        let never = Place {
+            never: true,
+            ..place(4, None, "Off", "5678-ABCD")
+        };
+        let mut places = [nothing, never, windows, place(1, Some(3), "Data", "")];
+        in_order(&mut places);
+        let text = text(&[volume(3, Some('E'), "Data", 0xab), busy], &places);
         let plain = anstream::adapter::strip_str(&text).to_string();
         let lines: Vec<&str> = plain.lines().map(str::trim_end).collect();
-        assert!(lines[0].starts_with("VOLUME  AT  FILE SYSTEM  LABEL"), "{plain}");
-        assert!(lines[1].starts_with("     3  E:  ext4 "), "{plain}");
+        assert!(
+            lines[0].starts_with("AT  DISK  VOLUME  FILE SYSTEM  LABEL"),
+            "{plain}"
+        );
+        assert!(lines[1].starts_with("E:   1.1       3  ext4 "), "{plain}");
         assert!(
             lines[1].ends_with("abababab-abab-abab-abab-abababababab  C:\\x.img"),
             "{plain}"
         );
-        assert!(lines[2].contains("evil\\x1b[2J"), "{plain}");
-        assert!(lines[2].contains("mounted, stale, 2 open"), "{plain}");
+        assert!(lines[2].starts_with("C:   1.2       -  ntfs "), "{plain}");
+        assert!(lines[2].contains("with Windows"), "{plain}");
+        assert!(lines[3].starts_with("-    1.3       -  - "), "{plain}");
+        assert!(
+            lines[4].contains("never mounted") && lines[4].contains("5678-ABCD"),
+            "{plain}"
+        );
+        assert!(lines[5].contains("evil\\x1b[2J"), "{plain}");
+        assert!(lines[5].contains("mounted, stale, 2 open"), "{plain}");
     }
 
     #[test]
     fn programs_see_what_is_not_there_as_null() {
-        let list = serde_json::to_value(list(&[volume(3, None, "", 0)])).unwrap();
+        let mut place = place(1, None, "Data", "");
+        (place.label, place.uuid, place.disk) = (None, None, None);
+        let list = serde_json::to_value(list(&[volume(3, None, "", 0)], &[place])).unwrap();
         let entry = &list["volumes"][0];
         assert!(entry["letter"].is_null() && entry["label"].is_null() && entry["uuid"].is_null());
         assert_eq!(
             (entry["volume"].as_u64(), entry["state"].as_str()),
             (Some(3), Some("mounted"))
         );
+        let entry = &list["places"][0];
+        assert!(entry["label"].is_null() && entry["disk"].is_null() && entry["volume"].is_null());
+        assert_eq!(entry["state"].as_str(), Some("free"));
     }
 }

@@ -339,34 +339,32 @@ fn what_must_be_refused_is_refused_with_its_code_and_says_what_to_do() {
         (&["unmount", "4711"], 14, &["4711", "userctl list"]),
         (&["unmount", "0"], 2, &["all"]),
         (&["unmount", "everything"], 2, &["everything"]),
-        (&["log", "--driver"], 10, &["leave --driver out"]),
+        (
+            &["mount", "C:\\other.img", "-o", "nosuchoption"],
+            2,
+            &["these options", "userctl log"],
+        ),
+        (&["mount", "C:\\other.img", "-o", "rw"], 2, &["these options"]),
+        (
+            &["mount", "C:\\other.img", "--owner", "uid:1=me"],
+            2,
+            &["these options"],
+        ),
+        (&["mount", "C:\\other.img", "--format", "vhdx"], 4, &["damaged"]),
+        (
+            &["mount", "\\Device\\HarddiskVolume9", "--format", "raw"],
+            2,
+            &["--format is for images"],
+        ),
+        (&["policy", "NoSuchLabel"], 14, &["NoSuchLabel", "userctl list"]),
+        (&["policy", "--letter", "E:"], 2, &["X:|NUMBER|UUID|LABEL"]),
+        (&["policy", "K:", "--owner", "uid:1=me"], 2, &["uid:N=SID"]),
         (&["diag", "/no/such/folder/x.zip"], 8, &["x.zip"]),
     ] {
         machine.fails(arguments, code, words);
     }
     let numbers = machine.json(&["list"])["volumes"].as_array().unwrap().len();
     assert_eq!(numbers, 1, "a refused mount left a volume");
-    // What this driver does not have yet it refuses rather than to ignore it.
-    for option in [
-        &["-o", "noload"][..],
-        &["--everyone"],
-        &["--no-recovery"],
-        &["--read-as", "ext4"],
-    ] {
-        let arguments = [&["mount", "C:\\other.img"], option].concat();
-        let assert = machine.userctl(&arguments);
-        let output = assert.get_output();
-        if output.status.success() {
-            let at = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
-            machine.says(&["unmount", &at]);
-        } else {
-            assert_eq!(output.status.code(), Some(2), "{option:?}");
-            one_line(
-                &String::from_utf8_lossy(&output.stderr),
-                &[option[0], "leave it out"],
-            );
-        }
-    }
     machine.says(&["unmount", "all"]);
     machine.end();
 }
@@ -376,11 +374,14 @@ fn a_standard_user_may_look_and_not_change() {
     let machine = Machine::start(&["--standard-user"]);
     assert!(machine.says(&["list"]).contains("no volume is mounted"));
     assert!(machine.says(&["status"]).contains("control interface"));
+    assert!(machine.says(&["policy"]).contains("no policy is kept"));
     for arguments in [
         &["mount", "C:\\ext4.img"][..],
         &["unmount", "all"],
         &["unmount", "K:"],
         &["log"],
+        &["log", "--driver"],
+        &["policy", "12345678-1234-1234-1234-123456789abc", "--letter", "E:"],
     ] {
         machine.fails(arguments, 11, &["administrator rights", "prompt"]);
     }
@@ -447,7 +448,11 @@ fn a_mounted_volume_is_found_by_uuid_and_label() {
     // The same volume in another image: two answer to the name.
     let twin = machine.mount("ext4.vhd", &[]);
     assert_ne!(twin, at);
-    machine.fails(&["mount", "Image"], 14, &["volumes", "name the device or image"]);
+    machine.fails(
+        &["mount", "Image"],
+        14,
+        &["volume 1 and volume 2", "name the device or image"],
+    );
     machine.says(&["unmount", &twin]);
     machine.says(&["unmount", &at]);
     let hidden = machine.json(&["mount", "C:\\other.img", "--no-letter"]);
@@ -498,6 +503,160 @@ fn a_disk_is_mounted_by_its_device() {
 }
 
 #[test]
+fn disks_and_partitions_are_listed_and_mounted_by_label() {
+    let image = folder().join("parts.img");
+    let machine = Machine::start(&["--disk", image.to_str().unwrap()]);
+    let list = machine.json(&["list"]);
+    assert_eq!(
+        list["volumes"],
+        serde_json::json!([]),
+        "nothing is mounted before it is opened"
+    );
+    let place = |list: &Value, index: usize| list["places"][index].clone();
+    let (nothing, linux) = (place(&list, 0), place(&list, 1));
+    assert_eq!(
+        (&nothing["disk"], &nothing["partition"]),
+        (&0.into(), &1.into()),
+        "{list}"
+    );
+    assert!(nothing["file_system"].is_null(), "{list}");
+    assert_eq!(
+        (&linux["file_system"], &linux["uuid"]),
+        (&"ext4".into(), &UUID.into()),
+        "{list}"
+    );
+    assert_eq!(
+        (&linux["state"], &linux["letter"]),
+        (&"free".into(), &"D".into()),
+        "{list}"
+    );
+    let text = machine.says(&["list"]);
+    assert!(
+        text.contains("0.1") && text.contains("0.2") && text.contains("not mounted"),
+        "{text}"
+    );
+    assert_eq!(machine.says(&["mount", "Image"]), "D:\n");
+    let list = machine.json(&["list"]);
+    assert_eq!(place(&list, 1)["state"], "mounted", "{list}");
+    assert_eq!(place(&list, 1)["volume"], list["volumes"][0]["volume"], "{list}");
+    machine.says(&["unmount", "D:"]);
+    assert!(machine.json(&["list"])["places"][1]["letter"].is_null());
+    // Opened without being asked for, it is a volume like any other.
+    let device = linux["device"].as_str().unwrap();
+    assert!(machine.read(&format!("{device}\\hello.txt")).is_ok());
+    let number = machine.json(&["list"])["volumes"][0]["volume"].to_string();
+    machine.says(&["unmount", &number]);
+    machine.end();
+}
+
+#[test]
+fn a_policy_is_kept_shown_and_forgotten() {
+    let image = folder().join("parts.img");
+    let machine = Machine::start(&["--disk", image.to_str().unwrap()]);
+    let kept = machine.json(&[
+        "policy",
+        "Image",
+        "--letter",
+        "q:",
+        "--everyone",
+        "no",
+        "-o",
+        "noload",
+    ]);
+    let policy = &kept["policies"][0];
+    assert_eq!(
+        (&policy["uuid"], &policy["letter"]),
+        (&UUID.into(), &"Q".into()),
+        "{kept}"
+    );
+    assert_eq!(
+        (&policy["everyone"], &policy["options"]),
+        (&false.into(), &"noload".into()),
+        "{kept}"
+    );
+    assert_eq!(machine.json(&["list"])["places"][1]["letter"], "Q");
+    assert_eq!(machine.read("\\??\\Q:\\hello.txt"), Ok(b"hello\n".to_vec()));
+    let text = machine.says(&["policy", "Q:"]);
+    assert!(
+        text.contains("Q:") && text.contains("--everyone no -o noload"),
+        "{text}"
+    );
+    // Only what is said is changed.
+    let kept = machine.json(&["policy", UUID, "--everyone", "default", "--letter", "none"]);
+    let policy = &kept["policies"][0];
+    assert!(
+        policy["everyone"].is_null() && policy["letter"].is_null(),
+        "{kept}"
+    );
+    assert_eq!(
+        (&policy["hidden"], &policy["options"]),
+        (&true.into(), &"noload".into()),
+        "{kept}"
+    );
+    assert!(machine.read("\\??\\Q:\\hello.txt").is_err());
+    machine.says(&["policy", "Image", "--mount", "never"]);
+    assert!(machine.says(&["list"]).contains("never mounted"));
+    machine.says(&["policy", "Image", "--forget"]);
+    let forgotten = machine.json(&["policy"]);
+    let policy = &forgotten["policies"][0];
+    assert!(
+        policy.is_null() || (policy["hidden"] == false && policy["never"] == false),
+        "{forgotten}"
+    );
+    machine.end();
+}
+
+#[test]
+fn the_drivers_own_messages_are_told_apart_from_linuxs() {
+    let machine = Machine::start(&[]);
+    let at = machine.mount("ext4.img", &[]);
+    let text = machine.says(&["log", "--driver"]);
+    assert!(text.lines().all(|line| line.contains("] lklfs: ")), "{text}");
+    assert!(text.contains(&format!("is at {at}")), "{text}");
+    assert!(!text.contains("kernel memory protection"));
+    machine.says(&["unmount", &at]);
+    assert!(machine.says(&["log", "--driver"]).contains("is unmounted"));
+    machine.end();
+}
+
+#[test]
+fn a_mount_is_made_as_the_options_say() {
+    let machine = Machine::start(&[]);
+    for options in [
+        &["-o", "noload"][..],
+        &["--no-recovery"],
+        &["--read-as", "ext4"],
+        &["--everyone", "no"],
+        &[
+            "--hide-dot-files",
+            "no",
+            "--owner",
+            "uid:0=S-1-5-18",
+            "--owner",
+            "gid:0=S-1-5-32-544",
+        ],
+        &["--format", "raw"],
+    ] {
+        let words = [&["mount", "C:\\other.img"], options].concat();
+        let assert = machine.userctl(&words).code(0);
+        let output = assert.get_output();
+        let at = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
+        // A volume without its journal may be older than it is, and one is told.
+        let stale = options
+            .iter()
+            .any(|option| ["noload", "--no-recovery"].contains(option));
+        assert!(stale || output.stderr.is_empty(), "{options:?}: {output:?}");
+        assert_eq!(
+            machine.read(&format!("\\??\\{at}\\hello.txt")),
+            Ok(b"hello\n".to_vec()),
+            "{options:?}"
+        );
+        machine.says(&["unmount", &at]);
+    }
+    machine.end();
+}
+
+#[test]
 fn linuxs_messages_are_printed_and_followed() {
     let machine = Machine::start(&[]);
     assert_eq!(machine.says(&["log"]), "", "Linux speaks before it is started");
@@ -533,13 +692,27 @@ fn diag_collects_everything_but_files() {
     let entries = archive(file);
     let names: Vec<&str> = entries.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(report["entries"], serde_json::json!(names));
-    for name in ["about.json", "status.json", "volumes.json", "linux.log"] {
+    for name in [
+        "about.json",
+        "status.json",
+        "volumes.json",
+        "policies.json",
+        "linux.log",
+        "driver.log",
+        "superblocks.json",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
     let text = |wanted: &str| &entries.iter().find(|(name, _)| name == wanted).unwrap().1;
     let volumes: Value = serde_json::from_str(text("volumes.json")).unwrap();
     assert_eq!(volumes["volumes"][0]["label"], "Image");
     assert!(text("linux.log").contains("kernel memory protection"));
+    assert!(text("driver.log").contains("lklfs: "));
+    let superblocks: Value = serde_json::from_str(text("superblocks.json")).unwrap();
+    let image = std::fs::read(folder().join("ext4.img")).unwrap();
+    let magic = format!("{:02x}{:02x}", image[1024 + 56], image[1024 + 57]);
+    assert_eq!(superblocks[0]["offset"], 1024);
+    assert_eq!(superblocks[0]["bytes"].as_str().unwrap()[112..116], magic);
     assert!(
         entries.iter().all(|(_, text)| !text.contains("hello\n")),
         "what a file holds"

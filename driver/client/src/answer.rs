@@ -1,7 +1,9 @@
 //! What the calls answer with: the records of `lklfs_control::reply`, owned and in this machine's own integers.
 
-use lklfs_control::Refusal;
-use lklfs_control::reply::{self, status_flags, volume_flags};
+use lklfs_control::reply::{self, UNKNOWN, place_flags, status_flags, volume_flags};
+use lklfs_control::{LetterRule, Refusal, Text};
+
+use crate::{Letter, Policy, Settings};
 
 /// Which versions are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,8 +67,8 @@ pub struct Volume {
     pub source: String,
     /// The same as it is, for going back to the driver.
     pub source_units: Vec<u16>,
-    /// Its UUID in the order in which it is printed.
-    pub uuid: Option<[u8; 16]>,
+    /// Its UUID, date or serial number, as `blkid` prints it.
+    pub uuid: Option<String>,
     /// Bytes in all.
     pub total: u64,
     /// Bytes free.
@@ -90,12 +92,62 @@ pub struct VolumeState {
     pub dismounted: bool,
     /// The disk is gone.
     pub removed: bool,
-    /// It was dirty, and its journal was replayed in memory.
+    /// Linux wrote while it mounted it, as a replay of a journal does; what it wrote is in memory only.
     pub replayed: bool,
     /// It was dirty and is shown without a replay.
     pub stale: bool,
     /// It is in an image file.
     pub image: bool,
+}
+
+/// A place where a volume may be: a partition, or a whole disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number, never given twice.
+    pub number: u64,
+    /// The number of the volume that the driver has mounted there.
+    pub volume: Option<u64>,
+    /// Its drive letter.
+    pub letter: Option<char>,
+    /// The number of the disk, as in `\\.\PhysicalDrive1`.
+    pub disk: Option<u32>,
+    /// The number of the partition; 0 for a whole disk.
+    pub partition: Option<u32>,
+    /// Where it begins on the disk, in bytes.
+    pub start: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Bytes in a sector.
+    pub sector: u32,
+    /// The file system that is recognised there.
+    pub fs_name: Option<String>,
+    /// Its label.
+    pub label: Option<String>,
+    /// Its UUID, date or serial number, as `blkid` prints it.
+    pub uuid: Option<String>,
+    /// NT name of the device.
+    pub device: String,
+    /// The same as it is, for going back to the driver.
+    pub device_units: Vec<u16>,
+    /// Another file system has mounted it.
+    pub other: bool,
+    /// The medium, or the disk, can be taken out.
+    pub removable: bool,
+    /// What is there is a file system of Linux's, which Windows does not read.
+    pub linux: bool,
+    /// Its policy says that it is not mounted by itself.
+    pub never: bool,
+}
+
+/// What is kept for a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptPolicy {
+    /// The UUID, date or serial number of the volume.
+    pub uuid: String,
+    /// The policy.
+    pub policy: Policy,
+    /// The letter that the volume had last.
+    pub last_letter: Option<char>,
 }
 
 /// What was mounted.
@@ -194,7 +246,7 @@ impl TryFrom<reply::Volume<'_>> for Volume {
             fs_name: volume.fs_name.to_string_lossy()?,
             source: volume.source.to_string_lossy()?,
             source_units: volume.source.to_units()?,
-            uuid: Some(record.uuid).filter(|uuid| *uuid != [0; 16]),
+            uuid: some(volume.uuid)?,
             total: record.total.get(),
             free: record.free.get(),
             bytes_read: record.bytes_read.get(),
@@ -202,6 +254,69 @@ impl TryFrom<reply::Volume<'_>> for Volume {
             overlay: record.overlay.get(),
             handles: record.handles.get(),
             state: VolumeState::from_bits(record.flags.get()),
+        })
+    }
+}
+
+/// A text that may be empty.
+fn some(text: Text<'_>) -> Result<Option<String>, Refusal> {
+    Ok(Some(text.to_string_lossy()?).filter(|text| !text.is_empty()))
+}
+
+impl TryFrom<reply::Place<'_>> for Place {
+    type Error = Refusal;
+
+    fn try_from(place: reply::Place<'_>) -> Result<Place, Refusal> {
+        let record = place.record;
+        let known = |number: u32| Some(number).filter(|number| *number != UNKNOWN);
+        let flag = |bit: u32| record.flags.get() & bit != 0;
+        Ok(Place {
+            number: record.place.get(),
+            volume: Some(record.volume.get()).filter(|volume| *volume != 0),
+            letter: letter(record.letter.get()),
+            disk: known(record.disk.get()),
+            partition: known(record.partition.get()),
+            start: record.start.get(),
+            bytes: record.bytes.get(),
+            sector: record.sector.get(),
+            fs_name: some(place.kind)?,
+            label: some(place.label)?,
+            uuid: some(place.uuid)?,
+            device: place.device.to_string_lossy()?,
+            device_units: place.device.to_units()?,
+            other: flag(place_flags::OTHER),
+            removable: flag(place_flags::REMOVABLE),
+            linux: flag(place_flags::LINUX),
+            never: flag(place_flags::NEVER),
+        })
+    }
+}
+
+impl TryFrom<reply::KeptPolicy<'_>> for KeptPolicy {
+    type Error = Refusal;
+
+    fn try_from(kept: reply::KeptPolicy<'_>) -> Result<KeptPolicy, Refusal> {
+        let policy = kept.policy;
+        let settings = policy.settings;
+        Ok(KeptPolicy {
+            uuid: kept.key.to_string_lossy()?,
+            policy: Policy {
+                never: policy.never,
+                letter: match policy.letter {
+                    LetterRule::Any => Letter::Any,
+                    LetterRule::This(letter) => Letter::This(char::from(letter)),
+                    LetterRule::Hidden => Letter::Hidden,
+                },
+                settings: Settings {
+                    no_recovery: settings.no_recovery,
+                    everyone: settings.everyone,
+                    hide_dot_files: settings.hide_dot_files,
+                    fs_name: some(settings.fs_name.unwrap_or_default())?,
+                    options: settings.options.to_string_lossy()?,
+                    owners: settings.owners.to_string_lossy()?,
+                },
+            },
+            last_letter: kept.last_letter.map(char::from),
         })
     }
 }

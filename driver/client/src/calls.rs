@@ -2,13 +2,12 @@
 
 use std::fmt;
 
-use lklfs_control::{
-    self as control, Interface, LogSource, MountFlags, Refusal, Request, Text, VERSION, reply,
-};
+use lklfs_control::{self as control, Format, Interface, LogSource, Refusal, Request, Text, VERSION, reply};
 use lklfs_nt::NtStatus;
 
-use crate::answer::{LogPart, Mounted, Status, Version, Volume};
+use crate::answer::{KeptPolicy, LogPart, Mounted, Place, Status, Version, Volume};
 use crate::error::{CallError, OpenError};
+use crate::settings::{Policy, Settings, letter, text};
 use crate::{Transport, connect};
 
 /// Room for a list, at first.
@@ -40,14 +39,14 @@ pub struct Mount {
     pub source: Source,
     /// The partition of an image, 0 for the whole; `None` for the first that is recognised. `None` for devices.
     pub partition: Option<u32>,
+    /// The format of an image; `None` for what its content says. `None` for devices.
+    pub format: Option<Format>,
     /// The letter, `A` to `Z`; `None` for any.
     pub letter: Option<char>,
+    /// Give no letter.
+    pub no_letter: bool,
     /// How.
-    pub flags: MountFlags,
-    /// Linux's name of the file system; `None` for what is recognised.
-    pub fs_name: Option<String>,
-    /// Options as for `mount -o`; may be empty.
-    pub options: String,
+    pub settings: Settings,
 }
 
 impl Driver {
@@ -85,10 +84,12 @@ impl Driver {
 
     /// Sends a request and gives the bytes of the reply.
     fn ask(&self, request: &Request<'_>, room: usize) -> Result<Vec<u8>, CallError> {
-        let code = request.code();
+        self.send(request.code(), &request.encode()?, room)
+    }
+
+    fn send(&self, code: control::Code, input: &[u8], room: usize) -> Result<Vec<u8>, CallError> {
         let room = room.max(reply::shortest(code));
-        let reply = self.transport.control(code.number(), &request.encode()?, room)?;
-        Ok(reply)
+        Ok(self.transport.control(code.number(), input, room)?)
     }
 
     /// Which versions are there.
@@ -114,25 +115,83 @@ impl Driver {
     /// # Errors
     /// See [`CallError`].
     pub fn list(&self) -> Result<Vec<Volume>, CallError> {
-        let mut all: Vec<Volume> = Vec::new();
+        let entries = |reply: &[u8]| -> Result<_, Refusal> {
+            let (head, volumes) = reply::volumes(reply)?;
+            let volumes = volumes
+                .map(|volume| Volume::try_from(volume?))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok((head, volumes))
+        };
+        self.pages(
+            |after| Request::List { after },
+            entries,
+            |volume, _| volume.number,
+        )
+    }
+
+    /// All disks and partitions, in the order in which they came.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn places(&self) -> Result<Vec<Place>, CallError> {
+        let entries = |reply: &[u8]| -> Result<_, Refusal> {
+            let (head, places) = reply::places(reply)?;
+            let places = places
+                .map(|place| Place::try_from(place?))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok((head, places))
+        };
+        self.pages(
+            |after| Request::Places { after },
+            entries,
+            |place, _| place.number,
+        )
+    }
+
+    /// What is kept for volumes, by UUID.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn policies(&self) -> Result<Vec<KeptPolicy>, CallError> {
+        let entries = |reply: &[u8]| -> Result<_, Refusal> {
+            let (head, kept) = reply::policies(reply)?;
+            let kept = kept
+                .map(|kept| KeptPolicy::try_from(kept?))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok((head, kept))
+        };
+        // Policies have no numbers: how many there were before is where the next page begins.
+        self.pages(|after| Request::Policies { after }, entries, |_, place| place)
+    }
+
+    /// A list that comes in pages: each begins behind the number of the last entry of the one before, and numbers only
+    /// grow.
+    fn pages<T>(
+        &self,
+        request: impl Fn(u64) -> Request<'static>,
+        entries: impl Fn(&[u8]) -> Result<(reply::List, Vec<T>), Refusal>,
+        number: impl Fn(&T, u64) -> u64,
+    ) -> Result<Vec<T>, CallError> {
+        let mut all: Vec<T> = Vec::new();
         let mut room = LIST_ROOM;
+        let mut last = 0;
         loop {
-            let after = all.last().map_or(0, |volume| volume.number);
-            let reply = match self.ask(&Request::List { after }, room) {
+            let reply = match self.ask(&request(last), room) {
                 Err(CallError::Refused(NtStatus::BUFFER_TOO_SMALL)) if room < LIST_ROOM_MOST => {
                     room = LIST_ROOM_MOST;
                     continue;
                 }
                 other => other?,
             };
-            let (head, volumes) = reply::volumes(&reply)?;
+            let (head, page) = entries(&reply)?;
             let before = all.len();
-            for volume in volumes {
-                let volume = Volume::try_from(volume?)?;
-                if volume.number <= all.last().map_or(after, |last| last.number) {
+            for entry in page {
+                let next = number(&entry, all.len() as u64 + 1);
+                if next <= last {
                     return Err(Refusal::Invalid("the driver's list is not in order").into());
                 }
-                all.push(volume);
+                last = next;
+                all.push(entry);
             }
             if head.more.get() == 0 {
                 return Ok(all);
@@ -141,6 +200,45 @@ impl Driver {
                 return Err(Refusal::Invalid("the driver's list does not end").into());
             }
         }
+    }
+
+    /// Keeps a policy for the volume with this UUID, or forgets what is kept.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn set_policy(&self, uuid: &str, policy: Option<&Policy>) -> Result<(), CallError> {
+        let bytes = control::utf16(uuid)?;
+        let key = text(&bytes, "there is a NUL in the UUID")?;
+        let input = match policy {
+            None => Request::SetPolicy { key, policy: None }.encode()?,
+            Some(policy) => {
+                let letter = policy.letter.rule()?;
+                policy.settings.with(|settings| {
+                    let policy = control::Policy {
+                        never: policy.never,
+                        letter,
+                        settings,
+                    };
+                    let policy = Some(policy);
+                    Request::SetPolicy { key, policy }.encode()
+                })?
+            }
+        };
+        let reply = self.send(control::Code::SetPolicy, &input, 0)?;
+        reply::read::<reply::Done>(&reply)?;
+        Ok(())
+    }
+
+    /// What is at the place of the superblock of the file system on a device: its offset, and the bytes.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn superblock(&self, device: &[u16]) -> Result<(u64, Vec<u8>), CallError> {
+        let bytes: Vec<u8> = device.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let device = text(&bytes, "a name has a NUL in it")?;
+        let reply = self.ask(&Request::Superblock { device }, LOG_ROOM)?;
+        let (head, bytes) = reply::read::<reply::Superblock>(&reply)?;
+        Ok((head.offset.get(), bytes.to_vec()))
     }
 
     /// Mounts something.
@@ -153,35 +251,23 @@ impl Driver {
             Source::Device(name) => (false, bytes(name)),
             Source::Image(name) => (true, bytes(name)),
         };
-        let name = text(&name, "a name has a NUL in it")?;
-        let fs_name = match &mount.fs_name {
-            Some(name) => Some(control::utf16(name)?),
-            None => None,
-        };
-        let options = control::utf16(&mount.options)?;
-        let request = Request::Mount(control::Mount {
-            source: match is_image {
-                true => control::Source::Image(name),
-                false => control::Source::Device(name),
-            },
-            partition: mount.partition,
-            letter: match mount.letter {
-                None => None,
-                Some(letter) => Some(
-                    u8::try_from(letter)
-                        .ok()
-                        .filter(u8::is_ascii_uppercase)
-                        .ok_or(Refusal::Invalid("a drive letter is one of A to Z"))?,
-                ),
-            },
-            flags: mount.flags,
-            fs_name: match &fs_name {
-                Some(name) => Some(text(name, "a file system has no such name")?),
-                None => None,
-            },
-            options: text(&options, "there is a NUL in the options")?,
-        });
-        let reply = self.ask(&request, 0)?;
+        let name: Text<'_> = text(&name, "a name has a NUL in it")?;
+        let letter = mount.letter.map(letter).transpose()?;
+        let input = mount.settings.with(|settings| {
+            let request = Request::Mount(control::Mount {
+                source: match is_image {
+                    true => control::Source::Image(name),
+                    false => control::Source::Device(name),
+                },
+                partition: mount.partition,
+                format: mount.format,
+                letter,
+                no_letter: mount.no_letter,
+                settings,
+            });
+            request.encode()
+        })?;
+        let reply = self.send(control::Code::Mount, &input, 0)?;
         Ok(reply::read::<reply::Mounted>(&reply)?.0.into())
     }
 
@@ -216,8 +302,4 @@ impl fmt::Debug for Driver {
             .field("interface", &self.interface)
             .finish_non_exhaustive()
     }
-}
-
-fn text<'a>(bytes: &'a [u8], wrong: &'static str) -> Result<Text<'a>, CallError> {
-    Text::new(bytes).ok_or_else(|| Refusal::Invalid(wrong).into())
 }

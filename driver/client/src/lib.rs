@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `calls` | [`Driver`]: one call for each code |
 //! | [`answer`] | what the calls answer with |
+//! | `settings` | how a volume is mounted and shown, once or by its policy |
 //! | `error` | what can go wrong, and what to do about it |
 //! | [`files`] | [`files::File`]: an open file of a mounted volume |
 //! | `ntdll` | on Windows: devices and files, opened and asked by ntdll's functions, which translate no status |
@@ -30,6 +31,7 @@ mod ntdll;
 #[cfg(windows)]
 mod ntfile;
 pub mod service;
+mod settings;
 #[cfg(unix)]
 mod socket;
 #[cfg(unix)]
@@ -37,8 +39,9 @@ pub mod wire;
 
 pub use calls::{Driver, Mount, Source};
 pub use error::{CallError, OpenError};
-pub use lklfs_control::{Interface, LogSource, MountFlags, VERSION};
+pub use lklfs_control::{Format, Interface, LogSource, VERSION};
 pub use lklfs_nt::NtStatus;
+pub use settings::{Letter, Policy, Settings};
 
 /// The environment variable that names the socket of the NT double. Windows does not look at it.
 pub const SOCKET_VARIABLE: &str = "LKLFS_CONTROL";

@@ -4,8 +4,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use lklfs_control::reply::{self, ListWriter, VolumeRecord, volume_flags};
-use lklfs_control::{Code, Request, Source as Asked, VERSION, parse};
+use lklfs_control::reply::{
+    self, ListWriter, PlaceRecord, PolicyEntry, VolumeRecord, place_flags, volume_flags,
+};
+use lklfs_control::{Code, LetterRule, Request, Source as Asked, VERSION, parse};
 
 use super::*;
 
@@ -75,7 +77,10 @@ impl Transport for Fake {
                     } else {
                         units("\\x")
                     };
-                    if !list.push(&record, &units("label"), &units("ext4"), &source) {
+                    if !list.push(
+                        &record,
+                        [&units("label"), &units("ext4"), &source, &units("1234-ABCD")],
+                    ) {
                         break;
                     }
                 }
@@ -87,13 +92,14 @@ impl Transport for Fake {
                     Asked::Image(name) => ("image", name),
                 };
                 self.asks.borrow_mut().push(format!(
-                    "{kind} {} {:?} {:?} {:?} {} {}",
+                    "{kind} {} {:?} {:?} {:?} {:?} {} {}",
                     name.to_string_lossy().unwrap(),
                     mount.partition,
+                    mount.format,
                     mount.letter.map(char::from),
-                    mount.fs_name.map(|name| name.to_string_lossy().unwrap()),
-                    mount.options.to_string_lossy().unwrap(),
-                    mount.flags.no_recovery,
+                    mount.settings.fs_name.map(|name| name.to_string_lossy().unwrap()),
+                    mount.settings.options.to_string_lossy().unwrap(),
+                    mount.settings.no_recovery,
                 ));
                 let mounted = reply::Mounted {
                     header: Default::default(),
@@ -122,6 +128,51 @@ impl Transport for Fake {
                 };
                 reply::write(&mut out, log, b"text")
             }
+            Request::Places { after } => {
+                let mut list = ListWriter::new(&mut out).unwrap();
+                for number in after + 1..=self.volumes {
+                    let record = PlaceRecord {
+                        place: number.into(),
+                        partition: reply::UNKNOWN.into(),
+                        disk: 1.into(),
+                        flags: place_flags::LINUX.into(),
+                        ..PlaceRecord::default()
+                    };
+                    let texts = [
+                        &units("ext4")[..],
+                        &[],
+                        &units("1234-ABCD"),
+                        &units("\\Device\\X"),
+                    ];
+                    if number > after + self.most || !list.push(&record, texts) {
+                        let _ = list.push(&record, [&[0x61; 40_000][..], &[], &[], &[]]);
+                        break;
+                    }
+                }
+                list.finish()
+            }
+            Request::SetPolicy { key, policy } => {
+                let policy = policy.map(|policy| (policy.never, policy.letter, policy.settings.everyone));
+                let key = key.to_string_lossy().unwrap();
+                self.asks.borrow_mut().push(format!("{key} {policy:?}"));
+                reply::write(&mut out, reply::Done::default(), &[])
+            }
+            Request::Policies { after } => {
+                let mut list = ListWriter::new(&mut out).unwrap();
+                for index in after..self.volumes {
+                    let policy = lklfs_control::Policy {
+                        letter: LetterRule::This(b'Q'),
+                        ..Default::default()
+                    };
+                    let entry = PolicyEntry::new(&policy, Some(b'R')).unwrap();
+                    let key = units(&format!("{index:04X}-0000"));
+                    if index >= after + self.most || !list.push(&entry, [&key, &[], &units("ro"), &[]]) {
+                        let _ = list.push(&entry, [&[0x61; 40_000][..], &[], &[], &[]]);
+                        break;
+                    }
+                }
+                list.finish()
+            }
             _ => return Err(NtStatus::NOT_SUPPORTED),
         };
         out.truncate(written.map_err(|refusal| NtStatus(refusal.status()))?);
@@ -141,7 +192,7 @@ fn versions_are_asked_for_first() {
     };
     let error = newer.driver().unwrap_err();
     assert_eq!(error, OpenError::Versions(Some(VERSION + (1 << 16))));
-    assert!(error.to_string().contains("version 3.0"), "{error}");
+    assert!(error.to_string().contains("version 4.0"), "{error}");
     let minor = Fake {
         version: VERSION + 1,
         ..fake(&asks)
@@ -213,6 +264,32 @@ fn a_list_of_many_pages_is_one_list() {
                 .iter()
                 .all(|volume| volume.letter == Some('D') && volume.state.image)
         );
+        let places = Fake {
+            volumes,
+            most,
+            ..fake(&asks)
+        };
+        let places = places.driver().unwrap().places().unwrap();
+        assert_eq!(places.len() as u64, volumes);
+        assert!(
+            places
+                .iter()
+                .all(|place| place.uuid.as_deref() == Some("1234-ABCD")
+                    && place.disk == Some(1)
+                    && place.partition.is_none()
+                    && place.label.is_none()
+                    && place.linux)
+        );
+        let kept = Fake {
+            volumes,
+            most,
+            ..fake(&asks)
+        };
+        let kept = kept.driver().unwrap().policies().unwrap();
+        assert_eq!(kept.len() as u64, volumes);
+        assert!(kept.iter().all(|kept| kept.policy.letter == Letter::This('Q')
+            && kept.last_letter == Some('R')
+            && kept.policy.settings.options == "ro"));
     }
 }
 
@@ -224,28 +301,30 @@ fn a_mount_says_what_was_asked() {
         .mount(&Mount {
             source: Source::Image(units("\\??\\C:\\a b.img")),
             partition: Some(2),
+            format: Some(Format::Raw),
             letter: Some('Q'),
-            flags: MountFlags {
+            no_letter: false,
+            settings: Settings {
                 no_recovery: true,
-                ..MountFlags::default()
+                fs_name: Some("btrfs".into()),
+                options: "subvol=home".into(),
+                ..Settings::default()
             },
-            fs_name: Some("btrfs".into()),
-            options: "subvol=home".into(),
         })
         .unwrap();
     assert_eq!(
         (mounted.volume, mounted.letter, mounted.state.stale),
         (7, Some('E'), true)
     );
-    let said = r#"image \??\C:\a b.img Some(2) Some('Q') Some("btrfs") subvol=home true"#;
+    let said = r#"image \??\C:\a b.img Some(2) Some(Raw) Some('Q') Some("btrfs") subvol=home true"#;
     assert_eq!(*asks.borrow(), [said]);
     let bad = Mount {
         source: Source::Device(units("no backslash")),
         partition: None,
+        format: None,
         letter: None,
-        flags: MountFlags::default(),
-        fs_name: None,
-        options: String::new(),
+        no_letter: false,
+        settings: Settings::default(),
     };
     assert_eq!(
         driver.mount(&bad).unwrap_err(),
@@ -265,6 +344,21 @@ fn the_rest_of_the_calls() {
     driver.unmount(Some(3), true).unwrap();
     driver.unmount(None, false).unwrap();
     assert_eq!(*asks.borrow(), ["Some(3) true", "None false"]);
+    asks.borrow_mut().clear();
+    let policy = Policy {
+        never: true,
+        letter: Letter::Hidden,
+        settings: Settings {
+            everyone: Some(false),
+            ..Settings::default()
+        },
+    };
+    driver.set_policy("1234-ABCD", Some(&policy)).unwrap();
+    driver.set_policy("1234-ABCD", None).unwrap();
+    let said = ["1234-ABCD Some((true, Hidden, Some(false)))", "1234-ABCD None"];
+    assert_eq!(*asks.borrow(), said);
+    let bad = driver.set_policy("no UUID", None);
+    assert_eq!(bad, Err(CallError::Refused(NtStatus::INVALID_PARAMETER)));
     let log = driver.log(LogSource::Linux, 10).unwrap();
     assert_eq!(
         (log.text.as_slice(), log.next, log.lost),

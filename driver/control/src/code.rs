@@ -71,20 +71,29 @@ pub enum Code {
     Unmount,
     /// Log text: [`crate::reply::Log`].
     Log,
-    /// Read the policy again: [`crate::Header`].
-    Policy,
+    /// Keep a policy for a volume, or forget it: [`crate::Header`].
+    SetPolicy,
+    /// Disks and partitions, whatever is on them: [`crate::reply::List`].
+    Places,
+    /// The policies that are kept: [`crate::reply::List`].
+    Policies,
+    /// What a volume begins with, for finding faults: [`crate::reply::Superblock`].
+    Superblock,
 }
 
 impl Code {
     /// All of them.
-    pub const ALL: [Code; 7] = [
+    pub const ALL: [Code; 10] = [
         Code::Version,
         Code::Status,
         Code::List,
         Code::Mount,
         Code::Unmount,
         Code::Log,
-        Code::Policy,
+        Code::SetPolicy,
+        Code::Places,
+        Code::Policies,
+        Code::Superblock,
     ];
 
     /// The number. What only looks needs a handle that may read, the rest one that may write, too.
@@ -97,7 +106,10 @@ impl Code {
             Code::Mount => buffered(0x813, BOTH),
             Code::Unmount => buffered(0x814, BOTH),
             Code::Log => buffered(0x815, FILE_READ_ACCESS),
-            Code::Policy => buffered(0x816, BOTH),
+            Code::SetPolicy => buffered(0x816, BOTH),
+            Code::Places => buffered(0x817, FILE_READ_ACCESS),
+            Code::Policies => buffered(0x818, FILE_READ_ACCESS),
+            Code::Superblock => buffered(0x819, FILE_READ_ACCESS),
         }
     }
 
@@ -106,11 +118,15 @@ impl Code {
         Code::ALL.into_iter().find(|code| code.number() == number)
     }
 
-    /// Whether it is answered on `interface`. Logs name files, so they are not for everyone.
+    /// Whether it is answered on `interface`. Logs name files, and a superblock is what is on a disk, so they are not for
+    /// everyone.
     pub const fn allowed(self, interface: Interface) -> bool {
         match interface {
             Interface::Control => true,
-            Interface::Status => matches!(self, Code::Version | Code::Status | Code::List),
+            Interface::Status => matches!(
+                self,
+                Code::Version | Code::Status | Code::List | Code::Places | Code::Policies
+            ),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! | device | who may open it ([`Interface::sddl`]) | what it answers |
 //! |---|---|---|
 //! | [`Interface::Control`] | SYSTEM, administrators | everything |
-//! | [`Interface::Status`] | all users, for reading | version, status, list of volumes |
+//! | [`Interface::Status`] | all users, for reading | version, status, volumes, disks and partitions, policies |
 //!
 //! A request is a [`Header`], the rest of the fixed part, and texts in UTF-16 whose lengths the fixed part has: they
 //! follow it in order and fill the request to its last byte, so there is one way to write each request. [`parse`] takes
@@ -38,21 +38,25 @@
 extern crate alloc;
 
 mod code;
+mod policy;
 mod refusal;
 pub mod reply;
 mod request;
+mod settings;
 mod text;
 
 pub use code::{Code, Interface};
+pub use policy::{LetterRule, Policy};
 pub use refusal::Refusal;
-pub use request::{LogSource, Mount, MountFlags, Request, Source, parse};
+pub use request::{Format, LogSource, Mount, Request, Source, parse};
+pub use settings::Settings;
 pub use text::{Text, utf16};
 
 use zerocopy::byteorder::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The version of this interface: major << 16 | minor.
-pub const VERSION: u32 = 0x0002_0000;
+pub const VERSION: u32 = 0x0003_0000;
 
 /// What every request and every reply begins with.
 #[derive(

@@ -7,7 +7,10 @@
 use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use alloc::vec::Vec;
+
 use crate::code::Code;
+use crate::policy::{Policy, PolicyFields};
 use crate::refusal::Refusal;
 use crate::text::Text;
 use crate::{Header, VERSION};
@@ -37,7 +40,7 @@ macro_rules! records {
 }
 
 records! {
-    /// That it was done: the reply to an unmount and to a reading of the policy.
+    /// That it was done: the reply to an unmount and to what keeps a policy.
     Done[16] {}
 
     /// Which versions are there.
@@ -76,7 +79,7 @@ records! {
         refused_writes: U64,
     }
 
-    /// The head of a list of volumes: [`VolumeRecord`]s follow.
+    /// The head of a list: [`VolumeRecord`]s, [`PlaceRecord`]s or [`PolicyEntry`]s follow.
     List[24] {
         /// How many follow.
         count: U32,
@@ -103,46 +106,152 @@ records! {
         /// Bytes that were overwritten before they could be read.
         lost: U64,
     }
+
+    /// The head of what a superblock's place holds; the bytes follow.
+    Superblock[24] {
+        /// Where the bytes are on the device.
+        offset: U64,
+    }
 }
 
-/// One volume in a list. Its texts follow: label, Linux's name of the file system, NT name of the device or image.
-#[derive(
-    Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
-)]
-#[repr(C)]
-pub struct VolumeRecord {
-    /// Bytes of this entry with its texts; filled in by [`ListWriter::push`].
-    pub size: U32,
-    /// Bytes of its fixed part; filled in, too.
-    pub fixed: U32,
-    /// The volume's number.
-    pub volume: U64,
-    /// Bytes in all.
-    pub total: U64,
-    /// Bytes free.
-    pub free: U64,
-    /// Bytes read from the disk below.
-    pub bytes_read: U64,
-    /// Read requests to the disk below.
-    pub reads: U64,
-    /// Bytes that Linux wrote, journals above all, and that are in memory only.
-    pub overlay: U64,
-    /// Open handles.
-    pub handles: U32,
-    /// [`volume_flags`].
-    pub flags: U32,
-    /// UUID in the order in which it is printed; zeros for none.
-    pub uuid: [u8; 16],
-    /// Its letter; 0 for none.
-    pub letter: U16,
-    /// Bytes of the label, filled in as the others.
-    pub label_length: U16,
-    /// Bytes of the file system's name.
-    pub fs_name_length: U16,
-    /// Bytes of the device's or image's name.
-    pub source_length: U16,
+macro_rules! entries {
+    ($( $(#[$about:meta])* $name:ident[$bytes:literal] { $( $(#[$field_about:meta])* $field:ident: $kind:ty, )* }
+        texts $texts:literal { $( $(#[$text_about:meta])* $text:ident, )* } )*) => { $(
+        $(#[$about])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, Debug, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+        )]
+        #[repr(C)]
+        pub struct $name {
+            /// Bytes of this entry with its texts; filled in by [`ListWriter::push`].
+            pub size: U32,
+            /// Bytes of its fixed part; filled in, too.
+            pub fixed: U32,
+            $( $(#[$field_about])* pub $field: $kind, )*
+            $( $(#[$text_about])* pub $text: U16, )*
+        }
+        const _: () = assert!(size_of::<$name>() == $bytes);
+        impl Entry<$texts> for $name {
+            fn fill(&mut self, size: U32, fixed: U32, [$( $text, )*]: [U16; $texts]) {
+                (self.size, self.fixed) = (size, fixed);
+                $( self.$text = $text; )*
+            }
+            fn lengths(&self) -> (U32, U32, [U16; $texts]) {
+                (self.size, self.fixed, [$( self.$text, )*])
+            }
+        }
+    )* };
 }
-const _: () = assert!(size_of::<VolumeRecord>() == 88);
+
+/// One entry of a list, behind whose fixed part `N` texts follow.
+pub trait Entry<const N: usize>: FromBytes + IntoBytes + KnownLayout + Immutable + Unaligned + Copy {
+    /// Fills in the lengths of the entry, of its fixed part, and of its texts.
+    fn fill(&mut self, size: U32, fixed: U32, texts: [U16; N]);
+    /// What was filled in.
+    fn lengths(&self) -> (U32, U32, [U16; N]);
+}
+
+entries! {
+    /// One volume in a list.
+    VolumeRecord[80] {
+        /// The volume's number.
+        volume: U64,
+        /// Bytes in all.
+        total: U64,
+        /// Bytes free.
+        free: U64,
+        /// Bytes read from the disk below.
+        bytes_read: U64,
+        /// Read requests to the disk below.
+        reads: U64,
+        /// Bytes that Linux wrote, journals above all, and that are in memory only.
+        overlay: U64,
+        /// Open handles.
+        handles: U32,
+        /// [`volume_flags`].
+        flags: U32,
+        /// Its letter; 0 for none.
+        letter: U16,
+        /// 0.
+        reserved: [U16; 3],
+    } texts 4 {
+        /// Bytes of the label.
+        label_length,
+        /// Bytes of Linux's name of the file system.
+        fs_name_length,
+        /// Bytes of the NT name of the device, or of the image's path.
+        source_length,
+        /// Bytes of the UUID, date or serial number, as `blkid` prints it.
+        uuid_length,
+    }
+
+    /// One place where a volume may be: a partition, or a whole disk.
+    PlaceRecord[72] {
+        /// Its number, never given twice.
+        place: U64,
+        /// The number of the volume that the driver has mounted there; 0 for none.
+        volume: U64,
+        /// Bytes.
+        bytes: U64,
+        /// Where it begins on the disk, in bytes.
+        start: U64,
+        /// The number of the disk, as in `\\.\PhysicalDrive1`; [`UNKNOWN`] when it has none.
+        disk: U32,
+        /// The number of the partition; 0 for a whole disk, [`UNKNOWN`] when it cannot be told.
+        partition: U32,
+        /// [`place_flags`].
+        flags: U32,
+        /// Bytes in a sector.
+        sector: U32,
+        /// Its letter; 0 for none.
+        letter: U16,
+        /// 0.
+        reserved: [U16; 3],
+    } texts 4 {
+        /// Bytes of the name of the file system that is recognised there.
+        kind_length,
+        /// Bytes of its label.
+        label_length,
+        /// Bytes of its UUID, date or serial number, as `blkid` prints it.
+        uuid_length,
+        /// Bytes of the device's NT name.
+        device_length,
+    }
+
+    /// One policy in a list.
+    PolicyEntry[44] {
+        /// The policy.
+        fields: PolicyFields,
+        /// The letter that the volume had last; 0 for none.
+        last_letter: U16,
+        /// 0.
+        reserved: U16,
+    } texts 4 {
+        /// Bytes of the volume's key.
+        key_length,
+        /// Bytes of the file system's name.
+        fs_name_length,
+        /// Bytes of the mount options.
+        options_length,
+        /// Bytes of the map of owners.
+        owners_length,
+    }
+}
+
+/// A number that is not known.
+pub const UNKNOWN: u32 = u32::MAX;
+
+impl PolicyEntry {
+    /// The entry of a policy. Its texts go to [`ListWriter::push`]: the key, and those of the settings.
+    pub fn new(policy: &Policy<'_>, last_letter: Option<u8>) -> Result<PolicyEntry, Refusal> {
+        let mut texts = Vec::new();
+        Ok(PolicyEntry {
+            fields: policy.fields(&mut texts)?,
+            last_letter: u16::from(last_letter.unwrap_or(0)).into(),
+            ..PolicyEntry::default()
+        })
+    }
+}
 
 /// Bits of [`Status::flags`].
 pub mod status_flags {
@@ -158,7 +267,7 @@ pub mod volume_flags {
     pub const DISMOUNTED: u32 = 1;
     /// The disk is gone.
     pub const REMOVED: u32 = 2;
-    /// It was dirty, and its journal was replayed in memory.
+    /// Linux wrote while it mounted it, as a replay of a journal does; what it wrote is in memory only.
     pub const REPLAYED: u32 = 4;
     /// It was dirty and is shown without a replay: newer changes may be missing.
     pub const STALE: u32 = 8;
@@ -166,15 +275,28 @@ pub mod volume_flags {
     pub const IMAGE: u32 = 16;
 }
 
+/// Bits of [`PlaceRecord::flags`].
+pub mod place_flags {
+    /// Another file system has mounted it.
+    pub const OTHER: u32 = 1;
+    /// The medium, or the disk, can be taken out.
+    pub const REMOVABLE: u32 = 2;
+    /// What is there is one of Linux's own file systems, which Windows does not read.
+    pub const LINUX: u32 = 4;
+    /// Its policy says that it is not mounted by itself.
+    pub const NEVER: u32 = 8;
+}
+
 /// Bytes of the shortest reply to a code.
 pub const fn shortest(code: Code) -> usize {
     match code {
         Code::Version => size_of::<Version>(),
         Code::Status => size_of::<Status>(),
-        Code::List => size_of::<List>(),
+        Code::List | Code::Places | Code::Policies => size_of::<List>(),
         Code::Mount => size_of::<Mounted>(),
         Code::Log => size_of::<Log>(),
-        Code::Unmount | Code::Policy => size_of::<Done>(),
+        Code::Superblock => size_of::<Superblock>(),
+        Code::Unmount | Code::SetPolicy => size_of::<Done>(),
     }
 }
 
@@ -224,7 +346,7 @@ pub fn read<R: Record>(reply: &[u8]) -> Result<(R, &[u8]), Refusal> {
     Ok((record, whole.get(fixed..).ok_or(wrong)?))
 }
 
-/// Writes a list of volumes.
+/// Writes a list.
 #[derive(Debug)]
 pub struct ListWriter<'a> {
     out: &'a mut [u8],
@@ -251,38 +373,31 @@ impl<'a> ListWriter<'a> {
         }
     }
 
-    /// Adds a volume: label, Linux's name of the file system, NT name of the device or image. False: there was no room,
-    /// and there will be none for others.
-    pub fn push(&mut self, volume: &VolumeRecord, label: &[u16], fs_name: &[u16], source: &[u16]) -> bool {
-        let added = !self.more && self.add(volume, [label, fs_name, source]).is_some();
+    /// Adds an entry with its texts. False: there was no room, and there will be none for others.
+    pub fn push<const N: usize, E: Entry<N>>(&mut self, entry: &E, texts: [&[u16]; N]) -> bool {
+        let added = !self.more && self.add(*entry, texts).is_some();
         self.more |= !added;
         added
     }
 
-    fn add(&mut self, volume: &VolumeRecord, texts: [&[u16]; 3]) -> Option<()> {
-        let fixed = size_of::<VolumeRecord>();
-        let lengths = texts.map(|text| {
-            text.len()
-                .checked_mul(2)
-                .and_then(|bytes| u16::try_from(bytes).ok())
-        });
-        let [label, fs_name, source] = lengths;
-        let (label, fs_name, source) = (label?, fs_name?, source?);
-        let size = [label, fs_name, source]
-            .into_iter()
-            .try_fold(fixed, |size, length| size.checked_add(usize::from(length)))?;
+    fn add<const N: usize, E: Entry<N>>(&mut self, mut entry: E, texts: [&[u16]; N]) -> Option<()> {
+        let fixed = size_of::<E>();
+        let mut size = fixed;
+        let mut lengths = [U16::new(0); N];
+        for (length, text) in lengths.iter_mut().zip(texts) {
+            let bytes = u16::try_from(text.len().checked_mul(2)?).ok()?;
+            *length = bytes.into();
+            size = size.checked_add(usize::from(bytes))?;
+        }
         let end = self.at.checked_add(size)?;
         let place = self.out.get_mut(self.at..end)?;
-        let record = VolumeRecord {
-            size: u32::try_from(size).ok()?.into(),
-            fixed: u32::try_from(fixed).ok()?.into(),
-            label_length: label.into(),
-            fs_name_length: fs_name.into(),
-            source_length: source.into(),
-            ..*volume
-        };
+        entry.fill(
+            u32::try_from(size).ok()?.into(),
+            u32::try_from(fixed).ok()?.into(),
+            lengths,
+        );
         let (start, rest) = place.split_at_mut_checked(fixed)?;
-        start.copy_from_slice(record.as_bytes());
+        start.copy_from_slice(entry.as_bytes());
         let units = texts.into_iter().flatten();
         for (place, unit) in rest.as_chunks_mut::<2>().0.iter_mut().zip(units) {
             *place = unit.to_le_bytes();
@@ -295,7 +410,7 @@ impl<'a> ListWriter<'a> {
     /// Says how many bytes the reply has.
     ///
     /// # Errors
-    /// [`Refusal::TooSmall`]: there are volumes, and not one fits.
+    /// [`Refusal::TooSmall`]: there are entries, and not one fits.
     pub fn finish(self) -> Result<usize, Refusal> {
         if self.more && self.count == 0 {
             return Err(Refusal::TooSmall);
@@ -322,6 +437,76 @@ pub struct Volume<'a> {
     pub fs_name: Text<'a>,
     /// NT name of its device or image.
     pub source: Text<'a>,
+    /// Its UUID, date or serial number; may be empty.
+    pub uuid: Text<'a>,
+}
+
+/// One place of a list, with its texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Its numbers.
+    pub record: PlaceRecord,
+    /// The file system that is recognised there; empty for none.
+    pub kind: Text<'a>,
+    /// Its label; may be empty.
+    pub label: Text<'a>,
+    /// Its UUID, date or serial number; may be empty.
+    pub uuid: Text<'a>,
+    /// NT name of the device.
+    pub device: Text<'a>,
+}
+
+/// One policy of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptPolicy<'a> {
+    /// The UUID, date or serial number of the volume.
+    pub key: Text<'a>,
+    /// The policy.
+    pub policy: Policy<'a>,
+    /// The letter that the volume had last.
+    pub last_letter: Option<u8>,
+}
+
+/// Reads a list: the head, and the entries one by one, each made by `read` of its fixed part and its texts.
+fn entries<'a, const N: usize, E: Entry<N>, T>(
+    reply: &'a [u8],
+    read_entry: impl Fn(E, [Text<'a>; N]) -> Result<T, Refusal>,
+) -> Result<(List, impl Iterator<Item = Result<T, Refusal>>), Refusal> {
+    let wrong = Refusal::Invalid("the driver's list makes no sense");
+    let (head, mut rest) = read::<List>(reply)?;
+    let mut left = head.count.get();
+    let entries = core::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let entry = split(rest).ok_or(wrong).and_then(|(entry, texts, behind)| {
+            rest = behind;
+            read_entry(entry, texts)
+        });
+        if entry.is_err() {
+            left = 0;
+        }
+        Some(entry)
+    });
+    Ok((head, entries))
+}
+
+/// The first entry of a list, its texts, and what is behind it.
+fn split<const N: usize, E: Entry<N>>(list: &[u8]) -> Option<(E, [Text<'_>; N], &[u8])> {
+    let (record, _) = E::read_from_prefix(list).ok()?;
+    let (size, fixed, lengths) = record.lengths();
+    let number = |number: U32| usize::try_from(number.get()).ok();
+    let (entry, behind) = list.split_at_checked(number(size)?)?;
+    let fixed = number(fixed)?;
+    if fixed < size_of::<E>() {
+        return None;
+    }
+    let mut rest = entry.get(fixed..)?;
+    let mut texts = [Text::default(); N];
+    for (text, length) in texts.iter_mut().zip(lengths) {
+        let (bytes, behind) = rest.split_at_checked(usize::from(length.get()))?;
+        rest = behind;
+        *text = Text::new(bytes)?;
+    }
+    Some((record, texts, behind))
 }
 
 /// Reads a list of volumes: the head, and the volumes one by one.
@@ -329,46 +514,49 @@ pub struct Volume<'a> {
 /// # Errors
 /// As [`read`]; an entry that makes no sense ends the list with an error.
 pub fn volumes(reply: &[u8]) -> Result<(List, impl Iterator<Item = Result<Volume<'_>, Refusal>>), Refusal> {
-    let (head, mut rest) = read::<List>(reply)?;
-    let mut left = head.count.get();
-    let entries = core::iter::from_fn(move || {
-        left = left.checked_sub(1)?;
-        match volume(rest) {
-            Some((volume, behind)) => {
-                rest = behind;
-                Some(Ok(volume))
-            }
-            None => {
-                left = 0;
-                Some(Err(Refusal::Invalid("the driver's list makes no sense")))
-            }
-        }
-    });
-    Ok((head, entries))
+    entries(reply, |record: VolumeRecord, [label, fs_name, source, uuid]| {
+        Ok(Volume {
+            record,
+            label,
+            fs_name,
+            source,
+            uuid,
+        })
+    })
 }
 
-fn volume(list: &[u8]) -> Option<(Volume<'_>, &[u8])> {
-    let (record, _) = VolumeRecord::read_from_prefix(list).ok()?;
-    let length = |number: U32| usize::try_from(number.get()).ok();
-    let (entry, behind) = list.split_at_checked(length(record.size)?)?;
-    let fixed = length(record.fixed)?;
-    if fixed < size_of::<VolumeRecord>() {
-        return None;
-    }
-    let mut texts = entry.get(fixed..)?;
-    let mut text = |length: U16| {
-        let (bytes, rest) = texts.split_at_checked(usize::from(length.get()))?;
-        texts = rest;
-        Text::new(bytes)
-    };
-    let label = text(record.label_length)?;
-    let fs_name = text(record.fs_name_length)?;
-    let source = text(record.source_length)?;
-    let volume = Volume {
-        record,
-        label,
-        fs_name,
-        source,
-    };
-    Some((volume, behind))
+/// Reads a list of places: the head, and the places one by one.
+///
+/// # Errors
+/// As [`volumes`].
+pub fn places(reply: &[u8]) -> Result<(List, impl Iterator<Item = Result<Place<'_>, Refusal>>), Refusal> {
+    entries(reply, |record: PlaceRecord, [kind, label, uuid, device]| {
+        Ok(Place {
+            record,
+            kind,
+            label,
+            uuid,
+            device,
+        })
+    })
+}
+
+/// Reads a list of policies: the head, and the policies one by one.
+///
+/// # Errors
+/// As [`volumes`].
+pub fn policies(
+    reply: &[u8],
+) -> Result<(List, impl Iterator<Item = Result<KeptPolicy<'_>, Refusal>>), Refusal> {
+    entries(reply, |record: PolicyEntry, [key, fs_name, options, owners]| {
+        let mut policy = record.fields.policy_without_texts()?;
+        policy.settings.fs_name = Some(fs_name).filter(|name| !name.is_empty());
+        (policy.settings.options, policy.settings.owners) = (options, owners);
+        let last_letter = u8::try_from(record.last_letter.get()).ok();
+        Ok(KeptPolicy {
+            key,
+            policy,
+            last_letter: last_letter.filter(u8::is_ascii_uppercase),
+        })
+    })
 }

@@ -6,18 +6,18 @@ use zerocopy::byteorder::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::code::{Code, Interface};
+use crate::policy::{Policy, PolicyRecord};
 use crate::refusal::Refusal;
+use crate::settings::{Settings, SettingsRecord, take};
 use crate::text::{Text, append};
 use crate::{Header, VERSION, reply};
 
 /// Units of the longest path, as in NT.
 const LONGEST_PATH: usize = 32_767;
-/// Units of the longest name of a file system.
-const LONGEST_FS_NAME: usize = 31;
-/// Units of the longest text of options: a page of Linux, without the end.
-const LONGEST_OPTIONS: usize = 4095;
 /// In [`MountRecord::partition`]: none is chosen.
 const FIRST_PARTITION: u32 = u32::MAX;
+/// In [`MountRecord::flags`].
+const NO_LETTER: u32 = 1;
 
 /// A request in which everything has been checked. Texts are borrowed from its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,8 +47,28 @@ pub enum Request<'a> {
         /// Where to go on: what the reply before said, or 0.
         position: u64,
     },
-    /// Read the policy again.
-    Policy,
+    /// Keep a policy for the volume with this UUID, or forget what is kept (`None`).
+    SetPolicy {
+        /// The UUID, date or serial number, as `blkid` prints it.
+        key: Text<'a>,
+        /// The policy.
+        policy: Option<Policy<'a>>,
+    },
+    /// The disks and partitions whose numbers are larger than this one.
+    Places {
+        /// The last number of the list before; 0 for the first ones.
+        after: u64,
+    },
+    /// The policies behind the first so many.
+    Policies {
+        /// How many of them are known already.
+        after: u64,
+    },
+    /// What is at the places of a superblock on a device.
+    Superblock {
+        /// The device's NT name.
+        device: Text<'a>,
+    },
 }
 
 /// What to mount, and how.
@@ -59,14 +79,42 @@ pub struct Mount<'a> {
     /// The partition of an image: its number, 0 for the whole; `None` for the whole if a file system begins there, else
     /// the first partition with one.
     pub partition: Option<u32>,
+    /// The format of an image; `None` for what its content says.
+    pub format: Option<Format>,
     /// Its letter, `A` to `Z`; `None` for the one that it has or the next that is free.
     pub letter: Option<u8>,
+    /// Give no letter.
+    pub no_letter: bool,
     /// How.
-    pub flags: MountFlags,
-    /// Linux's name of the file system; `None` for what is recognised. ASCII.
-    pub fs_name: Option<Text<'a>>,
-    /// Options as for `mount -o`; may be empty. Without control characters.
-    pub options: Text<'a>,
+    pub settings: Settings<'a>,
+}
+
+/// The format of an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Format {
+    /// The disk itself, whatever it begins with.
+    Raw,
+    /// VHD.
+    Vhd,
+    /// VHDX.
+    Vhdx,
+    /// qcow2.
+    Qcow2,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Format; 4] = [Format::Raw, Format::Vhd, Format::Vhdx, Format::Qcow2];
+
+    /// Its number in a record; 0 is for what the content says.
+    const fn number(self) -> u32 {
+        match self {
+            Format::Raw => 1,
+            Format::Vhd => 2,
+            Format::Vhdx => 3,
+            Format::Qcow2 => 4,
+        }
+    }
 }
 
 /// What to mount. Both are NT names and begin with a backslash.
@@ -78,39 +126,6 @@ pub enum Source<'a> {
     Image(Text<'a>),
 }
 
-/// How to mount.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct MountFlags {
-    /// Do not replay a journal.
-    pub no_recovery: bool,
-    /// Everyone may read everything, whatever the owners and modes say.
-    pub everyone: bool,
-    /// Give no letter.
-    pub no_letter: bool,
-}
-
-impl MountFlags {
-    const NO_RECOVERY: u32 = 1;
-    const EVERYONE: u32 = 2;
-    const NO_LETTER: u32 = 4;
-
-    fn from_bits(bits: u32) -> Option<MountFlags> {
-        let known = Self::NO_RECOVERY | Self::EVERYONE | Self::NO_LETTER;
-        (bits & !known == 0).then_some(MountFlags {
-            no_recovery: bits & Self::NO_RECOVERY != 0,
-            everyone: bits & Self::EVERYONE != 0,
-            no_letter: bits & Self::NO_LETTER != 0,
-        })
-    }
-
-    fn bits(self) -> u32 {
-        let bit = |set: bool, bit: u32| if set { bit } else { 0 };
-        bit(self.no_recovery, Self::NO_RECOVERY)
-            | bit(self.everyone, Self::EVERYONE)
-            | bit(self.no_letter, Self::NO_LETTER)
-    }
-}
-
 /// Whose log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum LogSource {
@@ -120,7 +135,7 @@ pub enum LogSource {
     Driver,
 }
 
-/// A request without a fixed part of its own: version, status, policy.
+/// A request without a fixed part of its own: version, status.
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 struct Plain {
@@ -140,6 +155,7 @@ const _: () = assert!(size_of::<ListRecord>() == 24);
 #[repr(C)]
 struct MountRecord {
     header: Header,
+    /// 1: no letter.
     flags: U32,
     /// 1: device, 2: image.
     source: U32,
@@ -147,12 +163,22 @@ struct MountRecord {
     letter: U16,
     reserved: U16,
     partition: U32,
-    // Bytes of the texts, in their order.
+    /// 0: what the content says.
+    format: U32,
+    // Bytes of the source; the texts of the settings follow it.
     source_length: U32,
-    fs_name_length: U32,
-    options_length: U32,
+    settings: SettingsRecord,
 }
-const _: () = assert!(size_of::<MountRecord>() == 44);
+const _: () = assert!(size_of::<MountRecord>() == 56);
+
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct SuperblockRecord {
+    header: Header,
+    device_length: U32,
+    reserved: U32,
+}
+const _: () = assert!(size_of::<SuperblockRecord>() == 24);
 
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
@@ -190,20 +216,36 @@ pub fn parse(interface: Interface, number: u32, input: &[u8], output: usize) -> 
         return Err(Refusal::TooSmall);
     }
     let request = match code {
-        Code::Version | Code::Status | Code::Policy => {
+        Code::Version | Code::Status => {
             let (_, texts) = fixed::<Plain>(input)?;
             no_texts(texts)?;
             match code {
                 Code::Version => Request::Version,
-                Code::Status => Request::Status,
-                _ => Request::Policy,
+                _ => Request::Status,
             }
         }
-        Code::List => {
+        Code::List | Code::Places | Code::Policies => {
             let (record, texts) = fixed::<ListRecord>(input)?;
             no_texts(texts)?;
-            Request::List {
-                after: record.after.get(),
+            let after = record.after.get();
+            match code {
+                Code::List => Request::List { after },
+                Code::Places => Request::Places { after },
+                _ => Request::Policies { after },
+            }
+        }
+        Code::SetPolicy => {
+            let (record, texts) = fixed::<PolicyRecord>(input)?;
+            let (key, policy) = record.read(texts)?;
+            Request::SetPolicy { key, policy }
+        }
+        Code::Superblock => {
+            let (record, mut texts) = fixed::<SuperblockRecord>(input)?;
+            zero(record.reserved.get())?;
+            let device = take(&mut texts, record.device_length.get(), LONGEST_PATH)?;
+            no_texts(texts)?;
+            Request::Superblock {
+                device: full_name(device)?,
             }
         }
         Code::Mount => Request::Mount(mount(input)?),
@@ -276,42 +318,25 @@ fn zero(reserved: u32) -> Result<(), Refusal> {
     }
 }
 
+/// A name that begins with a backslash.
+fn full_name(name: Text<'_>) -> Result<Text<'_>, Refusal> {
+    match name.units().next() == Some(u16::from(b'\\')) {
+        true => Ok(name),
+        false => Err(Refusal::Invalid("what to mount is not a full NT name")),
+    }
+}
+
 fn mount(input: &[u8]) -> Result<Mount<'_>, Refusal> {
     let (record, mut rest) = fixed::<MountRecord>(input)?;
     zero(record.reserved.get().into())?;
-    let mut text = |length: U32, longest: usize| {
-        let length = usize::try_from(length.get()).map_err(|_| Refusal::TooSmall)?;
-        let (bytes, behind) = rest
-            .split_at_checked(length)
-            .ok_or(Refusal::Invalid("a text goes beyond the request"))?;
-        rest = behind;
-        Text::new(bytes)
-            .filter(|text| text.len() <= longest)
-            .ok_or(Refusal::Invalid(
-                "a text is too long, or has half a character or a NUL in it",
-            ))
-    };
-    let source = text(record.source_length, LONGEST_PATH)?;
-    let fs_name = text(record.fs_name_length, LONGEST_FS_NAME)?;
-    let options = text(record.options_length, LONGEST_OPTIONS)?;
+    let source = full_name(take(&mut rest, record.source_length.get(), LONGEST_PATH)?)?;
+    let settings = record.settings.settings(&mut rest)?;
     no_texts(rest)?;
-    if source.units().next() != Some(u16::from(b'\\')) {
-        return Err(Refusal::Invalid("what to mount is not a full NT name"));
-    }
     let source = match record.source.get() {
         1 => Source::Device(source),
         2 => Source::Image(source),
         _ => return Err(Refusal::Invalid("what to mount is neither a device nor an image")),
     };
-    let plain = |unit: u16| {
-        u8::try_from(unit).is_ok_and(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-    };
-    if !fs_name.units().all(plain) {
-        return Err(Refusal::Invalid("a file system has no such name"));
-    }
-    if options.units().any(|unit| unit < 0x20 || unit == 0x7f) {
-        return Err(Refusal::Invalid("there is a control character in the options"));
-    }
     let letter = match record.letter.get() {
         0 => None,
         letter => Some(
@@ -321,9 +346,12 @@ fn mount(input: &[u8]) -> Result<Mount<'_>, Refusal> {
                 .ok_or(Refusal::Invalid("a drive letter is one of A to Z"))?,
         ),
     };
-    let flags =
-        MountFlags::from_bits(record.flags.get()).ok_or(Refusal::Invalid("a mount flag is not known"))?;
-    if flags.no_letter && letter.is_some() {
+    let no_letter = match record.flags.get() {
+        0 => false,
+        NO_LETTER => true,
+        _ => return Err(Refusal::Invalid("a mount flag is not known")),
+    };
+    if no_letter && letter.is_some() {
         return Err(Refusal::Invalid("a letter is both given and not wanted"));
     }
     let partition = match (source, record.partition.get()) {
@@ -333,13 +361,23 @@ fn mount(input: &[u8]) -> Result<Mount<'_>, Refusal> {
             return Err(Refusal::Invalid("a device has no partitions to choose from"));
         }
     };
+    let format = match (source, record.format.get()) {
+        (_, 0) => None,
+        (Source::Image(_), number) => Some(
+            Format::ALL
+                .into_iter()
+                .find(|format| format.number() == number)
+                .ok_or(Refusal::Invalid("an image has no such format"))?,
+        ),
+        (Source::Device(_), _) => return Err(Refusal::Invalid("a device has no format to choose")),
+    };
     Ok(Mount {
-        partition,
         source,
+        partition,
+        format,
         letter,
-        flags,
-        fs_name: Some(fs_name).filter(|name| !name.is_empty()),
-        options,
+        no_letter,
+        settings,
     })
 }
 
@@ -353,7 +391,10 @@ impl Request<'_> {
             Request::Mount(_) => Code::Mount,
             Request::Unmount { .. } => Code::Unmount,
             Request::Log { .. } => Code::Log,
-            Request::Policy => Code::Policy,
+            Request::SetPolicy { .. } => Code::SetPolicy,
+            Request::Places { .. } => Code::Places,
+            Request::Policies { .. } => Code::Policies,
+            Request::Superblock { .. } => Code::Superblock,
         }
     }
 
@@ -363,8 +404,21 @@ impl Request<'_> {
     /// [`Refusal::NoMemory`]; [`Refusal::Invalid`] for a text of more than 4 GiB.
     pub fn encode(&self) -> Result<Vec<u8>, Refusal> {
         match *self {
-            Request::Version | Request::Status | Request::Policy => finish(&mut Plain::default(), Vec::new()),
-            Request::List { after } => finish(
+            Request::Version | Request::Status => finish(&mut Plain::default(), Vec::new()),
+            Request::SetPolicy { key, policy } => {
+                let mut texts = Vec::new();
+                let mut record = PolicyRecord::write(key, policy.as_ref(), &mut texts)?;
+                finish(&mut record, texts)
+            }
+            Request::Superblock { device } => {
+                let mut texts = Vec::new();
+                let mut record = SuperblockRecord {
+                    device_length: append(&mut texts, &device.to_units()?)?.into(),
+                    ..SuperblockRecord::default()
+                };
+                finish(&mut record, texts)
+            }
+            Request::List { after } | Request::Places { after } | Request::Policies { after } => finish(
                 &mut ListRecord {
                     after: after.into(),
                     ..ListRecord::default()
@@ -390,30 +444,21 @@ impl Request<'_> {
                 },
                 Vec::new(),
             ),
-            Request::Mount(Mount {
-                source,
-                partition,
-                letter,
-                flags,
-                fs_name,
-                options,
-            }) => {
-                let (kind, source) = match source {
+            Request::Mount(mount) => {
+                let (kind, source) = match mount.source {
                     Source::Device(name) => (1, name),
                     Source::Image(name) => (2, name),
                 };
                 let mut texts = Vec::new();
-                let mut add = |text: Text<'_>| append(&mut texts, &text.to_units()?);
-                let (source_length, fs_name_length) = (add(source)?, add(fs_name.unwrap_or_default())?);
-                let options_length = add(options)?;
+                let source_length = append(&mut texts, &source.to_units()?)?;
                 let mut record = MountRecord {
-                    flags: flags.bits().into(),
+                    flags: if mount.no_letter { NO_LETTER } else { 0 }.into(),
                     source: kind.into(),
-                    letter: u16::from(letter.unwrap_or(0)).into(),
-                    partition: partition.unwrap_or(FIRST_PARTITION).into(),
+                    letter: u16::from(mount.letter.unwrap_or(0)).into(),
+                    partition: mount.partition.unwrap_or(FIRST_PARTITION).into(),
+                    format: mount.format.map_or(0, Format::number).into(),
                     source_length: source_length.into(),
-                    fs_name_length: fs_name_length.into(),
-                    options_length: options_length.into(),
+                    settings: mount.settings.record(&mut texts)?,
                     ..MountRecord::default()
                 };
                 finish(&mut record, texts)

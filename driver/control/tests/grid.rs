@@ -1,8 +1,9 @@
 //! Every code, from every interface, with every length and every kind of content; and there and back again.
 
-use lklfs_control::reply::{self, ListWriter, VolumeRecord};
+use lklfs_control::reply::{self, ListWriter, PolicyEntry, VolumeRecord};
 use lklfs_control::{
-    Code, Interface, LogSource, Mount, MountFlags, Refusal, Request, Source, Text, parse, utf16,
+    Code, Format, Interface, LetterRule, LogSource, Mount, Policy, Refusal, Request, Settings, Source, Text,
+    parse, utf16,
 };
 use proptest::prelude::*;
 
@@ -19,9 +20,31 @@ fn with_each(mut run: impl FnMut(Request<'_>)) {
         utf16("\\??\\C:\\a.vhdx").unwrap(),
     );
     let (fs_name, options) = (utf16("ext4").unwrap(), utf16("noload,ro").unwrap());
+    let (key, owners) = (utf16("1234-ABCD").unwrap(), utf16("uid:0=S-1-5-18").unwrap());
     run(Request::Version);
     run(Request::Status);
-    run(Request::Policy);
+    run(Request::Places { after: 5 });
+    run(Request::Policies { after: 0 });
+    run(Request::Superblock {
+        device: text(&device),
+    });
+    run(Request::SetPolicy {
+        key: text(&key),
+        policy: None,
+    });
+    run(Request::SetPolicy {
+        key: text(&key),
+        policy: Some(Policy {
+            never: true,
+            letter: LetterRule::This(b'Q'),
+            settings: Settings {
+                hide_dot_files: Some(false),
+                everyone: Some(true),
+                owners: text(&owners),
+                ..Settings::default()
+            },
+        }),
+    });
     run(Request::List { after: 0 });
     run(Request::List { after: u64::MAX });
     run(Request::Unmount {
@@ -43,25 +66,24 @@ fn with_each(mut run: impl FnMut(Request<'_>)) {
     run(Request::Mount(Mount {
         source: Source::Device(text(&device)),
         partition: None,
+        format: None,
         letter: Some(b'X'),
-        flags: MountFlags {
+        no_letter: false,
+        settings: Settings {
             no_recovery: true,
-            everyone: true,
-            no_letter: false,
+            everyone: Some(false),
+            fs_name: Some(text(&fs_name)),
+            options: text(&options),
+            ..Settings::default()
         },
-        fs_name: Some(text(&fs_name)),
-        options: text(&options),
     }));
     run(Request::Mount(Mount {
         source: Source::Image(text(&image)),
         partition: Some(2),
+        format: Some(Format::Qcow2),
         letter: None,
-        flags: MountFlags {
-            no_letter: true,
-            ..MountFlags::default()
-        },
-        fs_name: None,
-        options: Text::default(),
+        no_letter: true,
+        settings: Settings::default(),
     }));
 }
 
@@ -91,7 +113,7 @@ fn codes_are_buffered_ours_and_ask_for_the_right_access() {
         assert_eq!(number & 3, 0, "METHOD_BUFFERED");
         assert_eq!(number >> 16, 0x9c4b);
         assert!((number >> 2) & 0xfff >= 0x800, "a vendor's function");
-        let changes = matches!(code, Code::Mount | Code::Unmount | Code::Policy);
+        let changes = matches!(code, Code::Mount | Code::Unmount | Code::SetPolicy);
         assert_eq!(number >> 14 & 3, if changes { 3 } else { 1 }, "{code:?}");
         // FILE_ANY_ACCESS would let a handle with no right at all ask.
         assert_eq!(Code::from_number(number), Some(code));
@@ -138,10 +160,14 @@ fn every_code_with_the_content_of_every_other() {
         let bytes = request.encode().unwrap();
         for code in Code::ALL {
             let found = parse(Interface::Control, code.number(), &bytes, BIG);
-            let plain = [Code::Version, Code::Status, Code::Policy];
+            let plain = [Code::Version, Code::Status];
+            let pages = [Code::List, Code::Places, Code::Policies];
             if code == request.code() {
                 assert_eq!(found, Ok(request));
-            } else if plain.contains(&code) && plain.contains(&request.code()) {
+            } else if [&plain[..], &pages]
+                .iter()
+                .any(|same| same.contains(&code) && same.contains(&request.code()))
+            {
                 assert_eq!(found.map(|found| found.code()), Ok(code));
             } else if let Ok(found) = found {
                 // A fixed part that is longer counts when the rest is zeros, and then it says just that.
@@ -201,10 +227,10 @@ fn what_a_mount_may_not_say() {
     let good = Mount {
         source: Source::Device(text(&name)),
         partition: None,
+        format: None,
         letter: None,
-        flags: MountFlags::default(),
-        fs_name: None,
-        options: Text::default(),
+        no_letter: false,
+        settings: Settings::default(),
     };
     let refused = |mount: Mount<'_>| {
         let bytes = Request::Mount(mount).encode().unwrap();
@@ -228,42 +254,54 @@ fn what_a_mount_may_not_say() {
             ..good
         });
     }
+    let with = |settings: Settings<'_>| refused(Mount { settings, ..good });
     for bad in ["ext4\n", "../x", "é", "a b", &"x".repeat(32)] {
         let bad = utf16(bad).unwrap();
-        refused(Mount {
+        with(Settings {
             fs_name: Some(text(&bad)),
-            ..good
+            ..Settings::default()
         });
     }
     for bad in ["ro\tx", "\u{7f}", &"x".repeat(4096)] {
         let bad = utf16(bad).unwrap();
-        refused(Mount {
+        with(Settings {
             options: text(&bad),
-            ..good
+            ..Settings::default()
         });
     }
-    let flags = MountFlags {
-        no_letter: true,
-        ..MountFlags::default()
-    };
+    for bad in ["uid:0=S-1 ", "é", "uid:0=\\", &"x".repeat(8192)] {
+        let bad = utf16(bad).unwrap();
+        with(Settings {
+            owners: text(&bad),
+            ..Settings::default()
+        });
+    }
     refused(Mount {
         letter: Some(b'X'),
-        flags,
+        no_letter: true,
+        ..good
+    });
+    refused(Mount {
+        format: Some(Format::Raw),
         ..good
     });
     // Lengths of texts that do not add up, flags and kinds that are not known.
     let bytes = Request::Mount(good).encode().unwrap();
     for (at, value) in [
-        (16, 8u8),
+        (16, 2u8),
         (20, 3),
         (20, 0),
         (26, 1),
-        (32, 3),
-        (32, 2),
-        (32, 6),
+        (32, 1),
+        (36, 3),
         (36, 2),
-        (40, 255),
-        (35, 255),
+        (36, 6),
+        (40, 32),
+        (40, 6),
+        (40, 24),
+        (44, 2),
+        (48, 255),
+        (55, 255),
     ] {
         let mut bad = bytes.clone();
         bad[at] = value;
@@ -275,6 +313,52 @@ fn what_a_mount_may_not_say() {
     }
     assert_eq!(Text::new(&[1]), None);
     assert_eq!(Text::new(&[1, 0, 0, 0]), None);
+}
+
+#[test]
+fn what_a_policy_may_not_say() {
+    let key = utf16("1234-ABCD").unwrap();
+    let good = Request::SetPolicy {
+        key: text(&key),
+        policy: Some(Policy::default()),
+    };
+    let ask = |bytes: &[u8]| parse(Interface::Control, Code::SetPolicy.number(), bytes, BIG).map(|_| ());
+    assert_eq!(ask(&good.encode().unwrap()), Ok(()));
+    for bad in ["", "..", "1234\\x", "x", "é", &"1".repeat(41)] {
+        let key = utf16(bad).unwrap();
+        let request = Request::SetPolicy {
+            key: text(&key),
+            policy: None,
+        };
+        assert!(
+            matches!(ask(&request.encode().unwrap()), Err(Refusal::Invalid(_))),
+            "{bad}"
+        );
+    }
+    for letter in [b'a', b'@', b'['] {
+        let request = Request::SetPolicy {
+            key: text(&key),
+            policy: Some(Policy {
+                letter: LetterRule::This(letter),
+                ..Policy::default()
+            }),
+        };
+        assert!(matches!(
+            ask(&request.encode().unwrap()),
+            Err(Refusal::Invalid(_))
+        ));
+    }
+    // What is to be done, what is not known, and a policy that is to be forgotten.
+    for (at, value) in [(16, 0), (16, 3), (24, 2), (28, 1), (30, 1), (32, 32)] {
+        let mut bytes = good.encode().unwrap();
+        bytes[at] = value;
+        assert!(matches!(ask(&bytes), Err(Refusal::Invalid(_))), "{value} at {at}");
+    }
+    let mut forgotten = good.encode().unwrap();
+    forgotten[16] = 2;
+    assert_eq!(ask(&forgotten), Ok(()));
+    forgotten[24] = 1;
+    assert!(matches!(ask(&forgotten), Err(Refusal::Invalid(_))));
 }
 
 #[test]
@@ -293,7 +377,10 @@ fn a_list_that_does_not_fit_goes_on_later() {
             continue;
         };
         let pushed = (1..=5)
-            .take_while(|n| writer.push(&volume(*n), &label, &fs_name, &units("\\Device\\X")))
+            .take_while(|n| {
+                let texts = [&label[..], &fs_name, &units("\\Device\\X"), &units("1234-ABCD")];
+                writer.push(&volume(*n), texts)
+            })
             .count();
         let Ok(size) = writer.finish() else {
             assert_eq!(pushed, 0);
@@ -315,9 +402,51 @@ fn a_list_that_does_not_fit_goes_on_later() {
             assert_eq!(volume.label.to_string_lossy().unwrap(), "Daten é");
             assert_eq!(volume.fs_name.to_units().unwrap(), fs_name);
             assert_eq!(volume.source.to_string_lossy().unwrap(), "\\Device\\X");
+            assert_eq!(volume.uuid.to_string_lossy().unwrap(), "1234-ABCD");
         }
         assert!(reply::volumes(&out[..size - 1]).is_err());
     }
+}
+
+#[test]
+fn policies_are_listed_as_they_are_kept() {
+    let (fs_name, options) = (utf16("btrfs").unwrap(), utf16("subvol=home").unwrap());
+    let owners = utf16("gid:100=S-1-5-32-545").unwrap();
+    let policy = Policy {
+        never: true,
+        letter: LetterRule::Hidden,
+        settings: Settings {
+            no_recovery: true,
+            everyone: Some(false),
+            hide_dot_files: Some(true),
+            fs_name: Some(text(&fs_name)),
+            options: text(&options),
+            owners: text(&owners),
+        },
+    };
+    let units = |text: Text<'_>| text.to_units().unwrap();
+    let key: Vec<u16> = "1234-ABCD".encode_utf16().collect();
+    let settings = policy.settings;
+    let texts = [
+        units(settings.fs_name.unwrap()),
+        units(settings.options),
+        units(settings.owners),
+    ];
+    let mut out = vec![0; BIG];
+    let mut writer = ListWriter::new(&mut out).unwrap();
+    let entry = PolicyEntry::new(&policy, Some(b'E')).unwrap();
+    assert!(writer.push(&entry, [&key, &texts[0], &texts[1], &texts[2]]));
+    let none = PolicyEntry::new(&Policy::default(), None).unwrap();
+    assert!(writer.push(&none, [&key, &[], &[], &[]]));
+    let size = writer.finish().unwrap();
+    let (_, listed) = reply::policies(&out[..size]).unwrap();
+    let listed: Vec<_> = listed.map(Result::unwrap).collect();
+    assert_eq!((listed[0].policy, listed[0].last_letter), (policy, Some(b'E')));
+    assert_eq!(
+        (listed[1].policy, listed[1].last_letter),
+        (Policy::default(), None)
+    );
+    assert_eq!(listed[1].key.to_units().unwrap(), key);
 }
 
 #[test]
@@ -355,7 +484,9 @@ proptest! {
         partition in prop::option::of(any::<u32>()),
         letter in prop::option::of(b'A'..=b'Z'),
         no_recovery in any::<bool>(),
-        everyone in any::<bool>(),
+        everyone in any::<Option<bool>>(),
+        hide_dot_files in any::<Option<bool>>(),
+        format in prop::option::of(prop::sample::select(Format::ALL.to_vec())),
         fs_name in prop::option::of("[a-z0-9_.-]{1,31}"),
         options in some_text(200),
     ) {
@@ -364,10 +495,17 @@ proptest! {
         let mount = Mount {
             source: if device { Source::Device(text(&source)) } else { Source::Image(text(&source)) },
             partition: partition.filter(|number| !device && *number != u32::MAX),
+            format: format.filter(|_| !device),
             letter,
-            flags: MountFlags { no_recovery, everyone, no_letter: false },
-            fs_name: fs_name.as_deref().map(text),
-            options: text(&options),
+            no_letter: false,
+            settings: Settings {
+                no_recovery,
+                everyone,
+                hide_dot_files,
+                fs_name: fs_name.as_deref().map(text),
+                options: text(&options),
+                owners: Text::default(),
+            },
         };
         let bytes = Request::Mount(mount).encode().unwrap();
         // At an odd address, too.
@@ -379,7 +517,7 @@ proptest! {
     /// Whatever comes: a refusal, or a request that is written in just this way.
     #[test]
     fn changed_requests_are_refused_or_mean_what_they_say(
-        which in 0usize..11,
+        which in 0usize..15,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
         length in prop::option::weighted(0.2, 0usize..200),
         code in prop::sample::select(Code::ALL.to_vec()),

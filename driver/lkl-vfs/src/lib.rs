@@ -56,9 +56,15 @@ pub struct LklVolume {
 }
 
 impl LklVolume {
-    /// Mounts `device` with whatever file system is found on it, replaying its journal into the overlay in RAM.
-    pub fn mount(kernel: &Kernel, device: BlockDevice) -> Result<Self, MountError> {
-        let mount = kernel.mount(&device, FsKind::Probe, &MountOptions::default())?;
+    /// Mounts `device` with the file system that is found on it or named; a journal is replayed into the overlay in RAM
+    /// unless the options say otherwise.
+    pub fn mount(
+        kernel: &Kernel,
+        device: BlockDevice,
+        kind: FsKind<'_>,
+        options: &MountOptions<'_>,
+    ) -> Result<Self, MountError> {
+        let mount = kernel.mount(&device, kind, options)?;
         Ok(LklVolume { mount, device })
     }
 

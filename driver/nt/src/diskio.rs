@@ -21,6 +21,10 @@ pub const IOCTL_STORAGE_CHECK_VERIFY: u32 = 0x002D_4800;
 pub const IOCTL_STORAGE_CHECK_VERIFY2: u32 = 0x002D_0800;
 /// `STORAGE_HOTPLUG_INFO`.
 pub const IOCTL_STORAGE_GET_HOTPLUG_INFO: u32 = 0x002D_0C14;
+/// `STORAGE_DEVICE_NUMBER`.
+pub const IOCTL_STORAGE_GET_DEVICE_NUMBER: u32 = 0x002D_1080;
+/// `PARTITION_INFORMATION_EX`.
+pub const IOCTL_DISK_GET_PARTITION_INFO_EX: u32 = 0x0007_0048;
 /// The volume's identity, which never changes: `MOUNTDEV_UNIQUE_ID`.
 pub const IOCTL_MOUNTDEV_QUERY_UNIQUE_ID: u32 = 0x004D_0000;
 /// The device's name: `MOUNTDEV_NAME`.
@@ -79,6 +83,21 @@ record! {
     /// Bytes of the disk.
     LengthInformation = "GET_LENGTH_INFORMATION" {
         length: u64 = "Length",
+    }
+
+    /// Which disk a partition is on.
+    DeviceNumber = "STORAGE_DEVICE_NUMBER" {
+        device_type: u32 = "DeviceType",
+        device_number: u32 = "DeviceNumber",
+        partition_number: u32 = "PartitionNumber",
+    }
+
+    /// Where a partition is. What follows depends on the kind of the table.
+    PartitionInformationEx = "PARTITION_INFORMATION_EX" {
+        partition_style: u32 = "PartitionStyle",
+        starting_offset: u64 = "StartingOffset",
+        partition_length: u64 = "PartitionLength",
+        partition_number: u32 = "PartitionNumber",
     }
 
     /// How the device goes away.

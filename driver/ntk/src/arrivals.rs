@@ -2,22 +2,28 @@
 //!
 //! Windows makes a volume device for every partition but gives letters only to types that it knows, so a Linux
 //! partition would stay invisible. The PnP manager tells of each volume that is there or comes; a worker thread then
-//! looks at its superblock, without mounting it, and asks the mount manager for a letter: the one that it remembers for
-//! this volume, or the next. Volumes of Windows' own file systems are never touched. Removal is the mount manager's own
-//! business.
+//! looks at its superblock, without mounting it, notes what is there ([`crate::places`]), and gives it a letter: the one
+//! that its policy says, or that the mount manager remembers, or the next. Volumes of Windows' own file systems are never
+//! touched. Removal is the mount manager's own business.
+//!
+//! A volume that was there before this driver was may have been opened, and taken by the raw file system since nobody
+//! else knew it; it would stay unreadable until it is dismounted. If nobody uses it, that is done here
+//! ([`mounts::take_over`]); the next open then mounts it.
 //
-// UNSAFETY: the notification's callback and its structure, work items, file objects of handles.
+// UNSAFETY: the notification's callback and its structure, work items.
 
+use crate::device::DeviceRef;
 use crate::entry::{self, Driver};
 use crate::letters::{self, Opened};
-use crate::mount;
+use crate::log::{self, Wide};
+use crate::mounts::{self, Wanted, Whose};
 use crate::nt::{
     self, _IO_NOTIFICATION_EVENT_CATEGORY, _WORK_QUEUE_TYPE, DEVICE_INTERFACE_CHANGE_NOTIFICATION,
-    FILE_OBJECT, FILE_READ_ATTRIBUTES, GUID, IoAllocateWorkItem, IoFreeWorkItem, IoGetRelatedDeviceObject,
-    IoQueueWorkItem, IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification, KERNEL_MODE,
-    KeDelayExecutionThread, NO, NTSTATUS, ObReferenceObjectByHandle, ObfDereferenceObject, PDEVICE_OBJECT,
-    PIO_WORKITEM, PVOID, large, raw_status,
+    FILE_READ_ATTRIBUTES, GUID, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem,
+    IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification, KERNEL_MODE, KeDelayExecutionThread,
+    NO, NTSTATUS, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, large, raw_status,
 };
+use crate::{mount, places};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -79,9 +85,7 @@ impl Arrivals {
         if status >= 0 {
             driver.arrivals.entry.store(entry, Ordering::Release);
         } else {
-            nt::debug_line(format_args!(
-                "lklfs: volumes that arrive are not heard of: {status:#x}"
-            ));
+            log::line(format_args!("volumes that arrive are not heard of: {status:#x}"));
         }
     }
 
@@ -118,18 +122,23 @@ struct Arrived {
 unsafe extern "C" fn heard(notification: PVOID, _context: PVOID) -> NTSTATUS {
     // SAFETY: for this category the PnP manager passes this structure.
     let told = unsafe { &*notification.cast::<DEVICE_INTERFACE_CHANGE_NOTIFICATION>() };
-    if told.Event.Data1 == ARRIVAL && !told.SymbolicLinkName.is_null() {
-        // SAFETY: a string of the PnP manager's, valid for the time of the call.
-        let name = unsafe { &*told.SymbolicLinkName };
+    // SAFETY: a string of the PnP manager's, valid for the time of the call.
+    let name = unsafe { told.SymbolicLinkName.as_ref() };
+    if let (Some(driver), Some(name)) = (entry::driver(), name) {
         // SAFETY: as above.
-        queue(unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) });
+        let link = unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) };
+        if told.Event.Data1 == ARRIVAL {
+            driver.places.came(link);
+            queue(driver, link);
+        } else {
+            driver.places.went(link);
+        }
     }
     raw_status(NtStatus::SUCCESS)
 }
 
 /// Queues a volume for a worker. For lack of memory it keeps no letter, and can be given one by hand.
-fn queue(link: &[u16]) {
-    let Some(driver) = entry::driver() else { return };
+fn queue(driver: &Driver, link: &[u16]) {
     let mut copy = Vec::new();
     if copy.try_reserve_exact(link.len()).is_err() {
         return;
@@ -154,13 +163,11 @@ fn queue(link: &[u16]) {
 unsafe extern "C" fn look(_device: PDEVICE_OBJECT, context: PVOID) {
     // SAFETY: queue() made it of a box, and the callback runs once.
     let Arrived { link, item } = *unsafe { Box::from_raw(context.cast::<Arrived>()) };
-    let looked = stack::on_large_stack(|| give_letter(&link));
-    if let Ok(Err(status)) = looked
-        && status != NtStatus::UNRECOGNIZED_VOLUME
-    {
-        nt::debug_line(format_args!(
-            "lklfs: a volume that arrived has no letter: {status:?}"
-        ));
+    if let Some(driver) = entry::driver() {
+        let looked = stack::on_large_stack(|| look_at(driver, &link));
+        if let Ok(Err(status)) = looked {
+            log::line(format_args!("{} has no letter: {status:?}", Wide(&link)));
+        }
     }
     // SAFETY: the item is not queued any more.
     unsafe { IoFreeWorkItem(item) };
@@ -170,46 +177,47 @@ unsafe extern "C" fn look(_device: PDEVICE_OBJECT, context: PVOID) {
     }
 }
 
-/// Gives the volume behind an interface a letter, if its file system is Linux's.
-fn give_letter(link: &[u16]) -> Result<(), NtStatus> {
+/// Notes what is on the volume behind an interface, and gives it a letter if its file system is Linux's.
+fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     // With no more than this right nothing is mounted.
     let opened = Opened::open(link, FILE_READ_ATTRIBUTES)?;
-    let device = device_of(&opened)?;
+    let top = DeviceRef::top(&opened)?;
     let host = Arc::new(NtkHost::new());
-    // SAFETY: the open handle keeps the device.
-    let disk = unsafe { DeviceDisk::open(device, host) }.map_err(|error| nt::status(error.0))?;
-    let (found, _) = mount::look(&disk)?;
-    if found.kind.is_windows_own() {
-        return Ok(());
-    }
+    // SAFETY: the device is referenced.
+    let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
+    let found = match mount::look(&disk) {
+        Ok((superblock, _)) => Some(superblock),
+        Err(NtStatus::UNRECOGNIZED_VOLUME) => None,
+        Err(absent) => return Err(absent),
+    };
     let mut answer = [0u8; 512];
     let length = letters::control(&opened, IOCTL_MOUNTDEV_QUERY_DEVICE_NAME, &mut [], &mut answer)?;
     let name = letters::counted_name(answer.get(..length).unwrap_or_default())?;
+    let is_ours = found.as_ref().is_some_and(|found| !found.kind.is_windows_own());
+    let seen = places::look(&opened, &disk, &name, found)?;
+    let key = seen.key.as_deref().map(places::copy).transpose()?;
+    driver.places.saw(link, seen);
     drop(disk);
-    drop(opened);
-    letters::by_manager(&name, None).map(|_| ())
-}
-
-/// The top of the device stack that a handle is open on. It lives as long as the handle.
-fn device_of(opened: &Opened) -> Result<PDEVICE_OBJECT, NtStatus> {
-    let mut object = null_mut();
-    // SAFETY: the handle is open; a null type means "whatever it is", and a handle of ZwOpenFile's is a file's.
-    let status = unsafe {
-        ObReferenceObjectByHandle(
-            opened.handle(),
-            0,
-            null_mut(),
-            KERNEL_MODE,
-            &mut object,
-            null_mut(),
-        )
-    };
-    if status < 0 {
-        return Err(nt::status(status));
+    if !is_ours {
+        return Ok(());
     }
-    // SAFETY: referenced just now.
-    let device = unsafe { IoGetRelatedDeviceObject(object.cast::<FILE_OBJECT>()) };
-    // SAFETY: as above; the handle has a reference of its own.
-    let _ = unsafe { ObfDereferenceObject(object) };
-    Ok(device)
+    let real = DeviceRef::real(&opened)?;
+    drop(opened);
+    match mounts::take_over(&real, &name) {
+        Ok(false) => {}
+        Ok(true) => log::line(format_args!("{} was raw, and is ours now", Wide(&name))),
+        Err(status) => log::line(format_args!("{} is in use as raw: {status:?}", Wide(&name))),
+    }
+    let kept = match &key {
+        Some(key) => driver.policies.get(key)?,
+        None => Default::default(),
+    };
+    if kept.never {
+        return Ok(());
+    }
+    match mounts::give_letter(driver, &name, key.as_deref(), Wanted::Any, Whose::Arrived) {
+        // Without a mount manager letters are given on request only.
+        Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND) => Ok(()),
+        given => given.map(|_| ()),
+    }
 }

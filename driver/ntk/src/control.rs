@@ -1,16 +1,29 @@
 //! Requests to the control devices: what `userctl` asks the driver itself.
 //!
 //! [`lklfs_control`] has the records, and checks them; what is asked is done here.
+//
+// UNSAFETY: opens the disk of a device that it has a reference to.
 
+use crate::device::{DeviceRef, Mounter};
 use crate::entry::{Driver, driver};
 use crate::irp::Irp;
-use crate::mounts::{Source, Wanted};
-use crate::nt::{IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS};
-use crate::refuse;
+use crate::letters::Opened;
+use crate::log::{self, Wide};
+use crate::mounts::{Known, Source, Wanted};
+use crate::nt::{
+    self, FILE_READ_ATTRIBUTES, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
+};
+use crate::places::{self, Seen};
+use crate::settings::Settings;
 use crate::volume::MountedVolume;
+use crate::{mount, refuse};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use lkl_host_ntk::{clock, stack};
-use lklfs_control::reply::{self, ListWriter, VolumeRecord, status_flags, volume_flags};
+use lkl::probe::ReadAt;
+use lkl_host_ntk::{DeviceDisk, NtkHost, clock, pool, stack};
+use lklfs_control::reply::{
+    self, ListWriter, PlaceRecord, PolicyEntry, VolumeRecord, place_flags, status_flags, volume_flags,
+};
 use lklfs_control::{self as control, Interface, LogSource, Mount, Refusal, Request, Text};
 use lklfs_fsd::{Outcome, Volume as _};
 use lklfs_nt::NtStatus;
@@ -60,7 +73,7 @@ fn device_control(driver: &Driver, irp: &mut Irp, interface: Interface) -> Outco
         Ok(request) => request,
         Err(refusal) => return Outcome::failed(refused(refusal)),
     };
-    let asks_only = !matches!(request, Request::Mount(_) | Request::Unmount { .. });
+    let asks_only = matches!(request, Request::Version | Request::Status | Request::List { .. });
     let answered = if asks_only && driver.linux.booted().is_none() {
         // Linux has never run: nothing is mounted, and nobody calls it.
         Ok(answer(driver, request, out))
@@ -86,12 +99,26 @@ fn answer(driver: &Driver, request: Request<'_>, out: &mut [u8]) -> Result<usize
         Request::List { after } => return list(driver, after, out),
         Request::Mount(mount) => reply::write(out, self::mount(driver, &mount)?, &[]),
         Request::Unmount { volume, force } => {
-            driver.mounts.unmount(volume, force)?;
+            driver.mounts.unmount(driver, volume, force)?;
             reply::write(out, reply::Done::default(), &[])
         }
         Request::Log { source, position } => return log(driver, source, position, out),
-        // There is no policy that the driver itself has to know yet.
-        Request::Policy => return Err(NtStatus::NOT_SUPPORTED),
+        Request::Places { after } => return places(driver, after, out),
+        Request::Policies { after } => return policies(driver, after, out),
+        Request::Superblock { device } => return superblock(device, out),
+        Request::SetPolicy { key, policy } => {
+            let settings = match &policy {
+                Some(policy) => Settings::of(&policy.settings)?,
+                None => Settings::default(),
+            };
+            // What could never be mounted is not kept.
+            drop(settings.decide(&Settings::default())?);
+            let name = units_of(key)?;
+            driver.policies.set(key, policy.as_ref())?;
+            log::line(format_args!("the policy of {} has changed", Wide(&name)));
+            driver.mounts.policy_changed(driver, &name)?;
+            reply::write(out, reply::Done::default(), &[])
+        }
     };
     written.map_err(refused)
 }
@@ -134,6 +161,7 @@ fn status(driver: &Driver) -> Result<reply::Status, NtStatus> {
         volumes: MountedVolume::count().into(),
         handles: handles.into(),
         refused_writes: refuse::writes().into(),
+        pool_held: (pool::held() as u64).into(),
         ..reply::Status::default()
     })
 }
@@ -144,21 +172,131 @@ fn list(driver: &Driver, after: u64, out: &mut [u8]) -> Result<usize, NtStatus> 
     volumes.sort_unstable_by_key(|volume| volume.id);
     let mut writer = ListWriter::new(out).map_err(refused)?;
     for volume in volumes.iter().filter(|volume| volume.id > after) {
-        let known = driver.mounts.known(volume.id);
-        let record = describe(
-            volume,
-            known
-                .as_ref()
-                .map_or((0, false), |known| (known.letter, known.is_image)),
-        );
+        let known = driver.mounts.known(volume).unwrap_or(Known {
+            letter: 0,
+            source: Vec::new(),
+            is_image: false,
+        });
+        let record = describe(volume, &known);
         let label = lklfs_fsd::volinfo::label(&volume.vcb).unwrap_or_default();
         let fs_name = units(volume.vcb.volume().mounted().fs_name())?;
-        let source = known.map(|known| known.source).unwrap_or_default();
-        if !writer.push(&record, &label, &fs_name, &source) {
+        let uuid = volume.key.as_deref().unwrap_or_default();
+        if !writer.push(&record, [&label, &fs_name, &known.source, uuid]) {
             break;
         }
     }
     writer.finish().map_err(refused)
+}
+
+/// The places whose number is greater than `after`, in the order of their numbers.
+fn places(driver: &Driver, after: u64, out: &mut [u8]) -> Result<usize, NtStatus> {
+    let volumes = driver.volumes.all()?;
+    let mut writer = ListWriter::new(out).map_err(refused)?;
+    let mut at = after;
+    loop {
+        let next = driver.places.next(at, |number, seen| -> Result<_, NtStatus> {
+            let superblock = seen.superblock.as_ref();
+            Ok((
+                number,
+                place(number, seen),
+                units(superblock.map_or("", |superblock| superblock.kind.name()))?,
+                units(superblock.map_or("", |superblock| superblock.label.as_str()))?,
+                places::copy(seen.key.as_deref().unwrap_or_default())?,
+                places::copy(&seen.device)?,
+            ))
+        });
+        let Some(shown) = next else { break };
+        let (number, mut record, kind, label, uuid, device) = shown?;
+        at = number;
+        // Nothing is held while the device and the mount manager are asked.
+        let now = places::now(&device);
+        record.letter = u16::from(now.letter.unwrap_or(0)).into();
+        let ours = volumes.iter().find(|volume| {
+            volume.state.lock().refusal().is_none() && now.real.as_ref() == Some(&volume.mounted_on)
+        });
+        record.volume = ours.map_or(0, |volume| volume.id).into();
+        let mut flags = record.flags.get();
+        if now.mounter == Mounter::Other {
+            flags |= place_flags::OTHER;
+        }
+        if !uuid.is_empty() && driver.policies.get(&uuid)?.never {
+            flags |= place_flags::NEVER;
+        }
+        record.flags = flags.into();
+        if !writer.push(&record, [&kind, &label, &uuid, &device]) {
+            break;
+        }
+    }
+    writer.finish().map_err(refused)
+}
+
+/// What was seen at a place.
+fn place(number: u64, seen: &Seen) -> PlaceRecord {
+    let ours = seen.superblock.as_ref();
+    let flags = [
+        (seen.removable, place_flags::REMOVABLE),
+        (
+            ours.is_some_and(|superblock| !superblock.kind.is_windows_own()),
+            place_flags::LINUX,
+        ),
+    ];
+    let set = flags.iter().filter(|(is, _)| *is);
+    PlaceRecord {
+        place: number.into(),
+        bytes: seen.bytes.into(),
+        start: seen.start.into(),
+        disk: seen.disk.into(),
+        partition: seen.partition.into(),
+        flags: set.fold(0, |sum, (_, flag)| sum | flag).into(),
+        sector: seen.sector.into(),
+        ..PlaceRecord::default()
+    }
+}
+
+/// The policies behind the first `after`.
+fn policies(driver: &Driver, after: u64, out: &mut [u8]) -> Result<usize, NtStatus> {
+    let mut writer = ListWriter::new(out).map_err(refused)?;
+    let mut index = u32::try_from(after).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    while let Some((key, kept)) = driver.policies.nth(index)? {
+        let policy = kept.as_policy();
+        let entry = PolicyEntry::new(&policy, kept.last_letter).map_err(refused)?;
+        let settings = &policy.settings;
+        let fs_name = units_of(settings.fs_name.unwrap_or_default())?;
+        let (options, owners) = (units_of(settings.options)?, units_of(settings.owners)?);
+        if !writer.push(&entry, [&key, &fs_name, &options, &owners]) {
+            break;
+        }
+        index = index.saturating_add(1);
+    }
+    writer.finish().map_err(refused)
+}
+
+/// What is at the place of the superblock of the file system on a device; nothing where none is recognised.
+fn superblock(device: Text<'_>, out: &mut [u8]) -> Result<usize, NtStatus> {
+    let opened = Opened::open(&units_of(device)?, FILE_READ_ATTRIBUTES)?;
+    let top = DeviceRef::top(&opened)?;
+    let host = Arc::new(NtkHost::new());
+    // SAFETY: the device is referenced.
+    let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
+    let found = mount::look(&disk)?.0;
+    let (offset, length) = found.kind.superblock_range();
+    let mut bytes = Vec::new();
+    bytes
+        .try_reserve_exact(length)
+        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+    bytes.resize(length, 0u8);
+    mount::Signature::new(&disk)
+        .read_at(offset, &mut bytes)
+        .map_err(|_| NtStatus::IO_DEVICE_ERROR)?;
+    let head = reply::Superblock {
+        offset: offset.into(),
+        ..reply::Superblock::default()
+    };
+    reply::write(out, head, &bytes).map_err(refused)
+}
+
+fn units_of(text: Text<'_>) -> Result<Vec<u16>, NtStatus> {
+    text.to_units().map_err(refused)
 }
 
 fn units(text: &str) -> Result<Vec<u16>, NtStatus> {
@@ -170,7 +308,7 @@ fn units(text: &str) -> Result<Vec<u16>, NtStatus> {
     Ok(units)
 }
 
-fn describe(volume: &MountedVolume, (letter, is_image): (u8, bool)) -> VolumeRecord {
+fn describe(volume: &MountedVolume, known: &Known) -> VolumeRecord {
     let linux = volume.vcb.volume();
     let info = linux.info().ok();
     let bytes = |blocks: u64| {
@@ -183,7 +321,11 @@ fn describe(volume: &MountedVolume, (letter, is_image): (u8, bool)) -> VolumeRec
         (state.dismounted, volume_flags::DISMOUNTED),
         (state.removed, volume_flags::REMOVED),
         (linux.mounted().stale(), volume_flags::STALE),
-        (is_image, volume_flags::IMAGE),
+        (known.is_image, volume_flags::IMAGE),
+        (
+            stats.as_ref().is_some_and(|stats| stats.overlay_bytes > 0),
+            volume_flags::REPLAYED,
+        ),
     ];
     let set = flags.iter().filter(|(is, _)| *is);
     VolumeRecord {
@@ -195,42 +337,41 @@ fn describe(volume: &MountedVolume, (letter, is_image): (u8, bool)) -> VolumeRec
         overlay: stats.as_ref().map_or(0, |stats| stats.overlay_bytes).into(),
         handles: state.handles.into(),
         flags: set.fold(0, |sum, (_, flag)| sum | flag).into(),
-        uuid: info.as_ref().map_or([0; 16], |info| info.uuid),
-        letter: u16::from(letter).into(),
+        letter: u16::from(known.letter).into(),
         ..VolumeRecord::default()
     }
 }
 
 /// Mounts a device or an image.
 fn mount(driver: &Driver, mount: &Mount<'_>) -> Result<reply::Mounted, NtStatus> {
-    // What a mount does not know yet is refused rather than passed over.
-    if mount.flags.everyone || mount.flags.no_recovery || mount.fs_name.is_some() || !mount.options.is_empty()
-    {
-        return Err(NtStatus::NOT_SUPPORTED);
-    }
-    let text = |text: Text<'_>| text.to_units().map_err(refused);
     let wanted = match mount.letter {
         Some(letter) => Wanted::This(letter),
-        None if mount.flags.no_letter => Wanted::No,
+        None if mount.no_letter => Wanted::No,
         None => Wanted::Any,
     };
-    let (mounted, is_image) = match mount.source {
-        control::Source::Device(name) => (
-            driver
-                .mounts
-                .mount(driver, Source::Device(&text(name)?), wanted)?,
-            false,
-        ),
-        control::Source::Image(path) => {
-            let source = text(path)?;
-            let source = Source::Image(&source, mount.partition);
-            (driver.mounts.mount(driver, source, wanted)?, true)
-        }
+    let settings = Settings::of(&mount.settings)?;
+    let (name, is_image) = match mount.source {
+        control::Source::Device(name) => (units_of(name)?, false),
+        control::Source::Image(path) => (units_of(path)?, true),
     };
+    let source = match is_image {
+        false => Source::Device(&name),
+        true => Source::Image {
+            path: &name,
+            partition: mount.partition,
+            format: mount.format,
+        },
+    };
+    let mounted = driver.mounts.mount(driver, source, wanted, settings)?;
+    let flags = [
+        (is_image, volume_flags::IMAGE),
+        (mounted.stale, volume_flags::STALE),
+    ];
+    let set = flags.iter().filter(|(is, _)| *is);
     Ok(reply::Mounted {
         volume: mounted.volume.into(),
         letter: u16::from(mounted.letter).into(),
-        flags: if is_image { volume_flags::IMAGE } else { 0 }.into(),
+        flags: set.fold(0, |sum, (_, flag)| sum | flag).into(),
         ..reply::Mounted::default()
     })
 }
@@ -238,19 +379,17 @@ fn mount(driver: &Driver, mount: &Mount<'_>) -> Result<reply::Mounted, NtStatus>
 /// Bytes of log text that one reply brings at most.
 const LOG_PIECE: usize = 16 * 1024;
 
-/// What Linux printed, from `position` on.
+/// What Linux printed, or the driver, from `position` on.
 fn log(driver: &Driver, source: LogSource, position: u64, out: &mut [u8]) -> Result<usize, NtStatus> {
-    if source == LogSource::Driver {
-        return Err(NtStatus::NOT_SUPPORTED);
-    }
     let room = out.len().saturating_sub(size_of::<reply::Log>()).min(LOG_PIECE);
     let mut text = Vec::new();
     text.try_reserve_exact(room)
         .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
     text.resize(room, 0u8);
-    let (start, length) = match driver.linux.booted() {
-        Some(kernel) => kernel.read_log(position, &mut text),
-        None => (0, 0),
+    let (start, length) = match (source, driver.linux.booted()) {
+        (LogSource::Driver, _) => log::read(position, &mut text),
+        (LogSource::Linux, Some(kernel)) => kernel.read_log(position, &mut text),
+        (LogSource::Linux, None) => (0, 0),
     };
     let head = reply::Log {
         next: start.saturating_add(length as u64).into(),

@@ -11,15 +11,20 @@ use crate::dispatch::dispatch;
 use crate::fastio;
 use crate::imagedisk;
 use crate::later;
+use crate::letters;
 use crate::linux::Linux;
+use crate::log;
 use crate::mounts::Mounts;
 use crate::name::Name;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, DO_LOW_PRIORITY_FILESYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM,
     FILE_DEVICE_DISK_FILE_SYSTEM, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IoCreateDevice,
     IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoRegisterFileSystem, IoUnregisterFileSystem,
-    NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT, raw_status,
+    KeFlushQueuedDpcs, NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT,
+    PUNICODE_STRING, raw_status,
 };
+use crate::places::{self, Places, Seen};
+use crate::policies::Policies;
 use crate::protect;
 use crate::volume::{Extension, Kind, MountedVolume, Volumes, kind_of, set_kind, volume_of};
 use alloc::boxed::Box;
@@ -44,6 +49,10 @@ pub struct Driver {
     pub linux: Linux,
     /// What was mounted on request.
     pub mounts: Mounts,
+    /// Where volumes may be.
+    pub places: Places,
+    /// What is kept for volumes.
+    pub policies: Policies,
     /// The volumes that are mounted.
     pub volumes: Volumes,
     /// Hears of volumes that arrive.
@@ -76,17 +85,32 @@ impl Driver {
 /// IRQL: PASSIVE_LEVEL.
 ///
 /// # Safety
-/// `object` is the driver object that the kernel passes to DriverEntry.
-pub unsafe fn driver_entry(object: PDRIVER_OBJECT) -> NTSTATUS {
+/// `object` is the driver object that the kernel passes to DriverEntry, `service` the name of the service's key.
+pub unsafe fn driver_entry(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> NTSTATUS {
     routines::init();
+    log::start();
     // SAFETY: promised by the caller.
-    match unsafe { start(object) } {
+    match unsafe { start(object, service) } {
         Ok(()) => raw_status(NtStatus::SUCCESS),
-        Err(status) => raw_status(status),
+        Err(status) => {
+            // SAFETY: nothing of the driver runs any more.
+            unsafe { log::stop() };
+            raw_status(status)
+        }
     }
 }
 
-unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
+unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), NtStatus> {
+    // SAFETY: promised by the caller: a string, or none.
+    let key = match unsafe { service.as_ref() } {
+        // SAFETY: as above.
+        Some(key) if !key.Buffer.is_null() => unsafe {
+            core::slice::from_raw_parts(key.Buffer, usize::from(key.Length) / 2)
+        },
+        Some(_) | None => &[],
+    };
+    let policies = Policies::new(key).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let places = Places::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let linux = Linux::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mounts = Mounts::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut driver = lkl::try_box(Driver {
@@ -95,6 +119,8 @@ unsafe fn start(object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
         file_systems: [null_mut(); 2],
         linux,
         mounts,
+        places,
+        policies,
         volumes: Volumes::new(),
         arrivals: Arrivals::new(),
     })
@@ -231,13 +257,36 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     later::wait_for_all();
     state.mounts.clear();
     let _ = stack::on_large_stack(imagedisk::join_stranded);
+    hide_places(state);
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
     // waits until there is one. If there never was a mount there is nothing to halt.
     while state.linux.booted().is_some() && stack::on_large_stack(|| state.linux.halt()).is_err() {}
     delete_devices(state);
+    // A disk's completion that has woken whoever waited for it may have its last instructions before it still.
+    // SAFETY: PASSIVE_LEVEL, and no lock is held.
+    unsafe { KeFlushQueuedDpcs() };
     DRIVER.store(null_mut(), Ordering::Release);
     // SAFETY: DriverEntry made it of a box; nobody can reach it any more.
     drop(unsafe { Box::from_raw(driver) });
+    // SAFETY: this is the last that runs of the driver.
+    unsafe { log::stop() };
+}
+
+/// Takes the letters of Linux' volumes away: without this driver Windows would offer to format what is there. They are
+/// remembered, and given again when the driver is.
+fn hide_places(driver: &Driver) {
+    let mut after = 0;
+    let linux_only = |number, seen: &Seen| {
+        let known = seen.superblock.as_ref();
+        let ours = known.is_some_and(|superblock| !superblock.kind.is_windows_own());
+        (number, ours.then(|| places::copy(&seen.device)))
+    };
+    while let Some((number, device)) = driver.places.next(after, linux_only) {
+        after = number;
+        if let Some(Ok(device)) = device {
+            letters::hide(&device, None);
+        }
+    }
 }
 
 /// A volume that still has its device.

@@ -18,8 +18,10 @@
 
 use crate::backing::BackingFile;
 use crate::buffer;
+use crate::device::DeviceRef;
 use crate::entry::Driver;
 use crate::irp::Irp;
+use crate::log;
 use crate::name::Name;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN,
@@ -122,6 +124,8 @@ pub struct ImageDisk {
     window: Window,
     identity: Vec<u8>,
     name: Name,
+    /// The letter's link that the mount manager is told when it asks for one.
+    wanted_link: Option<Name>,
     device: AtomicPtr<nt::DEVICE_OBJECT>,
     queue: SpinLock<VecDeque<Irp>>,
     /// What the thread works on, until it or [`ImageDisk::fail`] takes it to complete it.
@@ -159,8 +163,8 @@ fn settle_identity(number: u32, mut identity: Vec<u8>, mark: u64) -> Result<Vec<
     list.push((number, noted));
     drop(list);
     if is_copy {
-        nt::debug_line(format_args!(
-            "lklfs: image disk {number} holds a copy of a volume that is there already (the same UUID); both are shown"
+        log::line(format_args!(
+            "image disk {number} holds a copy of a volume that is there already (the same UUID); both are shown"
         ));
     }
     Ok(identity)
@@ -214,7 +218,7 @@ static NEXT: AtomicU32 = AtomicU32::new(1);
 
 impl ImageDisk {
     /// Makes the device and starts the thread. `identity` tells the volume from every other; and where it does not, since
-    /// there are two copies of one, `mark` does.
+    /// there are two copies of one, `mark` does. `wanted_link` is the link that it would like to have.
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn create(
@@ -223,6 +227,7 @@ impl ImageDisk {
         window: Window,
         identity: Vec<u8>,
         mark: u64,
+        wanted_link: Option<Name>,
     ) -> Result<Arc<Self>, NtStatus> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let wake = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
@@ -238,6 +243,7 @@ impl ImageDisk {
             window,
             identity,
             name: Name::numbered("\\Device\\LklfsImage", number),
+            wanted_link,
             device: AtomicPtr::new(null_mut()),
             queue: SpinLock::new(VecDeque::new()),
             current: SpinLock::new(None),
@@ -295,9 +301,10 @@ impl ImageDisk {
         self.name.units()
     }
 
-    /// The device, until the disk is removed.
-    pub fn device(&self) -> PDEVICE_OBJECT {
-        self.device.load(Ordering::Acquire)
+    /// The device. Only before the disk is removed.
+    pub fn device_ref(&self) -> DeviceRef {
+        // SAFETY: the device is there until remove() deletes it.
+        unsafe { DeviceRef::new(self.device.load(Ordering::Acquire)) }
     }
 
     /// Every request fails from now on, the one that is being worked on included, whatever the file system below does.
@@ -338,8 +345,8 @@ impl ImageDisk {
     }
 
     fn strand(self: &Arc<Self>, thread: Box<Thread>) {
-        nt::debug_line(format_args!(
-            "lklfs: image disk {} is gone, but a read of its file does not end",
+        log::line(format_args!(
+            "image disk {} is gone, but a read of its file does not end",
             self.number
         ));
         let mut list = STRANDED.lock();
@@ -466,7 +473,7 @@ impl ImageDisk {
             partition: self.window.partition,
             name: self.name(),
             identity: &self.identity,
-            wanted_link: &[],
+            wanted_link: self.wanted_link.as_ref().map_or(&[], Name::units),
         };
         let outcome = answers.control(parameters.code, irp.system_buffer(parameters.output_length));
         irp.complete(outcome)

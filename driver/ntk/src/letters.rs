@@ -19,6 +19,10 @@ use lklfs_nt::record::Field;
 
 /// Room for one request to the mount manager: a record and two short names.
 const REQUEST: usize = 256;
+/// Room for a list of the links that one device has.
+const POINTS: usize = 4096;
+/// What a letter's link begins with.
+const DOS_DEVICES: &str = "\\DosDevices\\";
 
 /// A letter that a device has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,13 +181,23 @@ fn counted(name: &[u16]) -> Option<Request> {
     Some(request)
 }
 
-/// Gives a device a letter: `wanted`, or the one that is remembered or free; by the mount manager, or by ourselves where
-/// there is none. `None`: there are no letters left.
+/// Which letter a device is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// This one; it fails when it is taken.
+    Exactly(u8),
+    /// This one, even if it has another; else any.
+    Rather(u8),
+    /// The one that it has; else this one, if any is named; else any.
+    Any(Option<u8>),
+}
+
+/// Gives a device a letter, by the mount manager, or by ourselves where there is none. `None`: there are no letters left.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
-pub fn assign(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus> {
-    match by_manager(device, wanted) {
-        Err(status) if is_missing(status) => own(device, wanted),
+pub fn assign(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
+    match by_manager(device, wish) {
+        Err(status) if is_missing(status) => own(device, wish),
         assigned => assigned,
     }
 }
@@ -192,29 +206,84 @@ pub fn assign(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, Nt
 /// OBJECT_PATH_NOT_FOUND when there is no mount manager.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
-pub fn by_manager(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus> {
+pub fn by_manager(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
     let mut arrival = counted(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
     ask(
         diskio::IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION,
         arrival.bytes(),
         &mut [],
     )?;
-    let letter = match wanted {
-        Some(letter) if current(device)? == Some(letter) => letter,
-        Some(letter) => {
+    let now = letter_of(device)?;
+    let made = match (wish, now) {
+        (Wish::Exactly(letter) | Wish::Rather(letter), Some(now)) if now == letter => Some(letter),
+        (Wish::Any(_), Some(now)) => Some(now),
+        (Wish::Exactly(letter), _) => {
             create_point(device, letter)?;
-            letter
+            Some(letter)
         }
-        None => match current(device)? {
-            Some(letter) => letter,
-            None => return Ok(None),
+        (Wish::Rather(letter) | Wish::Any(Some(letter)), _) => match create_point(device, letter) {
+            Ok(()) => Some(letter),
+            Err(NtStatus::OBJECT_NAME_COLLISION) => None,
+            Err(status) => return Err(status),
         },
+        (Wish::Any(None), None) => None,
     };
-    Ok(Some(Assigned { letter, own: false }))
+    let letter = match (made, now) {
+        (Some(made), Some(before)) if made != before => {
+            delete_letter(before);
+            Some(made)
+        }
+        (Some(made), _) => Some(made),
+        (None, Some(now)) => Some(now),
+        (None, None) => next(device)?,
+    };
+    Ok(letter.map(|letter| Assigned { letter, own: false }))
 }
 
-/// The letter that the mount manager has for a device; it gives it one if it can.
-fn current(device: &[u16]) -> Result<Option<u8>, NtStatus> {
+/// The letter that the mount manager has for a device. `None` when it has none, or does not know the device.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn letter_of(device: &[u16]) -> Result<Option<u8>, NtStatus> {
+    let mut request = Request::new(MountPoint::SIZE);
+    let place = request.name(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
+    of_device(place).put(&mut request.bytes);
+    let mut answer = Vec::new();
+    answer
+        .try_reserve_exact(POINTS)
+        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+    answer.resize(POINTS, 0u8);
+    match ask(diskio::IOCTL_MOUNTMGR_QUERY_POINTS, request.bytes(), &mut answer) {
+        Ok(_) => Ok(letter_in(&answer)),
+        Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::INVALID_PARAMETER) => Ok(None),
+        Err(status) => Err(status),
+    }
+}
+
+/// The first letter among MOUNTMGR_MOUNT_POINTS: size, count, and for each point where its names are.
+fn letter_in(points: &[u8]) -> Option<u8> {
+    let count = points.get(4..).and_then(u32::get)?;
+    let links = (0..count).map_while(|index| {
+        let at = 8usize.saturating_add(MountPoint::SIZE.saturating_mul(index as usize));
+        let point = MountPoint::get(points.get(at..)?)?;
+        let start = point.symbolic_link_name_offset as usize;
+        points.get(start..start.saturating_add(point.symbolic_link_name_length.into()))
+    });
+    let mut letters = links.filter_map(|link| {
+        let (units, _) = link.as_chunks::<2>();
+        let mut units = units.iter().map(|unit| u16::from_le_bytes(*unit));
+        let mut prefix = DOS_DEVICES.encode_utf16();
+        if !prefix.all(|unit| units.next() == Some(unit)) {
+            return None;
+        }
+        let letter = units.next().and_then(|unit| u8::try_from(unit).ok())?;
+        let colon = units.next() == Some(0x3a) && units.next().is_none();
+        Some(letter).filter(|letter| colon && letter.is_ascii_uppercase())
+    });
+    letters.next()
+}
+
+/// The letter that the mount manager gives a device that has none: the one that it remembers, or the next.
+fn next(device: &[u16]) -> Result<Option<u8>, NtStatus> {
     let mut request = counted(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
     let mut answer = [0u8; DriveLetter::SIZE];
     let written = ask(
@@ -249,12 +318,14 @@ fn create_point(device: &[u16], letter: u8) -> Result<(), NtStatus> {
 }
 
 /// Gives a letter where there is no mount manager.
-fn own(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus> {
-    let candidates = match wanted {
-        Some(letter) => letter..=letter,
-        None => b'D'..=b'Z',
+fn own(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
+    let (first, others) = match wish {
+        Wish::Exactly(letter) => (Some(letter), false),
+        Wish::Rather(letter) => (Some(letter), true),
+        Wish::Any(letter) => (letter, true),
     };
-    for letter in candidates {
+    let others = (b'D'..=b'Z').filter(|_| others);
+    for letter in first.into_iter().chain(others) {
         let (mut link, mut target) = (Name::letter(letter), Name::of(device));
         // SAFETY: both strings outlive the call.
         let status = unsafe { IoCreateSymbolicLink(&mut link.string(), &mut target.string()) };
@@ -264,34 +335,87 @@ fn own(device: &[u16], wanted: Option<u8>) -> Result<Option<Assigned>, NtStatus>
             failed => return Err(failed),
         }
     }
-    match wanted {
-        Some(_) => Err(NtStatus::OBJECT_NAME_COLLISION),
-        None => Ok(None),
+    match wish {
+        Wish::Exactly(_) => Err(NtStatus::OBJECT_NAME_COLLISION),
+        Wish::Rather(_) | Wish::Any(_) => Ok(None),
     }
 }
 
-/// Takes the device's links away.
-///
-/// IRQL: PASSIVE_LEVEL; blocks.
-pub fn release(device: &[u16], assigned: Option<Assigned>) {
-    if let Some(Assigned { letter, own: true }) = assigned {
-        let mut link = Name::letter(letter);
-        // SAFETY: the string outlives the call.
-        let _ = unsafe { IoDeleteSymbolicLink(&mut link.string()) };
-        return;
-    }
-    let mut request = Request::new(MountPoint::SIZE);
-    let Some(place) = request.name(device) else { return };
+/// Selects the links of a device.
+fn of_device((offset, length): (u16, u16)) -> MountPoint {
     MountPoint {
         symbolic_link_name_offset: 0,
         symbolic_link_name_length: 0,
         unique_id_offset: 0,
         unique_id_length: 0,
-        device_name_offset: u32::from(place.0),
-        device_name_length: place.1,
+        device_name_offset: u32::from(offset),
+        device_name_length: length,
+    }
+}
+
+/// Takes a letter away from whatever has it.
+fn delete_letter(letter: u8) {
+    let mut request = Request::new(MountPoint::SIZE);
+    let link = Name::letter(letter);
+    let Some((offset, length)) = request.name(link.units()) else {
+        return;
+    };
+    MountPoint {
+        symbolic_link_name_offset: u32::from(offset),
+        symbolic_link_name_length: length,
+        unique_id_offset: 0,
+        unique_id_length: 0,
+        device_name_offset: 0,
+        device_name_length: 0,
     }
     .put(&mut request.bytes);
+    delete(&mut request);
+}
+
+fn delete(request: &mut Request) {
     // The answer lists what went; it may be longer than there is room, which the mount manager forgives.
     let mut answer = [0u8; 512];
     let _ = ask(diskio::IOCTL_MOUNTMGR_DELETE_POINTS, request.bytes(), &mut answer);
+}
+
+/// Takes the link of our own away that a letter is. False when the letter is the mount manager's.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn release_own(assigned: Option<Assigned>) -> bool {
+    let Some(Assigned { letter, own: true }) = assigned else {
+        return false;
+    };
+    let mut link = Name::letter(letter);
+    // SAFETY: the string outlives the call.
+    let _ = unsafe { IoDeleteSymbolicLink(&mut link.string()) };
+    true
+}
+
+/// Takes all links of a device away that is going to be deleted.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn release(device: &[u16], assigned: Option<Assigned>) {
+    if release_own(assigned) {
+        return;
+    }
+    let mut request = Request::new(MountPoint::SIZE);
+    let Some(place) = request.name(device) else { return };
+    of_device(place).put(&mut request.bytes);
+    delete(&mut request);
+}
+
+/// Takes the letters of a device away that stays.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn hide(device: &[u16], assigned: Option<Assigned>) {
+    if release_own(assigned) {
+        return;
+    }
+    // A device may have several letters; there are no more than 26, should the mount manager take none away.
+    for _ in b'A'..=b'Z' {
+        let Ok(Some(letter)) = letter_of(device) else {
+            return;
+        };
+        delete_letter(letter);
+    }
 }

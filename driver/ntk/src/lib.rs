@@ -11,8 +11,10 @@
 //! | [`dispatch`], [`irp`], [`work`] | callbacks, the linear IRP, posting to a worker thread |
 //! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
-//! | [`mounts`], [`imagedisk`], [`backing`], [`letters`], [`arrivals`] | image files as disks, drive letters, volumes that arrive |
+//! | [`mounts`], [`imagedisk`], [`backing`], [`letters`], [`arrivals`], [`places`] | image files as disks, drive letters, volumes that arrive, where volumes may be |
+//! | [`policies`], [`settings`], [`registry`] | what is kept for a volume, and how it is mounted |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
+//! | [`device`], [`log`] | devices of others; the driver's own log |
 //! | [`nt`], [`name`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, locks, callers' buffers, and the one place that survives a fault |
 //!
 //! `unsafe` stands in most of these files, because most of them talk to NT; each says why in its `UNSAFETY` line.
@@ -45,6 +47,7 @@ pub mod close;
 pub mod control;
 pub mod create;
 pub mod devctrl;
+pub mod device;
 pub mod dirctrl;
 pub mod dispatch;
 pub mod ea;
@@ -60,19 +63,24 @@ pub mod leaving;
 pub mod letters;
 pub mod linux;
 pub mod lockctrl;
+pub mod log;
 pub mod mount;
 pub mod mounts;
 pub mod name;
 pub mod nt;
 pub mod open;
 pub mod pended;
+pub mod places;
 pub mod pnp;
+pub mod policies;
 pub mod protect;
 pub mod read;
 pub mod refuse;
+pub mod registry;
 pub mod secur;
 #[cfg(feature = "selftest")]
 pub mod selftest;
+pub mod settings;
 pub mod sync;
 pub mod verify;
 pub mod volinfo;

@@ -3,7 +3,7 @@
 //! Linux is linked into the image and its data cannot be made new, so it boots once in the life of the image. If that
 //! fails, or if Linux dies, mounts fail until the driver is loaded afresh.
 
-use crate::nt;
+use crate::log;
 use crate::sync::Guarded;
 use alloc::sync::Arc;
 use lkl::{BootConfig, BootError, Kernel};
@@ -121,7 +121,7 @@ fn boot() -> Result<(Kernel, Arc<NtkHost>, Boot), NtStatus> {
         }
         Err(BootError::NoMemory) => Err(NtStatus::INSUFFICIENT_RESOURCES),
         Err(error) => {
-            nt::debug_line(format_args!("lklfs: {error}"));
+            log::line(format_args!("{error}"));
             Err(NtStatus::UNSUCCESSFUL)
         }
     }

@@ -6,14 +6,17 @@
 //
 // UNSAFETY: device objects and the VPB of the request.
 
+use crate::device::DeviceRef;
 use crate::entry::{self, Driver};
 use crate::irp::Irp;
 use crate::leaving;
+use crate::log;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
-    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, IoDeleteDevice, NTSTATUS,
-    PDEVICE_OBJECT, PVPB,
+    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
 };
+use crate::policies::{self, Kept};
+use crate::settings::How;
 use crate::verify;
 use crate::volume::{Extension, MountedVolume};
 use alloc::sync::Arc;
@@ -24,21 +27,22 @@ use lkl::{DiskOptions, MountError};
 use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
-use lklfs_fsd::{Errno, Geometry, Outcome, Vcb, VolumeOptions, volinfo};
+use lklfs_fsd::{Errno, Geometry, Outcome, Vcb, volinfo};
 use lklfs_nt::NtStatus;
 
 /// The largest piece that the probe reads at once, with room for sectors at both ends.
 const WINDOW: usize = 16 * 1024;
 
 /// The device as the probe reads it: any offset, any length.
-struct Signature<'a> {
+pub struct Signature<'a> {
     disk: &'a DeviceDisk,
     /// What a read that failed ended with.
     failure: Cell<NTSTATUS>,
 }
 
 impl<'a> Signature<'a> {
-    fn new(disk: &'a DeviceDisk) -> Self {
+    /// Over this disk.
+    pub fn new(disk: &'a DeviceDisk) -> Self {
         Signature {
             disk,
             failure: Cell::new(0),
@@ -123,19 +127,59 @@ pub fn mount(irp: Irp) -> NTSTATUS {
 
 fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), NtStatus> {
     let driver = entry::driver().ok_or(NtStatus::UNRECOGNIZED_VOLUME)?;
+    // SAFETY: the VPB of a mount under way is live, and so is its real device.
+    let real = unsafe { real_device(vpb) }.ok_or(NtStatus::INVALID_PARAMETER)?;
+    try_mount_for(driver, &real, vpb, target).inspect_err(|status| driver.mounts.refused(&real, *status))
+}
+
+fn try_mount_for(
+    driver: &entry::Driver,
+    real: &DeviceRef,
+    vpb: PVPB,
+    target: PDEVICE_OBJECT,
+) -> Result<(), NtStatus> {
     // The signature first: a device that is none of ours must cost nothing but a few reads.
     let host = Arc::new(NtkHost::new());
     // SAFETY: the device that is being mounted is live; the I/O manager holds it for the time of the request.
     let looked_at = unsafe { DeviceDisk::open(target, host) };
     let probed = looked_at.map_err(|DiskError(status)| nt::status(status))?;
-    look(&probed)?;
+    let looked = look(&probed);
     drop(probed);
+    let asked = driver.mounts.asked(real)?;
+    let names_it = asked.as_ref().is_some_and(|asked| !asked.fs_name.is_empty());
+    let found = match looked {
+        Ok(found) => Some(found),
+        // Linux may know it nevertheless.
+        Err(NtStatus::UNRECOGNIZED_VOLUME) if names_it => None,
+        Err(status) => return Err(status),
+    };
+    let kept = match found
+        .as_ref()
+        .and_then(|(superblock, _)| policies::key(superblock))
+    {
+        Some(key) => driver.policies.get(&key)?,
+        None => Kept::default(),
+    };
+    if kept.never && asked.is_none() {
+        log::line(format_args!(
+            "a volume is not mounted, since its policy says never"
+        ));
+        return Err(NtStatus::UNRECOGNIZED_VOLUME);
+    }
+    let how = asked
+        .unwrap_or_default()
+        .decide(&kept.settings)
+        .inspect_err(|_| {
+            log::line(format_args!(
+                "a volume is not mounted, since its settings make no sense"
+            ));
+        })?;
 
     let (kernel, host) = driver.linux.get_or_boot()?;
     // SAFETY: as above; from here on the disk has a reference of its own.
     let disk = unsafe { DeviceDisk::open(target, host) };
     let disk = Arc::new(disk.map_err(|DiskError(status)| nt::status(status))?);
-    mount_disk(driver, &kernel, vpb, target, &disk).map_err(|status| {
+    mount_disk(driver, &kernel, real, (vpb, target), &disk, how).map_err(|status| {
         if disk.is_gone() && leaving::may_hide_removal(status) {
             NtStatus::NO_SUCH_DEVICE
         } else {
@@ -147,18 +191,25 @@ fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), NtStatus> {
 fn mount_disk(
     driver: &Driver,
     kernel: &lkl::Kernel,
-    vpb: PVPB,
-    target: PDEVICE_OBJECT,
+    real: &DeviceRef,
+    (vpb, target): (PVPB, PDEVICE_OBJECT),
     disk: &Arc<DeviceDisk>,
+    how: How,
 ) -> Result<(), NtStatus> {
     // Once more: Linux may have been booted in between.
-    let found = look(disk)?;
+    let found = match look(disk) {
+        Ok(found) => Some(found),
+        Err(NtStatus::UNRECOGNIZED_VOLUME) if how.names_it() => None,
+        Err(status) => return Err(status),
+    };
     let as_disk: Arc<dyn lkl::Disk> = Arc::clone(disk) as Arc<dyn lkl::Disk>;
     let device = kernel
         .add_disk(as_disk, DiskOptions::default())
         .map_err(|error| Errno(i32::from(error.number())).to_status(Context::Mounting))?;
-    let volume = LklVolume::mount(kernel, device).map_err(|error| refused(&error))?;
-    let vcb = Vcb::new(volume, geometry(target, disk), VolumeOptions::default())?;
+    let (kind, options) = how.for_linux();
+    let volume = LklVolume::mount(kernel, device, kind, &options)
+        .map_err(|error| refused(&error, !options.extra.is_empty()))?;
+    let vcb = Vcb::new(volume, geometry(target, disk), how.volume)?;
     // SAFETY: the VPB of a mount under way is null or leads to a live device.
     if let Some(vpb) = unsafe { vpb.as_ref() } {
         // What was looked at is what is mounted, so a wanted verification has taken place; unless the medium was changed
@@ -166,14 +217,30 @@ fn mount_disk(
         // SAFETY: as above.
         unsafe { verify::clear(vpb.RealDevice) };
     }
-    if vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 && look(disk)? != found {
+    if vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 && look(disk).ok() != found {
         return Err(NtStatus::VERIFY_REQUIRED);
     }
-    connect(driver.object(), vpb, target, vcb, disk, found)
+    connect(driver.object(), (vpb, target), vcb, disk, found, real.again())
 }
 
-fn refused(error: &MountError) -> NtStatus {
-    nt::debug_line(format_args!("lklfs: {error}"));
+/// The device whose VPB this is.
+///
+/// # Safety
+/// `vpb` is null, or the VPB of a mount under way.
+unsafe fn real_device(vpb: PVPB) -> Option<DeviceRef> {
+    // SAFETY: promised by the caller.
+    let device = unsafe { vpb.as_ref() }?.RealDevice;
+    // SAFETY: as above.
+    Some(unsafe { DeviceRef::new(device) })
+}
+
+/// What a mount that Linux refuses ends with. EINVAL is its answer to an option that it does not know; without options it
+/// is what it says of a volume that it does not know after all.
+fn refused(error: &MountError, with_options: bool) -> NtStatus {
+    log::line(format_args!("{error}"));
+    if with_options && error.errno == lkl::Errno::EINVAL {
+        return NtStatus::INVALID_PARAMETER;
+    }
     Errno(i32::from(error.errno.number())).to_status(Context::Mounting)
 }
 
@@ -202,11 +269,11 @@ fn geometry(target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Geometry {
 /// Makes the volume device and fills the VPB.
 fn connect(
     object: nt::PDRIVER_OBJECT,
-    vpb: PVPB,
-    target: PDEVICE_OBJECT,
+    (vpb, target): (PVPB, PDEVICE_OBJECT),
     vcb: Vcb<LklVolume>,
     disk: &Arc<DeviceDisk>,
-    found: Found,
+    found: Option<Found>,
+    real: DeviceRef,
 ) -> Result<(), NtStatus> {
     let kind = if vcb.geometry().device_type == FILE_DEVICE_CD_ROM {
         FILE_DEVICE_CD_ROM_FILE_SYSTEM
@@ -214,7 +281,8 @@ fn connect(
         FILE_DEVICE_DISK_FILE_SYSTEM
     };
     let sector = u16::try_from(vcb.geometry().sector_size).unwrap_or(512);
-    let volume = MountedVolume::new(vcb, Arc::clone(disk), found).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let volume =
+        MountedVolume::new(vcb, Arc::clone(disk), found, real).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut device: PDEVICE_OBJECT = null_mut();
     // SAFETY: the driver object is ours, the pointers outlive the call.
     let status = unsafe {
@@ -240,11 +308,6 @@ fn connect(
     ours.StackSize = stack_size.wrapping_add(1);
     ours.AlignmentRequirement = alignment;
     ours.SectorSize = sector;
-    if vpb.is_null() {
-        // SAFETY: the device is new and nobody knows it.
-        unsafe { IoDeleteDevice(device) };
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
     // SAFETY: until the mount is complete the VPB is ours to fill.
     unsafe { label(vpb, &volume) };
     // SAFETY: both belong to this request.

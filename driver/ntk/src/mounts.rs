@@ -1,41 +1,70 @@
 //! What was mounted on request: image files, which become disks, and disks that are there already; with the letter of
-//! each.
+//! each. And the letters and the end of all other volumes, as far as this driver has a say in them.
 //!
 //! The way of an image: the file is opened in the thread of whoever asks; its format, its partition table and the
 //! signature of the file system are told in safe code; a disk device is made for the chosen window
 //! ([`crate::imagedisk`]); opening that device makes the I/O manager offer it to every file system, so that an image of
 //! a Windows file system is mounted by Windows' own. A device goes the second half of that way. Whatever fails, all
 //! before is taken back.
+//!
+//! What an administrator asked for is kept with the device for as long as it is mounted on request, so that a volume that
+//! the I/O manager mounts again is mounted in the same way ([`Mounts::asked`]).
 //
-// UNSAFETY: file objects of handles, the controls that lock and dismount a volume.
+// UNSAFETY: the controls that lock and dismount a volume.
 
 use crate::backing::BackingFile;
+use crate::device::{DeviceRef, Mounter};
 use crate::entry::Driver;
 use crate::imagedisk::{IDENTITY, ImageDisk, OpenImage, Part, Window};
-use crate::letters::{self, Assigned, Opened};
-use crate::nt::{
-    self, FILE_OBJECT, FILE_READ_ATTRIBUTES, FILE_READ_DATA, IO_STATUS_BLOCK, ObReferenceObjectByHandle,
-    ObfDereferenceObject, PVPB, ZwFsControlFile,
-};
+use crate::letters::{self, Assigned, Opened, Wish};
+use crate::log::{self, Wide};
+use crate::name::Name;
+use crate::nt::{self, FILE_READ_ATTRIBUTES, FILE_READ_DATA, IO_STATUS_BLOCK, ZwFsControlFile};
+use crate::places::{self, Seen};
+use crate::policies::{self, VolumeKey};
+use crate::settings::Settings;
 use crate::sync::Guarded;
-use crate::volume;
+use crate::volume::{self, MountedVolume};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU64, Ordering};
 use disk_images::Error;
 use lkl::probe;
+use lklfs_control::reply::UNKNOWN;
+use lklfs_control::{Format, LetterRule};
 use lklfs_nt::{ControlCode, NtStatus};
 
 /// Something that was mounted on request.
 struct Entry {
-    /// The volume's number.
-    volume: u64,
-    /// The name of the device that it is on.
+    /// Tells it from all others.
+    token: u64,
+    /// The number that it has while another file system has mounted it.
+    number: u64,
+    /// The device that it is on.
+    real: DeviceRef,
+    /// The name of that device.
     device: Vec<u16>,
     /// The image, if it is one, and its path.
     image: Option<(Arc<ImageDisk>, Vec<u16>)>,
     letter: Option<Assigned>,
+    /// How it was to be mounted.
+    asked: Settings,
+    /// Why this driver did not mount it, which whoever asked is told rather than what became of it then.
+    refused: Option<NtStatus>,
 }
+
+impl Entry {
+    /// An image fails from now on, so that nobody waits for a file system below it that hangs.
+    fn fail(&self) {
+        if let Some((disk, _)) = &self.image {
+            disk.fail();
+        }
+    }
+}
+
+/// Tells entries apart.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// All of them.
 pub struct Mounts {
@@ -47,8 +76,15 @@ pub struct Mounts {
 pub enum Source<'a> {
     /// A disk device, by its NT name.
     Device(&'a [u16]),
-    /// An image file, by its NT path: this partition (0 for the whole), or the first with a file system.
-    Image(&'a [u16], Option<u32>),
+    /// An image file, by its NT path.
+    Image {
+        /// The path.
+        path: &'a [u16],
+        /// This partition (0 for the whole), or the first with a file system.
+        partition: Option<u32>,
+        /// Its format, or what its content says.
+        format: Option<Format>,
+    },
 }
 
 /// Which letter.
@@ -56,10 +92,21 @@ pub enum Source<'a> {
 pub enum Wanted {
     /// None.
     No,
-    /// The one that the mount manager remembers, or the next that is free.
+    /// What the volume's policy says: mostly the one that it had before, or the next that is free.
     Any,
     /// This one, `b'A'` to `b'Z'`.
     This(u8),
+}
+
+/// What a letter is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A volume that came by itself: without a mount manager it gets none.
+    Arrived,
+    /// A disk that was asked for.
+    Disk,
+    /// An image that was asked for, which the mount manager forgets when it goes.
+    Image,
 }
 
 /// What became of a mount.
@@ -69,9 +116,11 @@ pub struct Mounted {
     pub volume: u64,
     /// `b'A'` to `b'Z'`; 0 when it has none.
     pub letter: u8,
+    /// It is shown without a replay that it needs.
+    pub stale: bool,
 }
 
-/// What is known of a volume that was mounted on request.
+/// What is known of a mounted volume besides what Linux says.
 #[derive(Debug)]
 pub struct Known {
     /// Its letter, or 0.
@@ -80,6 +129,12 @@ pub struct Known {
     pub source: Vec<u16>,
     /// It is an image.
     pub is_image: bool,
+}
+
+/// What an unmount is about.
+enum Target {
+    Entry(u64),
+    Volume(Arc<MountedVolume>),
 }
 
 impl Mounts {
@@ -93,93 +148,200 @@ impl Mounts {
     /// Mounts `source` and gives it a letter.
     ///
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
-    pub fn mount(&self, driver: &Driver, source: Source<'_>, wanted: Wanted) -> Result<Mounted, NtStatus> {
-        self.list
-            .lock()
-            .try_reserve(1)
-            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-        let (device, image) = match source {
-            Source::Device(name) => (copy(name)?, None),
-            Source::Image(path, partition) => {
-                let kept = copy(path)?;
-                let (image, window, identity) = choose(open(path)?, partition)?;
-                let disk = ImageDisk::create(driver, image, window, identity, mark(path, window))?;
-                (copy(disk.name())?, Some((disk, kept)))
+    pub fn mount(
+        &self,
+        driver: &Driver,
+        source: Source<'_>,
+        wanted: Wanted,
+        asked: Settings,
+    ) -> Result<Mounted, NtStatus> {
+        let mut entry = match source {
+            Source::Device(name) => self.of_device(name, asked)?,
+            Source::Image {
+                path,
+                partition,
+                format,
+            } => of_image(driver, path, partition, format, asked)?,
+        };
+        let is_image = entry.image.is_some();
+        let (token, device) = (entry.token, copy(&entry.device)?);
+        // The mount asks for the settings by the device, so they are there before it is mounted.
+        let real = DeviceRef::real(&Opened::open(&device, FILE_READ_ATTRIBUTES)?)?;
+        {
+            let mut list = self.list.lock();
+            if list.try_reserve(1).is_err() {
+                drop(list);
+                remove(entry);
+                return Err(NtStatus::INSUFFICIENT_RESOURCES);
             }
-        };
-        let entry = match mount_and_assign(driver, &device, wanted) {
-            Ok((volume, letter)) => Entry {
-                volume,
-                device,
-                image,
-                letter,
-            },
-            Err(status) => {
-                if let Some((disk, _)) = image {
-                    disk.fail();
-                    let _ = dismount(&device, true);
-                    letters::release(&device, None);
-                    disk.remove();
-                }
-                return Err(status);
+            // Mounted on request before: this is the newer request.
+            if let Some(at) = list.iter().position(|known| known.real == entry.real) {
+                entry.letter = list.swap_remove(at).letter;
             }
-        };
-        let mounted = Mounted {
-            volume: entry.volume,
-            letter: entry.letter.map_or(0, |assigned| assigned.letter),
-        };
-        let mut list = self.list.lock();
-        // Somebody may have taken the room meanwhile.
-        if list.try_reserve(1).is_err() {
-            drop(list);
-            let _ = take_away(&entry, true);
-            return Err(NtStatus::INSUFFICIENT_RESOURCES);
+            list.push(entry);
         }
-        list.push(entry);
-        Ok(mounted)
+        match mount_and_assign(driver, &device, &real, wanted, is_image) {
+            Ok((mounted, letter)) => {
+                let mut list = self.list.lock();
+                if let Some(entry) = list.iter_mut().find(|entry| entry.token == token) {
+                    entry.number = mounted.volume;
+                    entry.letter = letter.or(entry.letter);
+                }
+                log::line(format_args!("volume {} is on {}", mounted.volume, Wide(&device)));
+                Ok(mounted)
+            }
+            Err(status) => {
+                let entry = self.take(token);
+                let status = entry.as_ref().and_then(|entry| entry.refused).unwrap_or(status);
+                match entry {
+                    Some(entry) if entry.image.is_some() => {
+                        entry.fail();
+                        let _ = dismount(&entry.device, true);
+                        remove(entry);
+                    }
+                    // The letters of a disk that is there are none of this mount's.
+                    Some(entry) => {
+                        letters::release_own(entry.letter);
+                    }
+                    None => {}
+                }
+                log::line(format_args!("{} is not mounted: {status:?}", Wide(&device)));
+                Err(status)
+            }
+        }
+    }
+
+    fn take(&self, token: u64) -> Option<Entry> {
+        let mut list = self.list.lock();
+        let at = list.iter().position(|entry| entry.token == token)?;
+        Some(list.swap_remove(at))
+    }
+
+    /// A device that is there, as far as it can be told before it is mounted.
+    fn of_device(&self, name: &[u16], asked: Settings) -> Result<Entry, NtStatus> {
+        // With no more than this right nothing is mounted.
+        let real = DeviceRef::real(&Opened::open(name, FILE_READ_ATTRIBUTES)?)?;
+        let device = real.name()?;
+        match real.mounter() {
+            // It was not known when it was first opened, or is to be mounted in another way now.
+            Mounter::Raw => dismount(&device, false)?,
+            Mounter::Us if !asked.are_default() => dismount(&device, false)?,
+            Mounter::Us | Mounter::Other | Mounter::Nobody => {}
+        }
+        Ok(Entry {
+            token: NEXT.fetch_add(1, Ordering::Relaxed),
+            number: 0,
+            real,
+            device,
+            image: None,
+            letter: None,
+            asked,
+            refused: None,
+        })
+    }
+
+    /// What was asked for the volume on this device, if it was mounted on request.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn asked(&self, real: &DeviceRef) -> Result<Option<Settings>, NtStatus> {
+        let list = self.list.lock();
+        let entry = list.iter().find(|entry| entry.real == *real);
+        entry.map(|entry| entry.asked.try_clone()).transpose()
+    }
+
+    /// This driver does not mount the volume on this device, for this reason.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn refused(&self, real: &DeviceRef, status: NtStatus) {
+        let mut list = self.list.lock();
+        if let Some(entry) = list.iter_mut().find(|entry| entry.real == *real) {
+            entry.refused = Some(status);
+        }
     }
 
     /// Unmounts a volume, or all for `None`. Without `force`, ACCESS_DENIED when files on it are open.
     ///
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
-    pub fn unmount(&self, volume: Option<u64>, force: bool) -> Result<(), NtStatus> {
+    pub fn unmount(&self, driver: &Driver, volume: Option<u64>, force: bool) -> Result<(), NtStatus> {
         let mut result = Ok(());
-        let mut kept = Vec::new();
-        loop {
-            // Taken out meanwhile, so that nobody else unmounts it too.
-            let next = {
-                let mut list = self.list.lock();
-                let found = match volume {
-                    Some(number) => list.iter().position(|entry| entry.volume == number),
-                    None => list.len().checked_sub(1),
-                };
-                match found {
-                    Some(at) => list.swap_remove(at),
-                    None if volume.is_some() && kept.is_empty() => {
-                        return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
-                    }
-                    None => break,
-                }
-            };
-            if let Err(status) = take_away(&next, force) {
-                result = Err(status);
-                if kept.try_reserve(1).is_ok() {
-                    kept.push(next);
-                } else {
-                    let _ = take_away(&next, true);
-                }
-            }
-            if volume.is_some() {
-                break;
-            }
+        let targets = self.targets(driver, volume)?;
+        if targets.is_empty() && volume.is_some() {
+            return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
         }
-        let mut list = self.list.lock();
-        for entry in kept {
-            if list.try_reserve(1).is_ok() {
-                list.push(entry);
+        for target in targets {
+            let done = match target {
+                Target::Entry(token) => self.unmount_entry(token, force),
+                Target::Volume(volume) => unmount_volume(driver, &volume, force),
+            };
+            if let Err(status) = done {
+                result = Err(status);
             }
         }
         result
+    }
+
+    fn targets(&self, driver: &Driver, volume: Option<u64>) -> Result<Vec<Target>, NtStatus> {
+        let volumes = driver.volumes.all()?;
+        let list = self.list.lock();
+        let mut targets = Vec::new();
+        targets
+            .try_reserve_exact(volumes.len().saturating_add(list.len()))
+            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+        for entry in list.iter() {
+            let ours = volumes.iter().find(|volume| volume.mounted_on == entry.real);
+            let number = ours.map_or(entry.number, |volume| volume.id);
+            if volume.is_none_or(|wanted| wanted == number) {
+                targets.push(Target::Entry(entry.token));
+            }
+        }
+        for mounted in volumes {
+            let on_request = list.iter().any(|entry| entry.real == mounted.mounted_on);
+            let gone = mounted.state.lock().refusal().is_some();
+            if !on_request && !gone && volume.is_none_or(|wanted| wanted == mounted.id) {
+                targets.push(Target::Volume(mounted));
+            }
+        }
+        Ok(targets)
+    }
+
+    fn unmount_entry(&self, token: u64, force: bool) -> Result<(), NtStatus> {
+        // Taken out meanwhile, so that nobody else unmounts it too.
+        let Some(entry) = self.take(token) else {
+            return Ok(());
+        };
+        if force {
+            entry.fail();
+        }
+        match dismount(&entry.device, force) {
+            Ok(()) => {
+                log::line(format_args!("{} is unmounted", Wide(&entry.device)));
+                remove(entry);
+                Ok(())
+            }
+            Err(status) => {
+                let mut list = self.list.lock();
+                if list.try_reserve(1).is_ok() {
+                    list.push(entry);
+                }
+                Err(status)
+            }
+        }
+    }
+
+    /// The device has gone: what was asked for it goes, too.
+    ///
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+    pub fn device_gone(&self, real: &DeviceRef) {
+        let gone = {
+            let mut list = self.list.lock();
+            let at = list
+                .iter()
+                .position(|entry| entry.real == *real && entry.image.is_none());
+            at.map(|at| list.swap_remove(at))
+        };
+        if let Some(entry) = gone {
+            letters::release_own(entry.letter);
+        }
     }
 
     /// Takes every image away, whatever is open on it: the driver is unloaded.
@@ -189,41 +351,228 @@ impl Mounts {
         loop {
             let next = self.list.lock().pop();
             let Some(entry) = next else { break };
-            letters::release(&entry.device, entry.letter);
-            if let Some((disk, _)) = entry.image {
-                disk.remove();
-            }
+            remove(entry);
         }
     }
 
-    /// What is known of the volume with this number.
-    pub fn known(&self, volume: u64) -> Option<Known> {
+    /// What is known of a volume.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks.
+    pub fn known(&self, volume: &MountedVolume) -> Result<Known, NtStatus> {
+        if let Some(known) = self.requested(volume)? {
+            return Ok(known);
+        }
+        let device = volume.mounted_on.name()?;
+        let letter = letters::letter_of(&device).unwrap_or(None);
+        Ok(Known {
+            letter: letter.unwrap_or(0),
+            source: device,
+            is_image: false,
+        })
+    }
+
+    fn requested(&self, volume: &MountedVolume) -> Result<Option<Known>, NtStatus> {
         let list = self.list.lock();
-        let entry = list.iter().find(|entry| entry.volume == volume)?;
+        let Some(entry) = list.iter().find(|entry| entry.real == volume.mounted_on) else {
+            return Ok(None);
+        };
         let source = match &entry.image {
             Some((_, path)) => path,
             None => &entry.device,
         };
-        Some(Known {
+        Ok(Some(Known {
             letter: entry.letter.map_or(0, |assigned| assigned.letter),
-            source: copy(source).ok()?,
+            source: copy(source)?,
             is_image: entry.image.is_some(),
-        })
+        }))
+    }
+
+    /// The policy of the volume with this key has changed: its letters follow at once, and what is mounted and not in use
+    /// is mounted afresh. What is in use keeps its ways until it is mounted again.
+    ///
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+    pub fn policy_changed(&self, driver: &Driver, key: &[u16]) -> Result<(), NtStatus> {
+        let kept = driver.policies.get(key)?;
+        let mut devices = driver.places.with_key(key)?;
+        for volume in driver.volumes.all()? {
+            if volume.key.as_deref() == Some(key) && volume.state.lock().refusal().is_none() {
+                let device = volume.mounted_on.name()?;
+                if !devices.iter().any(|known| places::same_name(known, &device)) {
+                    devices
+                        .try_reserve(1)
+                        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+                    devices.push(device);
+                }
+            }
+        }
+        for device in devices {
+            let requested = self.letter_of_entry(&device);
+            let whose = match requested {
+                Some((_, true)) => Whose::Image,
+                Some((_, false)) => Whose::Disk,
+                None => Whose::Arrived,
+            };
+            let before = requested.and_then(|(letter, _)| letter);
+            let hidden = kept.letter == LetterRule::Hidden || (kept.never && requested.is_none());
+            let now = if hidden {
+                letters::hide(&device, before);
+                None
+            } else {
+                give_letter(driver, &device, Some(key), Wanted::Any, whose).unwrap_or_else(|status| {
+                    log::line(format_args!("{} has no letter: {status:?}", Wide(&device)));
+                    before
+                })
+            };
+            self.set_letter(&device, now);
+            let mounted_by_us = places::now(&device).mounter == Mounter::Us;
+            if mounted_by_us && dismount(&device, false).is_ok() && !(kept.never && requested.is_none()) {
+                let _ = Opened::open(&device, FILE_READ_DATA | FILE_READ_ATTRIBUTES);
+            }
+        }
+        Ok(())
+    }
+
+    /// The letter of what was mounted on request on this device, and whether it is an image.
+    fn letter_of_entry(&self, device: &[u16]) -> Option<(Option<Assigned>, bool)> {
+        let list = self.list.lock();
+        let entry = list
+            .iter()
+            .find(|entry| places::same_name(&entry.device, device))?;
+        Some((entry.letter, entry.image.is_some()))
+    }
+
+    fn set_letter(&self, device: &[u16], letter: Option<Assigned>) {
+        let mut list = self.list.lock();
+        if let Some(entry) = list
+            .iter_mut()
+            .find(|entry| places::same_name(&entry.device, device))
+        {
+            entry.letter = letter;
+        }
     }
 }
 
-/// Dismounts, gives the letter back, and removes the disk of an image. With `force` an image fails first, so that nobody
-/// waits for a file system below it that hangs.
-fn take_away(entry: &Entry, force: bool) -> Result<(), NtStatus> {
-    if force && let Some((disk, _)) = &entry.image {
-        disk.fail();
+/// Makes a disk of an image.
+fn of_image(
+    driver: &Driver,
+    path: &[u16],
+    partition: Option<u32>,
+    format: Option<Format>,
+    asked: Settings,
+) -> Result<Entry, NtStatus> {
+    let kept = copy(path)?;
+    let image = open(path, format)?;
+    let (image, window, superblock) = choose(image, partition, !asked.fs_name.is_empty())?;
+    let identity = identity(superblock.as_ref(), window)?;
+    let key = superblock.as_ref().and_then(policies::key);
+    let seen = Seen {
+        device: Vec::new(),
+        disk: UNKNOWN,
+        partition: window.partition,
+        start: window.start,
+        bytes: window.bytes,
+        sector: image.sector(),
+        removable: false,
+        key,
+        superblock,
+    };
+    let wanted = link_before(driver, seen.key.as_deref());
+    let disk = ImageDisk::create(driver, image, window, identity, mark(path, window), wanted)?;
+    let device = copy(disk.name())?;
+    driver.places.came(&device);
+    driver.places.saw(
+        &device,
+        Seen {
+            device: copy(&device)?,
+            ..seen
+        },
+    );
+    Ok(Entry {
+        token: NEXT.fetch_add(1, Ordering::Relaxed),
+        number: 0,
+        real: disk.device_ref(),
+        device,
+        image: Some((disk, kept)),
+        letter: None,
+        asked,
+        refused: None,
+    })
+}
+
+/// The link that the mount manager is to give the volume with this key of itself: its letter by policy, or the last one.
+fn link_before(driver: &Driver, key: Option<&[u16]>) -> Option<Name> {
+    let kept = driver.policies.get(key?).ok()?;
+    match kept.letter {
+        LetterRule::This(letter) => Some(Name::letter(letter)),
+        LetterRule::Any => kept.last_letter.map(Name::letter),
+        LetterRule::Hidden => None,
     }
-    dismount(&entry.device, force)?;
-    letters::release(&entry.device, entry.letter);
+}
+
+/// Gives the letter back, and removes the disk of an image.
+fn remove(entry: Entry) {
     if let Some((disk, _)) = &entry.image {
+        letters::release(&entry.device, entry.letter);
+        if let Some(driver) = crate::entry::driver() {
+            driver.places.went(&entry.device);
+        }
         disk.remove();
+    } else {
+        letters::hide(&entry.device, entry.letter);
     }
+}
+
+/// Unmounts a volume that nobody asked for, and takes its letters, so that nothing mounts it again by itself.
+fn unmount_volume(driver: &Driver, volume: &Arc<MountedVolume>, force: bool) -> Result<(), NtStatus> {
+    let device = volume.mounted_on.name()?;
+    dismount(&device, force)?;
+    if let (Some(key), Ok(Some(letter))) = (&volume.key, letters::letter_of(&device)) {
+        let _ = driver.policies.remember(key, letter);
+    }
+    letters::hide(&device, None);
+    log::line(format_args!("{} is unmounted", Wide(&device)));
     Ok(())
+}
+
+/// Gives the volume with this key, on this device, the letter that is wanted or that its policy says, and remembers it.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn give_letter(
+    driver: &Driver,
+    device: &[u16],
+    key: Option<&[u16]>,
+    wanted: Wanted,
+    whose: Whose,
+) -> Result<Option<Assigned>, NtStatus> {
+    let kept = match key {
+        Some(key) => driver.policies.get(key)?,
+        None => policies::Kept::default(),
+    };
+    let wish = match (wanted, kept.letter) {
+        (Wanted::No, _) | (Wanted::Any, LetterRule::Hidden) => return Ok(None),
+        (Wanted::This(letter), _) => Wish::Exactly(letter),
+        (Wanted::Any, LetterRule::This(letter)) => Wish::Rather(letter),
+        // Of volumes that stay the mount manager knows better than we do.
+        (Wanted::Any, LetterRule::Any) => match (whose, kept.last_letter) {
+            (Whose::Image, Some(letter)) => Wish::Rather(letter),
+            (_, letter) => Wish::Any(letter),
+        },
+    };
+    let assigned = match whose {
+        Whose::Arrived => letters::by_manager(device, wish)?,
+        Whose::Disk | Whose::Image => letters::assign(device, wish)?,
+    };
+    if let (Some(key), Some(assigned)) = (key, assigned) {
+        log::line(format_args!(
+            "{} is at {}:",
+            Wide(device),
+            char::from(assigned.letter)
+        ));
+        if let Err(status) = driver.policies.remember(key, assigned.letter) {
+            log::line(format_args!("its letter is not remembered: {status:?}"));
+        }
+    }
+    Ok(assigned)
 }
 
 fn copy<T: Copy>(from: &[T]) -> Result<Vec<T>, NtStatus> {
@@ -235,7 +584,7 @@ fn copy<T: Copy>(from: &[T]) -> Result<Vec<T>, NtStatus> {
 }
 
 /// Opens an image with all files that it needs.
-fn open(path: &[u16]) -> Result<OpenImage, NtStatus> {
+fn open(path: &[u16], format: Option<Format>) -> Result<OpenImage, NtStatus> {
     let file = BackingFile::open(path)?;
     let mut paths = Vec::new();
     paths
@@ -250,8 +599,12 @@ fn open(path: &[u16]) -> Result<OpenImage, NtStatus> {
         paths.push(path);
         Ok(file)
     };
-    let image = disk_images::open(file, &mut resolve).map_err(|error| {
-        nt::debug_line(format_args!("lklfs: the image {error}"));
+    let opened = match format {
+        Some(format) => disk_images::open_as(file, declared(format), &mut resolve),
+        None => disk_images::open(file, &mut resolve),
+    };
+    let image = opened.map_err(|error| {
+        log::line(format_args!("the image {error}"));
         match error {
             Error::NoMemory => NtStatus::INSUFFICIENT_RESOURCES,
             Error::Read { .. } => NtStatus::IO_DEVICE_ERROR,
@@ -263,9 +616,23 @@ fn open(path: &[u16]) -> Result<OpenImage, NtStatus> {
     OpenImage::new(image).ok_or(NtStatus::INSUFFICIENT_RESOURCES)
 }
 
-/// The window that is to be mounted, and the identity of what is there. UNRECOGNIZED_VOLUME when nothing is known
-/// there, NO_SUCH_DEVICE when there is no such partition.
-fn choose(image: OpenImage, partition: Option<u32>) -> Result<(OpenImage, Window, Vec<u8>), NtStatus> {
+/// A format as the library of formats knows it.
+fn declared(format: Format) -> disk_images::Declared {
+    match format {
+        Format::Raw => disk_images::Declared::Raw,
+        Format::Vhd => disk_images::Declared::Vhd,
+        Format::Vhdx => disk_images::Declared::Vhdx,
+        Format::Qcow2 => disk_images::Declared::Qcow2,
+    }
+}
+
+/// The window that is to be mounted, and what is there. UNRECOGNIZED_VOLUME when nothing is known there, unless the file
+/// system is `named`; NO_SUCH_DEVICE when there is no such partition.
+fn choose(
+    image: OpenImage,
+    partition: Option<u32>,
+    named: bool,
+) -> Result<(OpenImage, Window, Option<probe::Superblock>), NtStatus> {
     let sector = u64::from(image.sector());
     let whole = Window {
         start: 0,
@@ -281,29 +648,31 @@ fn choose(image: OpenImage, partition: Option<u32>) -> Result<(OpenImage, Window
         bytes: partition.size_bytes,
         partition: partition.index,
     });
-    let look = |window: Window| probe::probe(&Part(&image, window)).map(|found| (window, found));
-    let found = match partition {
+    let look = |window: Window| (window, probe::probe(&Part(&image, window)));
+    let known = |window: Window| Some(look(window)).filter(|(_, found)| found.is_some());
+    let (window, found) = match partition {
         None if partitions.is_empty() => look(whole),
-        None => windows.find_map(look),
+        None => windows.find_map(known).ok_or(NtStatus::UNRECOGNIZED_VOLUME)?,
         Some(0) => look(whole),
         Some(number) => {
             let window = windows.find(|window| window.partition == number);
             look(window.ok_or(NtStatus::NO_SUCH_DEVICE)?)
         }
     };
-    let (window, superblock) = found.ok_or(NtStatus::UNRECOGNIZED_VOLUME)?;
-    let identity = identity(&superblock, window)?;
-    Ok((image, window, identity))
+    if found.is_none() && !named {
+        return Err(NtStatus::UNRECOGNIZED_VOLUME);
+    }
+    Ok((image, window, found))
 }
 
 /// What tells the volume from others, the same whenever it is mounted: its UUID, or what else it has.
-fn identity(superblock: &probe::Superblock, window: Window) -> Result<Vec<u8>, NtStatus> {
+fn identity(superblock: Option<&probe::Superblock>, window: Window) -> Result<Vec<u8>, NtStatus> {
     let mut identity = Vec::new();
     identity
         .try_reserve_exact(IDENTITY)
         .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
     identity.extend_from_slice(b"lklfs:");
-    match &superblock.uuid {
+    match superblock.and_then(|superblock| superblock.uuid.as_ref()) {
         Some(probe::Uuid::Full(bytes) | probe::Uuid::Date(bytes)) => identity.extend_from_slice(bytes),
         Some(probe::Uuid::Serial64(serial)) => identity.extend_from_slice(&serial.to_le_bytes()),
         Some(probe::Uuid::Serial32(serial)) => identity.extend_from_slice(&serial.to_le_bytes()),
@@ -333,48 +702,42 @@ fn mark(path: &[u16], window: Window) -> u64 {
 fn mount_and_assign(
     driver: &Driver,
     device: &[u16],
+    real: &DeviceRef,
     wanted: Wanted,
-) -> Result<(u64, Option<Assigned>), NtStatus> {
-    let opened = Opened::open(device, FILE_READ_DATA | FILE_READ_ATTRIBUTES)?;
-    let vpb = vpb_of(&opened)?;
-    drop(opened);
+    is_image: bool,
+) -> Result<(Mounted, Option<Assigned>), NtStatus> {
+    drop(Opened::open(device, FILE_READ_DATA | FILE_READ_ATTRIBUTES)?);
+    match real.mounter() {
+        Mounter::Us => {}
+        // An image of a Windows file system; a disk with one is Windows' business.
+        Mounter::Other if is_image => {}
+        Mounter::Other | Mounter::Raw | Mounter::Nobody => return Err(NtStatus::UNRECOGNIZED_VOLUME),
+    }
     let volumes = driver.volumes.all()?;
-    let ours = volumes.iter().find(|volume| volume.vpb() == vpb);
-    let number = ours.map_or_else(volume::next_id, |volume| volume.id);
-    let letter = match wanted {
-        Wanted::No => None,
-        Wanted::Any => letters::assign(device, None)?,
-        Wanted::This(letter) => letters::assign(device, Some(letter))?,
+    let ours = volumes
+        .iter()
+        .find(|volume| volume.mounted_on == *real && volume.state.lock().refusal().is_none());
+    let key: Option<&VolumeKey> = ours.and_then(|volume| volume.key.as_ref());
+    let whose = if is_image { Whose::Image } else { Whose::Disk };
+    let letter = give_letter(driver, device, key.map(Vec::as_slice), wanted, whose)?;
+    let mounted = Mounted {
+        volume: ours.map_or_else(volume::next_id, |volume| volume.id),
+        letter: letter.map_or(0, |assigned| assigned.letter),
+        stale: ours.is_some_and(|volume| volume.vcb.volume().mounted().stale()),
     };
-    Ok((number, letter))
+    Ok((mounted, letter))
 }
 
-/// The VPB of an open volume. UNRECOGNIZED_VOLUME when nothing is mounted there.
-fn vpb_of(opened: &Opened) -> Result<PVPB, NtStatus> {
-    let mut object = null_mut();
-    // SAFETY: the handle is open; a null type means "whatever it is", and a handle of ZwOpenFile's is a file's.
-    let status = unsafe {
-        ObReferenceObjectByHandle(
-            opened.handle(),
-            0,
-            null_mut(),
-            nt::KERNEL_MODE,
-            &mut object,
-            null_mut(),
-        )
-    };
-    if status < 0 {
-        return Err(nt::status(status));
+/// What the raw file system has taken, because this driver was not there when it was first opened, is let go of, if
+/// nobody uses it. Whether something was.
+///
+/// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+pub fn take_over(real: &DeviceRef, device: &[u16]) -> Result<bool, NtStatus> {
+    if real.mounter() != Mounter::Raw {
+        return Ok(false);
     }
-    // SAFETY: referenced just now.
-    let vpb = unsafe { (*object.cast::<FILE_OBJECT>()).Vpb };
-    // SAFETY: as above; only the address of the VPB is used from here on.
-    let _ = unsafe { ObfDereferenceObject(object) };
-    if vpb.is_null() {
-        Err(NtStatus::UNRECOGNIZED_VOLUME)
-    } else {
-        Ok(vpb)
-    }
+    dismount(device, false)?;
+    Ok(true)
 }
 
 fn control(volume: &Opened, code: ControlCode) -> Result<(), NtStatus> {

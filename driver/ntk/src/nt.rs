@@ -67,28 +67,3 @@ pub fn status(raw: NTSTATUS) -> NtStatus {
 pub fn succeeded(status: NtStatus) -> bool {
     status.0 < 0x8000_0000
 }
-
-/// Tells the kernel debugger one line, cut at 250 bytes. Any IRQL.
-pub fn debug_line(text: core::fmt::Arguments<'_>) {
-    struct Line {
-        bytes: [u8; 256],
-        used: usize,
-    }
-    impl core::fmt::Write for Line {
-        fn write_str(&mut self, text: &str) -> core::fmt::Result {
-            for byte in text.bytes().take(250usize.saturating_sub(self.used)) {
-                if let Some(place) = self.bytes.get_mut(self.used) {
-                    *place = byte;
-                }
-                self.used = self.used.saturating_add(1);
-            }
-            Ok(())
-        }
-    }
-    let mut line = Line {
-        bytes: [0; 256],
-        used: 0,
-    };
-    let _ = core::fmt::Write::write_fmt(&mut line, text);
-    lkl_host_ntk::print_line(&line.bytes);
-}

@@ -2,6 +2,7 @@
 //
 // UNSAFETY: passes the IRP to the device below.
 
+use crate::entry;
 use crate::irp::Irp;
 use crate::nt::{
     IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL,
@@ -57,6 +58,9 @@ pub fn pnp(irp: Irp) -> NTSTATUS {
             // Linux fails the volume's reads from now on, so that nobody waits for a device that is not there.
             volume.vcb.volume().device().gone();
             volume.end_pended();
+            if let Some(driver) = entry::driver() {
+                driver.mounts.device_gone(&volume.mounted_on);
+            }
             pass_down(irp, volume)
         }
     }

@@ -19,7 +19,7 @@ struct Lines(String);
 
 impl Report for Lines {
     fn begin(&mut self, name: &'static str) {
-        crate::nt::debug_line(format_args!("selftest: {name}"));
+        crate::log::line(format_args!("selftest: {name}"));
     }
 
     fn end(&mut self, name: &'static str, ending: &Ending) {

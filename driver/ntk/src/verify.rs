@@ -14,6 +14,7 @@
 use crate::entry;
 use crate::irp::Irp;
 use crate::later;
+use crate::log;
 use crate::mount;
 use crate::nt::{
     self, _WORK_QUEUE_TYPE, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoAllocateWorkItem,
@@ -82,7 +83,7 @@ fn verify(volume: Arc<MountedVolume>) -> NtStatus {
         return NtStatus::SUCCESS;
     }
     // What cannot be told apart is not the same.
-    let same = |found: &mount::Found| *found == volume.found && found.1.is_some();
+    let same = |found: &mount::Found| Some(found) == volume.found.as_ref() && found.1.is_some();
     let mut looked = mount::look(&volume.disk);
     if looked.as_ref().is_ok_and(same) {
         // SAFETY: referenced by the volume.
@@ -105,8 +106,8 @@ fn verify(volume: Arc<MountedVolume>) -> NtStatus {
 
 /// Gives the volume up: something else is in its place.
 fn replace(volume: Arc<MountedVolume>) {
-    nt::debug_line(format_args!(
-        "lklfs: volume {} was changed by somebody else; what is there now is mounted afresh",
+    log::line(format_args!(
+        "volume {} was changed by somebody else; what is there now is mounted afresh",
         volume.id
     ));
     let over = {

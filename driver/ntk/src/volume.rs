@@ -7,6 +7,7 @@
 // UNSAFETY: device extensions, VPBs, and the notification list that FsRtl keeps.
 
 use crate::cache;
+use crate::device::DeviceRef;
 use crate::imagedisk::ImageDisk;
 use crate::leaving;
 use crate::mount::Found;
@@ -16,6 +17,7 @@ use crate::nt::{
 };
 use crate::open::FcbHandle;
 use crate::pended::Pended;
+use crate::policies::{self, VolumeKey};
 use crate::sync::{Guarded, SpinLock};
 use crate::work::Posts;
 use alloc::boxed::Box;
@@ -259,14 +261,18 @@ pub struct MountedVolume {
     pub state: Guarded<VolumeState>,
     /// What its files end requests with since it is dismounted or its device is gone; 0 while they do not.
     offline: AtomicU32,
-    /// What was on the disk when it was mounted.
-    pub found: Found,
+    /// What was on the disk when it was mounted, if it was known by its signature.
+    pub found: Option<Found>,
     /// The disk below, for reads of the volume itself and for what is passed down.
     pub disk: Arc<DeviceDisk>,
     /// Requests for worker threads.
     pub posts: Posts,
     /// The file objects that have requests pended.
     pub pended: Pended,
+    /// The device that is mounted, below any filter, for as long as the volume lives.
+    pub mounted_on: DeviceRef,
+    /// What tells it from others wherever it is.
+    pub key: Option<VolumeKey>,
     device: AtomicPtr<nt::DEVICE_OBJECT>,
     vpb: AtomicPtr<nt::VPB>,
     /// The device of the VPB, referenced.
@@ -286,7 +292,13 @@ impl MountedVolume {
     /// A volume that has no device yet. `None` for lack of memory.
     ///
     /// IRQL: PASSIVE_LEVEL.
-    pub fn new(vcb: Vcb<LklVolume>, disk: Arc<DeviceDisk>, found: Found) -> Option<Arc<Self>> {
+    pub fn new(
+        vcb: Vcb<LklVolume>,
+        disk: Arc<DeviceDisk>,
+        found: Option<Found>,
+        mounted_on: DeviceRef,
+    ) -> Option<Arc<Self>> {
+        let key = vcb.volume().mounted().superblock().and_then(policies::key);
         let list = lkl::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
         let state = Guarded::new(VolumeState::default())?;
         let known = Guarded::new(KnownIds::new())?;
@@ -319,6 +331,8 @@ impl MountedVolume {
             disk,
             posts: Posts::new(),
             pended: Pended::new(),
+            mounted_on,
+            key,
             device: AtomicPtr::new(null_mut()),
             vpb: AtomicPtr::new(null_mut()),
             real: AtomicPtr::new(null_mut()),

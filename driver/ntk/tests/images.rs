@@ -6,7 +6,7 @@
 #![cfg(target_os = "linux")]
 
 use lklfs_control::reply::{self, VolumeRecord, status_flags, volume_flags};
-use lklfs_control::{Code, Interface, LogSource, Mount, MountFlags, Request, Source, Text, utf16};
+use lklfs_control::{Code, Interface, LogSource, Mount, Request, Settings, Source, Text, utf16};
 use ntos::io::names;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
@@ -170,10 +170,10 @@ impl Control {
         let request = Request::Mount(Mount {
             source: Source::Image(Text::new(&path).expect("UTF-16")),
             partition,
+            format: None,
             letter: letter.map(|letter| letter as u8),
-            flags: MountFlags::default(),
-            fs_name: None,
-            options: Text::default(),
+            no_letter: false,
+            settings: Settings::default(),
         });
         let bytes = self.ask(request, 256)?;
         Ok(reply::read::<reply::Mounted>(&bytes).expect("a whole reply").0)

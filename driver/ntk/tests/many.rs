@@ -6,7 +6,7 @@
 
 mod moments;
 
-use lklfs_control::{Code, Interface, Mount, MountFlags, Request, Source, Text, reply, utf16};
+use lklfs_control::{Code, Interface, Mount, Request, Settings, Source, Text, reply, utf16};
 use moments::*;
 use ntos::disk::{Disk, DiskConfig};
 use ntos::mountmgr;
@@ -287,9 +287,9 @@ fn mount(control: &Handle, path: &str) -> (u64, char) {
         source: Source::Image(Text::new(&path).expect("UTF-16")),
         partition: None,
         letter: None,
-        flags: MountFlags::default(),
-        fs_name: None,
-        options: Text::default(),
+        format: None,
+        no_letter: false,
+        settings: Settings::default(),
     });
     let input = request.encode().expect("encodes");
     let bytes = control

@@ -9,6 +9,7 @@
 use crate::nt::{ExAllocatePoolWithTag, ExFreePoolWithTag, POOL_TAG, PVOID};
 use crate::routines;
 use core::alloc::{GlobalAlloc, Layout};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// `NonPagedPool`: executable, and all there is before NT 6.2.
 const NON_PAGED_POOL: u32 = 0;
@@ -16,6 +17,14 @@ const NON_PAGED_POOL: u32 = 0;
 const NON_PAGED_POOL_NX: u32 = 512;
 /// What the pool aligns every block to on x64.
 const POOL_ALIGNMENT: usize = 16;
+
+/// Bytes that Rust has asked for and not given back.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of pool that the driver holds by this allocator. Any IRQL.
+pub fn held() -> usize {
+    HELD.load(Ordering::Relaxed)
+}
 
 /// The NT pool as Rust's global allocator: the image says `#[global_allocator] static POOL: NtPool = NtPool;`.
 #[derive(Debug)]
@@ -52,12 +61,20 @@ pub unsafe fn free_foreign(block: PVOID) {
     unsafe { ExFreePoolWithTag(block, 0) }
 }
 
+/// A new block, counted if there is one.
+fn counted(block: *mut u8, layout: Layout) -> *mut u8 {
+    if !block.is_null() {
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
+    }
+    block
+}
+
 // SAFETY: the pool's blocks are as long as asked, unique, and aligned to 16 bytes; for stricter layouts the block is
 // larger and remembers its own start just before the part that is handed out.
 unsafe impl GlobalAlloc for NtPool {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() <= POOL_ALIGNMENT {
-            return allocate(layout.size()).cast();
+            return counted(allocate(layout.size()).cast(), layout);
         }
         let Some(bytes) = layout
             .size()
@@ -74,7 +91,7 @@ unsafe impl GlobalAlloc for NtPool {
         let aligned = first.wrapping_add(first.align_offset(layout.align()));
         // SAFETY: the word before `aligned` is inside the block: `aligned` is at least one word past its start.
         unsafe { aligned.cast::<*mut u8>().wrapping_sub(1).write_unaligned(block) };
-        aligned
+        counted(aligned, layout)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -84,6 +101,7 @@ unsafe impl GlobalAlloc for NtPool {
             // SAFETY: alloc() wrote the block's start there.
             unsafe { block.cast::<*mut u8>().wrapping_sub(1).read_unaligned() }
         };
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: `start` is what the pool gave.
         unsafe { free(start.cast()) }
     }

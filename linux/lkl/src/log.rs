@@ -9,15 +9,16 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 /// Bytes kept.
 const CAPACITY: usize = 64 * 1024;
 
-pub(crate) struct LogRing {
+/// A ring of text.
+pub struct LogRing {
     bytes: Vec<AtomicU8>,
     /// Bytes ever written (wraps after 2^64).
     cursor: AtomicUsize,
 }
 
 impl LogRing {
-    /// `None` for lack of memory.
-    pub(crate) fn new() -> Option<Self> {
+    /// Empty. `None` for lack of memory.
+    pub fn new() -> Option<Self> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(CAPACITY).ok()?;
         bytes.resize_with(CAPACITY, || AtomicU8::new(0));
@@ -27,8 +28,8 @@ impl LogRing {
         })
     }
 
-    /// Any context.
-    pub(crate) fn append(&self, text: &[u8]) {
+    /// Adds text. Any context.
+    pub fn append(&self, text: &[u8]) {
         let start = self.cursor.fetch_add(text.len(), Ordering::AcqRel);
         for (index, byte) in text.iter().enumerate() {
             let place = start.wrapping_add(index) % CAPACITY;
@@ -40,7 +41,7 @@ impl LogRing {
 
     /// Bytes from `position` on (counted from the first that was ever printed) into `out`. Says where the first of
     /// them was, which is later than `position` when older ones were overwritten, and how many there are.
-    pub(crate) fn read(&self, position: u64, out: &mut [u8]) -> (u64, usize) {
+    pub fn read(&self, position: u64, out: &mut [u8]) -> (u64, usize) {
         let end = self.cursor.load(Ordering::Acquire);
         let oldest = end.wrapping_sub(end.min(CAPACITY));
         let start = usize::try_from(position).unwrap_or(end).clamp(oldest, end);

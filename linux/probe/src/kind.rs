@@ -60,6 +60,28 @@ impl Kind {
         }
     }
 
+    /// Where its superblock is: an offset and a length in bytes. Nothing of a file is in that range, however small the
+    /// blocks are, so it may be shown to whoever looks for a fault.
+    pub const fn superblock_range(self) -> (u64, usize) {
+        match self {
+            Kind::Ext2 | Kind::Ext3 | Kind::Ext4 | Kind::Nilfs2 => (1024, 1024),
+            Kind::Btrfs => (65_536, 4096),
+            Kind::Xfs | Kind::Vfat | Kind::Exfat | Kind::Ntfs => (0, 512),
+            Kind::F2fs => (1024, 3072),
+            Kind::Squashfs => (0, 96),
+            Kind::Erofs => (1024, 128),
+            Kind::Iso9660 | Kind::Udf => (32_768, 2048),
+            Kind::Hfs | Kind::HfsPlus => (1024, 512),
+            Kind::Jfs => (32_768, 512),
+            Kind::Minix => (1024, 32),
+            Kind::Romfs => (0, 32),
+            Kind::Cramfs => (0, 76),
+            Kind::Ufs => (8192, 1376),
+            Kind::Bcachefs => (4096, 512),
+            Kind::Reiserfs => (65_536, 204),
+        }
+    }
+
     /// Whether Windows' own file systems read it.
     pub const fn is_windows_own(self) -> bool {
         matches!(

@@ -69,7 +69,11 @@ pub unsafe fn mounted(real: PDEVICE_OBJECT, whole: bool) -> Result<PVPB, NTSTATU
             }
             kernel::event_wait(&raw mut (*real).DeviceLock);
             let is_mounted = (*(*real).Vpb).Flags & VPB_MOUNTED as u16 != 0;
-            let status = if is_mounted { STATUS_SUCCESS } else { mount(real, whole) };
+            let status = if is_mounted {
+                STATUS_SUCCESS
+            } else {
+                mount(real, whole)
+            };
             kernel::event_set(&raw mut (*real).DeviceLock);
             if !nt_success(status) {
                 return Err(status);
