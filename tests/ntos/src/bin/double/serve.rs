@@ -85,6 +85,8 @@ pub fn run(how: &Serve, disks: Vec<DiskConfig>, seed: u64, driver: &Path) -> Res
         .start()
         .map_err(crate::machine_failure)?;
     machine.load_driver(driver).map_err(crate::machine_failure)?;
+    // The driver has looked at the disks that are there before anybody can ask.
+    machine.settle();
     let listeners: Result<Vec<_>, Failure> = sockets
         .iter()
         .map(|(path, standard)| Ok((listen(path)?, *standard)))
