@@ -19,6 +19,7 @@
 use crate::kind::Kind;
 use crate::superblock::Superblock;
 use crate::window::Window;
+use crate::xfs_log::Log;
 use crate::{ReadAt, ReadError};
 
 /// What was found on a volume at one time. Two that are equal mean that nobody has mounted the volume for writing in
@@ -52,9 +53,7 @@ pub fn fingerprint<V: ReadAt + ?Sized>(
     let taken = match superblock.kind {
         Kind::Ext2 | Kind::Ext3 | Kind::Ext4 => block(&mut window, &mut hash, 1024, 1024),
         Kind::Btrfs => block(&mut window, &mut hash, 65536, 4096),
-        Kind::Xfs => {
-            block(&mut window, &mut hash, 0, 512).and_then(|()| xfs_log(volume, &mut window, &mut hash))
-        }
+        Kind::Xfs => block(&mut window, &mut hash, 0, 512).and_then(|()| xfs_log(&mut window, &mut hash)),
         Kind::F2fs => f2fs_checkpoints(&mut window, &mut hash),
         Kind::Bcachefs => block(&mut window, &mut hash, 4096, 512),
         Kind::Reiserfs => {
@@ -98,64 +97,20 @@ fn f2fs_checkpoints<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, hash: &mut H
     block(window, hash, start.checked_add(segment)?, 4096)
 }
 
-/// Bytes of a block of XFS's log.
-const LOG_BLOCK: usize = 512;
-/// How many blocks before the head of the log are looked at.
+/// How many blocks before the head of XFS's log are looked at.
 const LOG_TAIL: u64 = 8;
 
-/// The head of XFS's log. Every block of it begins with the number of the round, the *cycle*, in which it was written:
-/// from the start to the head the present one, behind it an older one. So the head is found by halving.
-fn xfs_log<V: ReadAt + ?Sized>(volume: &V, window: &mut Window<'_, V>, hash: &mut Hash) -> Option<()> {
-    let fields = window.at(0, 512)?;
-    let block_bytes = u64::from(fields.be32(4)?);
-    let (log_start, log_blocks) = (fields.be64(48)?, u64::from(fields.be32(96)?));
-    let (group_blocks, group_log) = (u64::from(fields.be32(84)?), u32::from(fields.u8(124)?));
-    if log_start == 0 || log_blocks == 0 {
+/// The head of XFS's log: where it is, and what was written last.
+fn xfs_log<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, hash: &mut Hash) -> Option<()> {
+    let Some(log) = Log::find(window)? else {
         // The log is on another disk, which this one does not tell of.
         return Some(());
-    }
-    // An address is a group's number above a block's.
-    let group = log_start.checked_shr(group_log)?;
-    let within = log_start.checked_sub(group.checked_shl(group_log)?)?;
-    let start = group
-        .checked_mul(group_blocks)?
-        .checked_add(within)?
-        .checked_mul(block_bytes)?;
-    let count = log_blocks.checked_mul(block_bytes)?.checked_div(512)?;
-    let at = |index: u64| -> Option<[u8; LOG_BLOCK]> {
-        let mut bytes = [0; LOG_BLOCK];
-        let offset = start.checked_add(index.checked_mul(512)?)?;
-        volume.read_at(offset, &mut bytes).ok()?;
-        Some(bytes)
     };
-    let present = cycle(&at(0)?)?;
-    let (mut low, mut high) = (0, count);
-    // Invariant: block `low` is of the present cycle, block `high` is not, or does not exist.
-    while high.checked_sub(low)? > 1 {
-        let middle = low.checked_add(high)?.checked_div(2)?;
-        if cycle(&at(middle)?)? == present {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    hash.add(&present.to_be_bytes());
-    hash.add(&high.to_be_bytes());
-    for index in high.saturating_sub(LOG_TAIL)..high {
-        hash.add(&at(index)?);
+    let (cycle, head) = log.head(window)?;
+    hash.add(&cycle.to_be_bytes());
+    hash.add(&head.to_be_bytes());
+    for index in head.saturating_sub(LOG_TAIL)..head {
+        hash.add(&log.block(window, index)?);
     }
     Some(())
-}
-
-/// The cycle of a block of XFS's log: its first word, or the second where the first says that a record begins.
-fn cycle(bytes: &[u8; LOG_BLOCK]) -> Option<u32> {
-    const RECORD: u32 = 0xfeed_babe;
-    let word = |at: usize| {
-        let four = bytes.get(at..at.checked_add(4)?)?;
-        Some(u32::from_be_bytes(four.try_into().ok()?))
-    };
-    match word(0)? {
-        RECORD => word(4),
-        cycle => Some(cycle),
-    }
 }

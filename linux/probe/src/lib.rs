@@ -46,6 +46,7 @@ mod optical;
 mod superblock;
 mod unix;
 mod window;
+mod xfs_log;
 
 pub use change::{Fingerprint, fingerprint};
 pub use kind::Kind;
@@ -83,7 +84,7 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 /// A recogniser: looks at a volume, may move the window.
 type Recogniser<V> = fn(&mut Window<'_, V>) -> Option<Superblock>;
 
-/// Says which file system is on a volume; `None` when none is recognised. Reads some 80 KiB at most, in pieces of
+/// Says which file system is on a volume; `None` when none is recognised. Reads some 160 KiB at most, in pieces of
 /// 4 KiB or less, with one buffer of that size from the heap; what cannot be read is taken for not recognised.
 ///
 /// The order matters where one volume bears two signatures: long and checked ones come before short ones, and the

@@ -5,6 +5,7 @@ use crate::kind::Kind;
 use crate::label::Label;
 use crate::superblock::Superblock;
 use crate::window::Window;
+use crate::xfs_log::Log;
 
 /// `1 << log`, for logarithms of sensible block sizes.
 fn power(log: u32) -> Option<u32> {
@@ -71,8 +72,13 @@ pub(crate) fn xfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
         .with_uuid(fields.array(32))
         .with_label(Label::from_bytes(fields.bytes(108, 12)))
         .with_blocks(fields.be32(4), fields.be64(8));
-    // Otherwise a copy of a volume that is mounted already is refused.
-    superblock.linux_options = "nouuid";
+    // Without nouuid a copy of a volume that is mounted already is refused. A log that is clean needs no recovery, and with
+    // one XFS writes 2 MiB into the log, which is memory here.
+    let clean = Log::find(window)
+        .flatten()
+        .and_then(|log| log.is_clean(window))
+        .unwrap_or(false);
+    superblock.linux_options = if clean { "nouuid,norecovery" } else { "nouuid" };
     Some(superblock)
 }
 
