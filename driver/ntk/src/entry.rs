@@ -9,7 +9,6 @@
 use crate::arrivals::Arrivals;
 use crate::dispatch::dispatch;
 use crate::fastio;
-use crate::imagedisk;
 use crate::later;
 use crate::letters;
 use crate::linux::Linux;
@@ -26,7 +25,9 @@ use crate::nt::{
 use crate::places::{self, Places, Seen};
 use crate::policies::Policies;
 use crate::protect;
-use crate::volume::{Extension, Kind, MountedVolume, Volumes, kind_of, set_kind, volume_of};
+use crate::stranded;
+use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
+use crate::volumes::Volumes;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
@@ -256,7 +257,7 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     }
     later::wait_for_all();
     state.mounts.clear();
-    let _ = stack::on_large_stack(imagedisk::join_stranded);
+    let _ = stack::on_large_stack(stranded::join_all);
     hide_places(state);
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
     // waits until there is one. If there never was a mount there is nothing to halt.

@@ -20,6 +20,7 @@ use crate::backing::BackingFile;
 use crate::buffer;
 use crate::device::DeviceRef;
 use crate::entry::Driver;
+use crate::imageid;
 use crate::irp::Irp;
 use crate::log;
 use crate::name::Name;
@@ -29,6 +30,7 @@ use crate::nt::{
     IRP_MJ_FLUSH_BUFFERS, IRP_MJ_READ, IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IoCreateDevice, IoDeleteDevice,
     NTSTATUS, PDEVICE_OBJECT,
 };
+use crate::stranded;
 use crate::sync::{Event, Guarded, SpinLock};
 use crate::volume::{self, Extension, Kind};
 use alloc::boxed::Box;
@@ -141,79 +143,6 @@ pub struct ImageDisk {
 /// How long a removal waits for the thread, in milliseconds.
 const PATIENCE: u32 = 1000;
 
-/// Identities of the disks that there are, for [`ImageDisk::create`].
-static IDENTITIES: SpinLock<Vec<(u32, Vec<u8>)>> = SpinLock::new(Vec::new());
-
-/// Makes an identity one that no other disk has, and notes it: copies of one volume are told apart by `mark`, what their
-/// images are called, so that each is the same whenever it comes second.
-fn settle_identity(number: u32, mut identity: Vec<u8>, mark: u64) -> Result<Vec<u8>, NtStatus> {
-    let no_memory = |_| NtStatus::INSUFFICIENT_RESOURCES;
-    identity.try_reserve_exact(8).map_err(no_memory)?;
-    let mut noted = Vec::new();
-    noted
-        .try_reserve_exact(identity.len().saturating_add(8))
-        .map_err(no_memory)?;
-    let mut list = IDENTITIES.lock();
-    list.try_reserve(1).map_err(no_memory)?;
-    let is_copy = list.iter().any(|(_, other)| *other == identity);
-    if is_copy {
-        identity.extend_from_slice(&mark.to_le_bytes());
-    }
-    noted.extend_from_slice(&identity);
-    list.push((number, noted));
-    drop(list);
-    if is_copy {
-        log::line(format_args!(
-            "image disk {number} holds a copy of a volume that is there already (the same UUID); both are shown"
-        ));
-    }
-    Ok(identity)
-}
-
-/// Forgets the identity of a disk. The list's own memory goes with the last one.
-fn forget_identity(number: u32) {
-    let mut list = IDENTITIES.lock();
-    let at = list.iter().position(|(other, _)| *other == number);
-    let gone = at.map(|at| list.swap_remove(at));
-    let memory = if list.is_empty() {
-        core::mem::take(&mut *list)
-    } else {
-        Vec::new()
-    };
-    drop(list);
-    drop((gone, memory));
-}
-
-/// Threads that did not come back, each of which keeps its disk, with what they set at their end.
-static STRANDED: SpinLock<Vec<(Arc<Event>, Box<Thread>)>> = SpinLock::new(Vec::new());
-
-/// Waits for all threads that are stranded: until whatever they wait for has an end.
-///
-/// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
-pub fn join_stranded() {
-    loop {
-        let next = STRANDED.lock().pop();
-        let Some((_, thread)) = next else { break };
-        thread.join();
-    }
-    // The memory of the list itself, which outlives no unload.
-    let list = core::mem::take(&mut *STRANDED.lock());
-    drop(list);
-}
-
-/// Joins those that have ended meanwhile.
-fn join_ended() {
-    loop {
-        let next = {
-            let mut list = STRANDED.lock();
-            let at = list.iter().position(|(ended, _)| ended.wait_for(0));
-            at.map(|at| list.swap_remove(at))
-        };
-        let Some((_, thread)) = next else { break };
-        thread.join();
-    }
-}
-
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
 impl ImageDisk {
@@ -234,8 +163,8 @@ impl ImageDisk {
         wake.init();
         let ended = Arc::new(Event::uninit());
         ended.init();
-        join_ended();
-        let identity = settle_identity(number, identity, mark)?;
+        stranded::join_ended();
+        let identity = imageid::settle(number, identity, mark)?;
         let sector = image.sector();
         let disk = Arc::new(ImageDisk {
             number,
@@ -267,7 +196,7 @@ impl ImageDisk {
             )
         };
         if status < 0 {
-            forget_identity(number);
+            imageid::forget(number);
             return Err(nt::status(status));
         }
         disk.device.store(device, Ordering::Release);
@@ -331,31 +260,21 @@ impl ImageDisk {
             if self.ended.wait_for(PATIENCE) {
                 thread.join();
             } else {
-                self.strand(thread);
+                log::line(format_args!(
+                    "image disk {} is gone, but a read of its file does not end",
+                    self.number
+                ));
+                stranded::keep(&self.ended, thread);
             }
         }
         let device = self.device.swap(null_mut(), Ordering::AcqRel);
         if !device.is_null() {
-            forget_identity(self.number);
+            imageid::forget(self.number);
             // SAFETY: the device is ours; its extension gives up its count. Requests that came before have theirs.
             unsafe { volume::set_image_disk(device, None) };
             // SAFETY: created by create(), deleted once.
             unsafe { IoDeleteDevice(device) };
         }
-    }
-
-    fn strand(self: &Arc<Self>, thread: Box<Thread>) {
-        log::line(format_args!(
-            "image disk {} is gone, but a read of its file does not end",
-            self.number
-        ));
-        let mut list = STRANDED.lock();
-        if list.try_reserve(1).is_ok() {
-            list.push((Arc::clone(&self.ended), thread));
-            return;
-        }
-        drop(list);
-        thread.join();
     }
 
     fn fail_queued(&self) {

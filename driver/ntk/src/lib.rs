@@ -57,6 +57,7 @@ pub mod fault;
 pub mod fileinfo;
 pub mod fsctrl;
 pub mod imagedisk;
+pub mod imageid;
 pub mod irp;
 pub mod later;
 pub mod leaving;
@@ -81,10 +82,12 @@ pub mod secur;
 #[cfg(feature = "selftest")]
 pub mod selftest;
 pub mod settings;
+pub mod stranded;
 pub mod sync;
 pub mod verify;
 pub mod volinfo;
 pub mod volume;
+pub mod volumes;
 pub mod work;
 
 pub use entry::driver_entry;

@@ -220,7 +220,26 @@ fn mount_disk(
     if vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 && look(disk).ok() != found {
         return Err(NtStatus::VERIFY_REQUIRED);
     }
+    tell_of_copies(driver, found.as_ref());
     connect(driver.object(), (vpb, target), vcb, disk, found, real.again())
+}
+
+fn uuid_of(found: Option<&Found>) -> Option<&probe::Uuid> {
+    found.and_then(|(superblock, _)| superblock.uuid.as_ref())
+}
+
+/// Says so when the volume has the UUID of one that is mounted: somebody may wonder which is which.
+fn tell_of_copies(driver: &Driver, found: Option<&Found>) {
+    let Some(uuid) = uuid_of(found) else { return };
+    let mounted = driver.volumes.all().unwrap_or_default();
+    for other in mounted {
+        if other.refusal().is_none() && uuid_of(other.found.as_ref()) == Some(uuid) {
+            log::line(format_args!(
+                "a copy of volume {} is mounted beside it (the same UUID, {uuid}); both are shown",
+                other.id
+            ));
+        }
+    }
 }
 
 /// The device whose VPB this is.

@@ -11,6 +11,7 @@ use moments::*;
 use ntos::disk::{Disk, DiskConfig};
 use ntos::mountmgr;
 use ntos::nt::*;
+use ntos::rtl::print;
 use ntos::user::{Handle, Machine, OpenAs};
 use ntos::verifier::{self, hang, ledger};
 use std::path::{Path, PathBuf};
@@ -267,6 +268,11 @@ fn two_disks_with_one_uuid_both_show_their_own_files() {
                     "a letter flaps in round {round}"
                 );
             }
+            let said = |line: &String| line.contains("a copy of volume") && line.contains(&uuid(0));
+            assert!(
+                print::last_lines(400).iter().any(said),
+                "nobody says that they are copies"
+            );
             // One goes; the other is still itself, and stays so when the first comes back.
             machine.pull(&disks[0]);
             read_own(machine, &disks[1], 2);
