@@ -199,7 +199,7 @@ Section "Start menu" SectionMenu
   CreateShortCut "${START_MENU}\Uninstall lklfs.lnk" "$INSTDIR\uninstall.exe"
 SectionEnd
 
-Section "Start the driver with Windows (recommended)" SectionStart
+Section "Start with Windows" SectionStart
 SectionEnd
 
 ; What the box before says is done, ticked or not.
@@ -224,7 +224,7 @@ SectionEnd
 !insertmacro MUI_FUNCTION_DESCRIPTION_BEGIN
   !insertmacro MUI_DESCRIPTION_TEXT ${SectionMain} "The file-system driver and its command line, in PATH."
   !insertmacro MUI_DESCRIPTION_TEXT ${SectionMenu} "A prompt, the read-me and the uninstaller."
-  !insertmacro MUI_DESCRIPTION_TEXT ${SectionStart} "Linux disks are there now and after each start of Windows. Otherwise the driver is loaded when userctl mounts something. Safe mode starts without it."
+  !insertmacro MUI_DESCRIPTION_TEXT ${SectionStart} "Recommended. Linux disks are there now and after each start of Windows. Otherwise the driver is loaded when userctl mounts something. Safe mode starts without it."
 !insertmacro MUI_FUNCTION_DESCRIPTION_END
 
 ; After the sections, whose numbers it needs.

@@ -46,7 +46,7 @@ static BOOL CALLBACK look_inside(HWND window, LPARAM unused)
 	return !page;
 }
 
-/* Waits for another page than `before`, whose button can be pressed. */
+/* Waits for another page than `before`, whose button can be pressed: the page of the installation itself has none. */
 static HWND next_page(HWND before)
 {
 	int i;
@@ -81,7 +81,9 @@ static void take(const wchar_t *path)
 	UpdateWindow(outer);
 	/* What draws itself later, in the program's own thread, gets time to. */
 	Sleep(1500);
-	GetWindowRect(outer, &at);
+	/* Without the frame, which a window manager would draw. */
+	GetClientRect(outer, &at);
+	MapWindowPoints(outer, NULL, (POINT *)&at, 2);
 	head.biWidth = at.right - at.left;
 	/* From top to bottom. */
 	head.biHeight = at.top - at.bottom;

@@ -19,13 +19,12 @@ use crate::wine::machine::Machine;
 
 /// What takes the pictures.
 const CAMERA: &str = include_str!("camera.c");
-/// The pages in their order, and which are shown: welcome, components, folder, installation, end.
-const PAGES: [(&str, bool); 5] = [
+/// The pages with a button "Next" in their order, and which are shown: welcome, components, folder, end.
+const PAGES: [(&str, bool); 4] = [
     ("welcome.ppm", true),
     ("components.ppm", true),
     ("-", false),
-    ("installed.ppm", true),
-    ("-", false),
+    ("end.ppm", true),
 ];
 /// How long any program may stand still, in seconds.
 const STILL: u32 = 150;
