@@ -80,13 +80,15 @@ pub fn run(sh: &Shell, options: &Options) -> Result<()> {
     let folder = repo::target_dir().join("package");
     let package = make(sh, &folder, &ready, &stamp)?;
     if options.trial {
-        // The same again with a later version, to upgrade to.
+        // A set-up program of the same with a later version, to upgrade to.
         let mut later = stamp;
         later.build = later
             .build
             .checked_add(1)
             .context("too many commits for a version")?;
-        let newer = make(sh, &folder.join("upgrade"), &ready, &later)?;
+        let upgrade = folder.join("upgrade");
+        let signer = signer(sh, &upgrade, &later)?;
+        let newer = set_up(sh, &upgrade, &ready, &signer, &later)?;
         trial::run(
             sh,
             &folder.join("trial"),
@@ -137,23 +139,36 @@ fn build(sh: &Shell, options: &Options) -> Result<Ready> {
     })
 }
 
-/// Makes the package in `folder`.
-fn make(sh: &Shell, folder: &Path, ready: &Ready, stamp: &Stamp) -> Result<Package> {
+/// Makes the payload and the set-up program in `folder`, where `work` is there for what is made on the way.
+fn set_up(sh: &Shell, folder: &Path, ready: &Ready, signer: &Signer, stamp: &Stamp) -> Result<Package> {
+    let name = format!("lklfs-{}", stamp.windows_version());
+    let payload = payload::make(sh, &folder.join(&name), ready, signer, stamp)?;
+    let to = folder.join(format!("{name}-setup.exe"));
+    let setup = setup_program::make(sh, &payload, &folder.join("work"), &to, signer, stamp)?;
+    Ok(Package { payload, setup })
+}
+
+/// Who signs what is made in `folder`.
+fn signer(sh: &Shell, folder: &Path, stamp: &Stamp) -> Result<Signer> {
     let work = folder.join("work");
     fs::create_dir_all(&work)?;
-    let name = format!("lklfs-{}", stamp.windows_version());
-    let keys = repo::target_dir().join("package-key");
-    let signer = Signer::new(sh, &keys, &work, stamp)?;
-    let payload = payload::make(sh, &folder.join(&name), ready, &signer, stamp)?;
+    Signer::new(sh, &repo::target_dir().join("package-key"), &work, stamp)
+}
+
+/// Makes the package in `folder`.
+fn make(sh: &Shell, folder: &Path, ready: &Ready, stamp: &Stamp) -> Result<Package> {
+    let signer = signer(sh, folder, stamp)?;
+    let package = set_up(sh, folder, ready, &signer, stamp)?;
+    let Package { payload, setup } = &package;
+    let (work, name) = (folder.join("work"), format!("lklfs-{}", stamp.windows_version()));
     let file = |suffix: &str| folder.join(format!("{name}{suffix}"));
-    let setup = setup_program::make(sh, &payload, &work, &file("-setup.exe"), &signer, stamp)?;
-    archives::zip(&payload, &name, &file(".zip"), stamp)?;
-    archives::cabinet(sh, &payload, &work, &file("-attestation.cab"), stamp)?;
+    archives::zip(payload, &name, &file(".zip"), stamp)?;
+    archives::cabinet(sh, payload, &work, &file("-attestation.cab"), stamp)?;
     let mut made = vec![setup.clone(), file(".zip"), file("-attestation.cab")];
     if archives::source(sh, &name, &file("-source.tar.gz"), stamp)? {
         made.push(file("-source.tar.gz"));
     }
-    stores::make(folder, &setup, &hash(&setup)?, stamp)?;
+    stores::make(folder, setup, &hash(setup)?, stamp)?;
     let mut sums = String::new();
     for path in &made {
         let bytes = fs::metadata(path)?.len();
@@ -172,7 +187,7 @@ fn make(sh: &Shell, folder: &Path, ready: &Ready, stamp: &Stamp) -> Result<Packa
             "your command"
         }
     );
-    Ok(Package { payload, setup })
+    Ok(package)
 }
 
 /// The SHA-256 of a file, as small hexadecimal digits.

@@ -29,7 +29,7 @@ use super::listing::Listing;
 use super::payload::Payload;
 use crate::wine;
 use crate::wine::machine::Machine;
-use checks::{good, listed, path_is, same, service, set_path, wait_until};
+use checks::{command, good, listed, path_is, patient, same, service, set_path, wait_until};
 
 /// How long any program may stand still, in seconds.
 const STILL: u32 = 60;
@@ -78,6 +78,7 @@ pub fn run(sh: &Shell, folder: &Path, setup: &Path, newer: &Path, payload: &Payl
         machine.path("windows/system32").join(library),
     )?;
     machine.on()?;
+    patient(&machine)?;
     let before = listed(&machine)?;
     println!("trial: a machine of {} files, keys and values", before.len());
     fs::write(folder.join("before.txt"), before.text())?;
@@ -111,6 +112,10 @@ fn by_default(machine: &Machine, payload: &Payload, before: &Listing) -> Result<
     used::run(machine)?;
     used::with_windows(machine)?;
 
+    // What the driver keeps for a volume.
+    let kept = format!("{SERVICE}\\Parameters\\Volumes\\6c6b6c66-7300-4d61-8000-000000000001");
+    let words = ["add", &kept, "/v", "Letter", "/t", "REG_SZ", "/d", "L", "/f"];
+    good(command(machine, "reg", &words)?, "reg add")?;
     good(machine.run(SETUPS.newer, &["/S"], STILL)?, "upgrade")?;
     used::runs(machine, true, "after the upgrade")?;
     // The answer is no unless somebody says yes.
@@ -120,6 +125,14 @@ fn by_default(machine: &Machine, payload: &Payload, before: &Listing) -> Result<
     let listing = listed(machine)?;
     service(&listing, AUTO)?;
     path_is(&listing, &format!("{path};{ENTRY}"))?;
+    ensure!(
+        listing
+            .value(&kept, "Letter")
+            .and_then(|value| value.text())
+            .as_deref()
+            == Some("L"),
+        "the upgrade has lost what the driver keeps for a volume"
+    );
     println!(
         "trial: upgraded to {} while the driver ran, which runs again; the older set-up is refused",
         version(&listing)
@@ -299,11 +312,11 @@ fn refused(machine: &Machine) -> Result<()> {
     let ended = machine.run(SETUPS.older, &["/S", "/START=system"], STILL)?;
     ensure!(ended.code == 14, "set-up with /START=system: {ended}");
     let words = ["add", WINE, "/v", "Version", "/d", "vista", "/f"];
-    good(machine.run("reg", &words, STILL)?, "reg add")?;
+    good(command(machine, "reg", &words)?, "reg add")?;
     let ended = machine.run(SETUPS.older, &["/S"], STILL)?;
     ensure!(ended.code == 10, "set-up on Windows Vista: {ended}");
     good(
-        machine.run("reg", &["delete", WINE, "/v", "Version", "/f"], STILL)?,
+        command(machine, "reg", &["delete", WINE, "/v", "Version", "/f"])?,
         "reg delete",
     )?;
     machine.restart()?;

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Result, ensure};
 
-use super::checks::{good, listed, same, service};
+use super::checks::{command, good, listed, same, service};
 use super::{DEMAND, SERVICE, STILL, used};
 use crate::package::payload::{DRIVER, Payload};
 use crate::wine::machine::Machine;
@@ -33,10 +33,10 @@ pub fn run(machine: &Machine, payload: &Payload) -> Result<()> {
         "windows/system32/drivers/lklfs.sys",
     )?;
     machine.on()?;
-    good(machine.run("net", &["start", "lklfs"], STILL)?, "net start")?;
+    good(command(machine, "net", &["start", "lklfs"])?, "net start")?;
     used::runs(machine, true, "after net start")?;
     // The section deletes the file before the service; the file of a driver that runs would stay until the next start.
-    good(machine.run("net", &["stop", "lklfs"], STILL)?, "net stop")?;
+    good(command(machine, "net", &["stop", "lklfs"])?, "net stop")?;
     section(machine, "DefaultUninstall")?;
     let after = listed(machine)?;
     ensure!(

@@ -20,6 +20,27 @@ pub fn good(ended: Ended, what: &str) -> Result<Ended> {
     Ok(ended)
 }
 
+/// Runs `reg`, `net` or `sc`. They say what they do, whether it goes well or not; one that ended badly without a word was
+/// not started by Wine, which happens on a machine with much to do, and is run once more.
+pub fn command(machine: &Machine, program: &str, words: &[&str]) -> Result<Ended> {
+    let ended = machine.run(program, words, STILL)?;
+    if ended.code == 0 || !ended.said().is_empty() {
+        return Ok(ended);
+    }
+    println!("trial: {program} {}: {ended}; once more", words.join(" "));
+    machine.run(program, words, STILL)
+}
+
+/// Lets Wine's service manager be as patient as we are: by itself it gives a driver ten seconds to start.
+pub fn patient(machine: &Machine) -> Result<()> {
+    let key = "HKLM\\System\\CurrentControlSet\\Control";
+    for name in ["ServicesPipeTimeout", "WaitToKillServiceTimeout"] {
+        let words = ["add", key, "/v", name, "/t", "REG_SZ", "/d", "60000", "/f"];
+        good(command(machine, "reg", &words)?, "reg add")?;
+    }
+    Ok(())
+}
+
 /// Switches off and lists everything.
 pub fn listed(machine: &Machine) -> Result<Listing> {
     machine.off()?;
@@ -39,7 +60,7 @@ pub fn set_path(machine: &Machine, path: &str) -> Result<()> {
         path,
         "/f",
     ];
-    good(machine.run("reg", &words, STILL)?, "reg add")?;
+    good(command(machine, "reg", &words)?, "reg add")?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
-use super::checks::{good, listed};
+use super::checks::{command, good, listed};
 use super::{ENTRY, SETUPS, STILL, UNINSTALL, WINE, started_again};
 use crate::wine::machine::Machine;
 
@@ -28,7 +28,7 @@ pub fn run(sh: &Shell, machine: &Machine) -> Result<()> {
     // Wine is Windows 7 unless it is told otherwise, and that has no such driver store.
     machine.on()?;
     let words = ["add", WINE, "/v", "Version", "/d", "win10", "/f"];
-    good(machine.run("reg", &words, STILL)?, "reg add")?;
+    good(command(machine, "reg", &words)?, "reg add")?;
     machine.restart()?;
     let before = listed(machine)?;
     let record = machine.path("pnputil.log");

@@ -2,13 +2,13 @@
 
 use anyhow::{Result, ensure};
 
-use super::checks::{good, wait_until};
+use super::checks::{command, good, wait_until};
 use super::{ENTRY, STILL};
 use crate::wine::machine::{Ended, Machine};
 
 /// The state of the service, as `sc query` prints it.
 fn state(machine: &Machine) -> Result<String> {
-    let said = good(machine.run("sc", &["query", "lklfs"], STILL)?, "sc query")?.said();
+    let said = good(command(machine, "sc", &["query", "lklfs"])?, "sc query")?.said();
     let line = said.lines().find(|line| line.contains("STATE"));
     let word = line.and_then(|line| line.split_whitespace().next_back());
     Ok(word.unwrap_or_default().to_owned())
@@ -52,10 +52,10 @@ pub fn run(machine: &Machine) -> Result<()> {
     starts(machine)?;
     says(machine, "status", 0, "control interface")?;
     says(machine, "list", 0, "no volume is mounted")?;
-    good(machine.run("net", &["stop", "lklfs"], STILL)?, "net stop")?;
+    good(command(machine, "net", &["stop", "lklfs"])?, "net stop")?;
     runs(machine, false, "after net stop")?;
     says(machine, "status", 10, "the driver is not running")?;
-    good(machine.run("net", &["start", "lklfs"], STILL)?, "net start")?;
+    good(command(machine, "net", &["start", "lklfs"])?, "net start")?;
     runs(machine, true, "after net start")?;
     says(machine, "status", 0, "control interface")?;
     println!("trial: {version}, found in PATH, asks the driver, which was stopped and started");
