@@ -58,7 +58,7 @@ pub fn run(said: &cli::Policy, out: &mut dyn Write) -> Result<(), Failure> {
         ));
     }
     let driver = match changes {
-        true => driver::change()?,
+        true => driver::start_and_change()?,
         false => driver::look()?,
     };
     let kept = driver.policies().map_err(failed)?;

@@ -4,9 +4,10 @@
 //! has a disk with two Linux partitions, and images on drive C: ([`material`]). What it prints, with its colours, becomes an
 //! SVG in `doc/pictures`, one for each of [`SCENES`].
 //!
-//! Labels, UUIDs and dates of the images are fixed. What no two runs have in common (times, free memory) is numbers, so
-//! [`run`] leaves a picture as it is when the new one differs in nothing else, and [`check`], a step of `cargo xtask test`,
-//! fails when one does: then a picture shows what the program does not print any more.
+//! Labels, UUIDs and dates of the images are fixed. What no two runs have in common is numbers (times, free memory) and which
+//! letter goes to which of two partitions, so [`run`] leaves a picture as it is when the new one differs in nothing else, and
+//! [`check`], a step of `cargo xtask test`, fails when one does: then a picture shows what the program does not print any
+//! more.
 
 mod material;
 mod pages;
@@ -46,19 +47,41 @@ const SCENES: &[Scene] = &[
         prompt: WINDOWS,
         typed: &[
             (&["mount", "C:\\images\\server.qcow2", "L:"], 0),
-            (&["list"], 0),
+            (&["ls", "-l", "L:", "/home/ada"], 0),
+            (&["cat", "L:", "/etc/motd"], 0),
             (&["unmount", "L:"], 0),
+        ],
+    },
+    Scene {
+        name: "list",
+        prompt: WINDOWS,
+        typed: &[
+            (&["mount", "C:\\images\\stick.img", "S:"], 0),
+            (&["mount", "debian"], 0),
+            (&["list"], 0),
+        ],
+    },
+    Scene {
+        name: "policy",
+        prompt: WINDOWS,
+        typed: &[
+            (&["policy", "debian", "--letter", "R:", "--everyone", "no"], 0),
+            (&["policy", "home", "--mount", "never"], 0),
+            (&["policy"], 0),
         ],
     },
     Scene {
         name: "status",
         prompt: WINDOWS,
-        typed: &[(&["mount", "C:\\images\\stick.img"], 0), (&["status"], 0)],
+        typed: &[(&["mount", "C:\\images\\stick.img", "S:"], 0), (&["status"], 0)],
     },
     Scene {
         name: "files",
         prompt: LINUX,
-        typed: &[(&["info", "stick.img"], 0), (&["ls", "-l", "stick.img"], 0)],
+        typed: &[
+            (&["info", "server.qcow2"], 0),
+            (&["ls", "-l", "server.qcow2", "/home/ada"], 0),
+        ],
     },
     Scene {
         name: "errors",
@@ -187,7 +210,7 @@ fn played(scene: &Scene, programs: &Programs<'_>, server: &Server, images: &Path
     Ok(screen)
 }
 
-/// The text of a picture, its numbers replaced by `#` and its blanks by one.
+/// The lines of a picture, each with what may differ made equal.
 fn text(picture: &str) -> Vec<String> {
     let Ok(document) = roxmltree::Document::parse(picture) else {
         return vec!["this is no picture".to_owned()];
@@ -197,29 +220,28 @@ fn text(picture: &str) -> Vec<String> {
         .filter(|node| node.has_tag_name("tspan") && node.attribute("y").is_some());
     lines
         .map(|line| {
-            let text: String = line
-                .descendants()
-                .filter_map(|node| node.text().filter(|_| node.is_text()))
-                .collect();
-            without_numbers(&text)
+            let parts = line.descendants().filter(|node| node.is_text());
+            let text: String = parts.filter_map(|node| node.text()).collect();
+            let words: Vec<String> = text.split_whitespace().map(what_stays).collect();
+            words.join(" ")
         })
         .collect()
 }
 
-fn without_numbers(text: &str) -> String {
+/// A word with `#` for its numbers; `X:` for a drive letter.
+fn what_stays(word: &str) -> String {
+    if let [b'A'..=b'Z', b':'] = word.as_bytes() {
+        return "X:".to_owned();
+    }
     let mut out = String::new();
-    for character in text.chars() {
-        let character = match character {
-            '0'..='9' => '#',
-            character if character.is_whitespace() => ' ',
-            character => character,
-        };
-        if !(out.ends_with(character) && matches!(character, '#' | ' ')) {
-            out.push(character);
+    for character in word.chars() {
+        let is_digit = character.is_ascii_digit();
+        if !(is_digit && out.ends_with('#')) {
+            out.push(if is_digit { '#' } else { character });
         }
     }
     // With and without a fraction.
-    out.replace("#.#", "#").trim_end().to_owned()
+    out.replace("#.#", "#")
 }
 
 fn shows_the_same(old: &str, new: &str) -> bool {
@@ -240,6 +262,12 @@ mod tests {
 
     fn picture(text: &str) -> String {
         Term::new().render_svg(text)
+    }
+
+    #[test]
+    fn a_drive_letter_may_be_another() {
+        let picture = |letter| picture(&format!("C:\\>\n{letter}  ext4  {letter}\\x"));
+        assert_eq!(text(&picture("D:")), ["C:\\>", "X: ext# D:\\x"]);
     }
 
     #[test]

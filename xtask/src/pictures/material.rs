@@ -79,7 +79,7 @@ fn tree(folder: &Path) -> Result<PathBuf> {
         ("etc/fstab", "# <file system> <mount point> <type>\n"),
         ("home/ada/notes.txt", "Buy more disks.\n"),
         ("home/ada/photos/harbour.jpg", "not really\n"),
-        ("README", "This is a Linux volume.\n"),
+        ("etc/motd", "Welcome. This is a Linux volume.\n"),
     ] {
         let path = folder.join(path);
         fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
