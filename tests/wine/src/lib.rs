@@ -6,11 +6,14 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `busy` | unmounting while a file is open |
 //! | `io_manager` | the test driver's device, and one call for each of its codes |
 //! | [`records`] | what the bytes of answers mean |
 //! | `rights` | who may open what |
 //! | `volume` | the trait |
 
+#[cfg(windows)]
+pub mod busy;
 #[cfg(windows)]
 pub mod io_manager;
 pub mod records;

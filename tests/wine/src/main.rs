@@ -5,6 +5,7 @@
 //!   threads read the whole tree each, at the same time, and must see the same.
 //! - `wine-volume rights DEVICE everyone|modes` opens everything as an administrator and as a standard user, who may read all
 //!   or what the modes allow, and prints how many opens were allowed and denied.
+//! - `wine-volume busy DEVICE FILE LETTER` keeps a file open while `userctl.exe` unmounts the volume, which is then gone.
 //! - `wine-volume left-over` fails when the driver has not given everything back, which it must once it is stopped.
 //!
 //! All fail when the test driver has seen what must not be.
@@ -40,8 +41,8 @@ mod command {
     use userctl::manifest;
     use userctl::mounted::Mounted;
     use wine_volume::io_manager::IoManager;
-    use wine_volume::rights;
     use wine_volume::volume::{DriverVolume, Reading, root};
+    use wine_volume::{busy, rights};
 
     const USAGE: &str =
         "manifest DEVICE cached|direct|userctl [THREADS], rights DEVICE everyone|modes, or left-over";
@@ -66,6 +67,7 @@ mod command {
                 rights::check(&volume(device, Reading::Cached)?, who == "everyone")
                     .map(|opens| println!("{} allowed, {} denied", opens.allowed, opens.denied))
             }
+            ["busy", device, file, letter] => busy::check(&io_manager()?, device, file, letter),
             ["left-over"] => left_over(),
             _ => return Err(USAGE.into()),
         };

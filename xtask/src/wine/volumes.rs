@@ -253,6 +253,8 @@ impl Scene<'_> {
             bail!("no image");
         };
         self.mount(last)?;
+        self.in_use()?;
+        self.mount(last)?;
         self.stop()?;
         self.step("net", &["start", LKLFS], STEP)?;
         self.mount(last)?;
@@ -260,7 +262,8 @@ impl Scene<'_> {
         self.stop()?;
         self.step("net", &["stop", IO_MANAGER], STEP)?;
         println!(
-            "lklfs.sys under Wine: stopped with a volume mounted, started and mounted again; nothing left over"
+            "lklfs.sys under Wine: unmounted by force with a file open, stopped with a volume mounted, started and \
+             mounted again; nothing left over"
         );
         Ok(())
     }
@@ -350,8 +353,19 @@ impl Scene<'_> {
         Ok(())
     }
 
+    /// An unmount while a file is open is refused, and done by force; then nothing is mounted.
+    fn in_use(&self) -> Result<()> {
+        let device = format!("\\??\\{LETTER}");
+        self.step("wine-volume.exe", &["busy", &device, "\\big", LETTER], LINUX)?;
+        self.nothing_mounted()
+    }
+
     fn unmount(&self) -> Result<()> {
         self.step("userctl.exe", &["unmount", LETTER], LINUX)?;
+        self.nothing_mounted()
+    }
+
+    fn nothing_mounted(&self) -> Result<()> {
         let list = self.asked(&["list", "--json"])?;
         ensure!(
             list["volumes"] == Value::Array(Vec::new()),
