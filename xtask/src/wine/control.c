@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* For tests under Wine: opens the driver's control device, asks for its status, and prints the answer. */
+/*
+ * For tests under Wine: opens the driver's control device, asks for its status, and prints the answer. LKLFS_INTERFACE is
+ * the version of the control interface.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +18,7 @@ struct header {
 
 int main(void)
 {
-	struct header request = { sizeof request, sizeof request, 0x00020000, 0 };
+	struct header request = { sizeof request, sizeof request, LKLFS_INTERFACE, 0 };
 	unsigned char answer[256];
 	uint32_t flags;
 	DWORD bytes = 0;

@@ -25,7 +25,15 @@ const ROUNDS: u32 = 3;
 /// Installs, starts, asks, stops and removes the driver.
 pub fn run(sh: &Shell, machine: &Machine, sys: &Path) -> Result<()> {
     let folder = machine.folder();
-    compile(sh, folder, "control.c", CONTROL, &folder.join("control.exe"), &[])?;
+    let interface = format!("-DLKLFS_INTERFACE={:#x}", lklfs_control::VERSION);
+    compile(
+        sh,
+        folder,
+        "control.c",
+        CONTROL,
+        &folder.join("control.exe"),
+        &[&interface],
+    )?;
     fs::copy(sys, machine.path("windows/system32/drivers/lklfs.sys"))?;
     let step = |program: &str, words: &[&str]| -> Result<String> {
         let ended = machine.run(program, words, STEP)?;
