@@ -3,8 +3,8 @@
 //! - `wine-volume manifest DEVICE cached|direct|userctl [THREADS]` prints what `userctl manifest` prints: by requests that
 //!   every file system knows, files being read through the cache or past it; or as `userctl` reads a mounted volume. Several
 //!   threads read the whole tree each, at the same time, and must see the same.
-//! - `wine-volume rights DEVICE everyone|modes` opens everything as an administrator and as a standard user, who may read all
-//!   or what the modes allow, and prints how many opens were allowed and denied.
+//! - `wine-volume rights DEVICE everyone|other|UID` opens everything as an administrator and as a standard user, who may read
+//!   all, or what the modes allow to others or to this owner, and prints how many opens were allowed and denied.
 //! - `wine-volume busy DEVICE FILE LETTER` keeps a file open while `userctl.exe` unmounts the volume, which is then gone.
 //! - `wine-volume left-over` fails when the driver has not given everything back, which it must once it is stopped.
 //!
@@ -40,12 +40,13 @@ mod command {
     use lklfs_nt::NtStatus;
     use userctl::manifest;
     use userctl::mounted::Mounted;
+    use wine_volume::busy;
     use wine_volume::io_manager::IoManager;
+    use wine_volume::rights::{self, Who};
     use wine_volume::volume::{DriverVolume, Reading, root};
-    use wine_volume::{busy, rights};
 
     const USAGE: &str =
-        "manifest DEVICE cached|direct|userctl [THREADS], rights DEVICE everyone|modes, or left-over";
+        "manifest DEVICE cached|direct|userctl [THREADS], rights DEVICE everyone|other|UID, or left-over";
 
     fn refused(status: NtStatus) -> String {
         format!("the test driver refuses: {status:?}")
@@ -63,8 +64,9 @@ mod command {
         let result = match *arguments {
             ["manifest", device, reading] => print(device, reading, "1"),
             ["manifest", device, reading, threads] => print(device, reading, threads),
-            ["rights", device, who @ ("everyone" | "modes")] => {
-                rights::check(&volume(device, Reading::Cached)?, who == "everyone")
+            ["rights", device, who] => {
+                let who = Who::parse(who).ok_or(USAGE)?;
+                rights::check(&volume(device, Reading::Cached)?, who)
                     .map(|opens| println!("{} allowed, {} denied", opens.allowed, opens.denied))
             }
             ["busy", device, file, letter] => busy::check(&io_manager()?, device, file, letter),

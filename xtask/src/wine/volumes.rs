@@ -76,6 +76,9 @@ const IMAGES: &[Image] = &[
 /// The letter that is asked for.
 const LETTER: &str = "L:";
 
+/// Wine's only user.
+const USER: &str = "S-1-5-21-0-0-0-1000";
+
 /// What is built for this.
 pub struct Programs {
     volume: PathBuf,
@@ -246,12 +249,12 @@ impl Scene<'_> {
             for reading in expected.image.readings {
                 self.compare(expected, reading)?;
             }
-            self.rights(expected)?;
             self.unmount()?;
         }
         let Some(last) = images.first() else {
             bail!("no image");
         };
+        self.rights(last)?;
         self.mount(last)?;
         self.in_use()?;
         self.mount(last)?;
@@ -262,7 +265,7 @@ impl Scene<'_> {
         self.stop()?;
         self.step("net", &["stop", IO_MANAGER], STEP)?;
         println!(
-            "lklfs.sys under Wine: unmounted by force with a file open, stopped with a volume mounted, started and \
+            "lklfs.sys under Wine: unmounted by force with a file open; stopped with a volume mounted, started and \
              mounted again; nothing left over"
         );
         Ok(())
@@ -341,15 +344,26 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Everyone may read everything, which is how the driver mounts if it is not told otherwise.
+    /// Who may read what: everyone everything, which is how the driver mounts if it is not told otherwise; then what the modes
+    /// allow, to others and to the owner whom a mount makes the user. The volume is left unmounted.
     fn rights(&self, expected: &Expected) -> Result<()> {
         let device = format!("\\??\\{LETTER}");
-        let opens = self.step("wine-volume.exe", &["rights", &device, "everyone"], TREE)?;
-        println!(
-            "{} as an administrator and as a standard user: {}",
-            expected.image.file,
-            String::from_utf8_lossy(&opens).trim_end()
-        );
+        let owner = format!("uid:0={USER}");
+        for (options, who) in [
+            (&[][..], "everyone"),
+            (&["--everyone", "no"], "other"),
+            (&["--everyone", "no", "--owner", &owner], "0"),
+        ] {
+            let mount = [&["mount", &expected.windows_path, LETTER], options].concat();
+            self.step("userctl.exe", &mount, LINUX)?;
+            let opens = self.step("wine-volume.exe", &["rights", &device, who], TREE)?;
+            println!(
+                "{} opened as an administrator and as a standard user, with the rights of {who}: {}",
+                expected.image.file,
+                String::from_utf8_lossy(&opens).trim_end()
+            );
+            self.unmount()?;
+        }
         Ok(())
     }
 
