@@ -227,7 +227,7 @@ impl Volume for Mounted {
             ),
             (Some(End::Linux), _) => Failure::at(path, errno, true),
             (None, Errno::EACCES | Errno::EPERM) => {
-                Failure::new(Exit::Rights, format_args!("{at}: permission denied; {RUN_AS}"))
+                Failure::new(Exit::Rights, format_args!("{at}: {errno}; {RUN_AS}"))
             }
             (None, Errno::ENOMEM) => Failure::new(
                 Exit::Other,

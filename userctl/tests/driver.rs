@@ -1,36 +1,27 @@
-//! The real binary against the real `lklfs.sys`, which `double serve` has loaded in the NT kernel double.
-//!
-//! Each scenario has a machine of its own. It ends with the end of the server's input, and passes only when the driver
-//! left nothing behind: the server's exit code says so.
+//! The commands that ask the driver, against the real `lklfs.sys` in the NT kernel double. Each scenario has a machine of
+//! its own ([`machine`]), which passes only when the driver left nothing behind.
 
 #![cfg(target_os = "linux")]
 
+mod machine;
+
 use std::io::{BufRead, BufReader, Read};
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lklfs_client::NtStatus;
 use lklfs_client::wire::{Frame, Reply};
+use machine::{As, one_line};
 use serde_json::Value;
 
 /// FILE_GENERIC_READ.
 const READ: u32 = 0x0012_0089;
 /// The volume's.
 const UUID: &str = "6b8f3c1e-8d0a-4a6e-9d5c-000000000001";
-
-/// The server: it lies beside `userctl`, where `cargo test --workspace` has put both.
-fn double() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_userctl")).with_file_name("double");
-    assert!(
-        path.exists(),
-        "there is no {}: run cargo build -p ntos --bin double",
-        path.display()
-    );
-    path
-}
 
 fn run(program: &str, arguments: &[&str], folder: &Path) {
     let status = Command::new(program)
@@ -75,80 +66,25 @@ fn folder() -> &'static Path {
         .path()
 }
 
-/// A machine with the driver loaded.
-struct Machine {
-    child: Child,
-    /// Closed, it ends the machine.
-    input: Option<ChildStdin>,
-    place: tempfile::TempDir,
+/// A machine with [`folder`] as drive C:.
+struct Machine(machine::Machine);
+
+impl Deref for Machine {
+    type Target = machine::Machine;
+
+    fn deref(&self) -> &machine::Machine {
+        &self.0
+    }
 }
 
 impl Machine {
     fn start(options: &[&str]) -> Machine {
-        let driver =
-            std::env::var_os("LKLFS_SYS").expect("LKLFS_SYS names lklfs.sys: run this by `cargo xtask test`");
-        let place = tempfile::tempdir().unwrap();
-        let mut child = Command::new(double())
-            .arg("serve")
-            .arg("--socket")
-            .arg(place.path().join("socket"))
-            .arg("--drive-c")
-            .arg(folder())
-            .args(options)
-            .env("LKLFS_SYS", driver)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        assert!(line.starts_with("double: ready at "), "the server says {line:?}");
-        Machine {
-            input: child.stdin.take(),
-            child,
-            place,
-        }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.place.path().join("socket")
-    }
-
-    fn userctl(&self, arguments: &[&str]) -> assert_cmd::assert::Assert {
-        assert_cmd::Command::new(env!("CARGO_BIN_EXE_userctl"))
-            .args(arguments)
-            .env("LKLFS_CONTROL", self.socket())
-            .timeout(Duration::from_secs(120))
-            .assert()
-    }
-
-    /// What a command that does all it is asked for prints; it says nothing on stderr.
-    fn says(&self, arguments: &[&str]) -> String {
-        let assert = self.userctl(arguments).code(0).stderr("");
-        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
-    }
-
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.says(&[arguments, &["--json"]].concat())).unwrap()
-    }
-
-    /// Mounts an image of the folder; its letter.
-    fn mount(&self, name: &str, more: &[&str]) -> String {
-        let said = self.says(&[&["mount", &format!("C:\\{name}")], more].concat());
-        said.trim_end().to_string()
-    }
-
-    /// One line on stderr with all of `words`, nothing on stdout, and the exit code.
-    fn fails(&self, arguments: &[&str], code: i32, words: &[&str]) {
-        let assert = self.userctl(arguments).code(code).stdout("");
-        one_line(&String::from_utf8_lossy(&assert.get_output().stderr), words);
+        Machine(machine::Machine::start(folder(), options))
     }
 
     /// Opens an NT path as a program does; open until it is dropped.
     fn open(&self, path: &str) -> Result<UnixStream, NtStatus> {
-        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        let mut stream = UnixStream::connect(self.socket(As::Administrator)).unwrap();
         let name = path.encode_utf16().collect();
         match ask(&mut stream, &Frame::Open { access: READ, name }) {
             Reply {
@@ -175,47 +111,14 @@ impl Machine {
     }
 
     /// Ends the machine; nothing may be left.
-    fn end(mut self) {
-        self.input = None;
-        self.ended();
-    }
-
-    fn ended(&mut self) {
-        let start = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                assert_eq!(status.code(), Some(0), "the driver left something behind");
-                assert!(!self.socket().exists(), "the socket is left");
-                return;
-            }
-            assert!(
-                start.elapsed() < Duration::from_secs(120),
-                "the server does not end"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // What has ended is not hurt by this; what a failed test leaves goes.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    fn end(self) {
+        self.0.end();
     }
 }
 
 fn ask(stream: &mut UnixStream, frame: &Frame) -> Reply {
     frame.write(stream).unwrap();
     Reply::read(stream).unwrap()
-}
-
-fn one_line(said: &str, words: &[&str]) {
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.starts_with("userctl: "), "{said}");
-    for word in words {
-        assert!(said.contains(word), "{word} is missing: {said}");
-    }
 }
 
 #[test]
@@ -663,7 +566,7 @@ fn linuxs_messages_are_printed_and_followed() {
     assert_eq!(machine.says(&["log"]), "", "Linux speaks before it is started");
     let mut follower = Command::new(env!("CARGO_BIN_EXE_userctl"))
         .args(["log", "-f"])
-        .env("LKLFS_CONTROL", machine.socket())
+        .env("LKLFS_CONTROL", machine.socket(As::Administrator))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -730,7 +633,7 @@ fn a_signal_ends_the_machine_as_well() {
     machine.mount("ext4.img", &[]);
     let pid = rustix::process::Pid::from_child(&machine.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    machine.ended();
+    machine.0.ended();
 }
 
 #[test]

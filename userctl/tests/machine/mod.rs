@@ -31,7 +31,7 @@ pub enum As {
 
 /// A machine with the driver loaded.
 pub struct Machine {
-    child: Child,
+    pub child: Child,
     /// Closed, it ends the machine.
     input: Option<ChildStdin>,
     pub place: tempfile::TempDir,
@@ -97,19 +97,23 @@ impl Machine {
     }
 
     /// What a command that does all it is asked for prints; it says nothing on stderr.
-    pub fn says(&self, arguments: &[&str]) -> Vec<u8> {
+    pub fn bytes(&self, arguments: &[&str]) -> Vec<u8> {
         let assert = self.userctl(arguments).code(0).stderr("");
         assert.get_output().stdout.clone()
     }
 
+    pub fn says(&self, arguments: &[&str]) -> String {
+        String::from_utf8(self.bytes(arguments)).unwrap()
+    }
+
     pub fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_slice(&self.says(&[arguments, &["--json"]].concat())).unwrap()
+        serde_json::from_str(&self.says(&[arguments, &["--json"]].concat())).unwrap()
     }
 
     /// Mounts an image of drive C:; its letter.
     pub fn mount(&self, name: &str, more: &[&str]) -> String {
         let said = self.says(&[&["mount", &format!("C:\\{name}")], more].concat());
-        String::from_utf8(said).unwrap().trim_end().to_string()
+        said.trim_end().to_string()
     }
 
     /// One line on stderr with all of `words`, nothing on stdout, and the exit code.
@@ -121,10 +125,18 @@ impl Machine {
     /// Ends the machine; nothing may be left.
     pub fn end(mut self) {
         self.input = None;
+        self.ended();
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self) {
         let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 assert_eq!(status.code(), Some(0), "the driver left something behind");
+                for who in [As::Administrator, As::User] {
+                    assert!(!self.socket(who).exists(), "a socket is left");
+                }
                 return;
             }
             assert!(
