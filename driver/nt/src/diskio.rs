@@ -25,6 +25,8 @@ pub const IOCTL_STORAGE_GET_HOTPLUG_INFO: u32 = 0x002D_0C14;
 pub const IOCTL_STORAGE_GET_DEVICE_NUMBER: u32 = 0x002D_1080;
 /// `PARTITION_INFORMATION_EX`.
 pub const IOCTL_DISK_GET_PARTITION_INFO_EX: u32 = 0x0007_0048;
+/// `DRIVE_LAYOUT_INFORMATION_EX`: [`DriveLayout`] and the partitions.
+pub const IOCTL_DISK_GET_DRIVE_LAYOUT_EX: u32 = 0x0007_0050;
 /// The volume's identity, which never changes: `MOUNTDEV_UNIQUE_ID`.
 pub const IOCTL_MOUNTDEV_QUERY_UNIQUE_ID: u32 = 0x004D_0000;
 /// The device's name: `MOUNTDEV_NAME`.
@@ -53,6 +55,8 @@ pub const IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER: u32 = 0x006D_C010;
 /// A volume has arrived: a counted name.
 pub const IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION: u32 = 0x006D_402C;
 
+/// `PARTITION_STYLE_RAW`: there is no table.
+pub const PARTITION_STYLE_RAW: u32 = 2;
 /// `FixedMedia` of MEDIA_TYPE.
 pub const FIXED_MEDIA: u32 = 12;
 /// `PARTITION_IFS`... of a partition that is a Linux one: what PARTITION_INFORMATION says of an image.
@@ -90,6 +94,12 @@ record! {
         device_type: u32 = "DeviceType",
         device_number: u32 = "DeviceNumber",
         partition_number: u32 = "PartitionNumber",
+    }
+
+    /// How a disk is divided. What follows are the partitions.
+    DriveLayout = "DRIVE_LAYOUT_INFORMATION_EX" {
+        partition_style: u32 = "PartitionStyle",
+        partition_count: u32 = "PartitionCount",
     }
 
     /// Where a partition is. What follows depends on the kind of the table.

@@ -1,4 +1,4 @@
-//! Volumes that arrive: one whose file system is Linux's gets a drive letter, if it has none.
+//! Volumes and disks that arrive: what has a file system of Linux's gets a drive letter, if it has none.
 //!
 //! Windows makes a volume device for every partition but gives letters only to types that it knows, so a Linux
 //! partition would stay invisible. The PnP manager tells of each volume that is there or comes; a worker thread then
@@ -9,6 +9,9 @@
 //! A volume that was there before this driver was may have been opened, and taken by the raw file system since nobody
 //! else knew it; it would stay unreadable until it is dismounted. If nobody uses it, that is done here
 //! ([`mounts::take_over`]); the next open then mounts it.
+//!
+//! A fixed disk without a partition table has no volume, so the PnP manager is asked for disks as well: if one has a file
+//! system of Linux's on its whole, it gets a letter of our own making, since a disk is no client of the mount manager's.
 //
 // UNSAFETY: the notification's callback and its structure, work items.
 
@@ -16,14 +19,15 @@ use crate::device::DeviceRef;
 use crate::entry::{self, Driver};
 use crate::letters::{self, Opened};
 use crate::log::{self, Wide};
+use crate::mount;
 use crate::mounts::{self, Wanted, Whose};
 use crate::nt::{
     self, _IO_NOTIFICATION_EVENT_CATEGORY, _WORK_QUEUE_TYPE, DEVICE_INTERFACE_CHANGE_NOTIFICATION,
-    FILE_READ_ATTRIBUTES, GUID, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem,
+    FILE_READ_ATTRIBUTES, FILE_REMOVABLE_MEDIA, GUID, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem,
     IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification, KERNEL_MODE, KeDelayExecutionThread,
     NO, NTSTATUS, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, large, raw_status,
 };
-use crate::{mount, places};
+use crate::places::{self, Seen};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,7 +35,9 @@ use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use lkl_host_ntk::{DeviceDisk, NtkHost, stack};
 use lklfs_nt::NtStatus;
-use lklfs_nt::diskio::IOCTL_MOUNTDEV_QUERY_DEVICE_NAME;
+use lklfs_nt::diskio::{
+    DriveLayout, IOCTL_DISK_GET_DRIVE_LAYOUT_EX, IOCTL_MOUNTDEV_QUERY_DEVICE_NAME, PARTITION_STYLE_RAW,
+};
 
 /// `MOUNTDEV_MOUNTED_DEVICE_GUID`, the interface class of volumes.
 const VOLUME_CLASS: GUID = GUID {
@@ -40,6 +46,11 @@ const VOLUME_CLASS: GUID = GUID {
     Data3: 0x11d0,
     Data4: [0x94, 0xf2, 0x00, 0xa0, 0xc9, 0x1e, 0xfb, 0x8b],
 };
+/// `GUID_DEVINTERFACE_DISK`, that of disks.
+const DISK_CLASS: GUID = GUID {
+    Data1: 0x53f5_6307,
+    ..VOLUME_CLASS
+};
 /// `Data1` of `GUID_DEVICE_INTERFACE_ARRIVAL`; the removal's is one more, and the rest is the same.
 const ARRIVAL: u32 = 0xcb3a_4004;
 /// `PNPNOTIFY_DEVICE_INTERFACE_INCLUDE_EXISTING_INTERFACES`.
@@ -47,9 +58,28 @@ const INCLUDE_EXISTING: u32 = 1;
 /// 10 ms, relative.
 const PAUSE: i64 = -100_000;
 
-/// The driver's ear for volumes.
+/// What arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Volume,
+    Disk,
+}
+
+impl What {
+    const ALL: [What; 2] = [What::Volume, What::Disk];
+
+    const fn class(self) -> GUID {
+        match self {
+            What::Volume => VOLUME_CLASS,
+            What::Disk => DISK_CLASS,
+        }
+    }
+}
+
+/// The driver's ear for volumes and disks.
 pub struct Arrivals {
-    entry: AtomicPtr<core::ffi::c_void>,
+    /// In the order of [`What::ALL`].
+    entries: [AtomicPtr<core::ffi::c_void>; 2],
     /// Volumes that a worker is looking at, or is about to.
     pending: AtomicU32,
 }
@@ -58,7 +88,7 @@ impl Arrivals {
     /// Not listening yet.
     pub const fn new() -> Self {
         Arrivals {
-            entry: AtomicPtr::new(null_mut()),
+            entries: [const { AtomicPtr::new(null_mut()) }; 2],
             pending: AtomicU32::new(0),
         }
     }
@@ -68,24 +98,33 @@ impl Arrivals {
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn listen(driver: &Driver) {
-        let mut class = VOLUME_CLASS;
-        let mut entry = null_mut();
-        // SAFETY: the class outlives the call; the callback belongs to the image, which stays until the end of listening.
-        let status = unsafe {
-            IoRegisterPlugPlayNotification(
-                _IO_NOTIFICATION_EVENT_CATEGORY::EventCategoryDeviceInterfaceChange,
-                INCLUDE_EXISTING,
-                (&raw mut class).cast(),
-                driver.object(),
-                Some(heard),
-                null_mut(),
-                &mut entry,
-            )
-        };
-        if status >= 0 {
-            driver.arrivals.entry.store(entry, Ordering::Release);
-        } else {
-            log::line(format_args!("volumes that arrive are not heard of: {status:#x}"));
+        for (what, slot) in What::ALL.into_iter().zip(&driver.arrivals.entries) {
+            let mut class = what.class();
+            let mut entry = null_mut();
+            let callback = match what {
+                What::Volume => heard_of_volume,
+                What::Disk => heard_of_disk,
+            };
+            // SAFETY: the class outlives the call; the callback belongs to the image, which stays until the end of
+            // listening.
+            let status = unsafe {
+                IoRegisterPlugPlayNotification(
+                    _IO_NOTIFICATION_EVENT_CATEGORY::EventCategoryDeviceInterfaceChange,
+                    INCLUDE_EXISTING,
+                    (&raw mut class).cast(),
+                    driver.object(),
+                    Some(callback),
+                    null_mut(),
+                    &mut entry,
+                )
+            };
+            if status >= 0 {
+                slot.store(entry, Ordering::Release);
+            } else {
+                log::line(format_args!(
+                    "a {what:?} that arrives is not heard of: {status:#x}"
+                ));
+            }
         }
     }
 
@@ -93,10 +132,12 @@ impl Arrivals {
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn stop(&self) {
-        let entry = self.entry.swap(null_mut(), Ordering::AcqRel);
-        if !entry.is_null() {
-            // SAFETY: registered by listen(); this waits for a callback that runs.
-            let _ = unsafe { IoUnregisterPlugPlayNotification(entry) };
+        for entry in &self.entries {
+            let entry = entry.swap(null_mut(), Ordering::AcqRel);
+            if !entry.is_null() {
+                // SAFETY: registered by listen(); this waits for a callback that runs.
+                let _ = unsafe { IoUnregisterPlugPlayNotification(entry) };
+            }
         }
         while self.pending.load(Ordering::Acquire) != 0 {
             let mut pause = large(PAUSE);
@@ -112,14 +153,28 @@ impl Default for Arrivals {
     }
 }
 
-/// A volume that a worker is to look at.
+/// What a worker is to look at.
 struct Arrived {
+    what: What,
     link: Vec<u16>,
     item: PIO_WORKITEM,
 }
 
+unsafe extern "C" fn heard_of_volume(notification: PVOID, _context: PVOID) -> NTSTATUS {
+    // SAFETY: passed on from the PnP manager.
+    unsafe { heard(What::Volume, notification) }
+}
+
+unsafe extern "C" fn heard_of_disk(notification: PVOID, _context: PVOID) -> NTSTATUS {
+    // SAFETY: passed on from the PnP manager.
+    unsafe { heard(What::Disk, notification) }
+}
+
 /// The PnP manager's callback, which must not wait for devices: a worker does.
-unsafe extern "C" fn heard(notification: PVOID, _context: PVOID) -> NTSTATUS {
+///
+/// # Safety
+/// The notification is one of the PnP manager's, of a change of an interface.
+unsafe fn heard(what: What, notification: PVOID) -> NTSTATUS {
     // SAFETY: for this category the PnP manager passes this structure.
     let told = unsafe { &*notification.cast::<DEVICE_INTERFACE_CHANGE_NOTIFICATION>() };
     // SAFETY: a string of the PnP manager's, valid for the time of the call.
@@ -128,8 +183,10 @@ unsafe extern "C" fn heard(notification: PVOID, _context: PVOID) -> NTSTATUS {
         // SAFETY: as above.
         let link = unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) };
         if told.Event.Data1 == ARRIVAL {
-            driver.places.came(link);
-            queue(driver, link);
+            if what == What::Volume {
+                driver.places.came(link);
+            }
+            queue(driver, what, link);
         } else {
             driver.places.went(link);
         }
@@ -138,7 +195,7 @@ unsafe extern "C" fn heard(notification: PVOID, _context: PVOID) -> NTSTATUS {
 }
 
 /// Queues a volume for a worker. For lack of memory it keeps no letter, and can be given one by hand.
-fn queue(driver: &Driver, link: &[u16]) {
+fn queue(driver: &Driver, what: What, link: &[u16]) {
     let mut copy = Vec::new();
     if copy.try_reserve_exact(link.len()).is_err() {
         return;
@@ -149,7 +206,11 @@ fn queue(driver: &Driver, link: &[u16]) {
     if item.is_null() {
         return;
     }
-    let Some(arrived) = lkl::try_box(Arrived { link: copy, item }) else {
+    let Some(arrived) = lkl::try_box(Arrived {
+        what,
+        link: copy,
+        item,
+    }) else {
         // SAFETY: allocated above, not queued.
         unsafe { IoFreeWorkItem(item) };
         return;
@@ -162,9 +223,12 @@ fn queue(driver: &Driver, link: &[u16]) {
 
 unsafe extern "C" fn look(_device: PDEVICE_OBJECT, context: PVOID) {
     // SAFETY: queue() made it of a box, and the callback runs once.
-    let Arrived { link, item } = *unsafe { Box::from_raw(context.cast::<Arrived>()) };
+    let Arrived { what, link, item } = *unsafe { Box::from_raw(context.cast::<Arrived>()) };
     if let Some(driver) = entry::driver() {
-        let looked = stack::on_large_stack(|| look_at(driver, &link));
+        let looked = stack::on_large_stack(|| match what {
+            What::Volume => look_at(driver, &link),
+            What::Disk => look_at_disk(driver, &link),
+        });
         if let Ok(Err(status)) = looked {
             log::line(format_args!("{} has no letter: {status:?}", Wide(&link)));
         }
@@ -220,4 +284,53 @@ fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
         Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND) => Ok(()),
         given => given.map(|_| ()),
     }
+}
+
+/// Gives a disk without a table a letter, if a file system of Linux's is on its whole.
+fn look_at_disk(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
+    let opened = Opened::open(link, FILE_READ_ATTRIBUTES)?;
+    match places::asked::<DriveLayout>(&opened, IOCTL_DISK_GET_DRIVE_LAYOUT_EX) {
+        Some(layout) if layout.partition_style == PARTITION_STYLE_RAW => {}
+        // Its volumes come by themselves.
+        _ => return Ok(()),
+    }
+    let top = DeviceRef::top(&opened)?;
+    // SAFETY: the device is referenced.
+    if unsafe { (*top.as_ptr()).Characteristics } & FILE_REMOVABLE_MEDIA != 0 {
+        // Windows makes a volume of a whole medium that can be taken out.
+        return Ok(());
+    }
+    let host = Arc::new(NtkHost::new());
+    // SAFETY: the device is referenced.
+    let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
+    let found = match mount::look(&disk) {
+        Ok((superblock, _)) if !superblock.kind.is_windows_own() => superblock,
+        Ok(_) | Err(NtStatus::UNRECOGNIZED_VOLUME) => return Ok(()),
+        Err(absent) => return Err(absent),
+    };
+    let real = DeviceRef::real(&opened)?;
+    let name = real.name()?;
+    let seen = places::look(&opened, &disk, &name, Some(found))?;
+    let key = seen.key.as_deref().map(places::copy).transpose()?;
+    driver.places.came(link);
+    driver.places.saw(
+        link,
+        Seen {
+            whole_disk: true,
+            ..seen
+        },
+    );
+    drop(disk);
+    drop(opened);
+    if let Err(status) = mounts::take_over(&real, &name) {
+        log::line(format_args!("{} is in use as raw: {status:?}", Wide(&name)));
+    }
+    let kept = match &key {
+        Some(key) => driver.policies.get(key)?,
+        None => Default::default(),
+    };
+    if kept.never {
+        return Ok(());
+    }
+    mounts::give_letter(driver, &name, key.as_deref(), Wanted::Any, Whose::WholeDisk).map(|_| ())
 }

@@ -209,7 +209,7 @@ fn places(driver: &Driver, after: u64, out: &mut [u8]) -> Result<usize, NtStatus
         let (number, mut record, kind, label, uuid, device) = shown?;
         at = number;
         // Nothing is held while the device and the mount manager are asked.
-        let now = places::now(&device);
+        let now = places::now(driver, &device);
         record.letter = u16::from(now.letter.unwrap_or(0)).into();
         let ours = volumes.iter().find(|volume| {
             volume.state.lock().refusal().is_none() && now.real.as_ref() == Some(&volume.mounted_on)

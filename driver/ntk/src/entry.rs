@@ -10,7 +10,6 @@ use crate::arrivals::Arrivals;
 use crate::dispatch::dispatch;
 use crate::fastio;
 use crate::later;
-use crate::letters;
 use crate::linux::Linux;
 use crate::log;
 use crate::mounts::Mounts;
@@ -285,7 +284,7 @@ fn hide_places(driver: &Driver) {
     while let Some((number, device)) = driver.places.next(after, linux_only) {
         after = number;
         if let Some(Ok(device)) = device {
-            letters::hide(&device, None);
+            places::hide(driver, &device, None);
         }
     }
 }

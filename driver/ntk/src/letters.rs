@@ -192,12 +192,23 @@ pub enum Wish {
     Any(Option<u8>),
 }
 
+impl Wish {
+    /// Whether a device that has this letter has what it wishes for.
+    pub fn is_met_by(self, letter: u8) -> bool {
+        match self {
+            Wish::Exactly(wanted) | Wish::Rather(wanted) => wanted == letter,
+            Wish::Any(_) => true,
+        }
+    }
+}
+
 /// Gives a device a letter, by the mount manager, or by ourselves where there is none. `None`: there are no letters left.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
 pub fn assign(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
     match by_manager(device, wish) {
-        Err(status) if is_missing(status) => own(device, wish),
+        // There is no mount manager, or the device is none of its clients, as a whole disk is not.
+        Err(status) if is_missing(status) || status == NtStatus::INVALID_DEVICE_REQUEST => own(device, wish),
         assigned => assigned,
     }
 }
@@ -317,8 +328,10 @@ fn create_point(device: &[u16], letter: u8) -> Result<(), NtStatus> {
     ask(diskio::IOCTL_MOUNTMGR_CREATE_POINT, request.bytes(), &mut []).map(|_| ())
 }
 
-/// Gives a letter where there is no mount manager.
-fn own(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
+/// Gives a letter by a link of our own.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn own(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
     let (first, others) = match wish {
         Wish::Exactly(letter) => (Some(letter), false),
         Wish::Rather(letter) => (Some(letter), true),

@@ -14,7 +14,7 @@
 
 use crate::backing::BackingFile;
 use crate::device::{DeviceRef, Mounter};
-use crate::entry::Driver;
+use crate::entry::{self, Driver};
 use crate::imagedisk::{IDENTITY, ImageDisk, OpenImage, Part, Window};
 use crate::letters::{self, Assigned, Opened, Wish};
 use crate::log::{self, Wide};
@@ -103,6 +103,8 @@ pub enum Wanted {
 pub enum Whose {
     /// A volume that came by itself: without a mount manager it gets none.
     Arrived,
+    /// A disk that came by itself, without a partition table: none of the mount manager's clients.
+    WholeDisk,
     /// A disk that was asked for.
     Disk,
     /// An image that was asked for, which the mount manager forgets when it goes.
@@ -339,7 +341,11 @@ impl Mounts {
                 .position(|entry| entry.real == *real && entry.image.is_none());
             at.map(|at| list.swap_remove(at))
         };
-        if let Some(entry) = gone {
+        // A letter that its place has goes with the place.
+        let place_has_one = |entry: &Entry| {
+            entry::driver().is_some_and(|driver| driver.places.own_letter(&entry.device).is_some())
+        };
+        if let Some(entry) = gone.filter(|entry| !place_has_one(entry)) {
             letters::release_own(entry.letter);
         }
     }
@@ -363,7 +369,7 @@ impl Mounts {
             return Ok(known);
         }
         let device = volume.mounted_on.name()?;
-        let letter = letters::letter_of(&device).unwrap_or(None);
+        let letter = entry::driver().and_then(|driver| places::letter(driver, &device));
         Ok(Known {
             letter: letter.unwrap_or(0),
             source: device,
@@ -410,12 +416,13 @@ impl Mounts {
             let whose = match requested {
                 Some((_, true)) => Whose::Image,
                 Some((_, false)) => Whose::Disk,
+                None if driver.places.is_whole_disk(&device) => Whose::WholeDisk,
                 None => Whose::Arrived,
             };
             let before = requested.and_then(|(letter, _)| letter);
             let hidden = kept.letter == LetterRule::Hidden || (kept.never && requested.is_none());
             let now = if hidden {
-                letters::hide(&device, before);
+                places::hide(driver, &device, before);
                 None
             } else {
                 give_letter(driver, &device, Some(key), Wanted::Any, whose).unwrap_or_else(|status| {
@@ -424,7 +431,7 @@ impl Mounts {
                 })
             };
             self.set_letter(&device, now);
-            let mounted_by_us = places::now(&device).mounter == Mounter::Us;
+            let mounted_by_us = places::now(driver, &device).mounter == Mounter::Us;
             if mounted_by_us && dismount(&device, false).is_ok() && !(kept.never && requested.is_none()) {
                 let _ = Opened::open(&device, FILE_READ_DATA | FILE_READ_ATTRIBUTES);
             }
@@ -473,6 +480,7 @@ fn of_image(
         bytes: window.bytes,
         sector: image.sector(),
         removable: false,
+        whole_disk: false,
         key,
         superblock,
     };
@@ -513,12 +521,12 @@ fn link_before(driver: &Driver, key: Option<&[u16]>) -> Option<Name> {
 fn remove(entry: Entry) {
     if let Some((disk, _)) = &entry.image {
         letters::release(&entry.device, entry.letter);
-        if let Some(driver) = crate::entry::driver() {
+        if let Some(driver) = entry::driver() {
             driver.places.went(&entry.device);
         }
         disk.remove();
-    } else {
-        letters::hide(&entry.device, entry.letter);
+    } else if let Some(driver) = entry::driver() {
+        places::hide(driver, &entry.device, entry.letter);
     }
 }
 
@@ -526,12 +534,31 @@ fn remove(entry: Entry) {
 fn unmount_volume(driver: &Driver, volume: &Arc<MountedVolume>, force: bool) -> Result<(), NtStatus> {
     let device = volume.mounted_on.name()?;
     dismount(&device, force)?;
-    if let (Some(key), Ok(Some(letter))) = (&volume.key, letters::letter_of(&device)) {
+    if let (Some(key), Some(letter)) = (&volume.key, places::letter(driver, &device)) {
         let _ = driver.policies.remember(key, letter);
     }
-    letters::hide(&device, None);
+    places::hide(driver, &device, None);
     log::line(format_args!("{} is unmounted", Wide(&device)));
     Ok(())
+}
+
+/// Gives a whole disk a letter by a link of ours, which its place keeps.
+fn own_letter(
+    driver: &Driver,
+    device: &[u16],
+    wish: Wish,
+    before: Option<Assigned>,
+) -> Result<Option<Assigned>, NtStatus> {
+    let Some(letter) = letters::own(device, wish)? else {
+        return Ok(before);
+    };
+    if driver.places.set_own_letter(device, Some(letter)) {
+        letters::release_own(before);
+        Ok(Some(letter))
+    } else {
+        letters::release_own(Some(letter));
+        Err(NtStatus::NO_SUCH_DEVICE)
+    }
 }
 
 /// Gives the volume with this key, on this device, the letter that is wanted or that its policy says, and remembers it.
@@ -558,9 +585,12 @@ pub fn give_letter(
             (_, letter) => Wish::Any(letter),
         },
     };
-    let assigned = match whose {
-        Whose::Arrived => letters::by_manager(device, wish)?,
-        Whose::Disk | Whose::Image => letters::assign(device, wish)?,
+    let before = driver.places.own_letter(device);
+    let assigned = match (whose, before) {
+        (_, Some(own)) if wish.is_met_by(own.letter) => Some(own),
+        (Whose::Arrived, None) => letters::by_manager(device, wish)?,
+        (Whose::WholeDisk, _) | (_, Some(_)) => own_letter(driver, device, wish, before)?,
+        (Whose::Disk | Whose::Image, None) => letters::assign(device, wish)?,
     };
     if let (Some(key), Some(assigned)) = (key, assigned) {
         log::line(format_args!(

@@ -2,7 +2,8 @@
 //! image, with what their superblocks said when they came. It is what `userctl list` shows besides what is mounted.
 
 use crate::device::{DeviceRef, Mounter};
-use crate::letters::{self, Opened};
+use crate::entry::Driver;
+use crate::letters::{self, Assigned, Opened};
 use crate::nt::FILE_READ_ATTRIBUTES;
 use crate::policies::VolumeKey;
 use crate::sync::Guarded;
@@ -31,6 +32,8 @@ pub struct Seen {
     pub sector: u32,
     /// The medium, or the disk, can be taken out.
     pub removable: bool,
+    /// It is a disk without a table, which is none of the mount manager's clients.
+    pub whole_disk: bool,
     /// What file system is there.
     pub superblock: Option<Superblock>,
     /// The volume's UUID, date or serial number.
@@ -44,6 +47,16 @@ struct Place {
     link: Vec<u16>,
     /// Nothing yet for one that has just come.
     seen: Option<Seen>,
+    /// A letter that is a link of ours: a whole disk's.
+    own: Option<Assigned>,
+}
+
+impl Place {
+    fn is_on(&self, device: &[u16]) -> bool {
+        self.seen
+            .as_ref()
+            .is_some_and(|seen| same_name(&seen.device, device))
+    }
 }
 
 /// All of them.
@@ -99,6 +112,7 @@ impl Places {
             number: *last,
             link,
             seen: None,
+            own: None,
         });
     }
 
@@ -112,12 +126,50 @@ impl Places {
         }
     }
 
-    /// A place has gone.
+    /// A place has gone, and its own letter with it.
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn went(&self, link: &[u16]) {
+        let gone = {
+            let (_, list) = &mut *self.list.lock();
+            let at = list.iter().position(|place| place.link == link);
+            at.map(|at| list.remove(at))
+        };
+        if let Some(place) = gone {
+            letters::release_own(place.own);
+        }
+    }
+
+    /// Whether a device is a disk without a table.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn is_whole_disk(&self, device: &[u16]) -> bool {
+        let (_, list) = &*self.list.lock();
+        let seen = list.iter().filter(|place| place.is_on(device));
+        seen.filter_map(|place| place.seen.as_ref())
+            .any(|seen| seen.whole_disk)
+    }
+
+    /// The letter of ours that a device has.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn own_letter(&self, device: &[u16]) -> Option<Assigned> {
+        let (_, list) = &*self.list.lock();
+        list.iter().find(|place| place.is_on(device))?.own
+    }
+
+    /// A device has this letter of ours now. False: the place has gone, and nobody keeps the letter.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn set_own_letter(&self, device: &[u16], letter: Option<Assigned>) -> bool {
         let (_, list) = &mut *self.list.lock();
-        list.retain(|place| place.link != link);
+        match list.iter_mut().find(|place| place.is_on(device)) {
+            Some(place) => {
+                place.own = letter;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Shows the first place behind number `after`, with its number, if it was looked at. `None`: there are no more.
@@ -169,26 +221,50 @@ pub fn look(
         bytes: disk.bytes(),
         sector: disk.block_bytes(),
         removable,
+        whole_disk: false,
         key: superblock.as_ref().and_then(crate::policies::key),
         superblock,
     })
 }
 
 /// A record that a device answers with, if it does.
-fn asked<R: Record + Field>(opened: &Opened, code: u32) -> Option<R> {
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn asked<R: Record + Field>(opened: &Opened, code: u32) -> Option<R> {
     let mut answer = [0u8; 256];
     let length = letters::control(opened, code, &mut [], &mut answer).ok()?;
     R::get(answer.get(..length)?)
 }
 
+/// The letter that a device has, ours or the mount manager's.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn letter(driver: &Driver, device: &[u16]) -> Option<u8> {
+    match driver.places.own_letter(device) {
+        Some(own) => Some(own.letter),
+        None => letters::letter_of(device).unwrap_or(None),
+    }
+}
+
+/// Takes the letters of a device away that stays; `assigned` is one that it was given on request.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn hide(driver: &Driver, device: &[u16], assigned: Option<Assigned>) {
+    let own = driver.places.own_letter(device);
+    if own.is_some() {
+        driver.places.set_own_letter(device, None);
+    }
+    letters::hide(device, own.or(assigned));
+}
+
 /// How a place is now. A device that is gone has no letter, and nobody has mounted it.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
-pub fn now(device: &[u16]) -> Now {
+pub fn now(driver: &Driver, device: &[u16]) -> Now {
     let opened = Opened::open(device, FILE_READ_ATTRIBUTES);
     let real = opened.and_then(|opened| DeviceRef::real(&opened)).ok();
     Now {
-        letter: letters::letter_of(device).unwrap_or(None),
+        letter: letter(driver, device),
         mounter: real.as_ref().map_or(Mounter::Nobody, DeviceRef::mounter),
         real,
     }

@@ -543,3 +543,65 @@ fn places_and_superblocks_are_told() {
         assert!(control.log().contains("is at"), "{}", control.log());
     });
 }
+
+#[test]
+fn a_fixed_disk_without_a_table_has_its_file_system_at_a_letter() {
+    let hive = Hive::default();
+    let file = |machine: &Machine, letter: char| read(machine, letter, "hello.txt");
+    let bare = || DiskConfig::image(folder().join("ext4.img")).bare();
+    let mut before = None;
+    for _ in 0..2 {
+        on(&hive, &["one.img"], |machine, control| {
+            let disk = machine.attach(bare()).expect("plugs in");
+            machine.settle();
+            assert!(disk.volumes().is_empty(), "Windows makes no volume of it");
+            let place = control.places().remove(1);
+            assert_eq!((place.uuid.as_str(), place.record.partition.get()), (UUID, 0));
+            let letter = place.letter().expect("a letter");
+            assert!(
+                before.is_none_or(|before| before == letter),
+                "another after a restart"
+            );
+            before = Some(letter);
+            assert_eq!(file(machine, letter).expect("reads"), b"hello\n");
+            let volume = control.volumes().remove(0);
+            assert_eq!(
+                (volume.letter(), volume.source.as_str()),
+                (Some(letter), place.device.as_str())
+            );
+            // By request it is the same volume at the same letter, until it is unmounted.
+            let mounted = control
+                .mount(&place.device, None, &no_settings())
+                .expect("mounts");
+            assert_eq!(mounted, (volume.record.volume.get(), Some(letter)));
+            machine.trim();
+            control.unmount(Some(mounted.0), false).expect("unmounts");
+            assert!(!exists(letter));
+            let (_, again) = control
+                .mount(&place.device, None, &no_settings())
+                .expect("mounts");
+            assert_eq!(again, Some(letter));
+            machine.pull(&disk);
+            assert!(!exists(letter), "the letter of a disk that is gone");
+            assert_eq!(control.places().len(), 1);
+            let disk = machine.attach(bare()).expect("plugs in");
+            machine.settle();
+            assert_eq!(control.places().remove(1).letter(), Some(letter));
+            control
+                .keep(UUID, false, LetterRule::This(b'W'), &no_settings())
+                .expect("kept");
+            assert_eq!(control.places().remove(1).letter(), Some('W'));
+            assert!(!exists(letter) && file(machine, 'W').is_ok());
+            control
+                .keep(UUID, false, LetterRule::Hidden, &no_settings())
+                .expect("kept");
+            assert!(!exists('W'));
+            control.forget(UUID).expect("forgotten");
+            control
+                .keep(UUID, false, LetterRule::This(letter as u8), &no_settings())
+                .expect("kept");
+            assert_eq!(control.places().remove(1).letter(), Some(letter));
+            machine.pull(&disk);
+        });
+    }
+}

@@ -1,6 +1,7 @@
-//! The PnP manager of the double, as far as volumes go: drivers that want to hear of them, and volumes that come and go.
+//! The PnP manager of the double, as far as disks and volumes go: drivers that want to hear of them, and what comes and goes.
 //!
-//! Each volume has a device interface of the class of mounted devices: a symbolic link that notifications name. The
+//! Each volume has a device interface of the class of mounted devices, each disk one of the class of disks: symbolic links
+//! that notifications name. The
 //! mount manager hears of a volume first, as on NT, where it registers before all others. It gives a letter by itself
 //! only to what Windows gives letters to: partitions of Windows' own types, and disks without a table.
 
@@ -16,6 +17,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// `MOUNTDEV_MOUNTED_DEVICE_GUID`, which is GUID_DEVINTERFACE_VOLUME.
 const VOLUME_CLASS: [u8; 16] = guid(
     0x53f5_630d,
+    0xb6bf,
+    0x11d0,
+    [0x94, 0xf2, 0x00, 0xa0, 0xc9, 0x1e, 0xfb, 0x8b],
+);
+/// `GUID_DEVINTERFACE_DISK`.
+const DISK_CLASS: [u8; 16] = guid(
+    0x53f5_6307,
     0xb6bf,
     0x11d0,
     [0x94, 0xf2, 0x00, 0xa0, 0xc9, 0x1e, 0xfb, 0x8b],
@@ -48,6 +56,7 @@ const INCLUDE_EXISTING: u32 = 1;
 
 #[derive(Clone, Copy)]
 struct Listener {
+    class: [u8; 16],
     entry: usize,
     routine: usize,
     context: usize,
@@ -56,8 +65,8 @@ struct Listener {
 #[derive(Default)]
 struct State {
     listeners: Vec<Listener>,
-    /// Interface links of the volumes that are there.
-    links: Vec<String>,
+    /// Classes and links of the interfaces that are there.
+    links: Vec<([u8; 16], String)>,
     next: usize,
 }
 
@@ -93,8 +102,33 @@ pub fn arrived(disk: &Disk, volume: &Volume) {
         names::Node::Link(names::wide(&volume.path())),
     );
     mountmgr::volume_arrived(&volume.path(), has_windows_type(disk, volume));
-    state(|state| state.links.push(link.clone()));
-    tell(ARRIVAL, &link, None);
+    come(VOLUME_CLASS, link);
+}
+
+/// The interface's link of a disk, and the path of its device.
+fn link_of_disk(disk: &Disk) -> (String, String) {
+    let link = format!(
+        "\\??\\STORAGE#Disk#{}#{{53f56307-b6bf-11d0-94f2-00a0c91efb8b}}",
+        disk.number
+    );
+    (link, disk.whole().0)
+}
+
+fn come(class: [u8; 16], link: String) {
+    state(|state| state.links.push((class, link.clone())));
+    tell(ARRIVAL, class, &link, None);
+}
+
+fn go(class: [u8; 16], link: &str) {
+    state(|state| state.links.retain(|(_, known)| known != link));
+    tell(REMOVAL, class, link, None);
+}
+
+/// A disk has gone, after its volumes.
+pub fn disk_removed(disk: &Disk) {
+    let (link, _) = link_of_disk(disk);
+    names::remove_link(&names::wide(&link));
+    go(DISK_CLASS, &link);
 }
 
 /// A volume has gone.
@@ -102,13 +136,12 @@ pub fn removed(volume: &Volume) {
     let link = link_of(volume);
     names::remove_link(&names::wide(&link));
     mountmgr::removed(&volume.path());
-    state(|state| state.links.retain(|known| *known != link));
-    tell(REMOVAL, &link, None);
+    go(VOLUME_CLASS, &link);
 }
 
 /// Forgets all volumes, for a new machine.
 pub fn reset() {
-    for link in state(|state| std::mem::take(&mut state.links)) {
+    for (_, link) in state(|state| std::mem::take(&mut state.links)) {
         names::remove_link(&names::wide(&link));
     }
 }
@@ -149,20 +182,20 @@ struct Notification {
 const _: () = assert!(std::mem::offset_of!(Notification, link) == 40);
 
 /// Tells one listener, or all.
-fn tell(event: [u8; 16], link: &str, only: Option<Listener>) {
+fn tell(event: [u8; 16], class: [u8; 16], link: &str, only: Option<Listener>) {
     let _one = TELLING.lock().unwrap_or_else(PoisonError::into_inner);
     let listeners = match only {
         Some(listener) => vec![listener],
         None => state(|state| state.listeners.clone()),
     };
-    for listener in listeners {
+    for listener in listeners.into_iter().filter(|listener| listener.class == class) {
         let mut characters = names::wide(link);
         let mut string = crate::io::native::unicode(&mut characters);
         let mut notification = Notification {
             version: 1,
             size: size_of::<Notification>() as u16,
             event,
-            class: VOLUME_CLASS,
+            class,
             link: &raw mut string,
         };
         let arguments = [(&raw mut notification) as usize, listener.context];
@@ -171,7 +204,7 @@ fn tell(event: [u8; 16], link: &str, only: Option<Listener>) {
     }
 }
 
-/// `IoRegisterPlugPlayNotification`, for interfaces of volumes.
+/// `IoRegisterPlugPlayNotification`, for interfaces of volumes and disks.
 #[allow(clippy::too_many_arguments, reason = "NT's own signature")]
 pub unsafe extern "win64" fn IoRegisterPlugPlayNotification(
     category: i32,
@@ -184,15 +217,16 @@ pub unsafe extern "win64" fn IoRegisterPlugPlayNotification(
 ) -> NTSTATUS {
     // SAFETY: for this category the driver gives a GUID.
     let class = unsafe { *data.cast::<[u8; 16]>() };
-    if category != INTERFACE_CHANGE || class != VOLUME_CLASS {
+    if category != INTERFACE_CHANGE || ![VOLUME_CLASS, DISK_CLASS].contains(&class) {
         fail!(
             Device,
-            "a PnP notification of another kind than interfaces of volumes is not modelled"
+            "a PnP notification of another kind than interfaces of volumes and disks is not modelled"
         );
     }
     let (listener, existing) = state(|state| {
         state.next += 16;
         let listener = Listener {
+            class,
             entry: state.next,
             routine: routine as usize,
             context: context as usize,
@@ -204,8 +238,8 @@ pub unsafe extern "win64" fn IoRegisterPlugPlayNotification(
     // SAFETY: the driver gives a place for the entry.
     unsafe { *entry = listener.entry as PVOID };
     if flags & INCLUDE_EXISTING != 0 {
-        for link in existing {
-            tell(ARRIVAL, &link, Some(listener));
+        for (_, link) in existing.into_iter().filter(|(known, _)| *known == class) {
+            tell(ARRIVAL, class, &link, Some(listener));
         }
     }
     STATUS_SUCCESS
@@ -231,8 +265,11 @@ pub unsafe extern "win64" fn IoUnregisterPlugPlayNotification(entry: PVOID) -> N
     STATUS_SUCCESS
 }
 
-/// Tells of every volume of a disk that was plugged in.
+/// Tells of a disk that was plugged in, and of its volumes.
 pub fn plugged(disk: &Arc<Disk>) {
+    let (link, path) = link_of_disk(disk);
+    names::insert(&names::wide(&link), names::Node::Link(names::wide(&path)));
+    come(DISK_CLASS, link);
     for volume in disk.volumes() {
         arrived(disk, &volume);
     }

@@ -102,7 +102,7 @@ pub fn attach(config: DiskConfig, seed: u64) -> Result<Arc<Disk>, ImageError> {
             .unwrap_or_else(PoisonError::into_inner)
             .push(volume);
     };
-    if disk.layout.partitions().is_empty() {
+    if disk.layout.partitions().is_empty() && !disk.config().bare {
         add(whole, None);
     }
     for partition in disk.layout.partitions() {

@@ -12,6 +12,7 @@ use crate::nt::*;
 const IOCTL_DISK_GET_DRIVE_GEOMETRY: u32 = 0x0007_0000;
 const IOCTL_DISK_IS_WRITABLE: u32 = 0x0007_0024;
 const IOCTL_DISK_GET_PARTITION_INFO_EX: u32 = 0x0007_0048;
+const IOCTL_DISK_GET_DRIVE_LAYOUT_EX: u32 = 0x0007_0050;
 const IOCTL_DISK_GET_DRIVE_GEOMETRY_EX: u32 = 0x0007_00a0;
 const IOCTL_DISK_GET_PARTITION_INFO: u32 = 0x0007_4004;
 const IOCTL_DISK_GET_LENGTH_INFO: u32 = 0x0007_405c;
@@ -99,6 +100,10 @@ pub(super) unsafe fn answer(unit: &Unit, packet: PIRP) -> (NTSTATUS, usize) {
     }
 }
 
+const PARTITION_STYLE_MBR: u32 = 0;
+const PARTITION_STYLE_GPT: u32 = 1;
+const PARTITION_STYLE_RAW: u32 = 2;
+
 fn select(unit: &Unit, code: u32, input: &[u8]) -> Answer {
     let fixed = |bytes: Bytes| {
         let len = bytes.0.len();
@@ -116,6 +121,17 @@ fn select(unit: &Unit, code: u32, input: &[u8]) -> Answer {
             Layout::Gpt(..) => Answer::Failed(STATUS_INVALID_DEVICE_REQUEST),
             _ => fixed(partition_info(unit)),
         },
+        IOCTL_DISK_GET_DRIVE_LAYOUT_EX => {
+            // The style, the number of partitions, what belongs to the style; the partitions themselves are left out.
+            let style = match &unit.disk.layout {
+                Layout::Mbr(..) => PARTITION_STYLE_MBR,
+                Layout::Gpt(..) => PARTITION_STYLE_GPT,
+                Layout::Whole if unit.disk.config().bare => PARTITION_STYLE_RAW,
+                // A medium with one volume and no table is told as if it had a table with that one.
+                Layout::Whole => PARTITION_STYLE_MBR,
+            };
+            fixed(Bytes::new(48).u32(0, style))
+        }
         IOCTL_DISK_GET_PARTITION_INFO_EX => fixed(partition_info_ex(unit)),
         IOCTL_DISK_IS_WRITABLE => Answer::Failed(STATUS_MEDIA_WRITE_PROTECTED),
         IOCTL_DISK_CHECK_VERIFY | IOCTL_STORAGE_CHECK_VERIFY | IOCTL_STORAGE_CHECK_VERIFY2 => Answer::Done,
@@ -137,11 +153,12 @@ fn select(unit: &Unit, code: u32, input: &[u8]) -> Answer {
             )
         }
         IOCTL_STORAGE_QUERY_PROPERTY => property(unit, input),
+        // A whole disk is no client of the mount manager's.
+        IOCTL_MOUNTDEV_QUERY_DEVICE_NAME | IOCTL_MOUNTDEV_QUERY_UNIQUE_ID if unit.volume == 0 => {
+            Answer::Failed(STATUS_INVALID_DEVICE_REQUEST)
+        }
         IOCTL_MOUNTDEV_QUERY_DEVICE_NAME => {
-            let name = match unit.volume {
-                0 => format!("\\Device\\Harddisk{}\\DR0", unit.disk.number),
-                number => format!("\\Device\\HarddiskVolume{number}"),
-            };
+            let name = format!("\\Device\\HarddiskVolume{}", unit.volume);
             let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
             Answer::Variable(counted(&name), 4)
         }

@@ -56,6 +56,8 @@ pub struct DiskConfig {
     pub delay: Duration,
     /// Removable media.
     pub removable: bool,
+    /// Without a partition table it has no volume, as Windows has it with fixed disks.
+    pub bare: bool,
 }
 
 impl DiskConfig {
@@ -67,6 +69,7 @@ impl DiskConfig {
             completion: Completion::Seeded,
             delay: Duration::ZERO,
             removable: false,
+            bare: false,
         }
     }
 
@@ -79,6 +82,13 @@ impl DiskConfig {
     /// With reads completing as said.
     pub fn completion(mut self, completion: Completion) -> DiskConfig {
         self.completion = completion;
+        self
+    }
+
+    /// Without a volume for the whole disk where there is no partition table: Windows makes one only on media that can be
+    /// taken out, which is what all other disks without a table are here.
+    pub fn bare(mut self) -> DiskConfig {
+        self.bare = true;
         self
     }
 

@@ -188,6 +188,9 @@ impl Machine {
             self.pnp(&volume, IRP_MN_SURPRISE_REMOVAL);
             pnp::removed(&volume);
         }
+        let (_, whole) = disk.whole();
+        self.pnp_on(whole, IRP_MN_SURPRISE_REMOVAL);
+        pnp::disk_removed(disk);
     }
 
     /// Asks politely for a disk, as "Safely Remove Hardware" does, and takes it if nobody objects. What the one that
@@ -208,6 +211,7 @@ impl Machine {
             self.pnp(volume, IRP_MN_REMOVE_DEVICE);
             pnp::removed(volume);
         }
+        pnp::disk_removed(disk);
         disk.remove();
         Ok(())
     }
@@ -289,7 +293,11 @@ impl Machine {
     /// as the PnP manager does (IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL, ...). From the query on, or from a
     /// surprise, nothing is mounted on it any more, until the removal is cancelled.
     pub fn pnp(&self, volume: &disk::Volume, minor: u32) -> NTSTATUS {
-        let real = volume.device();
+        self.pnp_on(volume.device(), minor)
+    }
+
+    /// The same for any device of a disk's.
+    fn pnp_on(&self, real: PDEVICE_OBJECT, minor: u32) -> NTSTATUS {
         // SAFETY: disks' devices are live while the machine is.
         unsafe {
             match minor {
