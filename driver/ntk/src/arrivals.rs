@@ -8,7 +8,7 @@
 //!
 //! A volume that was there before this driver was may have been opened, and taken by the raw file system since nobody
 //! else knew it; it would stay unreadable until it is dismounted. If nobody uses it, that is done here
-//! ([`mounts::take_over`]); the next open then mounts it.
+//! ([`crate::dismount::take_over`]); the next open then mounts it.
 //!
 //! A fixed disk without a partition table has no volume, so the PnP manager is asked for disks as well: if one has a file
 //! system of Linux's on its whole, it gets a letter of our own making, since a disk is no client of the mount manager's.
@@ -16,11 +16,12 @@
 // UNSAFETY: the notification's callback and its structure, work items.
 
 use crate::device::DeviceRef;
+use crate::dismount::take_over;
+use crate::driveletter::{Wanted, Whose, give_letter};
 use crate::entry::{self, Driver};
 use crate::letters::{self, Opened};
 use crate::log::{self, Wide};
 use crate::mount;
-use crate::mounts::{self, Wanted, Whose};
 use crate::nt::{
     self, _IO_NOTIFICATION_EVENT_CATEGORY, _WORK_QUEUE_TYPE, DEVICE_INTERFACE_CHANGE_NOTIFICATION,
     FILE_READ_ATTRIBUTES, FILE_REMOVABLE_MEDIA, GUID, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem,
@@ -267,7 +268,7 @@ fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     }
     let real = DeviceRef::real(&opened)?;
     drop(opened);
-    match mounts::take_over(&real, &name) {
+    match take_over(&real, &name) {
         Ok(false) => {}
         Ok(true) => log::line(format_args!("{} was raw, and is ours now", Wide(&name))),
         Err(status) => log::line(format_args!("{} is in use as raw: {status:?}", Wide(&name))),
@@ -279,7 +280,7 @@ fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     if kept.never {
         return Ok(());
     }
-    match mounts::give_letter(driver, &name, key.as_deref(), Wanted::Any, Whose::Arrived) {
+    match give_letter(driver, &name, key.as_deref(), Wanted::Any, Whose::Arrived) {
         // Without a mount manager letters are given on request only.
         Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND) => Ok(()),
         given => given.map(|_| ()),
@@ -322,7 +323,7 @@ fn look_at_disk(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     );
     drop(disk);
     drop(opened);
-    if let Err(status) = mounts::take_over(&real, &name) {
+    if let Err(status) = take_over(&real, &name) {
         log::line(format_args!("{} is in use as raw: {status:?}", Wide(&name)));
     }
     let kept = match &key {
@@ -332,5 +333,5 @@ fn look_at_disk(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     if kept.never {
         return Ok(());
     }
-    mounts::give_letter(driver, &name, key.as_deref(), Wanted::Any, Whose::WholeDisk).map(|_| ())
+    give_letter(driver, &name, key.as_deref(), Wanted::Any, Whose::WholeDisk).map(|_| ())
 }

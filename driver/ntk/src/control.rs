@@ -5,11 +5,12 @@
 // UNSAFETY: opens the disk of a device that it has a reference to.
 
 use crate::device::{DeviceRef, Mounter};
+use crate::driveletter::Wanted;
 use crate::entry::{Driver, driver};
 use crate::irp::Irp;
 use crate::letters::Opened;
 use crate::log::{self, Wide};
-use crate::mounts::{Known, Source, Wanted};
+use crate::mounts::{Known, Source};
 use crate::nt::{
     self, FILE_READ_ATTRIBUTES, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
 };

@@ -11,7 +11,7 @@
 //! | [`dispatch`], [`irp`], [`work`] | callbacks, the linear IRP, posting to a worker thread |
 //! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
-//! | [`mounts`], [`imagedisk`], [`backing`], [`letters`], [`arrivals`], [`places`] | image files as disks, drive letters, volumes that arrive, where volumes may be |
+//! | [`mounts`], [`imagefile`], [`imagedisk`], [`backing`], [`driveletter`], [`letters`], [`dismount`], [`arrivals`], [`places`] | image files as disks, drive letters, volumes that arrive, where volumes may be |
 //! | [`policies`], [`settings`], [`registry`] | what is kept for a volume, and how it is mounted |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
 //! | [`device`], [`log`] | devices of others; the driver's own log |
@@ -49,7 +49,9 @@ pub mod create;
 pub mod devctrl;
 pub mod device;
 pub mod dirctrl;
+pub mod dismount;
 pub mod dispatch;
+pub mod driveletter;
 pub mod ea;
 pub mod entry;
 pub mod fastio;
@@ -57,6 +59,7 @@ pub mod fault;
 pub mod fileinfo;
 pub mod fsctrl;
 pub mod imagedisk;
+pub mod imagefile;
 pub mod imageid;
 pub mod irp;
 pub mod later;

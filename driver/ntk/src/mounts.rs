@@ -9,31 +9,30 @@
 //!
 //! What an administrator asked for is kept with the device for as long as it is mounted on request, so that a volume that
 //! the I/O manager mounts again is mounted in the same way ([`Mounts::asked`]).
-//
-// UNSAFETY: the controls that lock and dismount a volume.
+//!
+//! This file is long because all of it works on the one list, and the order in which its lock is taken and left is what
+//! must be seen at one glance.
 
-use crate::backing::BackingFile;
 use crate::device::{DeviceRef, Mounter};
+use crate::dismount::dismount;
+use crate::driveletter::{Wanted, Whose, give_letter, link_before};
 use crate::entry::{self, Driver};
-use crate::imagedisk::{IDENTITY, ImageDisk, OpenImage, Part, Window};
-use crate::letters::{self, Assigned, Opened, Wish};
+use crate::imagedisk::ImageDisk;
+use crate::imagefile::{choose, identity, mark, open};
+use crate::letters::{self, Assigned, Opened};
 use crate::log::{self, Wide};
-use crate::name::Name;
-use crate::nt::{self, FILE_READ_ATTRIBUTES, FILE_READ_DATA, IO_STATUS_BLOCK, ZwFsControlFile};
-use crate::places::{self, Seen};
+use crate::nt::{FILE_READ_ATTRIBUTES, FILE_READ_DATA};
+use crate::places::{self, Seen, copy};
 use crate::policies::{self, VolumeKey};
 use crate::settings::Settings;
 use crate::sync::Guarded;
 use crate::volume::{self, MountedVolume};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU64, Ordering};
-use disk_images::Error;
-use lkl::probe;
 use lklfs_control::reply::UNKNOWN;
 use lklfs_control::{Format, LetterRule};
-use lklfs_nt::{ControlCode, NtStatus};
+use lklfs_nt::NtStatus;
 
 /// Something that was mounted on request.
 struct Entry {
@@ -85,30 +84,6 @@ pub enum Source<'a> {
         /// Its format, or what its content says.
         format: Option<Format>,
     },
-}
-
-/// Which letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// None.
-    No,
-    /// What the volume's policy says: mostly the one that it had before, or the next that is free.
-    Any,
-    /// This one, `b'A'` to `b'Z'`.
-    This(u8),
-}
-
-/// What a letter is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// A volume that came by itself: without a mount manager it gets none.
-    Arrived,
-    /// A disk that came by itself, without a partition table: none of the mount manager's clients.
-    WholeDisk,
-    /// A disk that was asked for.
-    Disk,
-    /// An image that was asked for, which the mount manager forgets when it goes.
-    Image,
 }
 
 /// What became of a mount.
@@ -507,16 +482,6 @@ fn of_image(
     })
 }
 
-/// The link that the mount manager is to give the volume with this key of itself: its letter by policy, or the last one.
-fn link_before(driver: &Driver, key: Option<&[u16]>) -> Option<Name> {
-    let kept = driver.policies.get(key?).ok()?;
-    match kept.letter {
-        LetterRule::This(letter) => Some(Name::letter(letter)),
-        LetterRule::Any => kept.last_letter.map(Name::letter),
-        LetterRule::Hidden => None,
-    }
-}
-
 /// Gives the letter back, and removes the disk of an image.
 fn remove(entry: Entry) {
     if let Some((disk, _)) = &entry.image {
@@ -540,191 +505,6 @@ fn unmount_volume(driver: &Driver, volume: &Arc<MountedVolume>, force: bool) -> 
     places::hide(driver, &device, None);
     log::line(format_args!("{} is unmounted", Wide(&device)));
     Ok(())
-}
-
-/// Gives a whole disk a letter by a link of ours, which its place keeps.
-fn own_letter(
-    driver: &Driver,
-    device: &[u16],
-    wish: Wish,
-    before: Option<Assigned>,
-) -> Result<Option<Assigned>, NtStatus> {
-    let Some(letter) = letters::own(device, wish)? else {
-        return Ok(before);
-    };
-    if driver.places.set_own_letter(device, Some(letter)) {
-        letters::release_own(before);
-        Ok(Some(letter))
-    } else {
-        letters::release_own(Some(letter));
-        Err(NtStatus::NO_SUCH_DEVICE)
-    }
-}
-
-/// Gives the volume with this key, on this device, the letter that is wanted or that its policy says, and remembers it.
-///
-/// IRQL: PASSIVE_LEVEL; blocks.
-pub fn give_letter(
-    driver: &Driver,
-    device: &[u16],
-    key: Option<&[u16]>,
-    wanted: Wanted,
-    whose: Whose,
-) -> Result<Option<Assigned>, NtStatus> {
-    let kept = match key {
-        Some(key) => driver.policies.get(key)?,
-        None => policies::Kept::default(),
-    };
-    let wish = match (wanted, kept.letter) {
-        (Wanted::No, _) | (Wanted::Any, LetterRule::Hidden) => return Ok(None),
-        (Wanted::This(letter), _) => Wish::Exactly(letter),
-        (Wanted::Any, LetterRule::This(letter)) => Wish::Rather(letter),
-        // Of volumes that stay the mount manager knows better than we do.
-        (Wanted::Any, LetterRule::Any) => match (whose, kept.last_letter) {
-            (Whose::Image, Some(letter)) => Wish::Rather(letter),
-            (_, letter) => Wish::Any(letter),
-        },
-    };
-    let before = driver.places.own_letter(device);
-    let assigned = match (whose, before) {
-        (_, Some(own)) if wish.is_met_by(own.letter) => Some(own),
-        (Whose::Arrived, None) => letters::by_manager(device, wish)?,
-        (Whose::WholeDisk, _) | (_, Some(_)) => own_letter(driver, device, wish, before)?,
-        (Whose::Disk | Whose::Image, None) => letters::assign(device, wish)?,
-    };
-    if let (Some(key), Some(assigned)) = (key, assigned) {
-        log::line(format_args!(
-            "{} is at {}:",
-            Wide(device),
-            char::from(assigned.letter)
-        ));
-        if let Err(status) = driver.policies.remember(key, assigned.letter) {
-            log::line(format_args!("its letter is not remembered: {status:?}"));
-        }
-    }
-    Ok(assigned)
-}
-
-fn copy<T: Copy>(from: &[T]) -> Result<Vec<T>, NtStatus> {
-    let mut to = Vec::new();
-    to.try_reserve_exact(from.len())
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    to.extend_from_slice(from);
-    Ok(to)
-}
-
-/// Opens an image with all files that it needs.
-fn open(path: &[u16], format: Option<Format>) -> Result<OpenImage, NtStatus> {
-    let file = BackingFile::open(path)?;
-    let mut paths = Vec::new();
-    paths
-        .try_reserve(1)
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    paths.push(copy(file.path())?);
-    let mut resolve = |reference: &disk_images::Reference| {
-        let beside = paths.get(reference.file).ok_or(disk_images::Unresolved)?;
-        let file = BackingFile::resolve(beside, reference)?;
-        paths.try_reserve(1).map_err(|_| disk_images::Unresolved)?;
-        let path = copy(file.path()).map_err(|_| disk_images::Unresolved)?;
-        paths.push(path);
-        Ok(file)
-    };
-    let opened = match format {
-        Some(format) => disk_images::open_as(file, declared(format), &mut resolve),
-        None => disk_images::open(file, &mut resolve),
-    };
-    let image = opened.map_err(|error| {
-        log::line(format_args!("the image {error}"));
-        match error {
-            Error::NoMemory => NtStatus::INSUFFICIENT_RESOURCES,
-            Error::Read { .. } => NtStatus::IO_DEVICE_ERROR,
-            Error::Unresolved { .. } => NtStatus::OBJECT_NAME_NOT_FOUND,
-            Error::Unsupported { .. } | Error::UnknownFeature { .. } => NtStatus::NOT_SUPPORTED,
-            _ => NtStatus::DISK_CORRUPT_ERROR,
-        }
-    })?;
-    OpenImage::new(image).ok_or(NtStatus::INSUFFICIENT_RESOURCES)
-}
-
-/// A format as the library of formats knows it.
-fn declared(format: Format) -> disk_images::Declared {
-    match format {
-        Format::Raw => disk_images::Declared::Raw,
-        Format::Vhd => disk_images::Declared::Vhd,
-        Format::Vhdx => disk_images::Declared::Vhdx,
-        Format::Qcow2 => disk_images::Declared::Qcow2,
-    }
-}
-
-/// The window that is to be mounted, and what is there. UNRECOGNIZED_VOLUME when nothing is known there, unless the file
-/// system is `named`; NO_SUCH_DEVICE when there is no such partition.
-fn choose(
-    image: OpenImage,
-    partition: Option<u32>,
-    named: bool,
-) -> Result<(OpenImage, Window, Option<probe::Superblock>), NtStatus> {
-    let sector = u64::from(image.sector());
-    let whole = Window {
-        start: 0,
-        bytes: image
-            .bytes()
-            .saturating_sub(image.bytes().checked_rem(sector).unwrap_or(0)),
-        partition: 0,
-    };
-    let table = disk_partitions::find(&image, whole.bytes, image.sector());
-    let partitions = table.map(|table| table.partitions).unwrap_or_default();
-    let mut windows = partitions.iter().map(|partition| Window {
-        start: partition.offset,
-        bytes: partition.size_bytes,
-        partition: partition.index,
-    });
-    let look = |window: Window| (window, probe::probe(&Part(&image, window)));
-    let known = |window: Window| Some(look(window)).filter(|(_, found)| found.is_some());
-    let (window, found) = match partition {
-        None if partitions.is_empty() => look(whole),
-        None => windows.find_map(known).ok_or(NtStatus::UNRECOGNIZED_VOLUME)?,
-        Some(0) => look(whole),
-        Some(number) => {
-            let window = windows.find(|window| window.partition == number);
-            look(window.ok_or(NtStatus::NO_SUCH_DEVICE)?)
-        }
-    };
-    if found.is_none() && !named {
-        return Err(NtStatus::UNRECOGNIZED_VOLUME);
-    }
-    Ok((image, window, found))
-}
-
-/// What tells the volume from others, the same whenever it is mounted: its UUID, or what else it has.
-fn identity(superblock: Option<&probe::Superblock>, window: Window) -> Result<Vec<u8>, NtStatus> {
-    let mut identity = Vec::new();
-    identity
-        .try_reserve_exact(IDENTITY)
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    identity.extend_from_slice(b"lklfs:");
-    match superblock.and_then(|superblock| superblock.uuid.as_ref()) {
-        Some(probe::Uuid::Full(bytes) | probe::Uuid::Date(bytes)) => identity.extend_from_slice(bytes),
-        Some(probe::Uuid::Serial64(serial)) => identity.extend_from_slice(&serial.to_le_bytes()),
-        Some(probe::Uuid::Serial32(serial)) => identity.extend_from_slice(&serial.to_le_bytes()),
-        Some(_) | None => {
-            identity.extend_from_slice(&window.bytes.to_le_bytes());
-            identity.extend_from_slice(&window.start.to_le_bytes());
-        }
-    }
-    Ok(identity)
-}
-
-/// What tells a copy of a volume from the other: its image's path, in any case, and where in the image it is (FNV-1a).
-fn mark(path: &[u16], window: Window) -> u64 {
-    let bytes = path.iter().flat_map(|unit| {
-        let folded = u8::try_from(*unit).map_or(*unit, |byte| u16::from(byte.to_ascii_lowercase()));
-        folded.to_le_bytes()
-    });
-    bytes
-        .chain(window.start.to_le_bytes())
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
 }
 
 /// Has the I/O manager mount what is on the device, and gives it a letter. The number is that of our volume, or a new one
@@ -756,55 +536,4 @@ fn mount_and_assign(
         stale: ours.is_some_and(|volume| volume.vcb.volume().mounted().stale()),
     };
     Ok((mounted, letter))
-}
-
-/// What the raw file system has taken, because this driver was not there when it was first opened, is let go of, if
-/// nobody uses it. Whether something was.
-///
-/// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
-pub fn take_over(real: &DeviceRef, device: &[u16]) -> Result<bool, NtStatus> {
-    if real.mounter() != Mounter::Raw {
-        return Ok(false);
-    }
-    dismount(device, false)?;
-    Ok(true)
-}
-
-fn control(volume: &Opened, code: ControlCode) -> Result<(), NtStatus> {
-    let mut block = IO_STATUS_BLOCK::default();
-    // SAFETY: the handle is open; there are no buffers.
-    let status = unsafe {
-        ZwFsControlFile(
-            volume.handle(),
-            null_mut(),
-            None,
-            null_mut(),
-            &mut block,
-            code.0,
-            null_mut(),
-            0,
-            null_mut(),
-            0,
-        )
-    };
-    if status < 0 {
-        Err(nt::status(status))
-    } else {
-        Ok(())
-    }
-}
-
-/// Locks and dismounts what is mounted on the device. With `force` it is dismounted although files are open, which fail
-/// from then on; and without waiting for what is under way.
-fn dismount(device: &[u16], force: bool) -> Result<(), NtStatus> {
-    let volume = match Opened::open(device, FILE_READ_DATA) {
-        Ok(volume) => volume,
-        // Nothing is mounted, or nobody knows what is there any more.
-        Err(_) if force => return Ok(()),
-        Err(status) => return Err(status),
-    };
-    if !force {
-        control(&volume, ControlCode::FSCTL_LOCK_VOLUME)?;
-    }
-    control(&volume, ControlCode::FSCTL_DISMOUNT_VOLUME)
 }

@@ -52,11 +52,14 @@ fn keep_busy<'s>(
 ) -> std::thread::ScopedJoinHandle<'s, u64> {
     scope.spawn(move || {
         let mut rounds = 0;
-        while !stop.load(Ordering::SeqCst) {
+        // Once at least, however late this thread begins.
+        loop {
             assert_eq!(read_cached(machine, other), Ok(()), "another disk's volume");
             rounds += 1;
+            if stop.load(Ordering::SeqCst) {
+                return rounds;
+            }
         }
-        rounds
     })
 }
 
