@@ -23,6 +23,7 @@ use crate::nt::{
 };
 use crate::places::{self, Places, Seen};
 use crate::policies::Policies;
+use crate::power::Power;
 use crate::protect;
 use crate::stranded;
 use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
@@ -57,6 +58,8 @@ pub struct Driver {
     pub volumes: Volumes,
     /// Hears of volumes that arrive.
     pub arrivals: Arrivals,
+    /// Hears of the machine's sleep.
+    pub power: Power,
 }
 
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(null_mut());
@@ -123,6 +126,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
         policies,
         volumes: Volumes::new(),
         arrivals: Arrivals::new(),
+        power: Power::new(),
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let made = make_devices(&mut driver);
@@ -154,6 +158,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
         unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
     }
     if let Some(driver) = self::driver() {
+        Power::listen(driver);
         Arrivals::listen(driver);
     }
     Ok(())
@@ -238,6 +243,7 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
         return;
     };
     state.arrivals.stop();
+    state.power.stop();
     for device in state.file_systems {
         // SAFETY: registered by DriverEntry.
         unsafe { IoUnregisterFileSystem(device) };

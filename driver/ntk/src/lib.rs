@@ -13,6 +13,7 @@
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
 //! | [`mounts`], [`imagefile`], [`imagedisk`], [`backing`], [`driveletter`], [`letters`], [`dismount`], [`arrivals`], [`places`] | image files as disks, drive letters, volumes that arrive, where volumes may be |
 //! | [`policies`], [`settings`], [`registry`] | what is kept for a volume, and how it is mounted |
+//! | [`power`] | sleep, after which every volume is verified |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
 //! | [`device`], [`log`] | devices of others; the driver's own log |
 //! | [`nt`], [`name`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, locks, callers' buffers, and the one place that survives a fault |
@@ -77,6 +78,7 @@ pub mod pended;
 pub mod places;
 pub mod pnp;
 pub mod policies;
+pub mod power;
 pub mod protect;
 pub mod read;
 pub mod refuse;

@@ -184,6 +184,46 @@ fn after_a_sleep_a_changed_volume_is_mounted_afresh() {
 }
 
 #[test]
+fn a_fixed_disk_that_asks_for_nothing_is_verified_after_a_sleep_all_the_same() {
+    each_first(|first| {
+        on(first as u64, &[disk()], |machine| {
+            let disk = Arc::clone(&machine.disks()[0]);
+            let handles = Handles::open(machine, &disk);
+            machine.sleep(|| ());
+            assert!(disk.is_suspect(), "nobody would look");
+            assert_eq!(ask(first, &handles, machine, &disk), STATUS_SUCCESS);
+            assert!(!disk.is_suspect(), "nobody has looked");
+            handles.live_on();
+        });
+    });
+}
+
+#[test]
+fn a_fixed_disk_that_was_changed_during_a_sleep_is_mounted_afresh() {
+    each_first(|first| {
+        let (_folder, image) = copy();
+        on(first as u64, &[DiskConfig::image(&image)], |machine| {
+            let disk = Arc::clone(&machine.disks()[0]);
+            let handles = Handles::open(machine, &disk);
+            machine.sleep(|| change(&image));
+            let answer = ask(first, &handles, machine, &disk);
+            match first {
+                4 => assert_eq!(answer, STATUS_SUCCESS),
+                3 => assert_eq!(answer, STATUS_IN_PAGE_ERROR),
+                _ => assert_eq!(answer, STATUS_WRONG_VOLUME, "first {first}"),
+            }
+            handles.are_dead(STATUS_WRONG_VOLUME);
+            assert_eq!(hello(machine, &disk).expect("reads"), b"changed\n");
+            // A second sleep, with nobody there.
+            drop(handles);
+            machine.settle();
+            machine.sleep(|| ());
+            assert_eq!(use_all(machine, &disk), Ok(()));
+        });
+    });
+}
+
+#[test]
 fn a_changed_volume_that_nobody_has_open_is_mounted_afresh() {
     let (_folder, image) = copy();
     on(1, &[DiskConfig::image(&image)], |machine| {

@@ -193,6 +193,14 @@ impl Machine {
         pnp::disk_removed(disk);
     }
 
+    /// Sleeps, and wakes up after `meanwhile`: drivers hear that the machine leaves its working state, and that it is back.
+    /// To a fixed disk this is nothing; it asks for no verification.
+    pub fn sleep(&self, meanwhile: impl FnOnce()) {
+        crate::ex::callback::tell_power_state(false);
+        meanwhile();
+        crate::ex::callback::tell_power_state(true);
+    }
+
     /// Asks politely for a disk, as "Safely Remove Hardware" does, and takes it if nobody objects. What the one that
     /// objected said; the disk is there still then.
     pub fn eject(&self, disk: &Arc<Disk>) -> Result<(), NTSTATUS> {
