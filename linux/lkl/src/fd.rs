@@ -1,8 +1,19 @@
 //! Open files: [`OwnedFd`], the one handle for files, folders, links and the rest.
 //!
 //! A path is walked one component at a time by [`OwnedFd::open_at`]. Linux never follows a symbolic link, crosses a
-//! mount or leaves the folder on our behalf: the open asks for O_NOFOLLOW and openat2's RESOLVE_* limits, the name may
-//! hold no slash, and the mount itself says nosymfollow.
+//! mount or leaves the folder on our behalf: the open asks for openat2's RESOLVE_* limits, the name may hold no slash, and
+//! the mount itself says nosymfollow.
+//!
+//! [`OwnedFd::open_at_cached`] asks what Linux has in memory, by RESOLVE_CACHED: the walk then stays in RCU mode, which
+//! never sleeps, and whatever would leave it before its end is EAGAIN. O_PATH and RESOLVE_BENEATH do not leave it. What is
+//! less plain (6.1 and 6.12 alike):
+//!
+//! - A name that is known to be missing is ENOENT, but not every file system keeps such names.
+//! - Where the file system has to confirm what is cached (FAT, exFAT, HFS, names encrypted without a key), RCU mode is
+//!   always left, so the answer is always EAGAIN.
+//! - A folder whose access list has not been read yet says EAGAIN, for `.` too; an open there that may wait reads it.
+//! - What is found is in memory, a link's length need not be: UDF, and ext4 and F2FS with encryption, read its target for
+//!   statx.
 
 use crate::call::{self, CName, Fd, OpenHow};
 use crate::dir::{self, DirEntry};
@@ -27,6 +38,7 @@ const RESOLVE_NO_XDEV: u64 = 1;
 const RESOLVE_NO_MAGICLINKS: u64 = 2;
 const RESOLVE_NO_SYMLINKS: u64 = 4;
 const RESOLVE_BENEATH: u64 = 8;
+const RESOLVE_CACHED: u64 = 0x20;
 const RESOLVE_ONE: u64 = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH;
 
 /// What an open is for.
@@ -83,6 +95,23 @@ impl OwnedFd {
     /// Opens the entry `name` of this folder. One component: any bytes but NUL and `/`; `.` is this folder; `..` is
     /// refused (EXDEV). EINVAL for a name that cannot be one, ENOENT for an empty one, ENAMETOOLONG beyond 255.
     pub fn open_at(&self, name: &[u8], mode: OpenMode) -> Result<OwnedFd, Errno> {
+        loop {
+            match self.open_entry(name, mode.flags() | O_NOFOLLOW, RESOLVE_ONE) {
+                // A rename raced with RESOLVE_BENEATH; nobody renames here, but the answer is to try again.
+                Err(Errno::EAGAIN) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// As [`OwnedFd::open_at`] as [`OpenMode::Path`], without waiting for the disk: EAGAIN when Linux would have to ask
+    /// it. ELOOP for a symbolic link, whose statx may have to.
+    pub fn open_at_cached(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        // Without O_NOFOLLOW a link at the end counts as one to follow, and RESOLVE_NO_SYMLINKS refuses.
+        self.open_entry(name, OpenMode::Path.flags(), RESOLVE_ONE | RESOLVE_CACHED)
+    }
+
+    fn open_entry(&self, name: &[u8], flags: u64, resolve: u64) -> Result<OwnedFd, Errno> {
         if name.contains(&b'/') {
             return Err(Errno::EINVAL);
         }
@@ -90,15 +119,14 @@ impl OwnedFd {
             return Err(Errno::EXDEV);
         }
         let how = OpenHow {
-            flags: mode.flags() | O_NOFOLLOW,
+            flags,
             mode: 0,
-            resolve: RESOLVE_ONE,
+            resolve,
         };
         let name = CName::new(name)?;
         let fd = loop {
             match call::openat2(&self.kernel, self.fd, &name, &how) {
-                // EAGAIN: a rename raced with RESOLVE_BENEATH; nobody renames here, but the answer is to try again.
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(Errno::EINTR) => {}
                 done => break done?,
             }
         };
@@ -138,13 +166,14 @@ impl OwnedFd {
         Ok(Some(start..end))
     }
 
-    /// Everything that Linux knows about it: the basic fields and the time of creation.
+    /// What Linux knows about it: the basic fields and the time of creation. They are in memory, but for the size of some
+    /// symbolic links.
     pub fn statx(&self) -> Result<Statx, Errno> {
         const STATX_BASIC_STATS: u32 = 0x7ff;
         const STATX_BTIME: u32 = 0x800;
         const STATX_MNT_ID: u32 = 0x1000;
-        const STATX_DIOALIGN: u32 = 0x2000;
-        let mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID | STATX_DIOALIGN;
+        // Not STATX_DIOALIGN: for an encrypted file it would read the disk.
+        let mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
         Ok(Statx::from_raw(&call::statx(&self.kernel, self.fd, mask)?))
     }
 

@@ -154,10 +154,6 @@ pub struct Statx {
     pub dev: DeviceNumber,
     /// The mount that it was reached through.
     pub mnt_id: u64,
-    /// Alignment of memory for direct reads, bytes; 0 where it is not known.
-    pub dio_mem_align: u32,
-    /// Alignment of offsets for direct reads, bytes; 0 where it is not known.
-    pub dio_offset_align: u32,
 }
 
 impl Statx {
@@ -201,8 +197,6 @@ impl Statx {
                 minor: raw.dev_minor,
             },
             mnt_id: raw.mnt_id,
-            dio_mem_align: raw.dio_mem_align,
-            dio_offset_align: raw.dio_offset_align,
         }
     }
 
