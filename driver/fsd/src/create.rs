@@ -13,7 +13,7 @@ use lklfs_nt::{
 };
 
 use crate::{
-    Ccb, Fcb, FcbKind, FileKind, IrpContext, LinkView, Vcb, Volume, linksup,
+    Ccb, Fcb, FcbKind, FileKind, IrpContext, LinkView, Vcb, Volume, Wait, linksup,
     pathname::{self, Pathname, Stream},
     walk::{Place, Walked, root, walk},
 };
@@ -260,18 +260,20 @@ fn reparse<V: Volume>(link: &LinkView, unparsed: u16) -> Result<Plan<V>, NtStatu
 ///
 /// # Errors
 ///
-/// The status with which the IRP is completed; `IoStatus.Information` is then 0.
+/// The status with which the IRP is completed; `IoStatus.Information` is then 0. CANT_WAIT when the context does not let
+/// it wait and the disk would have to be asked: then nothing has happened, and the request can be made again by a thread
+/// that may wait.
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; may block.
+/// PASSIVE_LEVEL; may block if the context lets it.
 pub fn open<V: Volume>(
     vcb: &Vcb<V>,
-    _context: IrpContext,
+    context: IrpContext,
     request: &Request<'_, V>,
 ) -> Result<Plan<V>, NtStatus> {
     check_options(request)?;
-    match decide(vcb, request)? {
+    match decide(vcb, request, context.wait())? {
         // There is no name in such an IRP that could be parsed again.
         Plan::Reparse(_) if request.options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID) => {
             Err(NtStatus::IO_REPARSE_TAG_NOT_HANDLED)
@@ -281,7 +283,7 @@ pub fn open<V: Volume>(
 }
 
 /// As [`open`], once the options are known to make sense.
-fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>) -> Result<Plan<V>, NtStatus> {
+fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>, wait: Wait) -> Result<Plan<V>, NtStatus> {
     let related_is_volume = request
         .related
         .is_none_or(|(fcb, _)| fcb.kind() == FcbKind::Volume);
@@ -295,7 +297,7 @@ fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>) -> Result<Plan<V>, 
         Some((_, ccb)) if pathname.components.is_empty() => {
             match ccb.path.strip_prefix(&[SEPARATOR]).unwrap_or_default() {
                 [] => Walked::Found(Box::new(root(vcb)?)),
-                path => walk(vcb, None, path, true, 0)?,
+                path => walk(vcb, None, path, true, 0, wait)?,
             }
         }
         Some((fcb, _)) if fcb.kind() != FcbKind::Directory => return Err(NtStatus::INVALID_PARAMETER),
@@ -303,7 +305,14 @@ fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>) -> Result<Plan<V>, 
         related => {
             // What comes after the components (a stream, a separator) is unparsed as well.
             let after = components_end(request.name, pathname.components);
-            walk(vcb, related, pathname.components, request.case_sensitive, after)?
+            walk(
+                vcb,
+                related,
+                pathname.components,
+                request.case_sensitive,
+                after,
+                wait,
+            )?
         }
     };
     match place {

@@ -18,7 +18,8 @@
 //! # Blocking
 //!
 //! A function whose text says "may block" calls the [`Volume`], hence Linux, and the edge posts the IRP first when its
-//! caller may not wait. All others neither block nor allocate unless they say so.
+//! caller may not wait; [`create::open`] alone can be asked to answer from memory or to end with CANT_WAIT. All others
+//! neither block nor allocate unless they say so.
 //!
 //! # Memory
 //!
@@ -42,6 +43,8 @@
 )]
 
 extern crate alloc;
+#[cfg(feature = "memory")]
+extern crate std;
 
 pub mod attributes;
 pub mod cleanup;
@@ -82,6 +85,6 @@ mod walk;
 pub use errno::Errno;
 pub use linksup::LinkView;
 pub use objects::{Ccb, Fcb, FcbKind, FcbTable, FileKey, Geometry, REMOVAL, Vcb, VolumeOptions, VolumeState};
-pub use outcome::{IrpContext, Outcome, Requestor};
+pub use outcome::{IrpContext, Outcome, Requestor, Wait};
 pub use owners::OwnerMap;
 pub use volume::{DirEntry, FileKind, InodeFlags, Metadata, UnixTime, Volume, VolumeInfo};

@@ -78,7 +78,7 @@ pub const fn tag_of_kind(kind: FileKind) -> ReparseTag {
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; may block.
+/// PASSIVE_LEVEL; may block for a symbolic link.
 pub fn view<V: Volume>(
     vcb: &Vcb<V>,
     directory: &[u16],

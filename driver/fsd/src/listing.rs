@@ -18,7 +18,7 @@ use lklfs_nt::{
 };
 
 use crate::{
-    Ccb, Errno, Fcb, FileKind, LinkView, Metadata, Outcome, Vcb, Volume, attributes, dirctrl::Query,
+    Ccb, Errno, Fcb, FileKind, LinkView, Metadata, Outcome, Vcb, Volume, Wait, attributes, dirctrl::Query,
     errno::Context, linksup, namesup,
 };
 
@@ -280,6 +280,7 @@ impl<V: Volume> Listing<'_, V> {
             self.node,
             self.pattern,
             self.ccb.case_sensitive,
+            Wait::Allowed,
         ) {
             // What cannot be a name is not there.
             Ok(None) | Err(NtStatus::OBJECT_NAME_INVALID) => return Ok(()),

@@ -3,6 +3,9 @@
 //! A tree is made by paths (`/a/b`, Linux syntax) and then mounted. Directories list their entries in the order in which
 //! they were made, `.` and `..` first, with cookies that are neither dense nor small, as real file systems have them.
 //! Faults can be set on single inodes, and reads can be made short, as Linux may make them.
+//!
+//! There is no disk, but [`MemoryVolume::waits`] counts the calls that would have waited for one, and what a lookup has
+//! found, or found missing, is in memory from then on, as in Linux's dentry cache.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,8 +17,10 @@
     reason = "code for tests: a mistake in a tree is a failed test"
 )]
 
-use alloc::{borrow::ToOwned, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, collections::BTreeSet, string::String, vec::Vec};
 use core::ops::{ControlFlow, Range};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 
 use crate::{DirEntry, Errno, FileKind, InodeFlags, Metadata, UnixTime, Volume, VolumeInfo};
 
@@ -43,12 +48,27 @@ struct Inode {
     fault: Option<Errno>,
 }
 
+/// What is known without the disk, and how often the disk was asked. That of a copied tree begins anew.
+#[derive(Debug, Default)]
+struct Cache {
+    /// Directories and names that were looked up.
+    names: Mutex<BTreeSet<(usize, Vec<u8>)>>,
+    waits: AtomicUsize,
+}
+
+impl Clone for Cache {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 /// A tree in memory. A node is an inode's index.
 #[derive(Clone, Debug)]
 pub struct MemoryVolume {
     inodes: Vec<Inode>,
     info: VolumeInfo,
     longest_read: usize,
+    cache: Cache,
 }
 
 /// The time that new inodes get.
@@ -86,6 +106,7 @@ impl MemoryVolume {
             inodes: Vec::new(),
             info,
             longest_read: usize::MAX,
+            cache: Cache::default(),
         };
         volume.inode(FileKind::Directory, Body::Directory(Vec::new()));
         volume.inodes[0].metadata.ino = 2;
@@ -233,10 +254,37 @@ impl MemoryVolume {
         inode.fault.map_or(Ok(inode), Err)
     }
 
+    /// What the disk is asked for.
+    fn read_in(&self, node: usize) -> Result<&Inode, Errno> {
+        self.cache.waits.fetch_add(1, Ordering::Relaxed);
+        self.healthy(node)
+    }
+
+    /// How many calls would have waited for a disk.
+    pub fn waits(&self) -> usize {
+        self.cache.waits.load(Ordering::Relaxed)
+    }
+
     /// The file system's name, for messages.
     pub fn name(&self) -> String {
         self.info.fs_name.clone()
     }
+}
+
+/// What a lookup may be asked for.
+fn check_name(name: &[u8]) -> Result<(), Errno> {
+    assert!(
+        !matches!(name, b"" | b"." | b".."),
+        "lookup takes one real component"
+    );
+    assert!(
+        !name.iter().any(|byte| matches!(byte, 0 | b'/')),
+        "lookup takes one component"
+    );
+    if name.len() > 255 {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    Ok(())
 }
 
 /// The cookie after the entry with number `at`: increasing, and neither dense nor small.
@@ -252,34 +300,46 @@ impl Volume for MemoryVolume {
     }
 
     fn lookup(&self, directory: &usize, name: &[u8]) -> Result<usize, Errno> {
-        assert!(
-            !matches!(name, b"" | b"." | b".."),
-            "lookup takes one real component"
-        );
-        assert!(
-            !name.iter().any(|byte| matches!(byte, 0 | b'/')),
-            "lookup takes one component"
-        );
-        if name.len() > 255 {
-            return Err(Errno::ENAMETOOLONG);
+        check_name(name)?;
+        self.read_in(*directory)?;
+        let found = self.entry(*directory, name);
+        if matches!(found, Ok(_) | Err(Errno::ENOENT)) {
+            let mut names = self.cache.names.lock().unwrap();
+            names.insert((*directory, name.to_vec()));
         }
-        self.healthy(*directory)?;
-        self.entry(*directory, name)
+        found
+    }
+
+    fn lookup_cached(&self, directory: &usize, name: &[u8]) -> Result<usize, Errno> {
+        check_name(name)?;
+        let names = self.cache.names.lock().unwrap();
+        if !names.contains(&(*directory, name.to_vec())) {
+            return Err(Errno::EAGAIN);
+        }
+        let found = self.entry(*directory, name)?;
+        match &self.inodes[found].body {
+            Body::Symlink(_) => Err(Errno::EAGAIN),
+            _ => Ok(found),
+        }
     }
 
     fn metadata(&self, node: &usize) -> Result<Metadata, Errno> {
-        self.healthy(*node).map(|inode| inode.metadata)
+        let inode = match &self.inodes[*node].body {
+            Body::Symlink(_) => self.read_in(*node)?,
+            _ => self.healthy(*node)?,
+        };
+        Ok(inode.metadata)
     }
 
     fn read_link(&self, node: &usize) -> Result<Vec<u8>, Errno> {
-        match &self.healthy(*node)?.body {
+        match &self.read_in(*node)?.body {
             Body::Symlink(target) => Ok(target.clone()),
             _ => Err(Errno::EINVAL),
         }
     }
 
     fn read(&self, node: &usize, offset: u64, out: &mut [u8]) -> Result<usize, Errno> {
-        let inode = self.healthy(*node)?;
+        let inode = self.read_in(*node)?;
         let data = match &inode.body {
             Body::File(data) => data,
             Body::Directory(_) => return Err(Errno::EISDIR),
@@ -294,7 +354,7 @@ impl Volume for MemoryVolume {
     }
 
     fn next_data(&self, node: &usize, offset: u64) -> Result<Option<Range<u64>>, Errno> {
-        let inode = self.healthy(*node)?;
+        let inode = self.read_in(*node)?;
         let Body::File(data) = &inode.body else {
             return Err(Errno::EINVAL);
         };
@@ -322,7 +382,7 @@ impl Volume for MemoryVolume {
         from: u64,
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<(), Errno> {
-        let inode = self.healthy(*directory)?;
+        let inode = self.read_in(*directory)?;
         let Body::Directory(entries) = &inode.body else {
             return Err(Errno::ENOTDIR);
         };
@@ -347,14 +407,14 @@ impl Volume for MemoryVolume {
     }
 
     fn list_xattrs(&self, node: &usize) -> Result<Vec<u8>, Errno> {
-        let names = self.healthy(*node)?.xattrs.iter();
+        let names = self.read_in(*node)?.xattrs.iter();
         Ok(names
             .flat_map(|(name, _)| name.iter().copied().chain([0]))
             .collect())
     }
 
     fn xattr(&self, node: &usize, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        let mut xattrs = self.healthy(*node)?.xattrs.iter();
+        let mut xattrs = self.read_in(*node)?.xattrs.iter();
         xattrs
             .find(|(stored, _)| stored == name)
             .map(|(_, value)| value.clone())
@@ -362,6 +422,7 @@ impl Volume for MemoryVolume {
     }
 
     fn info(&self) -> Result<VolumeInfo, Errno> {
+        self.cache.waits.fetch_add(1, Ordering::Relaxed);
         Ok(self.info.clone())
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`lklfs_nt::names`] has the table of the mapping between Linux's bytes and Windows' UTF-16, a bijection. [`find`] looks
 //! a Windows name up in a directory: first the exact name; then, when case does not count, the one whose bytes sort first
-//! among those that differ in case only, which does not depend on the directory's order.
+//! among those that differ in case only, which does not depend on the directory's order. A thread that may not wait gets
+//! the first step alone, and that from what Linux has in memory.
 
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
@@ -10,7 +11,7 @@ use core::ops::ControlFlow;
 pub use lklfs_nt::names::{to_linux, to_windows};
 use lklfs_nt::{NtStatus, utf16};
 
-use crate::{Errno, Volume, errno::Context};
+use crate::{Errno, Volume, Wait, errno::Context};
 
 /// Whether another name could be equal to this one without case.
 fn has_case(name: &[u16]) -> bool {
@@ -32,25 +33,32 @@ pub struct Found<V: Volume> {
 ///
 /// # Errors
 ///
-/// OBJECT_NAME_INVALID when it cannot be a name; what reading the directory ended with.
+/// OBJECT_NAME_INVALID when it cannot be a name; what reading the directory ended with; CANT_WAIT when there is no leave
+/// to wait and the disk would have to be asked.
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; may block.
+/// PASSIVE_LEVEL; may block with the leave to wait.
 pub fn find<V: Volume>(
     volume: &V,
     directory: &V::Node,
     name: &[u16],
     case_sensitive: bool,
+    wait: Wait,
 ) -> Result<Option<Found<V>>, NtStatus> {
+    let lookup = |linux: &[u8]| match wait {
+        Wait::Allowed => volume.lookup(directory, linux),
+        Wait::Refused => volume.lookup_cached(directory, linux),
+    };
     match to_linux(name) {
-        Ok(linux) => match volume.lookup(directory, &linux) {
+        Ok(linux) => match lookup(&linux) {
             Ok(node) => {
                 let mut windows = Vec::new();
                 utf16::append(&mut windows, name)?;
                 return Ok(Some(Found { node, linux, windows }));
             }
             Err(Errno::ENOENT | Errno::ENAMETOOLONG) => {}
+            Err(Errno::EAGAIN) if wait == Wait::Refused => return Err(NtStatus::CANT_WAIT),
             Err(errno) => return Err(errno.to_status(Context::FinalName)),
         },
         Err(NtStatus::OBJECT_NAME_NOT_FOUND) => {}
@@ -59,11 +67,14 @@ pub fn find<V: Volume>(
     if case_sensitive || !has_case(name) {
         return Ok(None);
     }
+    if wait == Wait::Refused {
+        return Err(NtStatus::CANT_WAIT);
+    }
     let Some(linux) = first_without_case(volume, directory, name)? else {
         return Ok(None);
     };
     let windows = to_windows(&linux)?;
-    match volume.lookup(directory, &linux) {
+    match lookup(&linux) {
         Ok(node) => Ok(Some(Found { node, linux, windows })),
         Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(errno.to_status(Context::FinalName)),

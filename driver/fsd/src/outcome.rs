@@ -18,6 +18,28 @@ pub enum Requestor {
 pub struct IrpContext {
     /// Who asks.
     pub requestor: Requestor,
+    /// Whether the thread may block; if not, what would have to ends with CANT_WAIT.
+    pub may_wait: bool,
+}
+
+impl IrpContext {
+    /// [`Self::may_wait`], for what asks the volume.
+    pub const fn wait(self) -> Wait {
+        if self.may_wait {
+            Wait::Allowed
+        } else {
+            Wait::Refused
+        }
+    }
+}
+
+/// The leave to wait for the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// The thread may block.
+    Allowed,
+    /// What is not in memory ends with CANT_WAIT.
+    Refused,
 }
 
 /// What an IRP is completed with: `IoStatus.Status` and `IoStatus.Information`.

@@ -16,6 +16,10 @@ use crate::{Errno, FileKey};
 ///
 /// PASSIVE_LEVEL, [`Volume::read`] <= APC_LEVEL; every method may block. Methods are called from many threads at the same
 /// time.
+///
+/// Three never wait for the disk, however it hangs, and serve a thread that may not wait: [`Volume::root`] once it was
+/// asked before, [`Volume::lookup_cached`], and [`Volume::metadata`] of anything but a symbolic link, since a node holds
+/// its inode in memory. Dropping what they found does not wait either.
 pub trait Volume: Send + Sync {
     /// A file, directory, link or special file, held so that it stays reachable. Dropping it lets go.
     ///
@@ -32,7 +36,15 @@ pub trait Volume: Send + Sync {
     /// `ENOENT` when there is none, `ENOTDIR` when `directory` is none, `ENAMETOOLONG` beyond the file system's limit.
     fn lookup(&self, directory: &Self::Node, name: &[u8]) -> Result<Self::Node, Errno>;
 
-    /// What `statx` says.
+    /// As [`Self::lookup`], from memory alone: `EAGAIN` when that does not have the answer, and for every symbolic link,
+    /// since no more could be told of it: its target has to be read.
+    ///
+    /// An answer in memory need not stay there.
+    fn lookup_cached(&self, _directory: &Self::Node, _name: &[u8]) -> Result<Self::Node, Errno> {
+        Err(Errno::EAGAIN)
+    }
+
+    /// What `statx` says. Of a symbolic link it may wait: some file systems read the target to tell its length.
     fn metadata(&self, node: &Self::Node) -> Result<Metadata, Errno>;
 
     /// What `statx` says of an entry, as [`Self::lookup`] and [`Self::metadata`] would, for listings: an implementation

@@ -2,6 +2,9 @@
 //!
 //! Each component is found by its Windows name ([`namesup::find`]), which brings its true case. A link or special file on
 //! the way ends the walk as a reparse point; at the end of the path it is what was asked for, and CREATE decides.
+//!
+//! A walk without leave to wait ends with CANT_WAIT at the first name that is not in memory. It meets no symbolic link,
+//! since [`Volume::lookup_cached`] tells of none.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -10,7 +13,9 @@ use lklfs_nt::{
     utf16::{self, SEPARATOR},
 };
 
-use crate::{Ccb, Errno, Fcb, FileKind, LinkView, Metadata, Vcb, Volume, errno::Context, linksup, namesup};
+use crate::{
+    Ccb, Errno, Fcb, FileKind, LinkView, Metadata, Vcb, Volume, Wait, errno::Context, linksup, namesup,
+};
 
 /// Where a walk ended.
 pub(crate) struct Place<V: Volume> {
@@ -39,6 +44,7 @@ pub(crate) fn walk<V: Volume>(
     components: &[u16],
     case_sensitive: bool,
     unparsed_end: u16,
+    wait: Wait,
 ) -> Result<Walked<V>, NtStatus> {
     let volume = vcb.volume();
     let walking = |errno: Errno| errno.to_status(Context::Walking);
@@ -71,7 +77,7 @@ pub(crate) fn walk<V: Volume>(
             None => (start, start_metadata),
         };
         let parent_length = path.len();
-        let Some(entry) = namesup::find(volume, node, name, case_sensitive)
+        let Some(entry) = namesup::find(volume, node, name, case_sensitive, wait)
             .map_err(|status| if last { status } else { on_the_way(status) })?
         else {
             return if last {
@@ -127,7 +133,7 @@ const fn on_the_way(status: NtStatus) -> NtStatus {
     }
 }
 
-/// The root as a place.
+/// The root as a place. Needs no leave to wait.
 pub(crate) fn root<V: Volume>(vcb: &Vcb<V>) -> Result<Place<V>, NtStatus> {
     let node = vcb
         .volume()

@@ -3,6 +3,7 @@
 mod support;
 
 use lklfs_fsd::{
+    Wait,
     memory::MemoryVolume,
     namesup::{find, to_linux, to_windows},
 };
@@ -151,10 +152,10 @@ proptest! {
         }
         for name in &names {
             let exact = to_windows(name).unwrap();
-            let found = find(&volume, &0, &exact, true).unwrap().unwrap();
+            let found = find(&volume, &0, &exact, true, Wait::Allowed).unwrap().unwrap();
             prop_assert_eq!(&found.linux, name);
             let upper: Vec<u16> = exact.iter().map(|unit| lklfs_nt::utf16::upcase(*unit)).collect();
-            let found = find(&volume, &0, &upper, false).unwrap().unwrap();
+            let found = find(&volume, &0, &upper, false, Wait::Allowed).unwrap().unwrap();
             prop_assert!(lklfs_nt::utf16::equal(&found.windows, &exact, false));
             prop_assert_eq!(to_windows(&found.linux).unwrap(), found.windows);
         }
@@ -168,9 +169,19 @@ fn without_case_the_first_by_bytes_is_found_whatever_the_order() {
         for name in order {
             volume.file(name, b"");
         }
-        let found = find(&volume, &0, &utf16("Ab"), false).unwrap().unwrap();
+        let found = find(&volume, &0, &utf16("Ab"), false, Wait::Allowed)
+            .unwrap()
+            .unwrap();
         assert_eq!(found.linux, b"AB");
-        assert!(find(&volume, &0, &utf16("Ab"), true).unwrap().is_none());
-        assert!(find(&volume, &0, &utf16("Abc"), false).unwrap().is_none());
+        assert!(
+            find(&volume, &0, &utf16("Ab"), true, Wait::Allowed)
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            find(&volume, &0, &utf16("Abc"), false, Wait::Allowed)
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -205,7 +205,10 @@ impl Irp {
         } else {
             Requestor::User
         };
-        IrpContext { requestor }
+        IrpContext {
+            requestor,
+            may_wait: true,
+        }
     }
 
     fn flags(&self) -> u32 {

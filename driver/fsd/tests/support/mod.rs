@@ -26,6 +26,13 @@ pub const GEOMETRY: Geometry = Geometry {
 
 pub const CONTEXT: IrpContext = IrpContext {
     requestor: Requestor::User,
+    may_wait: true,
+};
+
+/// [`CONTEXT`] of a thread that may not block.
+pub const AT_ONCE: IrpContext = IrpContext {
+    may_wait: false,
+    ..CONTEXT
 };
 
 pub fn utf16(text: &str) -> Vec<u16> {
@@ -130,7 +137,28 @@ impl Session {
         }
     }
 
+    /// What CREATE says to a thread that may wait. Before and after it one that may not wait asks the same: it is told
+    /// the same or that it cannot wait.
     pub fn plan(&self, open: &Open<'_>) -> Result<create::Plan<MemoryVolume>, NtStatus> {
+        let before = self.plan_at_once(open);
+        let plan = self.plan_in(CONTEXT, open);
+        for at_once in [before, self.plan_at_once(open)] {
+            if !matches!(at_once, Err(NtStatus::CANT_WAIT)) {
+                assert_eq!(told(&at_once), told(&plan));
+            }
+        }
+        plan
+    }
+
+    /// What CREATE says to a thread that may not wait, which must not have waited.
+    pub fn plan_at_once(&self, open: &Open<'_>) -> Result<create::Plan<MemoryVolume>, NtStatus> {
+        let waits = self.vcb.volume().waits();
+        let plan = self.plan_in(AT_ONCE, open);
+        assert_eq!(self.vcb.volume().waits(), waits);
+        plan
+    }
+
+    fn plan_in(&self, context: IrpContext, open: &Open<'_>) -> Result<create::Plan<MemoryVolume>, NtStatus> {
         let request = create::Request {
             related: open.related.map(|handle| (&*handle.fcb, &handle.ccb)),
             name: &open.name,
@@ -141,16 +169,12 @@ impl Session {
             disposition: open.disposition,
             ea_length: 0,
         };
-        create::open(&self.vcb, CONTEXT, &request)
+        create::open(&self.vcb, context, &request)
     }
 
     /// The status of an open that must fail.
     pub fn refused(&self, open: &Open<'_>) -> NtStatus {
-        match self.plan(open) {
-            Err(status) => status,
-            Ok(create::Plan::Reparse(_)) => NtStatus::REPARSE,
-            Ok(create::Plan::Open(_)) => NtStatus::SUCCESS,
-        }
+        status_of(&self.plan(open))
     }
 
     pub fn open(&mut self, open: &Open<'_>) -> Handle {
@@ -214,6 +238,34 @@ impl Session {
         written(length, |out| {
             dirctrl::query(&self.vcb, fcb, ccb, cursor, query, out)
         })
+    }
+}
+
+/// What the IRP ends with, if NT has nothing against it.
+pub fn status_of(plan: &Result<create::Plan<MemoryVolume>, NtStatus>) -> NtStatus {
+    match plan {
+        Err(status) => *status,
+        Ok(create::Plan::Reparse(_)) => NtStatus::REPARSE,
+        Ok(create::Plan::Open(_)) => NtStatus::SUCCESS,
+    }
+}
+
+/// Everything that a CREATE said, to be compared and shown.
+pub fn told(plan: &Result<create::Plan<MemoryVolume>, NtStatus>) -> String {
+    match plan {
+        Err(status) => status.to_string(),
+        Ok(create::Plan::Reparse(reparse)) => format!("{reparse:?}"),
+        Ok(create::Plan::Open(opening)) => format!(
+            "{:?} {:?} {:?} {:?} {:?} {} {} {}",
+            opening.fcb.kind(),
+            opening.fcb.node(),
+            opening.fcb.metadata(),
+            opening.ccb,
+            opening.information,
+            opening.maximum_allowed,
+            opening.attributes_only,
+            opening.no_buffering,
+        ),
     }
 }
 
