@@ -6,8 +6,9 @@
 //! for reading, a directory for listing. FIFOs, sockets and device nodes never are.
 //!
 //! # Blocking
-//! Every method calls Linux and may wait for the disk. No lock is held meanwhile: descriptors are set once without a
-//! lock ([`Node::data`]) or taken out of their slot for the time of a listing ([`Node::listing`]).
+//! Every method calls Linux. [`Volume`] says which of them never wait for the disk; all others may. No lock is held
+//! meanwhile: descriptors are set once without a lock ([`Node::data`]) or taken out of their slot for the time of a
+//! listing ([`Node::listing`]).
 //!
 //! This code is safe Rust, allocates fallibly where sizes come from outside, and does not panic: it runs in the NT
 //! kernel.
@@ -90,6 +91,14 @@ impl Volume for LklVolume {
         Ok(Node::new(
             directory.place().open_at(name, OpenMode::Path).map_err(errno)?,
         ))
+    }
+
+    fn lookup_cached(&self, directory: &Node, name: &[u8]) -> Result<Node, Errno> {
+        match directory.place().open_at_cached(name) {
+            Ok(place) => Ok(Node::new(place)),
+            Err(lkl::Errno::ELOOP) => Err(Errno::EAGAIN),
+            Err(error) => Err(errno(error)),
+        }
     }
 
     fn metadata(&self, node: &Node) -> Result<Metadata, Errno> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// What a disk does with a request.
 #[derive(Clone, Copy, PartialEq)]
-enum Manner {
+pub enum Manner {
     Good,
     /// Answers after so long, from another thread.
     Slow(Duration),
@@ -20,7 +20,7 @@ enum Manner {
     Hanging,
 }
 
-struct Moody {
+pub struct Moody {
     file: File,
     manner: Mutex<Manner>,
     in_flight: AtomicUsize,
@@ -30,7 +30,7 @@ struct Moody {
 }
 
 impl Moody {
-    fn new(image: &image::Image) -> Arc<Moody> {
+    pub fn new(image: &image::Image) -> Arc<Moody> {
         Arc::new(Moody {
             file: File::open(image.path()).unwrap(),
             manner: Mutex::new(Manner::Good),
@@ -41,17 +41,27 @@ impl Moody {
         })
     }
 
-    fn be(&self, manner: Manner) {
+    pub fn be(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
     }
 
     /// Waits until a request is kept.
-    fn wait_for_request(&self) {
+    pub fn wait_for_request(&self) {
         drop(
             self.came
                 .wait_while(self.kept.lock().unwrap(), |kept| kept.is_empty())
                 .unwrap(),
         );
+    }
+
+    /// Answers what was kept, and is good from now on.
+    pub fn release(&self) {
+        self.be(Manner::Good);
+        // Whoever saw it hang has kept its request by now, or sees that it does not hang any more.
+        let kept = std::mem::take(&mut *self.kept.lock().unwrap());
+        for request in kept {
+            self.answer(request);
+        }
     }
 
     fn answer(&self, mut request: ReadRequest) {
@@ -65,7 +75,7 @@ impl Moody {
 }
 
 /// The disk that Linux gets: a request may outlive its call, so it needs a count of its own.
-struct Handle(Arc<Moody>);
+pub struct Handle(pub Arc<Moody>);
 
 impl Disk for Handle {
     fn size_bytes(&self) -> u64 {
@@ -91,8 +101,15 @@ impl Disk for Handle {
             Manner::Broken => request.complete(Err(Errno::EIO)),
             Manner::Forgetful => drop(request),
             Manner::Hanging => {
-                moody.kept.lock().unwrap().push(request);
-                moody.came.notify_all();
+                let mut kept = moody.kept.lock().unwrap();
+                // It may have been released meanwhile.
+                if *moody.manner.lock().unwrap() == Manner::Hanging {
+                    kept.push(request);
+                    moody.came.notify_all();
+                } else {
+                    drop(kept);
+                    moody.answer(request);
+                }
             }
         }
     }

@@ -109,6 +109,40 @@ pub fn ext4() -> Image {
     image
 }
 
+pub fn btrfs() -> Image {
+    let image = new();
+    let file = std::fs::File::create(image.path()).unwrap();
+    file.set_len(128 << 20).unwrap();
+    run(Command::new("mkfs.btrfs")
+        .args(["-q", "--rootdir"])
+        .arg(image.source())
+        .arg(image.path()));
+    image
+}
+
+/// Of the tree only `f1`, the FIFO, the link and the folder `many`.
+pub fn xfs() -> Image {
+    let image = new();
+    let file = std::fs::File::create(image.path()).unwrap();
+    file.set_len(320 << 20).unwrap();
+    let empty = image.source().join("many/entry-0000");
+    let many: String = (0..500)
+        .map(|number| format!("entry-{number:04} ---644 0 0 {}\n", empty.display()))
+        .collect();
+    let script = format!(
+        "/\n0 0\nd--755 0 0\nf1 ---644 0 0 {}\nfifo p--644 0 0\nlink l--777 0 0 a/b\n\
+         many d--755 0 0\n{many}$\n$\n",
+        image.source().join("f1").display()
+    );
+    let path = image.folder.path().join("script");
+    std::fs::write(&path, script).unwrap();
+    run(Command::new("mkfs.xfs")
+        .args(["-q", "-p"])
+        .arg(&path)
+        .arg(image.path()));
+    image
+}
+
 pub fn squashfs() -> Image {
     let image = new();
     run(Command::new("mksquashfs")

@@ -6,6 +6,8 @@
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
 
 #[cfg(target_os = "linux")]
+mod cached;
+#[cfg(target_os = "linux")]
 mod calls;
 #[cfg(target_os = "linux")]
 mod death;
@@ -28,7 +30,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod runner {
-    use super::{calls, death, disks, life, volume};
+    use super::{cached, calls, death, disks, life, volume};
     use libtest_mimic::{Arguments, Failed, Trial};
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
@@ -58,6 +60,9 @@ mod runner {
         ("a partition is a disk", volume::partition),
         ("what is not a file system is refused", volume::refused),
         ("a dirty volume is replayed in memory", volume::dirty),
+        ("ext4: a hanging disk and names in memory", cached::ext4),
+        ("btrfs: a hanging disk and names in memory", cached::btrfs),
+        ("xfs: a hanging disk and names in memory", cached::xfs),
         ("mounts come and go", volume::come_and_go),
         ("slow disks overlap", disks::overlap),
         ("a disk's errors are errors", disks::errors),
