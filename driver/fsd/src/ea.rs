@@ -74,16 +74,28 @@ fn value<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, name: &[u8]) -> Result<Option<Ve
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; may block.
+/// PASSIVE_LEVEL; may block the first time.
 pub fn size<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>) -> u32 {
+    if let Some(size) = fcb.ea_size() {
+        return size;
+    }
     let Ok(names) = names(vcb, fcb) else { return 0 };
     let mut size = 0usize;
+    let mut whole = true;
     for name in shown(&names) {
-        if let Ok(Some(value)) = value(vcb, fcb, name) {
-            size = align_up(size, ALIGN).saturating_add(nt::entry_size(name, value.len()));
+        match value(vcb, fcb, name) {
+            Ok(Some(value)) => {
+                size = align_up(size, ALIGN).saturating_add(nt::entry_size(name, value.len()));
+            }
+            Ok(None) => {}
+            Err(_) => whole = false,
         }
     }
-    u32::try_from(size).unwrap_or(u32::MAX)
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    if whole {
+        fcb.set_ea_size(size);
+    }
+    size
 }
 
 /// A copy, reporting a lack of memory.

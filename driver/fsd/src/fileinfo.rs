@@ -274,6 +274,14 @@ impl<V: Volume> Subject<'_, V> {
     }
 }
 
+/// Whether a query of this class may block now.
+pub fn may_block<V: Volume>(fcb: &Fcb<V>, class: FileInformationClass) -> bool {
+    type Class = FileInformationClass;
+    matches!(class, Class::FileEaInformation | Class::FileAllInformation)
+        && fcb.kind() != FcbKind::Volume
+        && fcb.ea_size().is_none()
+}
+
 /// Answers a query of one file into `out` (the IRP's system buffer, `Parameters.QueryFile.Length` bytes long).
 ///
 /// Information is the count of bytes written. `INFO_LENGTH_MISMATCH` when the fixed part does not fit,

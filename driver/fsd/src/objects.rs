@@ -8,6 +8,7 @@ use alloc::{
     vec::Vec,
 };
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use lklfs_nt::{AccessMask, CreateOptions, NtStatus};
 
 use crate::{
@@ -151,6 +152,8 @@ pub struct Fcb<V: Volume> {
     metadata: Metadata,
     key: FileKey,
     kind: FcbKind,
+    /// Bytes of its extended attributes in a list, once Linux was asked for them; above `u32::MAX` before.
+    ea_size: AtomicU64,
 }
 
 impl<V: Volume> Fcb<V> {
@@ -166,7 +169,18 @@ impl<V: Volume> Fcb<V> {
             key: metadata.key(),
             metadata,
             kind,
+            ea_size: AtomicU64::new(u64::MAX),
         }
+    }
+
+    /// The bytes of a list of its extended attributes, if Linux was asked for them already.
+    pub fn ea_size(&self) -> Option<u32> {
+        u32::try_from(self.ea_size.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Keeps what [`Fcb::ea_size`] says.
+    pub(crate) fn set_ea_size(&self, size: u32) {
+        self.ea_size.store(size.into(), Ordering::Relaxed);
     }
 
     /// The Fcb of the volume itself: times and owner are the root's, the size is the device's.
@@ -184,6 +198,7 @@ impl<V: Volume> Fcb<V> {
             metadata,
             key: FileKey::VOLUME,
             kind: FcbKind::Volume,
+            ea_size: AtomicU64::new(u64::MAX),
         }
     }
 

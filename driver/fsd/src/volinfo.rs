@@ -223,11 +223,20 @@ fn object_id<V: Volume>(vcb: &Vcb<V>, out: &mut [u8]) -> Written {
     writer::fixed(out, &record)
 }
 
+/// Whether a query of this class may block.
+pub const fn may_block(class: FsInformationClass) -> bool {
+    type Class = FsInformationClass;
+    matches!(
+        class,
+        Class::FileFsSizeInformation | Class::FileFsFullSizeInformation | Class::FileFsFullSizeInformationEx
+    )
+}
+
 /// Answers a query of the volume into `out` (the IRP's system buffer).
 ///
 /// # IRQL
 ///
-/// PASSIVE_LEVEL; may block for the size classes, not for the rest.
+/// PASSIVE_LEVEL; may block for the classes that [`may_block`] names.
 pub fn query<V: Volume>(vcb: &Vcb<V>, class: FsInformationClass, out: &mut [u8]) -> Outcome {
     type Class = FsInformationClass;
     let written = match class {
