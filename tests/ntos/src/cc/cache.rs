@@ -11,7 +11,7 @@ use crate::mm::{PAGE_SIZE, pool};
 use crate::nt::*;
 use crate::verifier::{fail, ledger as holdings};
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 const TAG_SHARED: u32 = u32::from_le_bytes(*b"CcSc");
@@ -56,6 +56,8 @@ struct Private {
 struct Maps {
     shared: HashMap<usize, Arc<Shared>>,
     private: HashMap<usize, Private>,
+    /// Reads that are under way, by file object.
+    reads: HashMap<usize, u32>,
 }
 
 static MAPS: LazyLock<Mutex<Maps>> = LazyLock::new(Mutex::default);
@@ -88,6 +90,29 @@ pub unsafe fn shared_of(file_object: PFILE_OBJECT, what: &str) -> Arc<Shared> {
     }
 }
 
+/// A read through the cache that is under way: the file object's map must not be taken from it.
+pub struct Reading(usize);
+
+impl Reading {
+    /// One more of `file_object`.
+    pub fn new(file_object: PFILE_OBJECT) -> Reading {
+        *maps().reads.entry(file_object as usize).or_default() += 1;
+        Reading(file_object as usize)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut maps = maps();
+        if let Some(count) = maps.reads.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                maps.reads.remove(&self.0);
+            }
+        }
+    }
+}
+
 /// Cache maps that exist.
 pub fn count() -> usize {
     maps().shared.len()
@@ -109,6 +134,12 @@ pub unsafe extern "win64" fn CcInitializeCacheMap(
         }
         if !(*file_object).PrivateCacheMap.is_null() {
             return;
+        }
+        if (*file_object).Flags & FO_CLEANUP_COMPLETE != 0 {
+            fail!(
+                Cache,
+                "CcInitializeCacheMap on file object {file_object:p} after its cleanup: nobody will take the map from it"
+            );
         }
         let size = u64::try_from((*sizes).FileSize.QuadPart).unwrap_or(0);
         let known = maps().shared.get(&(pointers as usize)).cloned();
@@ -199,6 +230,13 @@ pub unsafe extern "win64" fn CcUninitializeCacheMap(
 ) -> BOOLEAN {
     // SAFETY: the file system gives a live file object; the event, if any, lives until it is signalled.
     unsafe {
+        let reads = maps().reads.get(&(file_object as usize)).copied().unwrap_or(0);
+        if reads != 0 {
+            fail!(
+                Cache,
+                "CcUninitializeCacheMap on file object {file_object:p} while {reads} reads through its map are under way"
+            );
+        }
         let private = maps().private.remove(&(file_object as usize));
         let pointers = (*file_object).SectionObjectPointer;
         let shared = maps().shared.get(&(pointers as usize)).cloned();
@@ -235,7 +273,11 @@ pub unsafe extern "win64" fn CcUninitializeCacheMap(
             destroy(&shared);
             return 1;
         }
-        work::post("lazy uninitialise".into(), move || destroy(&shared));
+        LAZY.fetch_add(1, Ordering::AcqRel);
+        work::post("lazy uninitialise".into(), move || {
+            destroy(&shared);
+            LAZY.fetch_sub(1, Ordering::AcqRel);
+        });
         0
     }
 }
@@ -443,9 +485,14 @@ pub unsafe extern "win64" fn CcIsThereDirtyData(_vpb: PVPB) -> BOOLEAN {
     0
 }
 
-/// `CcWaitForCurrentLazyWriterActivity`.
+/// What the lazy writer has to do.
+static LAZY: AtomicUsize = AtomicUsize::new(0);
+
+/// `CcWaitForCurrentLazyWriterActivity`: reading ahead is not the lazy writer's.
 pub unsafe extern "win64" fn CcWaitForCurrentLazyWriterActivity() -> NTSTATUS {
-    work::drain();
+    while LAZY.load(Ordering::Acquire) != 0 {
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
     STATUS_SUCCESS
 }
 

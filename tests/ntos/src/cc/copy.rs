@@ -36,6 +36,7 @@ pub unsafe fn read(
     // SAFETY: by contract.
     unsafe {
         let shared = shared_of(file_object, what);
+        let _reading = cache::Reading::new(file_object);
         let segment = &shared.segment;
         let size = segment.size();
         if offset.checked_add(len).is_none_or(|end| end > size) {
@@ -159,6 +160,7 @@ pub unsafe fn mdl_read(
     // SAFETY: by contract.
     unsafe {
         let shared = shared_of(file_object, "CcMdlRead");
+        let _reading = cache::Reading::new(file_object);
         let offset = u64::try_from(offset.QuadPart).unwrap_or(u64::MAX);
         let segment = &shared.segment;
         if len == 0

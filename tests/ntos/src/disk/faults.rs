@@ -17,7 +17,7 @@ pub enum FaultKind {
     Short(usize),
     /// The data has this bit of each 512 bytes flipped (modulo 4096).
     Corrupt(u32),
-    /// The request never completes, until the disk is removed.
+    /// The request does not complete until the disk answers again ([`Disk::answer`]) or is removed.
     Hang,
     /// The disk is gone from here on.
     Remove,

@@ -186,6 +186,15 @@ impl Disk {
             .push(fault);
     }
 
+    /// A disk that hung answers again: what it was asked meanwhile, and what comes.
+    pub fn answer(self: &Arc<Self>) {
+        self.faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|fault| fault.kind != FaultKind::Hang);
+        queue::serve_held(self);
+    }
+
     /// The disk is pulled: requests under way and all later ones fail with STATUS_NO_SUCH_DEVICE.
     pub fn remove(self: &Arc<Self>) {
         self.removed.store(true, Ordering::SeqCst);

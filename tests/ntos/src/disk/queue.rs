@@ -72,6 +72,31 @@ impl Queue {
     }
 }
 
+/// Serves the reads that hang.
+pub(super) fn serve_held(disk: &Arc<Disk>) {
+    let held = std::mem::take(&mut disk.queue.state().held);
+    for mut read in held {
+        read.fault = None;
+        enqueue(disk, read);
+    }
+}
+
+fn enqueue(disk: &Arc<Disk>, read: Read) {
+    let queue = &disk.queue;
+    let spawn = {
+        let mut state = queue.state();
+        state.reads.push_back(read);
+        let spawn = state.threads < MAX_THREADS && state.reads.len() > state.threads;
+        state.threads += usize::from(spawn);
+        spawn
+    };
+    if spawn {
+        let disk = Arc::clone(disk);
+        ps::spawn_system("disk", move || serve(&disk));
+    }
+    queue.work.up();
+}
+
 /// Starts a read of `len` bytes at `offset` of the disk. The answer is the dispatch routine's.
 ///
 /// # Safety
@@ -114,18 +139,7 @@ pub(super) unsafe fn start(disk: &Arc<Disk>, packet: PIRP, offset: u64, len: usi
         queue.state().held.push(read);
         return STATUS_PENDING;
     }
-    let spawn = {
-        let mut state = queue.state();
-        state.reads.push_back(read);
-        let spawn = state.threads < MAX_THREADS && state.reads.len() > state.threads;
-        state.threads += usize::from(spawn);
-        spawn
-    };
-    if spawn {
-        let disk = Arc::clone(disk);
-        ps::spawn_system("disk", move || serve(&disk));
-    }
-    queue.work.up();
+    enqueue(disk, read);
     STATUS_PENDING
 }
 

@@ -11,10 +11,12 @@ use crate::verifier::fail;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::thread::ThreadId;
 
 /// A listed request.
 struct Listed {
     file_object: usize,
+    thread: ThreadId,
     claims: u32,
     ended: bool,
 }
@@ -32,6 +34,7 @@ fn listed<T>(act: impl FnOnce(&mut HashMap<usize, Listed>) -> T) -> T {
 pub fn list(packet: PIRP, file_object: PFILE_OBJECT) {
     let entry = Listed {
         file_object: file_object as usize,
+        thread: std::thread::current().id(),
         claims: 0,
         ended: false,
     };
@@ -54,11 +57,22 @@ pub fn retire(packet: PIRP) -> bool {
 
 /// Cancels one listed request, or every one of `file_object`; returns how many were found.
 pub fn cancel(file_object: PFILE_OBJECT, only: Option<PIRP>) -> usize {
+    cancel_those(|packet, entry| {
+        entry.file_object == file_object as usize && only.is_none_or(|only| only as usize == packet)
+    })
+}
+
+/// Cancels what a thread has sent and waits for, opens included (CancelSynchronousIo, and the end of a thread); returns how
+/// many requests were found.
+pub fn cancel_synchronous(thread: ThreadId) -> usize {
+    cancel_those(|_, entry| entry.thread == thread)
+}
+
+fn cancel_those(wanted: impl Fn(usize, &Listed) -> bool) -> usize {
     let found: Vec<usize> = listed(|requests| {
         let mut found = Vec::new();
         for (packet, entry) in requests.iter_mut() {
-            let wanted = only.is_none_or(|only| only as usize == *packet);
-            if entry.file_object == file_object as usize && wanted && !entry.ended {
+            if wanted(*packet, entry) && !entry.ended {
                 entry.claims += 1;
                 found.push(*packet);
             }

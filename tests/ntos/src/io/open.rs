@@ -272,6 +272,7 @@ unsafe fn create(
         }
         reparse::expect(packet);
         (*packet).Tail.Overlay.OriginalFileObject = file_object;
+        super::cancel::list(packet, file_object);
         let (status, information) = waiter.send(target, packet);
         let link = reparse::take(packet);
         // What the file system granted, and what it left alone: it is the one that checks.

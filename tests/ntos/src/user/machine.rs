@@ -19,6 +19,10 @@ use crate::nt::*;
 use crate::{hostfs, ke, mountmgr, ob, pnp, ps};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+/// How long the volume of a disk that is gone may take to go.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -374,10 +378,14 @@ impl Machine {
         self.trim();
         let mut troubles = Vec::new();
         for (real, _) in mount::volumes() {
-            if let Err(status) = dismount(real) {
-                let device = names::name_of(&Node::Device(real as usize)).unwrap_or_default();
-                troubles.push(format!("{device} cannot be dismounted: {}", name(status)));
-            }
+            let status = match dismount(real) {
+                Ok(()) => continue,
+                // Whatever still uses the volume of a disk that is gone ends by itself.
+                Err(STATUS_NO_SUCH_DEVICE) if leaves(real) => continue,
+                Err(status) => status,
+            };
+            let device = names::name_of(&Node::Device(real as usize)).unwrap_or_default();
+            troubles.push(format!("{device} cannot be dismounted: {}", name(status)));
         }
         self.trim();
         let mut images = Vec::new();
@@ -444,6 +452,18 @@ fn stop(driver: &Driver) -> Vec<String> {
         }
     }
     troubles
+}
+
+/// Whether the volume on `real` goes by itself, within [`PATIENCE`].
+fn leaves(real: PDEVICE_OBJECT) -> bool {
+    let started = Instant::now();
+    while mount::volumes().iter().any(|(mounted, _)| *mounted == real) {
+        if started.elapsed() > PATIENCE {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 /// Opens the volume on `real`, locks and dismounts it.

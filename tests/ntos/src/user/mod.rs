@@ -25,6 +25,7 @@ pub mod request;
 pub mod transfer;
 pub mod volume;
 
+pub use crate::io::cancel::cancel_synchronous;
 pub use handle::{Handle, OpenAs};
 pub use machine::{Builder, Driver, Machine, MachineError};
 pub use report::Report;
