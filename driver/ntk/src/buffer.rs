@@ -101,6 +101,17 @@ pub fn bytes(irp: &mut Irp, length: u32) -> Result<&mut [u8], NtStatus> {
     Ok(unsafe { core::slice::from_raw_parts_mut(address.cast::<u8>(), length as usize) })
 }
 
+/// Writes `bytes` to the buffer that [`lock`] locked, from `offset` on.
+pub fn write(irp: &mut Irp, offset: u32, bytes: &[u8]) -> Result<(), NtStatus> {
+    let end = offset.saturating_add(bytes.len() as u32);
+    let place = self::bytes(irp, end)?;
+    place
+        .get_mut(offset as usize..)
+        .ok_or(NtStatus::INVALID_USER_BUFFER)?
+        .copy_from_slice(bytes);
+    Ok(())
+}
+
 /// The first address that no user memory has. (MmUserProbeAddress; the same on every x64 NT.)
 pub fn highest_user_address() -> usize {
     0x7fff_ffff_0000

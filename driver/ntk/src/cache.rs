@@ -5,7 +5,8 @@
 use crate::fault;
 use crate::nt::{
     self, _MMFLUSH_TYPE, BOOLEAN, CACHE_MANAGER_CALLBACKS, CC_FILE_SIZES, CcInitializeCacheMap,
-    CcPurgeCacheSection, IoGetTopLevelIrp, IoSetTopLevelIrp, MmFlushImageSection, PFILE_OBJECT, PVOID, large,
+    CcPurgeCacheSection, CcUninitializeCacheMap, IoGetTopLevelIrp, IoSetTopLevelIrp, MmFlushImageSection,
+    PFILE_OBJECT, PVOID, large,
 };
 use crate::open::{FcbBlock, Open};
 use core::ptr::null_mut;
@@ -26,21 +27,87 @@ static CALLBACKS: Callbacks = Callbacks(CACHE_MANAGER_CALLBACKS {
     ReleaseFromReadAhead: Some(release),
 });
 
-/// Gives a file object a cache map, if it has none yet: once, whatever number of requests on it come at the same time,
-/// under the FCB's main resource.
+/// A use of a file object's cache map, which stays as long as this does.
+pub struct CacheUse<'a> {
+    file: PFILE_OBJECT,
+    open: &'a Open,
+}
+
+impl<'a> CacheUse<'a> {
+    /// Gives a file object a cache map, if it has none yet: once, whatever number of requests on it come at the same time,
+    /// under the FCB's main resource. CANT_WAIT if somebody else has that and `wait` forbids to wait; FILE_CLOSED after the
+    /// CLEANUP.
+    ///
+    /// IRQL: <= APC_LEVEL.
+    ///
+    /// # Safety
+    /// `file` is a file object that stays for `'a`, and `open` the open behind it.
+    pub unsafe fn new(file: PFILE_OBJECT, open: &'a Open, wait: bool) -> Result<Self, NtStatus> {
+        {
+            let mut users = open.cache.lock();
+            if users.closed {
+                return Err(NtStatus::FILE_CLOSED);
+            }
+            users.count = users.count.saturating_add(1);
+        }
+        let this = CacheUse { file, open };
+        // SAFETY: promised by the caller.
+        unsafe { initialize(file, open, wait) }?;
+        Ok(this)
+    }
+}
+
+impl Drop for CacheUse<'_> {
+    fn drop(&mut self) {
+        let is_last = {
+            let mut users = self.open.cache.lock();
+            users.count = users.count.saturating_sub(1);
+            users.closed && users.count == 0
+        };
+        if is_last {
+            uninitialize(self.file, &self.open.fcb);
+        }
+    }
+}
+
+/// Takes the cache map from a file object whose last handle is closed: now, or when the last use of it has ended.
 ///
-/// IRQL: <= APC_LEVEL.
+/// IRQL: PASSIVE_LEVEL; blocks for the FCB's main resource.
 ///
 /// # Safety
-/// `file` is the file object of an IRP that is ours, and `open` the open behind it.
-pub unsafe fn initialize(file: PFILE_OBJECT, open: &Open) -> Result<(), NtStatus> {
+/// `file` is the file object of a CLEANUP, and `open` the open behind it.
+pub unsafe fn close(file: PFILE_OBJECT, open: &Open) {
+    let is_used = {
+        let mut users = open.cache.lock();
+        users.closed = true;
+        users.count != 0
+    };
+    if !is_used {
+        uninitialize(file, &open.fcb);
+    }
+}
+
+/// Nobody uses the map by an IRP. FsRtl's fast reads hold the main resource shared.
+fn uninitialize(file: PFILE_OBJECT, fcb: &FcbBlock) {
+    fcb.main().acquire_exclusive(true);
+    // SAFETY: allowed whether or not the file object, which the caller holds, has a cache map.
+    let _ = unsafe { CcUninitializeCacheMap(file, null_mut(), null_mut()) };
+    fcb.main().release();
+}
+
+/// See [`CacheUse::new`].
+///
+/// # Safety
+/// As there.
+unsafe fn initialize(file: PFILE_OBJECT, open: &Open, wait: bool) -> Result<(), NtStatus> {
     // SAFETY: promised by the caller.
     if !unsafe { (*file).PrivateCacheMap }.is_null() {
         return Ok(());
     }
     let fcb: &FcbBlock = &open.fcb;
-    // Told to wait, it cannot come back without the resource.
-    let _ = fcb.main().acquire_exclusive(true);
+    if !fcb.main().acquire_exclusive(wait) {
+        return Err(NtStatus::CANT_WAIT);
+    }
     // SAFETY: promised by the caller.
     if !unsafe { (*file).PrivateCacheMap }.is_null() {
         fcb.main().release();

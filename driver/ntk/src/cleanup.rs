@@ -2,11 +2,11 @@
 //
 // UNSAFETY: NT's routines over the file object.
 
+use crate::cache;
 use crate::create::give_share_access_back;
 use crate::irp::Irp;
 use crate::nt::{
-    CcUninitializeCacheMap, FO_CLEANUP_COMPLETE, FsRtlFastUnlockAll, FsRtlNotifyCleanup,
-    IoGetRequestorProcess, NTSTATUS,
+    FO_CLEANUP_COMPLETE, FsRtlFastUnlockAll, FsRtlNotifyCleanup, IoGetRequestorProcess, NTSTATUS,
 };
 use crate::open::Open;
 use core::ptr::null_mut;
@@ -35,8 +35,8 @@ pub fn cleanup(irp: Irp, open: &Open) -> NTSTATUS {
         let _ = unsafe { FsRtlFastUnlockAll(open.fcb.locks(), file, process, null_mut()) };
     }
     if plan.uninitialize_cache {
-        // SAFETY: allowed whether or not the file object has a cache map.
-        let _ = unsafe { CcUninitializeCacheMap(file, null_mut(), null_mut()) };
+        // SAFETY: the file object is this CLEANUP's, and the open is the one behind it.
+        unsafe { cache::close(file, open) };
     }
     if plan.remove_share_access && open.shares {
         // SAFETY: the file object is the one of the CLEANUP, and was counted when it was opened.

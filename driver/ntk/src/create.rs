@@ -1,125 +1,300 @@
 //! `IRP_MJ_CREATE`: the core decides what is opened; here the inode gets its FCB, sharing is settled, and the file
 //! object its two context words.
+//!
+//! The first part ([`Asked::decide`]) may block and does without the IRP, so that this can be cancelled; the second
+//! ([`Asked::settle`]) needs the IRP and waits for nothing.
 //
 // UNSAFETY: reads and fills the file object; share access.
 
 use crate::irp::Irp;
 use crate::nt::{
-    self, FO_CACHE_SUPPORTED, FO_NO_INTERMEDIATE_BUFFERING, IoCheckShareAccess, IoRemoveShareAccess,
-    NTSTATUS, PFILE_OBJECT, SL_CASE_SENSITIVE, SL_OPEN_PAGING_FILE, SL_OPEN_TARGET_DIRECTORY, YES,
+    self, FO_CACHE_SUPPORTED, FO_NO_INTERMEDIATE_BUFFERING, IRP_MJ_CREATE, IoCheckShareAccess,
+    IoRemoveShareAccess, NTSTATUS, PFILE_OBJECT, SL_CASE_SENSITIVE, SL_OPEN_PAGING_FILE,
+    SL_OPEN_TARGET_DIRECTORY, YES,
 };
-use crate::open::{Cursors, FcbHandle, Open};
+use crate::open::{CacheUsers, Cursors, FcbHandle, FileRef, Open};
 use crate::pended;
-use crate::sync::Guarded;
+use crate::sync::{Guarded, SpinLock};
 use crate::volume::{MountedVolume, volume_of};
+use crate::work::{self, Blocking};
 use crate::{secur, verify};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ptr::null_mut;
 use core::sync::atomic::AtomicU8;
 use lkl_host_ntk::{pool, stack};
-use lklfs_fsd::create::{self, Opening, Plan, Reparse, Request};
-use lklfs_fsd::{FcbKind, Outcome};
-use lklfs_nt::{AccessMask, CreateDisposition, CreateOptions, NtStatus};
+use lkl_vfs::LklVolume;
+use lklfs_fsd::create::{self, Opening, Plan, Reparse};
+use lklfs_fsd::{Ccb, FcbKind, IrpContext, Outcome};
+use lklfs_nt::{AccessMask, CreateDisposition, CreateInformation, CreateOptions, NtStatus};
 
 /// `IO_REMOUNT`: with STATUS_REPARSE, the I/O manager looks at the device's VPB once more.
 const IO_REMOUNT: usize = 1;
 
-/// Answers CREATE on a volume. Always in the thread that sent it.
+/// Answers CREATE on a volume: at once if Linux has every name on the way at hand, else where it may block.
 ///
-/// IRQL: PASSIVE_LEVEL; blocks.
-pub fn create(mut irp: Irp) -> NTSTATUS {
+/// IRQL: PASSIVE_LEVEL.
+pub fn create(mut irp: Irp, blocking: Blocking) -> NTSTATUS {
     // SAFETY: the IRP was sent to this volume device and keeps it alive.
     let Some(volume) = (unsafe { volume_of(irp.device()) }) else {
         return irp.fail(NtStatus::VOLUME_DISMOUNTED);
     };
-    let opened = stack::on_large_stack(|| {
-        let result = admitted(&volume, &mut irp);
-        // The count of a volume that was torn down meanwhile may be the last one.
-        drop(volume);
-        result
-    });
-    match opened {
-        Ok(Ok(outcome)) => irp.complete(outcome),
-        Ok(Err(status)) => irp.fail(status),
-        Err(stack::NoStack) => irp.fail(NtStatus::INSUFFICIENT_RESOURCES),
+    let asked = match Asked::of(&irp) {
+        Ok(asked) => asked,
+        Err(status) => return irp.fail(status),
+    };
+    let admission = match Admission::new(volume) {
+        Ok(admission) => admission,
+        Err(status) => {
+            let outcome = refused(&irp, status);
+            return irp.complete(outcome);
+        }
+    };
+    let volume = Arc::clone(&admission.volume);
+    let related = irp.file().map_or(null_mut(), |object| object.RelatedFileObject);
+    // SAFETY: the I/O manager holds the related file object while this one is being opened, and it is on the same device or
+    // is refused below.
+    let related = unsafe { FileRef::new(related) };
+    if blocking == Blocking::Posted && !volume.is_doubtful() {
+        let decided = asked.decide(&volume, related.as_ref().and_then(FileRef::open), false);
+        if !matches!(decided, Err(NtStatus::CANT_WAIT)) {
+            let outcome = asked.settle(&mut irp, admission, decided);
+            if let Some(related) = related {
+                related.release();
+            }
+            return irp.complete(outcome);
+        }
+    }
+    work::run(irp, &volume, related, blocking, move |request, _| {
+        asked.open(request, admission)
+    })
+}
+
+/// A CREATE under way, counted so that the volume stays; it may be given up meanwhile.
+struct Admission {
+    volume: Arc<MountedVolume>,
+    opened: bool,
+}
+
+impl Admission {
+    fn new(volume: Arc<MountedVolume>) -> Result<Self, NtStatus> {
+        let begun = volume.state.lock().begin_opening();
+        begun.map(|()| Admission {
+            volume,
+            opened: false,
+        })
     }
 }
 
-/// Counts the CREATE while it is under way, so that the volume stays: it may be given up meanwhile.
-fn admitted(volume: &Arc<MountedVolume>, irp: &mut Irp) -> Result<Outcome, NtStatus> {
-    let begun = volume.state.lock().begin_opening();
-    if let Err(status) = begun {
-        return remount(irp, status);
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let last = self.volume.state.lock().end_opening(self.opened);
+        if last {
+            // Without a larger stack the volume's device stays until the unload.
+            let _ = stack::on_large_stack(|| self.volume.tear_down());
+        }
     }
-    let mut result = verify::ensure(volume).and_then(|()| try_create(volume, irp));
-    if verify::again(volume, result.is_err()) {
-        result = try_create(volume, irp);
-    }
-    let opened = matches!(&result, Ok(outcome) if outcome.status != NtStatus::REPARSE);
-    // Before the device may be gone.
-    let result = result.map_err(|status| volume.reason(status));
-    let last = volume.state.lock().end_opening(opened);
-    if last {
-        volume.tear_down();
-    }
-    result.or_else(|status| remount(irp, status))
 }
 
-/// When another volume is in the place of this one: the name is parsed again and leads there, unless it begins at a file
-/// object of this one.
-fn remount(irp: &Irp, status: NtStatus) -> Result<Outcome, NtStatus> {
+/// What is asked for: all of it, so that the IRP is not needed while it is worked on.
+struct Asked {
+    context: IrpContext,
+    flags: u32,
+    name: Vec<u16>,
+    desired_access: AccessMask,
+    options: CreateOptions,
+    disposition: CreateDisposition,
+    share: u32,
+    ea_length: u32,
+}
+
+/// What a CREATE leads to, before NT has its say.
+enum Decided {
+    Reparse(Reparse),
+    Open(Box<Entered>),
+}
+
+/// An inode that is entered among the volume's, and what its open will be.
+struct Entered {
+    inode: Inode,
+    ccb: Ccb,
+    cursors: Guarded<Cursors>,
+    information: CreateInformation,
+    maximum_allowed: bool,
+    shares: bool,
+    no_buffering: bool,
+}
+
+/// A counted use of an inode, perhaps with its main resource. Dropped, it lets go of both.
+struct Inode {
+    volume: Arc<MountedVolume>,
+    fcb: Option<Arc<FcbHandle>>,
+    locked: bool,
+}
+
+impl Inode {
+    /// Takes the main resource, if it is to be had or may be waited for.
+    fn lock(&mut self, wait: bool) -> bool {
+        self.locked = self
+            .fcb
+            .as_ref()
+            .is_some_and(|fcb| fcb.main().acquire_exclusive(wait));
+        self.locked
+    }
+
+    fn unlock(&mut self) {
+        if core::mem::take(&mut self.locked)
+            && let Some(fcb) = &self.fcb
+        {
+            fcb.main().release();
+        }
+    }
+
+    /// The use goes on in an open, which has a count of its own.
+    fn hand_over(mut self) {
+        self.unlock();
+        drop(self.fcb.take());
+    }
+}
+
+impl Drop for Inode {
+    fn drop(&mut self) {
+        self.unlock();
+        while self.fcb.is_some() {
+            let _ = stack::on_large_stack(|| {
+                if let Some(fcb) = self.fcb.take() {
+                    self.volume.leave(fcb);
+                }
+            });
+        }
+    }
+}
+
+impl Asked {
+    fn of(irp: &Irp) -> Result<Self, NtStatus> {
+        let parameters = irp.create();
+        let object = irp.file().ok_or(NtStatus::INVALID_PARAMETER)?;
+        let units = name_of(object);
+        let mut name = Vec::new();
+        name.try_reserve_exact(units.len())
+            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+        name.extend_from_slice(units);
+        Ok(Asked {
+            context: irp.context(),
+            flags: irp.stack_flags(),
+            name,
+            desired_access: AccessMask(parameters.desired_access),
+            options: CreateOptions(parameters.options & 0x00ff_ffff),
+            disposition: CreateDisposition(parameters.options >> 24),
+            share: parameters.share_access.into(),
+            ea_length: parameters.ea_length,
+        })
+    }
+
+    /// Opens, in a thread that may block.
+    fn open(self, request: work::Request, admission: Admission) -> NTSTATUS {
+        let volume = Arc::clone(&admission.volume);
+        let decide = || self.decide(&volume, request.open(), true);
+        let mut decided = verify::ensure(&volume).and_then(|()| decide());
+        if verify::again(&volume, decided.is_err()) {
+            decided = decide();
+        }
+        request.end(|irp| self.settle(irp, admission, decided))
+    }
+
+    /// Finds what is to be opened, and enters it. CANT_WAIT if that may block and may not.
+    fn decide(
+        &self,
+        volume: &Arc<MountedVolume>,
+        related: Option<&Open>,
+        may_wait: bool,
+    ) -> Result<Decided, NtStatus> {
+        if self.flags & SL_OPEN_PAGING_FILE != 0 {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        if related.is_some_and(|related| !Arc::ptr_eq(&related.volume, volume)) {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let decided = stack::on_large_stack(|| {
+            let plan = self.plan(volume, related, may_wait)?;
+            match plan {
+                Plan::Reparse(reparse) => Ok(Decided::Reparse(reparse)),
+                Plan::Open(opening) => {
+                    let entered = lkl::try_box(enter(volume, *opening)?);
+                    entered.map(Decided::Open).ok_or(NtStatus::INSUFFICIENT_RESOURCES)
+                }
+            }
+        });
+        let mut decided = decided.unwrap_or(Err(NtStatus::INSUFFICIENT_RESOURCES));
+        // Who purges the file, or makes a section of it, may have the lock for as long as the disk does not answer.
+        if let Ok(Decided::Open(entered)) = &mut decided
+            && entered.shares
+            && !entered.inode.lock(may_wait)
+        {
+            return Err(NtStatus::CANT_WAIT);
+        }
+        decided
+    }
+
+    fn plan(
+        &self,
+        volume: &MountedVolume,
+        related: Option<&Open>,
+        may_wait: bool,
+    ) -> Result<Plan<LklVolume>, NtStatus> {
+        let by_id = self.options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID);
+        let path;
+        let (name, related) = if by_id {
+            // The related file object only says on which volume.
+            path = volume.known.lock().path(&self.name)?;
+            (path.as_slice(), None)
+        } else {
+            (self.name.as_slice(), related)
+        };
+        let request = create::Request {
+            related: related.map(|open| (&open.fcb.fcb, &open.ccb)),
+            name,
+            case_sensitive: by_id || self.flags & SL_CASE_SENSITIVE != 0,
+            open_target_directory: self.flags & SL_OPEN_TARGET_DIRECTORY != 0,
+            desired_access: self.desired_access,
+            options: self.options,
+            disposition: self.disposition,
+            ea_length: self.ea_length,
+        };
+        let context = IrpContext {
+            may_wait,
+            ..self.context
+        };
+        create::open(&volume.vcb, context, &request)
+    }
+
+    /// What the IRP is completed with, once NT has had its say. Waits for nothing but the volume's own locks.
+    fn settle(&self, irp: &mut Irp, mut admission: Admission, decided: Result<Decided, NtStatus>) -> Outcome {
+        let result = match decided {
+            Ok(Decided::Reparse(reparse)) => answer_reparse(irp, &reparse),
+            Ok(Decided::Open(entered)) => {
+                attach(irp, *entered, self.share).inspect(|_| admission.opened = true)
+            }
+            Err(status) => Err(status),
+        };
+        // Before the device may be gone.
+        let result = result.map_err(|status| admission.volume.reason(status));
+        drop(admission);
+        result.unwrap_or_else(|status| refused(irp, status))
+    }
+}
+
+/// What a request that its volume refuses ends with. When another volume is in the place of that one, the name of a CREATE is
+/// parsed again and leads there, unless it begins at a file object of this one.
+pub fn refused(irp: &Irp, status: NtStatus) -> Outcome {
     let absolute = irp
         .file()
         .is_some_and(|object| object.RelatedFileObject.is_null());
-    if absolute && status == NtStatus::WRONG_VOLUME {
-        Ok(Outcome::new(NtStatus::REPARSE, IO_REMOUNT))
+    if u32::from(irp.major()) == IRP_MJ_CREATE && absolute && status == NtStatus::WRONG_VOLUME {
+        Outcome::new(NtStatus::REPARSE, IO_REMOUNT)
     } else {
-        Err(status)
-    }
-}
-
-fn try_create(volume: &Arc<MountedVolume>, irp: &mut Irp) -> Result<Outcome, NtStatus> {
-    let flags = irp.stack_flags();
-    if flags & SL_OPEN_PAGING_FILE != 0 {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    let parameters = irp.create();
-    let file: PFILE_OBJECT = irp.file_object();
-    let object = irp.file().ok_or(NtStatus::INVALID_PARAMETER)?;
-    // SAFETY: the I/O manager holds the related file object while this one is being opened.
-    let related = unsafe { Open::of(object.RelatedFileObject) };
-    if related.is_some_and(|related| !Arc::ptr_eq(&related.volume, volume)) {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
-    let options = CreateOptions(parameters.options & 0x00ff_ffff);
-    let by_id = options.contains(CreateOptions::FILE_OPEN_BY_FILE_ID);
-    let path;
-    let (name, related) = if by_id {
-        // The related file object only says on which volume.
-        path = volume.known.lock().path(name_of(object))?;
-        (path.as_slice(), None)
-    } else {
-        (name_of(object), related)
-    };
-    let request = Request {
-        related: related.map(|open| (&open.fcb.fcb, &open.ccb)),
-        name,
-        case_sensitive: by_id || flags & SL_CASE_SENSITIVE != 0,
-        open_target_directory: flags & SL_OPEN_TARGET_DIRECTORY != 0,
-        desired_access: AccessMask(parameters.desired_access),
-        options,
-        disposition: CreateDisposition(parameters.options >> 24),
-        ea_length: parameters.ea_length,
-    };
-    match create::open(&volume.vcb, irp.context(), &request)? {
-        Plan::Reparse(reparse) => answer_reparse(irp, &reparse),
-        Plan::Open(opening) => {
-            let opening = *opening;
-            let information = opening.information.0 as usize;
-            let share = u32::from(parameters.share_access);
-            let granted = secur::check(volume, irp, &opening)?;
-            finish(volume, file, opening, granted, share)?;
-            Ok(Outcome::success(information))
-        }
+        status.into()
     }
 }
 
@@ -147,24 +322,17 @@ fn answer_reparse(irp: &mut Irp, reparse: &Reparse) -> Result<Outcome, NtStatus>
     Ok(Outcome::new(NtStatus::REPARSE, reparse.tag.0 as usize))
 }
 
-/// Enters the FCB, settles sharing and fills the file object.
-fn finish(
-    volume: &Arc<MountedVolume>,
-    file: PFILE_OBJECT,
-    opening: Opening<lkl_vfs::LklVolume>,
-    granted: AccessMask,
-    share: u32,
-) -> Result<(), NtStatus> {
+/// Enters the inode among the volume's.
+fn enter(volume: &Arc<MountedVolume>, opening: Opening<LklVolume>) -> Result<Entered, NtStatus> {
     let Opening {
         fcb,
-        mut ccb,
+        ccb,
+        information,
+        maximum_allowed,
         attributes_only,
         no_buffering,
-        ..
     } = opening;
-    ccb.granted = granted;
     let key = fcb.key();
-    let cacheable = fcb.kind() == FcbKind::File;
     let sector = volume.vcb.geometry().sector_size;
     let candidate = FcbHandle::new(fcb, sector).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let cursors = Guarded::new(Cursors::default()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
@@ -173,33 +341,66 @@ fn finish(
     // table's lock (lock rule 4).
     drop(candidate);
     let (fcb, _) = entered?;
-    let shares = !attributes_only;
-    if shares && let Err(status) = take_share_access(&fcb, file, granted, share) {
-        volume.leave(fcb);
-        return Err(status);
+    Ok(Entered {
+        inode: Inode {
+            volume: Arc::clone(volume),
+            fcb: Some(fcb),
+            locked: false,
+        },
+        ccb,
+        cursors,
+        information,
+        maximum_allowed,
+        shares: !attributes_only,
+        no_buffering,
+    })
+}
+
+/// Checks access and sharing, and fills the file object.
+fn attach(irp: &mut Irp, entered: Entered, share: u32) -> Result<Outcome, NtStatus> {
+    let Entered {
+        inode,
+        mut ccb,
+        cursors,
+        information,
+        maximum_allowed,
+        shares,
+        no_buffering,
+    } = entered;
+    let file: PFILE_OBJECT = irp.file_object();
+    let volume = Arc::clone(&inode.volume);
+    let fcb = Arc::clone(inode.fcb.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?);
+    ccb.granted = secur::check(&volume, irp, &fcb, ccb.granted, maximum_allowed)?;
+    if shares {
+        // SAFETY: the main resource, which guards the record, is held; the file object is the one of the CREATE under way.
+        let status = unsafe { IoCheckShareAccess(ccb.granted.0, share, file, fcb.share(), YES) };
+        if status < 0 {
+            return Err(nt::status(status));
+        }
     }
+    let cacheable = fcb.fcb.kind() == FcbKind::File;
     if cacheable {
         volume.note_cached(&fcb);
     }
-    let again = Arc::clone(&fcb);
+    let record = fcb.share();
     let open = Open {
         fcb,
         ccb,
         cursors,
-        volume: Arc::clone(volume),
+        volume: Arc::clone(&volume),
         shares,
+        cache: SpinLock::new(CacheUsers::default()),
         pended: AtomicU8::new(pended::NOT_LISTED),
     };
     // SAFETY: the file object is the one of the CREATE under way.
     if let Err(status) = unsafe { open.attach(file, volume.vpb()) } {
         if shares {
-            // SAFETY: the file object is the one of the CREATE under way.
-            unsafe { give_share_access_back(&again, file) };
+            // SAFETY: counted above, under the same lock; the inode keeps the record.
+            unsafe { IoRemoveShareAccess(file, record) };
         }
-        volume.leave(again);
         return Err(status);
     }
-    drop(again);
+    inode.hand_over();
     let flag = if no_buffering {
         FO_NO_INTERMEDIATE_BUFFERING
     } else if cacheable {
@@ -209,27 +410,10 @@ fn finish(
     };
     // SAFETY: as above.
     unsafe { (*file).Flags |= flag };
-    Ok(())
+    Ok(Outcome::success(information.0 as usize))
 }
 
-fn take_share_access(
-    fcb: &FcbHandle,
-    file: PFILE_OBJECT,
-    granted: AccessMask,
-    share: u32,
-) -> Result<(), NtStatus> {
-    fcb.main().acquire_exclusive(true);
-    // SAFETY: the record is guarded by the main resource; the file object is the one of the CREATE under way.
-    let status = unsafe { IoCheckShareAccess(granted.0, share, file, fcb.share(), YES) };
-    fcb.main().release();
-    if status < 0 {
-        Err(nt::status(status))
-    } else {
-        Ok(())
-    }
-}
-
-/// Undoes [`take_share_access`].
+/// Undoes what CREATE did for sharing.
 ///
 /// # Safety
 /// `file` is the file object of an IRP that is ours, and the record of `fcb` counts it.

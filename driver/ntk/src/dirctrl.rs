@@ -1,61 +1,92 @@
-//! `IRP_MJ_DIRECTORY_CONTROL`: listings go to the core with the caller's buffer locked; notifications are pended with
-//! FsRtl, which completes them when the handle goes.
+//! `IRP_MJ_DIRECTORY_CONTROL`: listings are made by a worker and copied to the caller's buffer; notifications are pended
+//! with FsRtl, which completes them when the handle goes. A listing that was cancelled may have moved the handle's place in
+//! the directory.
 //
 // UNSAFETY: FsRtl's notification list.
 
 use crate::irp::Irp;
 use crate::nt::{
-    self, FsRtlNotifyFullChangeDirectory, IRP_MN_NOTIFY_CHANGE_DIRECTORY, IRP_MN_QUERY_DIRECTORY, NTSTATUS,
-    SL_INDEX_SPECIFIED, SL_RESTART_SCAN, SL_RETURN_SINGLE_ENTRY, SL_WATCH_TREE, STRING, raw_status,
+    self, FsRtlNotifyFullChangeDirectory, NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN,
+    SL_RETURN_SINGLE_ENTRY, SL_WATCH_TREE, STRING, raw_status,
 };
-use crate::open::Open;
+use crate::open::{FileRef, Open};
 use crate::pended::Held;
+use crate::work::{Blocking, Request};
 use crate::{buffer, fault, verify, work};
+use alloc::vec::Vec;
 use core::ptr::null_mut;
 use lkl_host_ntk::stack;
 use lklfs_fsd::Outcome;
 use lklfs_fsd::dirctrl::{self, NotifyPlan, Query};
 use lklfs_nt::{FileInformationClass, NtStatus};
 
-/// Answers a directory control, or posts a listing when it may not wait.
-///
-/// IRQL: PASSIVE_LEVEL.
-pub fn directory_control(irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
-    match u32::from(irp.minor()) {
-        IRP_MN_QUERY_DIRECTORY => query(irp, open, may_wait),
-        IRP_MN_NOTIFY_CHANGE_DIRECTORY => notify(irp, open),
-        _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
-    }
+/// What a listing is asked for.
+struct Asked {
+    class: u32,
+    pattern: Vec<u16>,
+    restart: bool,
+    single: bool,
+    index: Option<u32>,
+    length: u32,
 }
 
-fn query(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
-    let length = irp.query_directory().length;
+/// Answers QUERY_DIRECTORY.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn query(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
+    let flags = irp.stack_flags();
+    let parameters = irp.query_directory();
+    let (class, index, length) = (parameters.class, parameters.index, parameters.length);
+    let mut pattern = Vec::new();
+    let units = parameters.pattern.unwrap_or_default();
+    if pattern.try_reserve_exact(units.len()).is_err() {
+        return irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
+    }
+    pattern.extend_from_slice(units);
     if let Err(status) = buffer::lock(&mut irp, length) {
         return irp.fail(status);
     }
-    if !may_wait {
-        return work::post(irp, &open.volume);
-    }
-    let flags = irp.stack_flags();
-    let parameters = irp.query_directory();
-    // The pattern belongs to the IRP, like the buffer; a copy lets both be used at once.
-    let mut pattern = alloc::vec::Vec::new();
-    if let Some(units) = parameters.pattern {
-        if pattern.try_reserve_exact(units.len()).is_err() {
-            return irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
-        }
-        pattern.extend_from_slice(units);
-    }
-    let (class, index) = (parameters.class, parameters.index);
-    let query = Query {
-        class: FileInformationClass(class),
-        pattern: Some(pattern.as_slice()).filter(|pattern| !pattern.is_empty()),
+    let asked = Asked {
+        class,
+        pattern,
         restart: flags & SL_RESTART_SCAN != 0,
         single: flags & SL_RETURN_SINGLE_ENTRY != 0,
         index: (flags & SL_INDEX_SPECIFIED != 0).then_some(index),
+        length,
     };
-    let mut list = || match buffer::bytes(&mut irp, length) {
-        Ok(out) => {
+    // SAFETY: the file object of an IRP that is ours.
+    let file = unsafe { FileRef::new(irp.file_object()) };
+    work::run(
+        irp,
+        &open.volume,
+        file,
+        blocking,
+        move |request, scratch| match scratch.zeros(asked.length) {
+            Ok(room) => {
+                let outcome = asked.list(&request, room);
+                request.answer(outcome, room)
+            }
+            Err(status) => request.fail(status),
+        },
+    )
+}
+
+impl Asked {
+    fn list(&self, request: &Request, room: &mut [u8]) -> Outcome {
+        let Some(open) = request.open() else {
+            return NtStatus::INVALID_DEVICE_REQUEST.into();
+        };
+        if let Err(status) = verify::ensure(&open.volume) {
+            return status.into();
+        }
+        let query = Query {
+            class: FileInformationClass(self.class),
+            pattern: Some(self.pattern.as_slice()).filter(|pattern| !pattern.is_empty()),
+            restart: self.restart,
+            single: self.single,
+            index: self.index,
+        };
+        let mut list = || {
             let listed = stack::on_large_stack(|| {
                 let mut cursors = open.cursors.lock();
                 dirctrl::query(
@@ -64,21 +95,23 @@ fn query(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
                     &open.ccb,
                     &mut cursors.directory,
                     &query,
-                    out,
+                    room,
                 )
             });
             listed.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
+        };
+        let outcome: Outcome = list();
+        if verify::again(&open.volume, !nt::succeeded(outcome.status)) {
+            return list();
         }
-        Err(status) => status.into(),
-    };
-    let mut outcome: Outcome = list();
-    if verify::again(&open.volume, !nt::succeeded(outcome.status)) {
-        outcome = list();
+        outcome
     }
-    irp.complete(outcome)
 }
 
-fn notify(irp: Irp, open: &Open) -> NTSTATUS {
+/// Pends NOTIFY_CHANGE_DIRECTORY until the handle goes, or until it is cancelled.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn notify(irp: Irp, open: &Open) -> NTSTATUS {
     match dirctrl::notify(&open.fcb.fcb, &open.ccb) {
         NotifyPlan::Done(outcome) => irp.complete(outcome),
         NotifyPlan::Pend => {

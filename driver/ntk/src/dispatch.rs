@@ -11,16 +11,19 @@ use crate::nt::{
     IRP_MJ_FILE_SYSTEM_CONTROL, IRP_MJ_FLUSH_BUFFERS, IRP_MJ_LOCK_CONTROL, IRP_MJ_PNP, IRP_MJ_QUERY_EA,
     IRP_MJ_QUERY_INFORMATION, IRP_MJ_QUERY_SECURITY, IRP_MJ_QUERY_VOLUME_INFORMATION, IRP_MJ_READ,
     IRP_MJ_SET_EA, IRP_MJ_SET_INFORMATION, IRP_MJ_SET_SECURITY, IRP_MJ_SET_VOLUME_INFORMATION,
-    IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IRP_MN_MOUNT_VOLUME, IoGetTopLevelIrp, IoSetTopLevelIrp,
-    KeEnterCriticalRegion, KeLeaveCriticalRegion, NTSTATUS, PDEVICE_OBJECT, PIRP, raw_status,
+    IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IRP_MN_MOUNT_VOLUME, IRP_MN_NOTIFY_CHANGE_DIRECTORY,
+    IRP_MN_QUERY_DIRECTORY, IoGetTopLevelIrp, IoSetTopLevelIrp, KeEnterCriticalRegion, KeLeaveCriticalRegion,
+    NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIRP, raw_status,
 };
-use crate::open::Open;
+use crate::open::{FileRef, Open};
 use crate::volume::{Kind, kind_of};
+use crate::work::{self, Blocking};
 use crate::{
-    cleanup, close, control, create, devctrl, dirctrl, ea, fileinfo, fsctrl, imagedisk, lockctrl, mount, pnp,
-    read, refuse, secur, verify, volinfo,
+    buffer, cleanup, close, control, create, devctrl, dirctrl, ea, fileinfo, fsctrl, imagedisk, lockctrl,
+    mount, pnp, read, refuse, secur, verify, volinfo,
 };
 use core::ptr::{NonNull, null_mut};
+use lkl_host_ntk::routines;
 use lklfs_control::Interface;
 use lklfs_fsd::{FcbKind, Outcome};
 use lklfs_nt::NtStatus;
@@ -43,14 +46,12 @@ pub unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATU
         Kind::ImageDisk => return imagedisk::dispatch(irp),
         _ => {}
     }
-    inside_file_system(irp, |irp| {
-        let may_wait = irp.is_synchronous();
-        route(irp, may_wait)
-    })
+    inside_file_system(irp)
 }
 
-/// Runs `act` with kernel APCs off and the IRP as the thread's top-level one, if there was none.
-pub fn inside_file_system(irp: Irp, act: impl FnOnce(Irp) -> NTSTATUS) -> NTSTATUS {
+/// Routes the IRP with kernel APCs off and the IRP as the thread's top-level one, if there was none. A thread that is not
+/// inside a file system yet, and waits for no page, does not wait for a disk either: a worker does.
+fn inside_file_system(irp: Irp) -> NTSTATUS {
     // SAFETY: balanced below.
     unsafe { KeEnterCriticalRegion() };
     // SAFETY: may be called by any thread.
@@ -59,7 +60,12 @@ pub fn inside_file_system(irp: Irp, act: impl FnOnce(Irp) -> NTSTATUS) -> NTSTAT
         // SAFETY: only noted; taken away again below, before anybody could mistake it.
         unsafe { IoSetTopLevelIrp(irp.as_ptr()) };
     }
-    let status = act(irp);
+    let blocking = if is_top && routines::irql() == PASSIVE && !irp.is_paging() {
+        Blocking::Posted
+    } else {
+        Blocking::Here
+    };
+    let status = route(irp, blocking);
     if is_top {
         // SAFETY: as above.
         unsafe { IoSetTopLevelIrp(null_mut()) };
@@ -69,9 +75,8 @@ pub fn inside_file_system(irp: Irp, act: impl FnOnce(Irp) -> NTSTATUS) -> NTSTAT
     status
 }
 
-/// Sends the IRP to the file of its major function. `may_wait`: the thread may block; otherwise what would block is
-/// posted.
-pub fn route(irp: Irp, may_wait: bool) -> NTSTATUS {
+/// Sends the IRP to the file of its major function.
+fn route(irp: Irp, blocking: Blocking) -> NTSTATUS {
     let major = u32::from(irp.major());
     // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
     match unsafe { kind_of(irp.device()) } {
@@ -84,14 +89,14 @@ pub fn route(irp: Irp, may_wait: bool) -> NTSTATUS {
             _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
         },
         Kind::ImageDisk => imagedisk::dispatch(irp),
-        Kind::Volume => on_volume(irp, major, may_wait),
+        Kind::Volume => on_volume(irp, major, blocking),
         Kind::Unready => irp.fail(NtStatus::DEVICE_NOT_READY),
     }
 }
 
-fn on_volume(irp: Irp, major: u32, may_wait: bool) -> NTSTATUS {
+fn on_volume(irp: Irp, major: u32, blocking: Blocking) -> NTSTATUS {
     match major {
-        IRP_MJ_CREATE => return create::create(irp),
+        IRP_MJ_CREATE => return create::create(irp, blocking),
         IRP_MJ_CLOSE => return close::close(irp),
         IRP_MJ_PNP => return pnp::pnp(irp),
         IRP_MJ_SHUTDOWN => return irp.complete(Outcome::success(0)),
@@ -104,7 +109,7 @@ fn on_volume(irp: Irp, major: u32, may_wait: bool) -> NTSTATUS {
     };
     match major {
         IRP_MJ_CLEANUP => return cleanup::cleanup(irp, open),
-        IRP_MJ_FILE_SYSTEM_CONTROL => return fsctrl::control(irp, open),
+        IRP_MJ_FILE_SYSTEM_CONTROL => return fsctrl::control(irp, open, blocking),
         _ => {}
     }
     // The handle that dismounted a volume still stands for it; its files are gone.
@@ -113,19 +118,54 @@ fn on_volume(irp: Irp, major: u32, may_wait: bool) -> NTSTATUS {
     {
         return irp.fail(status);
     }
-    if let Err(status) = verify::ensure(&open.volume) {
-        return irp.fail(status);
-    }
     match major {
-        IRP_MJ_READ => read::read(irp, open, may_wait),
-        IRP_MJ_DIRECTORY_CONTROL => dirctrl::directory_control(irp, open, may_wait),
-        IRP_MJ_QUERY_INFORMATION => fileinfo::query(irp, open),
+        IRP_MJ_READ => read::read(irp, open, blocking),
+        IRP_MJ_DIRECTORY_CONTROL if u32::from(irp.minor()) == IRP_MN_QUERY_DIRECTORY => {
+            dirctrl::query(irp, open, blocking)
+        }
+        IRP_MJ_QUERY_EA => ea::query(irp, open, blocking),
+        _ if open.volume.wants_verification() => once_verified(irp, open, major, blocking),
+        _ => on_file(irp, open, major, blocking),
+    }
+}
+
+/// Has the volume verified, which may block, before an IRP that does not.
+fn once_verified(mut irp: Irp, open: &Open, major: u32, blocking: Blocking) -> NTSTATUS {
+    // The worker thread sees another address space, so the buffer is locked here.
+    if major == IRP_MJ_QUERY_SECURITY {
+        let (_, length) = irp.query_security();
+        if let Err(status) = buffer::lock(&mut irp, length) {
+            return irp.fail(status);
+        }
+    }
+    // SAFETY: the file object of an IRP that is ours.
+    let file = unsafe { FileRef::new(irp.file_object()) };
+    work::run(irp, &open.volume, file, blocking, move |request, _| {
+        if let Err(status) = verify::ensure(request.volume()) {
+            return request.fail(status);
+        }
+        request.take(|irp| {
+            // SAFETY: as in on_volume().
+            match unsafe { Open::of(irp.file_object()) } {
+                Some(open) => on_file(irp, open, major, Blocking::Here),
+                None => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
+            }
+        })
+    })
+}
+
+/// What is answered from what is known, or says itself that it may block.
+fn on_file(irp: Irp, open: &Open, major: u32, blocking: Blocking) -> NTSTATUS {
+    match major {
+        IRP_MJ_DIRECTORY_CONTROL if u32::from(irp.minor()) == IRP_MN_NOTIFY_CHANGE_DIRECTORY => {
+            dirctrl::notify(irp, open)
+        }
+        IRP_MJ_QUERY_INFORMATION => fileinfo::query(irp, open, blocking),
         IRP_MJ_SET_INFORMATION => fileinfo::set(irp, open),
-        IRP_MJ_QUERY_VOLUME_INFORMATION => volinfo::query(irp, open),
+        IRP_MJ_QUERY_VOLUME_INFORMATION => volinfo::query(irp, open, blocking),
         IRP_MJ_DEVICE_CONTROL => devctrl::device_control(irp, open),
         IRP_MJ_LOCK_CONTROL => lockctrl::lock_control(irp, open),
         IRP_MJ_QUERY_SECURITY => secur::query(irp, open),
-        IRP_MJ_QUERY_EA => ea::query(irp, open),
         IRP_MJ_FLUSH_BUFFERS => irp.complete(lklfs_fsd::flush::flush()),
         IRP_MJ_WRITE => refuse::write(irp),
         IRP_MJ_SET_EA => refuse::set_ea(irp),

@@ -4,10 +4,12 @@
 
 use crate::irp::Irp;
 use crate::nt::{NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN, SL_RETURN_SINGLE_ENTRY};
-use crate::open::Open;
-use crate::{buffer, fault};
+use crate::open::{FileRef, Open};
+use crate::work::{Blocking, Request};
+use crate::{buffer, fault, verify, work};
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
+use lklfs_fsd::Outcome;
 use lklfs_fsd::ea::{self, Query};
 use lklfs_nt::NtStatus;
 
@@ -16,8 +18,8 @@ const MOST_NAMES: u32 = 64 * 1024;
 
 /// Answers a query of extended attributes.
 ///
-/// IRQL: PASSIVE_LEVEL; blocks.
-pub fn query(mut irp: Irp, open: &Open) -> NTSTATUS {
+/// IRQL: PASSIVE_LEVEL.
+pub fn query(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     let (length, list, list_length, index) = irp.query_ea();
     if let Err(status) = buffer::lock(&mut irp, length) {
         return irp.fail(status);
@@ -41,28 +43,62 @@ pub fn query(mut irp: Irp, open: &Open) -> NTSTATUS {
         }
     }
     let flags = irp.stack_flags();
-    let query = Query {
-        list: Some(names.as_slice()).filter(|names| !names.is_empty()),
+    let asked = Asked {
+        names,
         restart: flags & SL_RESTART_SCAN != 0,
         single: flags & SL_RETURN_SINGLE_ENTRY != 0,
         index: (flags & SL_INDEX_SPECIFIED != 0).then_some(index),
     };
-    let outcome = match buffer::bytes(&mut irp, length) {
-        Ok(out) => {
-            let answered = stack::on_large_stack(|| {
-                let mut cursors = open.cursors.lock();
-                ea::query(
-                    &open.volume.vcb,
-                    &open.fcb.fcb,
-                    &open.ccb,
-                    &mut cursors.ea,
-                    &query,
-                    out,
-                )
-            });
-            answered.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
+    // SAFETY: the file object of an IRP that is ours.
+    let file = unsafe { FileRef::new(irp.file_object()) };
+    work::run(
+        irp,
+        &open.volume,
+        file,
+        blocking,
+        move |request, scratch| match scratch.zeros(length) {
+            Ok(room) => {
+                let outcome = asked.answer(&request, room);
+                request.answer(outcome, room)
+            }
+            Err(status) => request.fail(status),
+        },
+    )
+}
+
+/// What a query asks for.
+struct Asked {
+    names: Vec<u8>,
+    restart: bool,
+    single: bool,
+    index: Option<u32>,
+}
+
+impl Asked {
+    fn answer(&self, request: &Request, room: &mut [u8]) -> Outcome {
+        let Some(open) = request.open() else {
+            return NtStatus::INVALID_DEVICE_REQUEST.into();
+        };
+        if let Err(status) = verify::ensure(&open.volume) {
+            return status.into();
         }
-        Err(status) => status.into(),
-    };
-    irp.complete(outcome)
+        let query = Query {
+            list: Some(self.names.as_slice()).filter(|names| !names.is_empty()),
+            restart: self.restart,
+            single: self.single,
+            index: self.index,
+        };
+        let answered = stack::on_large_stack(|| {
+            let mut cursors = open.cursors.lock();
+            ea::query(
+                &open.volume.vcb,
+                &open.fcb.fcb,
+                &open.ccb,
+                &mut cursors.ea,
+                &query,
+                room,
+            )
+        });
+        answered.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
+    }
 }

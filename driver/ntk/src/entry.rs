@@ -28,6 +28,7 @@ use crate::protect;
 use crate::stranded;
 use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
 use crate::volumes::Volumes;
+use crate::workers::Workers;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
@@ -60,6 +61,8 @@ pub struct Driver {
     pub arrivals: Arrivals,
     /// Hears of the machine's sleep.
     pub power: Power,
+    /// Threads for requests that wait.
+    pub workers: Workers,
 }
 
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(null_mut());
@@ -116,6 +119,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
     let places = Places::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let linux = Linux::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mounts = Mounts::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let workers = Workers::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut driver = lkl::try_box(Driver {
         object,
         control: [null_mut(); 2],
@@ -127,6 +131,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
         volumes: Volumes::new(),
         arrivals: Arrivals::new(),
         power: Power::new(),
+        workers,
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let made = make_devices(&mut driver);
@@ -263,6 +268,9 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     later::wait_for_all();
     state.mounts.clear();
     let _ = stack::on_large_stack(stranded::join_all);
+    state.workers.stop();
+    // What the workers have left to do.
+    later::wait_for_all();
     hide_places(state);
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
     // waits until there is one. If there never was a mount there is nothing to halt.

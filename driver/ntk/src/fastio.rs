@@ -23,7 +23,7 @@ unsafe impl Sync for Table {}
 static TABLE: Table = Table(UnsafeCell::new(FAST_IO_DISPATCH {
     SizeOfFastIoDispatch: size_of::<FAST_IO_DISPATCH>() as u32,
     FastIoCheckIfPossible: Some(check_if_possible),
-    FastIoRead: Some(FsRtlCopyRead),
+    FastIoRead: Some(copy_read),
     FastIoWrite: None,
     FastIoQueryBasicInfo: Some(query_basic),
     FastIoQueryStandardInfo: Some(query_standard),
@@ -54,6 +54,21 @@ static TABLE: Table = Table(UnsafeCell::new(FAST_IO_DISPATCH {
 /// The driver's table. Sections are synchronised by FsRtl's default, the FCB's main resource.
 pub fn table() -> *mut FAST_IO_DISPATCH {
     TABLE.0.get()
+}
+
+/// Without leave to wait: whoever waits for a disk without an IRP cannot be cancelled.
+unsafe extern "C" fn copy_read(
+    file: PFILE_OBJECT,
+    offset: PLARGE_INTEGER,
+    length: ULONG,
+    _wait: BOOLEAN,
+    key: ULONG,
+    buffer: PVOID,
+    status: *mut IO_STATUS_BLOCK,
+    device: PDEVICE_OBJECT,
+) -> BOOLEAN {
+    // SAFETY: the I/O manager's own arguments.
+    unsafe { FsRtlCopyRead(file, offset, length, nt::NO, key, buffer, status, device) }
 }
 
 unsafe extern "C" fn check_if_possible(

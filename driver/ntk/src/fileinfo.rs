@@ -1,10 +1,12 @@
 //! `IRP_MJ_QUERY_INFORMATION` and `IRP_MJ_SET_INFORMATION`.
 //
-// UNSAFETY: the file object's position and flags.
+// UNSAFETY: the file object, its position and flags.
 
 use crate::irp::Irp;
 use crate::nt::{self, FILE_OBJECT, NTSTATUS, large};
-use crate::open::Open;
+use crate::open::{FileRef, Open};
+use crate::work::Blocking;
+use crate::{verify, work};
 use lkl_host_ntk::stack;
 use lklfs_fsd::fileinfo::{self, FileObjectState, SetPlan};
 use lklfs_fsd::{Outcome, known};
@@ -38,29 +40,43 @@ fn state_of(file: &FILE_OBJECT) -> FileObjectState {
     }
 }
 
-/// Answers a query into the system buffer.
+/// Answers a query into the system buffer, at once if nothing has to be waited for.
 ///
-/// IRQL: PASSIVE_LEVEL; may block.
-pub fn query(mut irp: Irp, open: &Open) -> NTSTATUS {
+/// IRQL: PASSIVE_LEVEL.
+pub fn query(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     let (length, class) = irp.query_file();
+    let class = FileInformationClass(class);
     let state = irp.file().map(state_of).unwrap_or_default();
-    let out = irp.system_buffer(length);
-    let answered = stack::on_large_stack(|| {
-        fileinfo::query(
-            &open.volume.vcb,
-            &open.fcb.fcb,
-            &open.ccb,
-            state,
-            FileInformationClass(class),
-            out,
-        )
-    });
-    let outcome: Outcome = answered.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into());
-    if outcome.information > 0 && known::tells_id(FileInformationClass(class)) {
-        let mut known = open.volume.known.lock();
-        known.remember(&open.volume.vcb, &open.fcb.fcb, &open.ccb);
+    if !fileinfo::may_block(&open.fcb.fcb, class) {
+        let outcome = answer(open, state, class, irp.system_buffer(length));
+        return irp.complete(outcome);
     }
-    irp.complete(outcome)
+    // SAFETY: the file object of an IRP that is ours.
+    let file = unsafe { FileRef::new(irp.file_object()) };
+    work::run(irp, &open.volume, file, blocking, move |request, scratch| {
+        let room = match scratch.zeros(length) {
+            Ok(room) => room,
+            Err(status) => return request.fail(status),
+        };
+        let outcome = match request.open() {
+            Some(open) => match verify::ensure(&open.volume) {
+                Ok(()) => answer(open, state, class, room),
+                Err(status) => status.into(),
+            },
+            None => NtStatus::INVALID_DEVICE_REQUEST.into(),
+        };
+        request.answer_buffered(outcome, room)
+    })
+}
+
+fn answer(open: &Open, state: FileObjectState, class: FileInformationClass, out: &mut [u8]) -> Outcome {
+    let (vcb, fcb, ccb) = (&open.volume.vcb, &open.fcb.fcb, &open.ccb);
+    let answered = stack::on_large_stack(|| fileinfo::query(vcb, fcb, ccb, state, class, out));
+    let outcome: Outcome = answered.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into());
+    if outcome.information > 0 && known::tells_id(class) {
+        open.volume.known.lock().remember(vcb, fcb, ccb);
+    }
+    outcome
 }
 
 /// Sets the position, or refuses.

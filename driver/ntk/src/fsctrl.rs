@@ -4,13 +4,14 @@
 
 use crate::irp::Irp;
 use crate::later;
-use crate::nt::{IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS};
-use crate::open::Open;
-use crate::{buffer, fault, verify};
+use crate::nt::{IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
+use crate::open::{FileRef, Open};
+use crate::work::{Blocking, Request, Scratch};
+use crate::{buffer, fault, verify, work};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
-use lklfs_fsd::fsctrl::{self, Plan, Request};
+use lklfs_fsd::fsctrl::{self, Plan};
 use lklfs_fsd::{Outcome, Requestor, linuxinfo, ranges};
 use lklfs_nt::{ControlCode, NtStatus};
 
@@ -22,8 +23,8 @@ const METHOD_NEITHER: u32 = 3;
 
 /// A control on an open.
 ///
-/// IRQL: PASSIVE_LEVEL; may block.
-pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
+/// IRQL: PASSIVE_LEVEL.
+pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     let minor = u32::from(irp.minor());
     if minor != IRP_MN_USER_FS_REQUEST && minor != IRP_MN_KERNEL_CALL {
         return irp.fail(NtStatus::INVALID_DEVICE_REQUEST);
@@ -47,7 +48,7 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
         Err(status) => return irp.fail(status),
     };
     let plan = {
-        let mut request = Request {
+        let mut request = fsctrl::Request {
             code: ControlCode(code),
             input: &input,
             output: &mut *output,
@@ -62,23 +63,28 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
         Plan::Done(outcome) => irp.complete(outcome),
         // Oplocks are not granted: every opener of a read-only volume asks each time.
         Plan::Oplock => irp.fail(NtStatus::OPLOCK_NOT_GRANTED),
-        Plan::AllocatedRanges => {
-            let told = asked(open, || {
-                ranges::allocated(&open.volume.vcb, &open.fcb.fcb, &input, output)
-            });
-            irp.complete(told)
+        Plan::AllocatedRanges | Plan::LinuxFile | Plan::LinuxVolume => {
+            // SAFETY: the file object of an IRP that is ours.
+            let file = unsafe { FileRef::new(irp.file_object()) };
+            let buffered = code & 3 == METHOD_BUFFERED;
+            work::run(irp, &open.volume, file, blocking, move |request, scratch| {
+                let room = match scratch.zeros(length) {
+                    Ok(room) => room,
+                    Err(status) => return request.fail(status),
+                };
+                let outcome = ask(&request, plan, &input, room);
+                if buffered {
+                    request.answer_buffered(outcome, room)
+                } else {
+                    request.answer(outcome, room)
+                }
+            })
         }
-        Plan::LinuxFile => {
-            let told = asked(open, || {
-                linuxinfo::file(&open.volume.vcb, &open.fcb.fcb, &open.ccb, output)
-            });
-            irp.complete(told)
+        Plan::Lock => {
+            // SAFETY: the file object of an IRP that is ours.
+            let file = unsafe { FileRef::new(irp.file_object()) };
+            work::run(irp, &open.volume, file, blocking, lock)
         }
-        Plan::LinuxVolume => {
-            let told = asked(open, || linuxinfo::volume(&open.volume.vcb, output));
-            irp.complete(told)
-        }
-        Plan::Lock => lock(irp, open),
         Plan::Unlock => irp.complete(Outcome::success(0)),
         Plan::Dismount => {
             dismount(open);
@@ -88,14 +94,24 @@ pub fn control(mut irp: Irp, open: &Open) -> NTSTATUS {
 }
 
 /// What Linux has to be asked for, as long as the volume is the one that was mounted.
-fn asked(open: &Open, ask: impl FnOnce() -> Outcome) -> Outcome {
+fn ask(request: &Request, plan: Plan, input: &[u8], room: &mut [u8]) -> Outcome {
+    let Some(open) = request.open() else {
+        return NtStatus::INVALID_DEVICE_REQUEST.into();
+    };
     if let Some(status) = open.volume.refusal() {
         return status.into();
     }
     if let Err(status) = verify::ensure(&open.volume) {
         return status.into();
     }
-    stack::on_large_stack(ask).unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
+    let (vcb, fcb) = (&open.volume.vcb, &open.fcb.fcb);
+    let asked = stack::on_large_stack(|| match plan {
+        Plan::AllocatedRanges => ranges::allocated(vcb, fcb, input, room),
+        Plan::LinuxFile => linuxinfo::file(vcb, fcb, &open.ccb, room),
+        Plan::LinuxVolume => linuxinfo::volume(vcb, room),
+        _ => NtStatus::INVALID_DEVICE_REQUEST.into(),
+    });
+    asked.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
 }
 
 /// The volume is dismounted. If it was locked before, only this handle is left; else what is under way, by other handles
@@ -111,13 +127,26 @@ fn dismount(open: &Open) {
     let _ = later::queue(move || volume.purge());
 }
 
-/// The volume is locked by this handle, unless file objects are left besides the handle's own.
-fn lock(irp: Irp, open: &Open) -> NTSTATUS {
-    if open.volume.drain(1) {
-        return irp.complete(Outcome::success(0));
-    }
-    open.volume.state.lock().locked_by = None;
-    irp.fail(NtStatus::ACCESS_DENIED)
+/// The volume is locked by this handle, unless file objects are left besides the handle's own, or nobody wants it any
+/// more.
+fn lock(request: Request, _scratch: &mut Scratch) -> NTSTATUS {
+    let volume = Arc::clone(request.volume());
+    let handle = request.file().addr() as u64;
+    let ended = if volume.drain(1) {
+        request.finish(|_| Outcome::success(0))
+    } else {
+        volume.state.lock().locked_by = None;
+        request.finish(|_| NtStatus::ACCESS_DENIED.into())
+    };
+    ended.unwrap_or_else(|gone| {
+        let mut state = volume.state.lock();
+        if state.locked_by == Some(handle) {
+            state.locked_by = None;
+        }
+        drop(state);
+        drop(gone);
+        raw_status(NtStatus::CANCELLED)
+    })
 }
 
 /// A copy of the control's input.

@@ -7,9 +7,8 @@
 // UNSAFETY: reads and writes the fields of IRPs that belong to this driver.
 
 use crate::nt::{
-    self, ACCESS_MASK, FILE_OBJECT, IO_STACK_LOCATION, IRP, IRP_NOCACHE, IRP_PAGING_IO,
-    IoIsOperationSynchronous, IofCompleteRequest, NTSTATUS, PACCESS_STATE, PDEVICE_OBJECT, PDRIVER_CANCEL,
-    PFILE_OBJECT, PIRP, PMDL, PVOID, PVPB, quad,
+    self, ACCESS_MASK, FILE_OBJECT, IO_STACK_LOCATION, IRP, IRP_NOCACHE, IRP_PAGING_IO, IofCompleteRequest,
+    NTSTATUS, PACCESS_STATE, PDEVICE_OBJECT, PDRIVER_CANCEL, PFILE_OBJECT, PIRP, PMDL, PVOID, PVPB, quad,
 };
 use crate::volume;
 use core::ffi::c_void;
@@ -226,12 +225,6 @@ impl Irp {
         self.flags() & IRP_NOCACHE != 0
     }
 
-    /// Whether the thread that sent it waits for it anyway.
-    pub fn is_synchronous(&self) -> bool {
-        // SAFETY: the IRP is ours.
-        unsafe { IoIsOperationSynchronous(self.raw.as_ptr()) != 0 }
-    }
-
     /// The caller's buffer as it came.
     pub fn user_buffer(&self) -> PVOID {
         // SAFETY: the IRP is ours.
@@ -275,6 +268,30 @@ impl Irp {
         // SAFETY: this is what the union holds while an IRP is on its way.
         let overlay = unsafe { &mut tail.Overlay };
         overlay.AuxiliaryBuffer = buffer.cast();
+    }
+
+    /// `Tail.Overlay.DriverContext`, its first two words: while this driver has the IRP they are its own.
+    pub fn driver_context(&self) -> [usize; 2] {
+        // SAFETY: the IRP is ours.
+        let tail = unsafe { &(*self.raw.as_ptr()).Tail };
+        // SAFETY: this is what the union holds while an IRP is on its way.
+        let overlay = unsafe { &tail.Overlay };
+        // SAFETY: as above.
+        let [first, second, ..] = unsafe { overlay.__bindgen_anon_1.__bindgen_anon_1.DriverContext };
+        [first.addr(), second.addr()]
+    }
+
+    /// Sets what [`Irp::driver_context`] says.
+    pub fn set_driver_context(&self, words: [usize; 2]) {
+        // SAFETY: the IRP is ours.
+        let tail = unsafe { &mut (*self.raw.as_ptr()).Tail };
+        // SAFETY: this is what the union holds while an IRP is on its way.
+        let overlay = unsafe { &mut tail.Overlay };
+        // SAFETY: as above.
+        let places = unsafe { &mut overlay.__bindgen_anon_1.__bindgen_anon_1.DriverContext };
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = core::ptr::without_provenance_mut(word);
+        }
     }
 
     /// IRP_MJ_CREATE.

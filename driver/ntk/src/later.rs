@@ -9,6 +9,7 @@ use crate::nt::{
     KeDelayExecutionThread, NO, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, large,
 };
 use alloc::boxed::Box;
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, Ordering};
 use lkl_host_ntk::stack;
 
@@ -38,25 +39,51 @@ pub fn pause() {
 /// IRQL: <= DISPATCH_LEVEL.
 #[must_use]
 pub fn queue(act: impl FnOnce() + Send + 'static) -> bool {
-    let Some(driver) = entry::driver() else {
-        return false;
-    };
-    // SAFETY: a device of ours, which lives as long as the driver.
-    let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
-    if item.is_null() {
-        return false;
+    match Later::reserve() {
+        Some(later) => {
+            later.queue(act);
+            true
+        }
+        None => false,
     }
-    let task = lkl::try_box(act).and_then(|act| lkl::try_box(Task { item, act }));
-    let Some(task) = task else {
-        // SAFETY: allocated above, not queued.
-        unsafe { IoFreeWorkItem(item) };
-        return false;
-    };
-    TASKS.fetch_add(1, Ordering::AcqRel);
-    let context: PVOID = Box::into_raw(task).cast();
-    // SAFETY: the item is ours, and the context is taken back by the callback.
-    unsafe { IoQueueWorkItem(item, Some(perform), _WORK_QUEUE_TYPE::DelayedWorkQueue, context) };
-    true
+}
+
+/// Room for work that is queued later: so that what it is about is not lost when there is none.
+pub struct Later<F> {
+    item: PIO_WORKITEM,
+    act: Box<MaybeUninit<F>>,
+    task: Box<MaybeUninit<Task>>,
+}
+
+impl<F: FnOnce() + Send + 'static> Later<F> {
+    /// `None` for lack of memory.
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    pub fn reserve() -> Option<Self> {
+        let driver = entry::driver()?;
+        let act = lkl::try_box(MaybeUninit::uninit())?;
+        let task = lkl::try_box(MaybeUninit::uninit())?;
+        // SAFETY: a device of ours, which lives as long as the driver.
+        let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
+        (!item.is_null()).then_some(Later { item, act, task })
+    }
+
+    /// As [`queue`].
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    pub fn queue(self, act: F) {
+        let Later {
+            item,
+            act: place,
+            task,
+        } = self;
+        let act = Box::write(place, act);
+        let task = Box::write(task, Task { item, act });
+        TASKS.fetch_add(1, Ordering::AcqRel);
+        let context: PVOID = Box::into_raw(task).cast();
+        // SAFETY: the item is ours, and the context is taken back by the callback.
+        unsafe { IoQueueWorkItem(item, Some(perform), _WORK_QUEUE_TYPE::DelayedWorkQueue, context) };
+    }
 }
 
 unsafe extern "C" fn perform(_device: PDEVICE_OBJECT, context: PVOID) {

@@ -40,6 +40,22 @@ impl MountedVolume {
         false
     }
 
+    /// Has the I/O manager leave the VPB to this driver, which needs it until the tear-down: it is about to put another one in
+    /// its place.
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    pub fn keep_vpb(&self) {
+        let mut irql: KIRQL = 0;
+        // SAFETY: the saved IRQL goes back below.
+        unsafe { IoAcquireVpbSpinLock(&mut irql) };
+        // SAFETY: the volume has not let go of its VPB yet.
+        if let Some(vpb) = unsafe { self.vpb().as_mut() } {
+            vpb.Flags |= VPB_PERSISTENT as u16;
+        }
+        // SAFETY: taken above.
+        unsafe { IoReleaseVpbSpinLock(irql) };
+    }
+
     /// Disconnects the VPB and deletes the device, once, when nobody uses the volume any more. The volume itself lives
     /// on until its last open is closed.
     ///
@@ -161,7 +177,7 @@ unsafe fn release_vpb(vpb: PVPB, spare: PVPB) -> (bool, PVPB) {
     let real: &mut DEVICE_OBJECT = unsafe { &mut *old.RealDevice };
     if old.ReferenceCount == 0 {
         old.DeviceObject = null_mut();
-        old.Flags &= !(VPB_MOUNTED as u16);
+        old.Flags &= !((VPB_MOUNTED | VPB_PERSISTENT) as u16);
         return (true, spare);
     }
     // Whoever counts in it still goes to the volume's device, and is told there that the volume is gone. Persistent: the

@@ -8,7 +8,7 @@
 //! | files | what they hold |
 //! |---|---|
 //! | [`entry`], [`linux`], [`control`], [`protect`] | DriverEntry and unload; the one Linux, booted with the first mount; requests to the control device |
-//! | [`dispatch`], [`irp`], [`work`] | callbacks, the linear IRP, posting to a worker thread |
+//! | [`dispatch`], [`irp`], [`work`], [`posts`], [`workers`] | callbacks, the linear IRP, requests that wait in worker threads and can be cancelled |
 //! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
 //! | [`mounts`], [`imagefile`], [`imagedisk`], [`backing`], [`driveletter`], [`letters`], [`dismount`], [`arrivals`], [`places`] | image files as disks, drive letters, volumes that arrive, where volumes may be |
@@ -78,6 +78,7 @@ pub mod pended;
 pub mod places;
 pub mod pnp;
 pub mod policies;
+pub mod posts;
 pub mod power;
 pub mod protect;
 pub mod read;
@@ -94,6 +95,7 @@ pub mod volinfo;
 pub mod volume;
 pub mod volumes;
 pub mod work;
+pub mod workers;
 
 pub use entry::driver_entry;
 pub use lkl_host_ntk::pool::NtPool;

@@ -7,19 +7,20 @@
 //
 // UNSAFETY: fills structures that the kernel reads and writes, and turns file objects' context words into references.
 
+use crate::later::Later;
 use crate::nt::{
-    self, AdvancedFcbHeader, FAST_MUTEX, FILE_LOCK, FsRtlInitializeFileLock, FsRtlTeardownPerStreamContexts,
-    FsRtlUninitializeFileLock, KeInitializeEvent, LIST_ENTRY, PFILE_OBJECT, PVOID, SECTION_OBJECT_POINTERS,
-    SHARE_ACCESS,
+    self, AdvancedFcbHeader, FAST_MUTEX, FILE_LOCK, FILE_OBJECT, FsRtlInitializeFileLock,
+    FsRtlTeardownPerStreamContexts, FsRtlUninitializeFileLock, KeInitializeEvent, LIST_ENTRY,
+    ObfDereferenceObject, ObfReferenceObject, PFILE_OBJECT, PVOID, SECTION_OBJECT_POINTERS, SHARE_ACCESS,
 };
 use crate::pended;
-use crate::sync::{Guarded, Resource};
+use crate::sync::{Guarded, Resource, SpinLock};
 use crate::volume::MountedVolume;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
-use core::ptr::null_mut;
+use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicU8};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::dirctrl::DirCursor;
@@ -196,6 +197,56 @@ impl Drop for FcbBlock {
     }
 }
 
+/// A file object of this driver's, referenced: its CLOSE comes later.
+pub struct FileRef(NonNull<FILE_OBJECT>);
+
+// SAFETY: a reference to a file object may be used and given back by any thread.
+unsafe impl Send for FileRef {}
+
+impl FileRef {
+    /// References a file object; `None` for none.
+    ///
+    /// # Safety
+    /// `file` is null or a file object on a device of this driver, alive.
+    pub unsafe fn new(file: PFILE_OBJECT) -> Option<Self> {
+        let file = NonNull::new(file)?;
+        // SAFETY: promised by the caller.
+        unsafe { ObfReferenceObject(file.as_ptr().cast()) };
+        Some(FileRef(file))
+    }
+
+    /// The file object.
+    pub fn as_ptr(&self) -> PFILE_OBJECT {
+        self.0.as_ptr()
+    }
+
+    /// The open behind it.
+    pub fn open(&self) -> Option<&Open> {
+        // SAFETY: referenced by this value.
+        unsafe { Open::of(self.0.as_ptr()) }
+    }
+
+    /// Gives the reference back, while somebody else has one too: this does not close the file object.
+    pub fn release(self) {
+        let file = self.0;
+        core::mem::forget(self);
+        // SAFETY: referenced by new().
+        unsafe { ObfDereferenceObject(file.as_ptr().cast()) };
+    }
+}
+
+impl Drop for FileRef {
+    /// This may be the last reference, with which the driver may be unloaded. Whoever does that must not be in the driver's
+    /// code then: a work item keeps a device of the driver, and lets go of it after its routine has returned.
+    fn drop(&mut self) {
+        let last = FileRef(self.0);
+        match Later::reserve() {
+            Some(later) => later.queue(move || last.release()),
+            None => last.release(),
+        }
+    }
+}
+
 /// What changes about an open as it is used.
 #[derive(Default)]
 pub struct Cursors {
@@ -203,6 +254,16 @@ pub struct Cursors {
     pub directory: DirCursor,
     /// Where the listing of extended attributes stands.
     pub ea: EaCursor,
+}
+
+/// The uses of a file object's cache map that are under way. A read that was cancelled may be in the cache manager still
+/// when its handle is closed, and the map must not go before it.
+#[derive(Default)]
+pub struct CacheUsers {
+    /// How many there are.
+    pub count: u32,
+    /// CLEANUP has come: there will be no more, and the last one gives the map back.
+    pub closed: bool,
 }
 
 /// One open: what `FsContext2` points to.
@@ -217,6 +278,8 @@ pub struct Open {
     pub volume: Arc<MountedVolume>,
     /// Whether it takes part in share access.
     pub shares: bool,
+    /// Who uses the file object's cache map.
+    pub cache: SpinLock<CacheUsers>,
     /// Whether it is listed in the volume's [`crate::pended::Pended`]: one of that file's values.
     pub pended: AtomicU8,
 }

@@ -119,13 +119,13 @@ impl Drop for Held<'_> {
 }
 
 impl MountedVolume {
-    /// Ends all that is pended: what waits for a worker with the volume's refusal, notifications with NOTIFY_CLEANUP, as when their handle is closed, locks that wait with
-    /// the volume's refusal. The volume refuses new requests already.
+    /// Ends all that is pended: what workers do or will do with the volume's refusal, notifications with NOTIFY_CLEANUP, as
+    /// when their handle is closed, locks that wait with the volume's refusal. The volume refuses new requests already.
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn end_pended(&self) {
         if let Some(refusal) = self.refusal() {
-            self.posts.fail_waiting(refusal);
+            self.posts.end_all(refusal);
         }
         loop {
             let entry = {

@@ -2,31 +2,37 @@
 //!
 //! The three ways meet in the cache: a cached read of data that is not there makes the memory manager send a paging
 //! read for the same file, in this thread or another, and that one asks Linux.
+//!
+//! What the cache has is copied at once. Everything else is read by a worker into memory of its own and copied to the
+//! caller's buffer if the request is still there then. Paging reads alone go to Linux in the thread that they come in, and
+//! into their pages: nobody cancels them.
 //
 // UNSAFETY: cache manager calls, the file object's position.
 
+use crate::cache::CacheUse;
 use crate::irp::Irp;
 use crate::nt::{
     self, CcCopyRead, CcMdlRead, CcMdlReadComplete, FILE_OBJECT, FO_SYNCHRONOUS_IO,
-    FsRtlCheckLockForReadAccess, IO_STATUS_BLOCK, IRP_MN_COMPLETE, IRP_MN_MDL, NTSTATUS, PMDL, YES, large,
+    FsRtlCheckLockForReadAccess, IO_STATUS_BLOCK, IRP_MN_COMPLETE, IRP_MN_MDL, NTSTATUS, PFILE_OBJECT, PMDL,
+    large,
 };
-use crate::open::Open;
-use crate::{buffer, cache, fault, verify, work};
+use crate::open::{FileRef, Open};
+use crate::work::{Blocking, Gone, Request, Scratch};
+use crate::{buffer, fault, verify, work};
+use alloc::sync::Arc;
 use core::ptr::null_mut;
 use lkl_host_ntk::{DiskError, stack};
-use lklfs_fsd::read::{self, Plan, Request};
+use lklfs_fsd::read::{self, Plan};
 use lklfs_fsd::{FcbKind, Outcome};
 use lklfs_nt::NtStatus;
 
 /// `FILE_USE_FILE_POINTER_POSITION` with the high half that goes with it.
 const USE_FILE_POSITION: i64 = -2;
-/// Bytes that are read at once from the disk for a read of the volume itself.
-const DEVICE_PIECE: usize = 64 * 1024;
 
-/// Answers a READ, or posts it when it would block and may not.
+/// Answers a READ: at once if the cache has it all, else where it may block.
 ///
-/// IRQL: <= APC_LEVEL.
-pub fn read(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
+/// IRQL: <= APC_LEVEL; PASSIVE_LEVEL for [`Blocking::Posted`].
+pub fn read(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     let minor = u32::from(irp.minor());
     if minor & IRP_MN_COMPLETE != 0 {
         return complete_mdl(irp);
@@ -36,7 +42,7 @@ pub fn read(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
         offset = irp.file().map_or(0, |file| nt::quad(&file.CurrentByteOffset));
     }
     let paging = irp.is_paging();
-    let request = Request {
+    let request = read::Request {
         offset,
         length,
         non_cached: irp.is_non_cached(),
@@ -50,50 +56,175 @@ pub fn read(mut irp: Irp, open: &Open, may_wait: bool) -> NTSTATUS {
         }
     }
     let plan = read::plan(&open.volume.vcb, &open.fcb.fcb, &open.ccb, request);
-    if let Plan::Done(outcome) = plan {
-        return irp.complete(outcome);
+    let mdl = minor & IRP_MN_MDL != 0;
+    match plan {
+        Plan::Done(outcome) => return irp.complete(outcome),
+        Plan::Direct { offset, length, .. } if paging => return page_in(irp, open, offset, length),
+        Plan::Cached { offset, length } if blocking == Blocking::Posted && !mdl => {
+            if let Some(outcome) = read_at_once(&irp, open, offset, length) {
+                advance(&irp, offset, outcome);
+                return irp.complete(outcome);
+            }
+        }
+        _ => {}
     }
-    if !may_wait {
-        // The worker thread sees another address space, so the buffer is locked here.
-        return match buffer::lock(&mut irp, length) {
-            Ok(()) => work::post(irp, &open.volume),
-            Err(status) => irp.fail(status),
-        };
+    if !mdl && let Err(status) = buffer::lock(&mut irp, length) {
+        return irp.fail(status);
     }
-    let mut outcome = perform(&mut irp, open, plan);
+    // SAFETY: the file object of an IRP that is ours.
+    let file = unsafe { FileRef::new(irp.file_object()) };
+    let work = Work {
+        plan,
+        mdl,
+        position: u64::try_from(offset).unwrap_or(0),
+    };
+    work::run(irp, &open.volume, file, blocking, move |request, scratch| {
+        work.perform(request, scratch)
+    })
+}
+
+/// A paging read: into the pages themselves, in the thread that the memory manager has chosen.
+fn page_in(mut irp: Irp, open: &Open, offset: u64, length: u32) -> NTSTATUS {
+    if let Err(status) = verify::ensure(&open.volume) {
+        return irp.fail(status);
+    }
+    let mut outcome = read_pages(&mut irp, open, offset, length);
     if verify::again(&open.volume, !nt::succeeded(outcome.status)) {
-        outcome = perform(&mut irp, open, plan);
+        outcome = read_pages(&mut irp, open, offset, length);
     }
-    advance(&irp, offset, paging, outcome);
     irp.complete(outcome)
 }
 
-fn perform(irp: &mut Irp, open: &Open, plan: Plan) -> Outcome {
-    match plan {
-        Plan::Done(outcome) => outcome,
-        Plan::Cached { offset, length } if u32::from(irp.minor()) & IRP_MN_MDL != 0 => {
-            read_mdl(irp, open, offset, length)
-        }
-        Plan::Cached { offset, length } => read_cached(irp, open, offset, length),
-        Plan::Direct { offset, length, .. } => read_direct(irp, open, offset, length),
-        Plan::Device { offset, length } => read_device(irp, open, offset, length),
+fn read_pages(irp: &mut Irp, open: &Open, offset: u64, length: u32) -> Outcome {
+    if let Err(status) = buffer::lock(irp, length) {
+        return status.into();
+    }
+    match buffer::bytes(irp, length) {
+        Ok(out) => direct(open, offset, out),
+        Err(status) => status.into(),
     }
 }
 
+/// Copies what the cache has, without waiting for anything. `None` when that is not all.
+fn read_at_once(irp: &Irp, open: &Open, offset: u64, length: u32) -> Option<Outcome> {
+    if open.volume.is_doubtful() {
+        return None;
+    }
+    let file = irp.file_object();
+    let to = if irp.mdl().is_null() {
+        irp.user_buffer()
+    } else {
+        buffer::address(irp).ok()?
+    };
+    // SAFETY: the file object is the IRP's, and the open is the one behind it; the I/O manager has probed the buffer.
+    let outcome = unsafe { copy_read(file, open, offset, length, to.cast(), false) };
+    (outcome.status != NtStatus::CANT_WAIT).then_some(outcome)
+}
+
+/// A read that may block.
+struct Work {
+    plan: Plan,
+    mdl: bool,
+    /// Where it begins, for the file's position.
+    position: u64,
+}
+
+impl Work {
+    fn perform(self, request: Request, scratch: &mut Scratch) -> NTSTATUS {
+        let volume = Arc::clone(request.volume());
+        if let Err(status) = verify::ensure(&volume) {
+            return request.fail(status);
+        }
+        if let Plan::Cached { offset, length } = self.plan
+            && self.mdl
+        {
+            return read_mdl(request, offset, length);
+        }
+        let mut outcome = self.copy(&request, scratch);
+        let failed = outcome.is_ok_and(|outcome| !nt::succeeded(outcome.status));
+        if verify::again(&volume, failed) {
+            outcome = self.copy(&request, scratch);
+        }
+        match outcome {
+            Ok(outcome) => request.end(|irp| {
+                advance(irp, self.position, outcome);
+                outcome
+            }),
+            Err(Gone) => nt::raw_status(NtStatus::CANCELLED),
+        }
+    }
+
+    /// Reads piece by piece and copies each to the caller's buffer.
+    fn copy(&self, request: &Request, scratch: &mut Scratch) -> Result<Outcome, Gone> {
+        let Some(open) = request.open() else {
+            return Ok(NtStatus::INVALID_DEVICE_REQUEST.into());
+        };
+        let (Plan::Cached { offset, length }
+        | Plan::Direct { offset, length, .. }
+        | Plan::Device { offset, length }) = self.plan
+        else {
+            return Ok(NtStatus::INTERNAL_ERROR.into());
+        };
+        let mut information = 0usize;
+        let mut done = 0u32;
+        while done < length {
+            let piece = match scratch.bytes(length.saturating_sub(done) as usize) {
+                Ok(piece) => piece,
+                Err(status) => return Ok(status.into()),
+            };
+            let at = offset.saturating_add(done.into());
+            let read = match self.plan {
+                Plan::Cached { .. } => {
+                    let to = piece.as_mut_ptr();
+                    // SAFETY: the request keeps the file object, and the open is the one behind it; the piece is as
+                    // long as that.
+                    unsafe { copy_read(request.file(), open, at, piece.len() as u32, to, true) }
+                }
+                // What is behind the end of the file is zero.
+                Plan::Direct { .. } if at >= open.fcb.fcb.file_size() => {
+                    piece.fill(0);
+                    Outcome::success(0)
+                }
+                Plan::Direct { .. } => direct(open, at, piece),
+                Plan::Device { .. } => match open.volume.disk.read_now(at, piece) {
+                    Ok(()) => Outcome::success(piece.len()),
+                    Err(DiskError(status)) => nt::status(status).into(),
+                },
+                Plan::Done(outcome) => outcome,
+            };
+            if !nt::succeeded(read.status) {
+                return Ok(read);
+            }
+            if let Err(status) = request.with(|irp| buffer::write(irp, done, piece))? {
+                return Ok(status.into());
+            }
+            information = information.saturating_add(read.information);
+            done = done.saturating_add(piece.len() as u32);
+        }
+        Ok(Outcome::success(information))
+    }
+}
+
+/// Asks Linux.
+fn direct(open: &Open, offset: u64, out: &mut [u8]) -> Outcome {
+    let done = stack::on_large_stack(|| read::direct(&open.volume.vcb, &open.fcb.fcb, offset, out));
+    done.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
+}
+
 /// Moves the position of a synchronous file object behind what was read.
-fn advance(irp: &Irp, offset: i64, paging: bool, outcome: Outcome) {
+fn advance(irp: &Irp, offset: u64, outcome: Outcome) {
     let file: *mut FILE_OBJECT = irp.file_object();
-    if paging || !nt::succeeded(outcome.status) {
+    if !nt::succeeded(outcome.status) {
         return;
     }
-    let Ok(read) = i64::try_from(outcome.information) else {
+    let Ok(end) = i64::try_from(offset.saturating_add(outcome.information as u64)) else {
         return;
     };
     // SAFETY: the IRP keeps the file object; the I/O manager lets one request at a time through to a synchronous one.
     let flags = unsafe { (*file).Flags };
     if flags & FO_SYNCHRONOUS_IO != 0 {
         // SAFETY: as above.
-        unsafe { (*file).CurrentByteOffset = large(offset.saturating_add(read)) };
+        unsafe { (*file).CurrentByteOffset = large(end) };
     }
 }
 
@@ -112,31 +243,33 @@ fn raised(code: NTSTATUS) -> Outcome {
     })
 }
 
-fn read_cached(irp: &Irp, open: &Open, offset: u64, length: u32) -> Outcome {
-    let file = irp.file_object();
-    let to = if irp.mdl().is_null() {
-        irp.user_buffer()
-    } else {
-        match buffer::address(irp) {
-            Ok(address) => address,
-            Err(status) => return status.into(),
-        }
-    };
+/// Copies from the cache; CANT_WAIT when something is not there and `wait` forbids to wait for it.
+///
+/// # Safety
+/// `file` is alive, and `open` stands behind it; `to` is a buffer of `length` bytes, the system's or a user's that was probed.
+unsafe fn copy_read(
+    file: PFILE_OBJECT,
+    open: &Open,
+    offset: u64,
+    length: u32,
+    to: *mut u8,
+    wait: bool,
+) -> Outcome {
     let Ok(position) = i64::try_from(offset) else {
         return NtStatus::INVALID_PARAMETER.into();
     };
-    // SAFETY: the file object is the IRP's, and the open is the one behind it.
-    if let Err(status) = unsafe { cache::initialize(file, open) } {
-        return status.into();
-    }
+    // SAFETY: promised by the caller.
+    let _use = match unsafe { CacheUse::new(file, open, wait) } {
+        Ok(held) => held,
+        Err(status) => return status.into(),
+    };
     let mut at = large(position);
     let mut status = IO_STATUS_BLOCK::default();
     let act = || {
         // SAFETY: the file object has a cache map; the buffer is the caller's.
-        unsafe { CcCopyRead(file, &mut at, length, YES, to, &mut status) }
+        unsafe { CcCopyRead(file, &mut at, length, u8::from(wait), to.cast(), &mut status) }
     };
-    // SAFETY: one NT call. It raises when a page cannot be read or the caller's buffer faults, and holds nothing then;
-    // the I/O manager has probed a user's buffer.
+    // SAFETY: one NT call. It raises when a page cannot be read or the caller's buffer faults, and holds nothing then.
     let copied = unsafe { fault::guarded(act) };
     match copied {
         Ok(0) => NtStatus::CANT_WAIT.into(),
@@ -145,31 +278,45 @@ fn read_cached(irp: &Irp, open: &Open, offset: u64, length: u32) -> Outcome {
     }
 }
 
-fn read_mdl(irp: &mut Irp, open: &Open, offset: u64, length: u32) -> Outcome {
-    let file = irp.file_object();
-    let Ok(position) = i64::try_from(offset) else {
-        return NtStatus::INVALID_PARAMETER.into();
+/// Hands out the cache's own pages.
+fn read_mdl(request: Request, offset: u64, length: u32) -> NTSTATUS {
+    // SAFETY: the request keeps its file object.
+    let Some(file) = (unsafe { FileRef::new(request.file()) }) else {
+        return request.fail(NtStatus::INVALID_DEVICE_REQUEST);
     };
-    // SAFETY: the file object is the IRP's, and the open is the one behind it.
-    if let Err(status) = unsafe { cache::initialize(file, open) } {
-        return status.into();
-    }
+    let (Some(open), Ok(position)) = (file.open(), i64::try_from(offset)) else {
+        return request.fail(NtStatus::INVALID_PARAMETER);
+    };
+    // SAFETY: the file object is referenced here, and the open is the one behind it.
+    let _used = match unsafe { CacheUse::new(file.as_ptr(), open, true) } {
+        Ok(used) => used,
+        Err(status) => return request.fail(status),
+    };
     let mut at = large(position);
     let mut status = IO_STATUS_BLOCK::default();
     let mut chain: PMDL = null_mut();
     let act = || {
         // SAFETY: the file object has a cache map.
-        unsafe { CcMdlRead(file, &mut at, length, &mut chain, &mut status) }
+        unsafe { CcMdlRead(file.as_ptr(), &mut at, length, &mut chain, &mut status) }
     };
-    // SAFETY: one NT call, as in read_cached(); when it raises, it has taken its MDLs back.
+    // SAFETY: one NT call, as in copy_read(); when it raises, it has taken its MDLs back.
     let locked = unsafe { fault::guarded(act) };
-    match locked {
-        Ok(()) => {
-            irp.set_mdl(chain);
-            outcome_of(&status)
-        }
-        Err(code) => raised(code),
+    if let Err(code) = locked {
+        return request.complete(raised(code));
     }
+    let outcome = outcome_of(&status);
+    let ended = request.finish(|irp| {
+        irp.set_mdl(chain);
+        advance(irp, offset, outcome);
+        outcome
+    });
+    ended.unwrap_or_else(|_gone| {
+        if !chain.is_null() {
+            // SAFETY: the chain is this function's, and so is the use of the map.
+            unsafe { CcMdlReadComplete(file.as_ptr(), chain) };
+        }
+        nt::raw_status(NtStatus::CANCELLED)
+    })
 }
 
 /// The caller is done with the MDLs of an MDL read.
@@ -181,42 +328,4 @@ fn complete_mdl(mut irp: Irp) -> NTSTATUS {
         irp.set_mdl(null_mut());
     }
     irp.complete(Outcome::success(0))
-}
-
-fn read_direct(irp: &mut Irp, open: &Open, offset: u64, length: u32) -> Outcome {
-    if let Err(status) = buffer::lock(irp, length) {
-        return status.into();
-    }
-    let out = match buffer::bytes(irp, length) {
-        Ok(out) => out,
-        Err(status) => return status.into(),
-    };
-    let done = stack::on_large_stack(|| read::direct(&open.volume.vcb, &open.fcb.fcb, offset, out));
-    done.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
-}
-
-/// A read of the volume itself: whole sectors, through a buffer of our own.
-fn read_device(irp: &mut Irp, open: &Open, offset: u64, length: u32) -> Outcome {
-    if let Err(status) = buffer::lock(irp, length) {
-        return status.into();
-    }
-    let out = match buffer::bytes(irp, length) {
-        Ok(out) => out,
-        Err(status) => return status.into(),
-    };
-    let mut piece = alloc::vec::Vec::new();
-    if piece.try_reserve_exact(DEVICE_PIECE.min(out.len())).is_err() {
-        return NtStatus::INSUFFICIENT_RESOURCES.into();
-    }
-    let mut at = offset;
-    for part in out.chunks_mut(DEVICE_PIECE) {
-        piece.clear();
-        piece.resize(part.len(), 0u8);
-        if let Err(DiskError(status)) = open.volume.disk.read_now(at, &mut piece) {
-            return nt::status(status).into();
-        }
-        part.copy_from_slice(&piece);
-        at = at.saturating_add(part.len() as u64);
-    }
-    Outcome::success(out.len())
 }

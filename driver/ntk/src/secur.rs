@@ -12,24 +12,25 @@ use crate::nt::{
 use crate::open::{FcbHandle, Open};
 use crate::volume::MountedVolume;
 use core::ptr::null_mut;
-use lkl_vfs::LklVolume;
-use lklfs_fsd::create::Opening;
 use lklfs_fsd::{FcbKind, Requestor, secur};
 use lklfs_nt::{AccessMask, NtStatus};
 
-/// What the opener is granted: what the core worked out, as far as the descriptor allows it.
+/// What the opener is granted: what the core worked out, as far as the descriptor of the inode allows it.
 ///
 /// # Errors
 /// ACCESS_DENIED, or whatever SeAccessCheck says.
+///
+/// IRQL: PASSIVE_LEVEL; waits for nothing.
 pub fn check(
     volume: &MountedVolume,
     irp: &Irp,
-    opening: &Opening<LklVolume>,
+    fcb: &FcbHandle,
+    wanted: AccessMask,
+    maximum_allowed: bool,
 ) -> Result<AccessMask, NtStatus> {
-    let wanted = opening.ccb.granted;
     let forced = irp.stack_flags() & nt::SL_FORCE_ACCESS_CHECK != 0;
     if (irp.context().requestor == Requestor::Kernel && !forced)
-        || opening.fcb.kind() == FcbKind::Volume
+        || fcb.fcb.kind() == FcbKind::Volume
         || volume.vcb.options().everyone_reads
     {
         return Ok(wanted);
@@ -38,8 +39,8 @@ pub fn check(
     if state.is_null() || wanted.is_empty() {
         return Ok(wanted);
     }
-    let mut descriptor = secur::descriptor(&volume.vcb, &opening.fcb)?;
-    let asked = if opening.maximum_allowed {
+    let mut descriptor = secur::descriptor(&volume.vcb, &fcb.fcb)?;
+    let asked = if maximum_allowed {
         wanted | AccessMask::MAXIMUM_ALLOWED
     } else {
         wanted

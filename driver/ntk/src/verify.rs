@@ -116,6 +116,7 @@ fn replace(volume: Arc<MountedVolume>) {
         volume.follow(&state);
         state.is_over()
     };
+    volume.keep_vpb();
     volume.vcb.volume().device().gone();
     volume.end_pended();
     // Not here: the I/O manager still works with the VPB. A volume with open files goes with the last of them; without

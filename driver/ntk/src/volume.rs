@@ -18,8 +18,8 @@ use crate::nt::{
 use crate::open::FcbHandle;
 use crate::pended::Pended;
 use crate::policies::{self, VolumeKey};
+use crate::posts::Posts;
 use crate::sync::{Guarded, SpinLock};
-use crate::work::Posts;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -220,7 +220,7 @@ pub struct MountedVolume {
     pub found: Option<Found>,
     /// The disk below, for reads of the volume itself and for what is passed down.
     pub disk: Arc<DeviceDisk>,
-    /// Requests for worker threads.
+    /// Requests that worker threads do.
     pub posts: Posts,
     /// The file objects that have requests pended.
     pub pended: Pended,

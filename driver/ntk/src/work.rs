@@ -1,215 +1,329 @@
-//! Posting: an IRP that may have to wait, from a caller who may not, goes on in a system worker thread.
+//! Requests that may have to wait for a disk: a worker thread works on them, and meanwhile their IRP can be cancelled.
 //!
-//! Worker threads are few and everybody's, so a volume has only some of them at a time ([`MOST`]): a disk that hangs must
-//! not take them all. What comes while they are taken waits in the volume's own queue, where it can be cancelled, and is
-//! taken over by the first worker that is done. What a worker has begun cannot be cancelled: see driver/README.md.
+//! A disk may not answer for a long time, and nothing that waits for it inside Linux, or in a page fault of the cache
+//! manager's, can be called back. So the work does not need its IRP: it has copies of the parameters, a reference to the
+//! file object, and memory of its own to write to ([`Scratch`]). The IRP belongs to whoever comes first: to the worker, for
+//! the moments in which it writes to the caller's buffer and completes it ([`Request::with`], [`Request::finish`]); to its
+//! cancel routine; or to the end of its volume ([`crate::posts`]). Work whose IRP is gone goes on until the disk answers, and
+//! then lets go of what it found.
+//!
+//! A volume has a few worker threads at a time, no more: a disk that hangs must not take all memory for stacks. What comes
+//! while they are taken waits in the volume's own queue.
 //
-// UNSAFETY: work items and their callback, the cancel routine.
+// UNSAFETY: IRPs, which belong to the worker only while it says so.
 
-use crate::dispatch;
 use crate::irp::Irp;
-use crate::nt::{
-    _WORK_QUEUE_TYPE, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem, IoReleaseCancelSpinLock, NTSTATUS,
-    PDEVICE_OBJECT, PIO_WORKITEM, PIRP, PVOID, raw_status,
-};
-use crate::open::Open;
-use crate::sync::SpinLock;
+use crate::nt::{IRP, NTSTATUS, PFILE_OBJECT, raw_status};
+use crate::open::{FileRef, Open};
+use crate::posts::Admitted;
 use crate::volume::MountedVolume;
+use crate::{buffer, entry};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::ptr::NonNull;
-use lkl_host_ntk::stack;
+use lklfs_fsd::Outcome;
 use lklfs_nt::NtStatus;
 
-/// The most worker threads that a volume has at a time.
-const MOST: u32 = 4;
-
-struct State {
-    workers: u32,
-    waiting: VecDeque<Irp>,
+/// Where a request may wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Blocking {
+    /// In the thread that sent it: the memory manager's, or one that is inside a file system already.
+    Here,
+    /// In a worker thread only.
+    Posted,
 }
 
-/// The posted IRPs of a volume.
-pub struct Posts {
-    state: SpinLock<State>,
+/// What is done for a request, and what the dispatch routine returns if that is in the sender's thread.
+type Act = dyn FnOnce(Request, &mut Scratch) -> NTSTATUS + Send;
+
+/// A request for a worker thread.
+pub struct Task {
+    /// The request.
+    pub request: Request,
+    act: Box<Act>,
 }
 
-impl Posts {
+impl Task {
+    /// Does what is to be done.
+    pub fn perform(self, scratch: &mut Scratch) {
+        let _ = (self.act)(self.request, scratch);
+    }
+
+    /// Ends the request without doing anything.
+    pub fn fail(self, status: NtStatus) {
+        let Task { request, act } = self;
+        drop(act);
+        let _ = request.fail(status);
+    }
+
+    /// The volume.
+    pub fn volume(&self) -> &Arc<MountedVolume> {
+        &self.request.volume
+    }
+}
+
+/// A request that is being worked on. Dropped before it was ended, it ends with INTERNAL_ERROR.
+pub struct Request {
+    irp: NonNull<IRP>,
+    /// Its number among the volume's posts; 0 for one that is worked on where it came, which nobody cancels.
+    id: u64,
+    volume: Arc<MountedVolume>,
+    file: Option<FileRef>,
+    over: bool,
+}
+
+// SAFETY: an IRP may be worked on by any thread; the volume's posts say by which.
+unsafe impl Send for Request {}
+
+/// The IRP was cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gone;
+
+impl Request {
+    /// The volume.
+    pub fn volume(&self) -> &Arc<MountedVolume> {
+        &self.volume
+    }
+
+    /// The file object that the work was given.
+    pub fn file(&self) -> PFILE_OBJECT {
+        self.file.as_ref().map_or(core::ptr::null_mut(), FileRef::as_ptr)
+    }
+
+    /// The open behind it.
+    pub fn open(&self) -> Option<&Open> {
+        self.file.as_ref().and_then(FileRef::open)
+    }
+
+    /// Its number among the volume's posts.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// It has this number from now on, and has to be ended.
+    pub fn admitted(&mut self, id: u64) {
+        self.id = id;
+        self.over = false;
+    }
+
+    fn begin(&self) -> bool {
+        self.id == 0 || self.volume.posts.begin(self.id)
+    }
+
+    /// Works on the IRP for a moment, if it is still there. `act` does not block.
+    ///
+    /// IRQL: <= APC_LEVEL.
+    pub fn with<R>(&self, act: impl FnOnce(&mut Irp) -> R) -> Result<R, Gone> {
+        if !self.begin() {
+            return Err(Gone);
+        }
+        // SAFETY: this thread uses the IRP now.
+        let mut irp = unsafe { Irp::adopt(self.irp) };
+        let result = act(&mut irp);
+        if self.id == 0 || self.volume.posts.pause(self.id) {
+            let _ = irp.hand_over();
+            Ok(result)
+        } else {
+            let _ = irp.fail(NtStatus::CANCELLED);
+            Err(Gone)
+        }
+    }
+
+    /// Completes the IRP with what `act`, which does not block, makes of it, if it is still there; else the request comes
+    /// back.
+    ///
+    /// IRQL: <= APC_LEVEL.
+    pub fn finish(mut self, act: impl FnOnce(&mut Irp) -> Outcome) -> Result<NTSTATUS, Self> {
+        if !self.begin() {
+            self.over = true;
+            return Err(self);
+        }
+        // SAFETY: this thread uses the IRP now.
+        let mut irp = unsafe { Irp::adopt(self.irp) };
+        let outcome = act(&mut irp);
+        // Before the IRP, which keeps the file object too, is complete: a handle that is closed then is closed at once.
+        if let Some(file) = self.file.take() {
+            file.release();
+        }
+        self.over = true;
+        if self.id == 0 || self.volume.posts.end(self.id, &irp, outcome) {
+            Ok(irp.complete(outcome))
+        } else {
+            let _ = irp.hand_over();
+            Ok(raw_status(outcome.status))
+        }
+    }
+
+    /// As [`Request::finish`], for work that has nothing to take back when the IRP is gone.
+    pub fn end(self, act: impl FnOnce(&mut Irp) -> Outcome) -> NTSTATUS {
+        self.finish(act).unwrap_or(raw_status(NtStatus::CANCELLED))
+    }
+
+    /// Completes the IRP.
+    pub fn complete(self, outcome: Outcome) -> NTSTATUS {
+        self.end(|_| outcome)
+    }
+
+    /// Completes the IRP with an error.
+    pub fn fail(self, status: NtStatus) -> NTSTATUS {
+        self.complete(Outcome::failed(status))
+    }
+
+    /// Completes the IRP with what was written to `room`, for the buffer that [`buffer::lock`] locked.
+    pub fn answer(self, outcome: Outcome, room: &[u8]) -> NTSTATUS {
+        self.end(|irp| {
+            let bytes = room.get(..outcome.information).unwrap_or_default();
+            match buffer::write(irp, 0, bytes) {
+                Ok(()) => outcome,
+                Err(status) => status.into(),
+            }
+        })
+    }
+
+    /// Completes the IRP with what was written to `room`, for the buffer that the I/O manager made.
+    pub fn answer_buffered(self, outcome: Outcome, room: &[u8]) -> NTSTATUS {
+        self.end(|irp| {
+            let bytes = room.get(..outcome.information).unwrap_or_default();
+            irp.system_buffer(bytes.len() as u32).copy_from_slice(bytes);
+            outcome
+        })
+    }
+
+    /// Gives the IRP to `act`, which ends it, if it is still there: nobody cancels it any more.
+    pub fn take(mut self, act: impl FnOnce(Irp) -> NTSTATUS) -> NTSTATUS {
+        self.over = true;
+        if !self.begin() {
+            return raw_status(NtStatus::CANCELLED);
+        }
+        // SAFETY: this thread uses the IRP now.
+        let irp = unsafe { Irp::adopt(self.irp) };
+        // The IRP keeps the file object too.
+        if let Some(file) = self.file.take() {
+            file.release();
+        }
+        let cancelled = Outcome::failed(NtStatus::CANCELLED);
+        if self.id != 0 && !self.volume.posts.end(self.id, &irp, cancelled) {
+            let _ = irp.hand_over();
+            return raw_status(NtStatus::CANCELLED);
+        }
+        act(irp)
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if self.over || !self.begin() {
+            return;
+        }
+        // SAFETY: this thread uses the IRP now.
+        let irp = unsafe { Irp::adopt(self.irp) };
+        let outcome = Outcome::failed(NtStatus::INTERNAL_ERROR);
+        if self.id == 0 || self.volume.posts.end(self.id, &irp, outcome) {
+            let _ = irp.complete(outcome);
+        } else {
+            let _ = irp.hand_over();
+        }
+    }
+}
+
+/// Memory of a worker for what it is going to copy to a caller's buffer.
+pub struct Scratch(Vec<u8>);
+
+impl Scratch {
+    /// The most that is written before it is copied, bytes.
+    pub const MOST: usize = 256 * 1024;
+
     /// None yet.
     pub const fn new() -> Self {
-        Posts {
-            state: SpinLock::new(State {
-                workers: 0,
-                waiting: VecDeque::new(),
-            }),
-        }
+        Scratch(Vec::new())
     }
 
-    /// Counts a worker in, if the volume may have one more. Otherwise the IRP, which is marked pending, is queued; it comes
-    /// back with what it is to be failed with if it cannot be.
-    fn begin(&self, irp: Irp) -> Begun {
-        let mut state = self.state.lock();
-        if state.workers < MOST {
-            state.workers = state.workers.saturating_add(1);
-            return Begun::Work(irp);
+    /// `length` bytes, [`Scratch::MOST`] at most, that hold what was there before.
+    pub fn bytes(&mut self, length: usize) -> Result<&mut [u8], NtStatus> {
+        let length = length.min(Self::MOST);
+        if self.0.len() < length {
+            let more = length.saturating_sub(self.0.len());
+            self.0
+                .try_reserve_exact(more)
+                .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+            self.0.resize(length, 0);
         }
-        if state.waiting.try_reserve(1).is_err() {
-            return Begun::Fail(irp, NtStatus::INSUFFICIENT_RESOURCES);
-        }
-        let _ = irp.set_cancel_routine(Some(cancelled));
-        // Cancelled before the routine was there: whoever takes the routine away ends the IRP.
-        if irp.is_cancelled() && irp.set_cancel_routine(None) {
-            return Begun::Fail(irp, NtStatus::CANCELLED);
-        }
-        state.waiting.push_back(irp);
-        Begun::Waits
+        self.0.get_mut(..length).ok_or(NtStatus::INTERNAL_ERROR)
     }
 
-    /// The next that waits; without one the worker is counted out.
-    fn next(&self) -> Option<Irp> {
-        let mut state = self.state.lock();
-        let next = take(&mut state.waiting);
-        if next.is_none() {
-            state.workers = state.workers.saturating_sub(1);
-        }
-        next
-    }
-
-    /// Fails all that wait: the volume is given up.
-    ///
-    /// IRQL: <= DISPATCH_LEVEL.
-    pub fn fail_waiting(&self, status: NtStatus) {
-        loop {
-            let next = take(&mut self.state.lock().waiting);
-            let Some(irp) = next else { break };
-            let _ = irp.fail(status);
-        }
-    }
-
-    /// Takes an IRP off the queue, if it is there still.
-    fn forget(&self, irp: PIRP) {
-        let mut state = self.state.lock();
-        let at = state.waiting.iter().position(|waiting| waiting.as_ptr() == irp);
-        if let Some(waiting) = at.and_then(|at| state.waiting.remove(at)) {
-            // The cancel routine, which is the only caller, has it too.
-            let _ = waiting.hand_over();
-        }
+    /// `length` bytes, [`Scratch::MOST`] at most, that are zero.
+    pub fn zeros(&mut self, length: u32) -> Result<&mut [u8], NtStatus> {
+        let bytes = self.bytes(length as usize)?;
+        bytes.fill(0);
+        Ok(bytes)
     }
 }
 
-impl Default for Posts {
+impl Default for Scratch {
     fn default() -> Self {
-        Posts::new()
+        Scratch::new()
     }
 }
 
-enum Begun {
-    Work(Irp),
-    Waits,
-    Fail(Irp, NtStatus),
-}
-
-/// Takes the first IRP that is not being cancelled. The others are left to their cancel routine, which is under way.
-fn take(waiting: &mut VecDeque<Irp>) -> Option<Irp> {
-    while let Some(irp) = waiting.pop_front() {
-        if irp.set_cancel_routine(None) {
-            return Some(irp);
-        }
-        let _ = irp.hand_over();
-    }
-    None
-}
-
-unsafe extern "C" fn cancelled(_device: PDEVICE_OBJECT, irp: PIRP) {
-    // SAFETY: the I/O manager has noted the IRQL before it called this with the cancel lock held.
-    let irql = unsafe { (*irp).CancelIrql };
-    // SAFETY: as above.
-    unsafe { IoReleaseCancelSpinLock(irql) };
-    let Some(raw) = NonNull::new(irp) else { return };
-    // SAFETY: whoever takes the cancel routine away owns the IRP, and the I/O manager did so.
-    let owned = unsafe { Irp::adopt(raw) };
-    // SAFETY: the IRP keeps its file object, and with it the volume.
-    if let Some(open) = unsafe { Open::of(owned.file_object()) } {
-        open.volume.posts.forget(irp);
-    }
-    let _ = owned.fail(NtStatus::CANCELLED);
-}
-
-struct Posted {
-    irp: Irp,
-    item: PIO_WORKITEM,
-    volume: Arc<MountedVolume>,
-}
-
-/// Queues the IRP for a worker thread, where [`dispatch::route`] runs with leave to wait. Buffers that only the
-/// caller's address space shows must be locked before.
+/// Has `act` done for a request: in a worker thread, or in this one if it may wait. `file` is the file object that the work
+/// needs. Buffers that only the caller's address space shows must be locked before. Returns what the dispatch routine returns.
 ///
-/// IRQL: <= DISPATCH_LEVEL. Returns what the dispatch routine returns.
-pub fn post(irp: Irp, volume: &Arc<MountedVolume>) -> NTSTATUS {
+/// IRQL: PASSIVE_LEVEL; <= APC_LEVEL for [`Blocking::Here`].
+pub fn run(
+    irp: Irp,
+    volume: &Arc<MountedVolume>,
+    file: Option<FileRef>,
+    blocking: Blocking,
+    act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
+) -> NTSTATUS {
+    let request = |irp: NonNull<IRP>, over| Request {
+        irp,
+        id: 0,
+        volume: Arc::clone(volume),
+        file,
+        over,
+    };
+    if blocking == Blocking::Here {
+        return act(request(irp.hand_over(), false), &mut Scratch::new());
+    }
+    let Some(act) = lkl::try_box(act) else {
+        return irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
+    };
+    let Some(raw) = NonNull::new(irp.as_ptr()) else {
+        return irp.fail(NtStatus::INTERNAL_ERROR);
+    };
     irp.mark_pending();
-    match volume.posts.begin(irp) {
-        Begun::Work(irp) => start(irp, volume),
-        // The volume may have been given up meanwhile, with all of its workers waiting for a disk that hangs.
-        Begun::Waits => {
-            if let Some(refusal) = volume.refusal() {
-                volume.posts.fail_waiting(refusal);
-            }
-        }
-        Begun::Fail(irp, status) => {
+    let task = Task {
+        request: request(raw, true),
+        act,
+    };
+    match volume.posts.admit(irp, task) {
+        Admitted::Start(task) => start(task),
+        Admitted::Waits => {}
+        Admitted::Fail(irp, task, status) => {
+            drop(task);
             let _ = irp.fail(status);
         }
+    }
+    // The volume may have been given up meanwhile, with all of its workers waiting for a disk that hangs.
+    if let Some(refusal) = volume.refusal() {
+        volume.posts.end_all(refusal);
     }
     raw_status(NtStatus::PENDING)
 }
 
-/// Starts a worker with its first IRP. For lack of memory the IRP fails, as do those that wait when no other worker is
-/// there to take them over.
-fn start(irp: Irp, volume: &Arc<MountedVolume>) {
-    // SAFETY: the IRP was sent to this device of ours.
-    let item = unsafe { IoAllocateWorkItem(irp.device()) };
-    if item.is_null() {
-        let _ = irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
-        give_up(volume);
-        return;
-    }
-    let posted = Posted {
-        irp,
-        item,
-        volume: Arc::clone(volume),
-    };
-    let Some(posted) = lkl::try_box(posted) else {
-        // The IRP went with the box and is complete.
-        // SAFETY: allocated above, not queued.
-        unsafe { IoFreeWorkItem(item) };
-        give_up(volume);
+/// Gives a task to a worker. Without one it fails, as do those that wait.
+fn start(task: Task) {
+    let volume = Arc::clone(task.volume());
+    let Err(task) = (match entry::driver() {
+        Some(driver) => driver.workers.start(task),
+        None => Err(task),
+    }) else {
         return;
     };
-    let context: PVOID = Box::into_raw(posted).cast();
-    // SAFETY: the item is ours, and the context is taken back by the callback.
-    unsafe { IoQueueWorkItem(item, Some(perform), _WORK_QUEUE_TYPE::CriticalWorkQueue, context) };
-}
-
-fn give_up(volume: &MountedVolume) {
-    while let Some(irp) = volume.posts.next() {
-        let _ = irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
+    task.fail(NtStatus::INSUFFICIENT_RESOURCES);
+    while let Some(task) = volume.posts.next() {
+        task.fail(NtStatus::INSUFFICIENT_RESOURCES);
     }
-}
-
-unsafe extern "C" fn perform(_device: PDEVICE_OBJECT, context: PVOID) {
-    // SAFETY: start() made it of a box, and the callback runs once.
-    let posted = unsafe { Box::from_raw(context.cast::<Posted>()) };
-    let Posted { irp, item, volume } = *posted;
-    let mut next = Some(irp);
-    while let Some(irp) = next {
-        let _ = dispatch::inside_file_system(irp, |irp| dispatch::route(irp, true));
-        next = volume.posts.next();
-    }
-    // This may be the last count, and then Linux unmounts.
-    let mut volume = Some(volume);
-    while volume.is_some() {
-        let _ = stack::on_large_stack(|| drop(volume.take()));
-    }
-    // SAFETY: the item is not queued any more.
-    unsafe { IoFreeWorkItem(item) };
 }

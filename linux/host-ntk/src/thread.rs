@@ -4,6 +4,8 @@
 //! is not, then the creation fails); the thread links a [`Record`] that lies on its own stack into the list of
 //! running threads and runs Linux's entry function; [`exit`] finds the record by the current thread and jumps back
 //! to it; the callout returns, the thread takes its record out and terminates itself.
+//!
+//! [`Thread::spawn_small`] is for threads that are not Linux's and expand their stack themselves when they call it.
 //
 // UNSAFETY: creates and references NT threads, keeps a list of records that lie on other threads' stacks.
 
@@ -49,6 +51,7 @@ struct Start {
     body: Cell<Option<ThreadBody>>,
     answered: Event,
     running: Cell<bool>,
+    large_stack: bool,
 }
 
 impl Thread {
@@ -56,12 +59,24 @@ impl Thread {
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn spawn(body: ThreadBody) -> Option<Box<Thread>> {
+        Self::spawn_on(body, true)
+    }
+
+    /// As [`Thread::spawn`], on the stack that every thread of the kernel has: `body` ends by returning.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn spawn_small(body: ThreadBody) -> Option<Box<Thread>> {
+        Self::spawn_on(body, false)
+    }
+
+    fn spawn_on(body: ThreadBody, large_stack: bool) -> Option<Box<Thread>> {
         // Room for the result first: a thread that runs must not be reported as none.
         let place = lkl::try_box(MaybeUninit::<Thread>::uninit())?;
         let start = Start {
             body: Cell::new(Some(body)),
             answered: Event::uninit(),
             running: Cell::new(false),
+            large_stack,
         };
         start.answered.init();
         let mut attributes = OBJECT_ATTRIBUTES {
@@ -133,11 +148,18 @@ unsafe extern "C" fn thread_start(context: PVOID) {
     // SAFETY: spawn() passes its Start and waits until `answered` is set, after which it is not touched here.
     let start = unsafe { &*context.cast::<Start>() };
     let body = start.body.take();
-    let ran = stack::on_large_stack(|| {
+    let large_stack = start.large_stack;
+    let act = || {
         start.running.set(true);
         start.answered.set();
         run(body);
-    });
+    };
+    let ran = if large_stack {
+        stack::on_large_stack(act)
+    } else {
+        act();
+        Ok(())
+    };
     if ran.is_err() {
         // The closure did not run, so the creator still waits.
         start.answered.set();

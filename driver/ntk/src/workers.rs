@@ -1,0 +1,189 @@
+//! The driver's own worker threads, for what [`crate::work`] posts. The system's are few and everybody's, and these may wait
+//! for as long as a disk does not answer. They are started as they are needed, and stay until the unload.
+//
+// UNSAFETY: the threads' entry; the thread's top-level IRP.
+
+use crate::nt::{IoSetTopLevelIrp, KeEnterCriticalRegion, KeLeaveCriticalRegion};
+use crate::sync::SpinLock;
+use crate::work::{Scratch, Task};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+use lkl::{Semaphore as _, Thread as _, ThreadBody};
+use lkl_host_ntk::stack;
+use lkl_host_ntk::sync::Semaphore;
+use lkl_host_ntk::thread::Thread;
+
+/// `FSRTL_FSP_TOP_LEVEL_IRP`: the thread's top-level "IRP" while it is a file system's worker.
+const WORKER_TOP_LEVEL: usize = 1;
+
+struct State {
+    ready: VecDeque<Task>,
+    /// Threads that wait and were not woken.
+    idle: u32,
+    #[allow(clippy::vec_box, reason = "a thread is joined in the box that it was made in")]
+    threads: Vec<Box<Thread>>,
+    /// Threads that are being started; the list has room for them.
+    starting: usize,
+    stopping: bool,
+}
+
+/// The threads, and what they are to do.
+pub struct Workers {
+    state: SpinLock<State>,
+    wake: Box<Semaphore>,
+}
+
+/// What a new thread begins with.
+struct Start {
+    workers: *const Workers,
+    task: Task,
+}
+
+impl Workers {
+    /// No thread yet. `None` for lack of memory.
+    pub fn new() -> Option<Self> {
+        Some(Workers {
+            state: SpinLock::new(State {
+                ready: VecDeque::new(),
+                idle: 0,
+                threads: Vec::new(),
+                starting: 0,
+                stopping: false,
+            }),
+            wake: Semaphore::new(0)?,
+        })
+    }
+
+    /// Has a thread do a task, at once: one that is idle, or a new one. The task comes back when there is none to be had.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn start(&self, task: Task) -> Result<(), Task> {
+        {
+            let mut state = self.state.lock();
+            if state.idle > 0 && state.ready.try_reserve(1).is_ok() {
+                state.idle = state.idle.saturating_sub(1);
+                state.ready.push_back(task);
+                drop(state);
+                self.wake.up();
+                return Ok(());
+            }
+            let starting = state.starting.saturating_add(1);
+            if state.threads.try_reserve(starting).is_err() {
+                return Err(task);
+            }
+            state.starting = starting;
+        }
+        let started = self.start_thread(task);
+        let mut state = self.state.lock();
+        state.starting = state.starting.saturating_sub(1);
+        match started {
+            Ok(thread) => {
+                // There is room: see above.
+                state.threads.push(thread);
+                Ok(())
+            }
+            Err(task) => Err(task),
+        }
+    }
+
+    fn start_thread(&self, task: Task) -> Result<Box<Thread>, Task> {
+        let Some(place) = lkl::try_box(MaybeUninit::<Start>::uninit()) else {
+            return Err(task);
+        };
+        let start = Box::into_raw(Box::write(place, Start { workers: self, task }));
+        // SAFETY: the entry takes the box, once. The workers outlive the thread: the unload joins it.
+        let body = unsafe { ThreadBody::new(serve, start.cast()) };
+        Thread::spawn_small(body).ok_or_else(|| {
+            // SAFETY: the thread never ran, so the box is still ours.
+            let start = unsafe { Box::from_raw(start) };
+            start.task
+        })
+    }
+
+    /// What a thread does next. `None`: it ends.
+    fn next(&self) -> Option<Task> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if let Some(task) = state.ready.pop_front() {
+                    return Some(task);
+                }
+                if state.stopping {
+                    return None;
+                }
+                state.idle = state.idle.saturating_add(1);
+            }
+            self.wake.down();
+        }
+    }
+
+    /// Ends all threads, once they have done what they are doing.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks until the disks that they wait for have answered.
+    pub fn stop(&self) {
+        let (idle, threads) = {
+            let mut state = self.state.lock();
+            state.stopping = true;
+            (
+                core::mem::take(&mut state.idle),
+                core::mem::take(&mut state.threads),
+            )
+        };
+        for _ in 0..idle {
+            self.wake.up();
+        }
+        for thread in threads {
+            thread.join();
+        }
+    }
+}
+
+unsafe extern "sysv64" fn serve(start: *mut c_void) {
+    // SAFETY: start_thread() made it of a box, for this thread.
+    let Start { workers, task } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+    // SAFETY: the workers outlive their threads.
+    let workers = unsafe { &*workers };
+    let mut scratch = Scratch::new();
+    let mut next = Some(task);
+    while let Some(task) = next {
+        serve_volume(task, &mut scratch);
+        next = workers.next();
+    }
+}
+
+/// Does a task, and then those that wait for a worker of its volume.
+fn serve_volume(task: Task, scratch: &mut Scratch) {
+    let volume = Arc::clone(task.volume());
+    let mut next = Some(task);
+    while let Some(task) = next {
+        inside_file_system(|| task.perform(scratch));
+        // A page that was on its way has kept the cache from letting go of its file when the volume was given up.
+        if volume.refusal().is_some() {
+            volume.purge();
+        }
+        next = volume.posts.next();
+    }
+    // This may be the last count, and then Linux unmounts.
+    let mut volume = Some(volume);
+    while volume.is_some() {
+        let _ = stack::on_large_stack(|| drop(volume.take()));
+    }
+}
+
+/// As [`crate::dispatch::inside_file_system`], for a thread that is the file system's own.
+fn inside_file_system(act: impl FnOnce()) {
+    // SAFETY: balanced below.
+    unsafe { KeEnterCriticalRegion() };
+    // SAFETY: this thread's own mark; taken away again below.
+    unsafe { IoSetTopLevelIrp(core::ptr::without_provenance_mut(WORKER_TOP_LEVEL)) };
+    act();
+    // SAFETY: as above.
+    unsafe { IoSetTopLevelIrp(null_mut()) };
+    // SAFETY: entered above.
+    unsafe { KeLeaveCriticalRegion() };
+}
