@@ -5,7 +5,7 @@ use crate::entry::Driver;
 use crate::letters::{self, Assigned, Wish};
 use crate::log::{self, Wide};
 use crate::name::Name;
-use crate::policies;
+use crate::{places, policies};
 use lklfs_control::LetterRule;
 use lklfs_nt::NtStatus;
 
@@ -101,9 +101,26 @@ pub fn give_letter(
             Wide(device),
             char::from(assigned.letter)
         ));
-        if let Err(status) = driver.policies.remember(key, assigned.letter) {
-            log::line(format_args!("its letter is not remembered: {status:?}"));
-        }
+        remember(driver, key, assigned.letter);
     }
     Ok(assigned)
+}
+
+fn remember(driver: &Driver, key: &[u16], letter: u8) {
+    if let Err(status) = driver.policies.remember(key, letter) {
+        log::line(format_args!(
+            "{}: is not remembered: {status:?}",
+            char::from(letter)
+        ));
+    }
+}
+
+/// Remembers the letter that the volume with this key has now, before it is taken away: it may have been given another one
+/// in Windows since it got ours.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn remember_letter(driver: &Driver, device: &[u16], key: Option<&[u16]>) {
+    if let (Some(key), Some(letter)) = (key, places::letter(driver, device)) {
+        remember(driver, key, letter);
+    }
 }

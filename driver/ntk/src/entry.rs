@@ -8,6 +8,7 @@
 
 use crate::arrivals::Arrivals;
 use crate::dispatch::dispatch;
+use crate::driveletter::remember_letter;
 use crate::fastio;
 use crate::later;
 use crate::linux::Linux;
@@ -293,11 +294,13 @@ fn hide_places(driver: &Driver) {
     let linux_only = |number, seen: &Seen| {
         let known = seen.superblock.as_ref();
         let ours = known.is_some_and(|superblock| !superblock.kind.is_windows_own());
-        (number, ours.then(|| places::copy(&seen.device)))
+        let key = seen.key.as_deref().map(|key| places::copy(key).ok());
+        (number, ours.then(|| (places::copy(&seen.device), key.flatten())))
     };
-    while let Some((number, device)) = driver.places.next(after, linux_only) {
+    while let Some((number, volume)) = driver.places.next(after, linux_only) {
         after = number;
-        if let Some(Ok(device)) = device {
+        if let Some((Ok(device), key)) = volume {
+            remember_letter(driver, &device, key.as_deref());
             places::hide(driver, &device, None);
         }
     }

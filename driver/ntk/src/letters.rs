@@ -270,6 +270,16 @@ pub fn letter_of(device: &[u16]) -> Result<Option<u8>, NtStatus> {
     }
 }
 
+/// The letter that a device has now: a link of ours stays as it was given, all others are the mount manager's to change.
+///
+/// IRQL: PASSIVE_LEVEL; blocks.
+pub fn current(device: &[u16], assigned: Option<Assigned>) -> Option<u8> {
+    match assigned {
+        Some(Assigned { letter, own: true }) => Some(letter),
+        _ => letter_of(device).unwrap_or(None),
+    }
+}
+
 /// The first letter among MOUNTMGR_MOUNT_POINTS: size, count, and for each point where its names are.
 fn letter_in(points: &[u8]) -> Option<u8> {
     let count = points.get(4..).and_then(u32::get)?;

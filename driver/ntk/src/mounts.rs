@@ -15,7 +15,7 @@
 
 use crate::device::{DeviceRef, Mounter};
 use crate::dismount::dismount;
-use crate::driveletter::{Wanted, Whose, give_letter, link_before};
+use crate::driveletter::{Wanted, Whose, give_letter, link_before, remember_letter};
 use crate::entry::{self, Driver};
 use crate::imagedisk::ImageDisk;
 use crate::imagefile::{choose, identity, mark, open};
@@ -23,7 +23,7 @@ use crate::letters::{self, Assigned, Opened};
 use crate::log::{self, Wide};
 use crate::nt::{FILE_READ_ATTRIBUTES, FILE_READ_DATA};
 use crate::places::{self, Seen, copy};
-use crate::policies::{self, VolumeKey};
+use crate::policies::{self, Kept, VolumeKey};
 use crate::settings::Settings;
 use crate::sync::Guarded;
 use crate::volume::{self, MountedVolume};
@@ -47,6 +47,8 @@ struct Entry {
     /// The image, if it is one, and its path.
     image: Option<(Arc<ImageDisk>, Vec<u16>)>,
     letter: Option<Assigned>,
+    /// Which letter was asked for. One, or none, is kept to as long as it is mounted, whatever its policy becomes.
+    wanted: Wanted,
     /// How it was to be mounted.
     asked: Settings,
     /// Why this driver did not mount it, which whoever asked is told rather than what became of it then.
@@ -108,6 +110,14 @@ pub struct Known {
     pub is_image: bool,
 }
 
+/// What an entry says of its letter.
+#[derive(Clone, Copy, Debug)]
+struct Requested {
+    letter: Option<Assigned>,
+    wanted: Wanted,
+    is_image: bool,
+}
+
 /// What an unmount is about.
 enum Target {
     Entry(u64),
@@ -133,12 +143,12 @@ impl Mounts {
         asked: Settings,
     ) -> Result<Mounted, NtStatus> {
         let mut entry = match source {
-            Source::Device(name) => self.of_device(name, asked)?,
+            Source::Device(name) => self.of_device(name, wanted, asked)?,
             Source::Image {
                 path,
                 partition,
                 format,
-            } => of_image(driver, path, partition, format, asked)?,
+            } => of_image(driver, path, (partition, format), wanted, asked)?,
         };
         let is_image = entry.image.is_some();
         let (token, device) = (entry.token, copy(&entry.device)?);
@@ -195,7 +205,7 @@ impl Mounts {
     }
 
     /// A device that is there, as far as it can be told before it is mounted.
-    fn of_device(&self, name: &[u16], asked: Settings) -> Result<Entry, NtStatus> {
+    fn of_device(&self, name: &[u16], wanted: Wanted, asked: Settings) -> Result<Entry, NtStatus> {
         // With no more than this right nothing is mounted.
         let real = DeviceRef::real(&Opened::open(name, FILE_READ_ATTRIBUTES)?)?;
         let device = real.name()?;
@@ -212,6 +222,7 @@ impl Mounts {
             device,
             image: None,
             letter: None,
+            wanted,
             asked,
             refused: None,
         })
@@ -340,35 +351,29 @@ impl Mounts {
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn known(&self, volume: &MountedVolume) -> Result<Known, NtStatus> {
-        if let Some(known) = self.requested(volume)? {
-            return Ok(known);
-        }
         let device = volume.mounted_on.name()?;
-        let letter = entry::driver().and_then(|driver| places::letter(driver, &device));
+        let (assigned, path) = self.requested(volume)?;
+        let own = entry::driver().and_then(|driver| driver.places.own_letter(&device));
+        let letter = letters::current(&device, own.or(assigned));
         Ok(Known {
             letter: letter.unwrap_or(0),
-            source: device,
-            is_image: false,
+            is_image: path.is_some(),
+            source: path.unwrap_or(device),
         })
     }
 
-    fn requested(&self, volume: &MountedVolume) -> Result<Option<Known>, NtStatus> {
+    /// The letter that a volume was given on request, and the path of its image.
+    fn requested(&self, volume: &MountedVolume) -> Result<(Option<Assigned>, Option<Vec<u16>>), NtStatus> {
         let list = self.list.lock();
         let Some(entry) = list.iter().find(|entry| entry.real == volume.mounted_on) else {
-            return Ok(None);
+            return Ok((None, None));
         };
-        let source = match &entry.image {
-            Some((_, path)) => path,
-            None => &entry.device,
-        };
-        Ok(Some(Known {
-            letter: entry.letter.map_or(0, |assigned| assigned.letter),
-            source: copy(source)?,
-            is_image: entry.image.is_some(),
-        }))
+        let path = entry.image.as_ref().map(|(_, path)| copy(path));
+        Ok((entry.letter, path.transpose()?))
     }
 
-    /// The policy of the volume with this key has changed: its letters follow at once, and what is mounted and not in use
+    /// The policy of the volume with this key has changed: its letters follow at once, unless its mount asked for one or for
+    /// none, and what is mounted and not in use
     /// is mounted afresh. What is in use keeps its ways until it is mounted again.
     ///
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
@@ -387,40 +392,31 @@ impl Mounts {
             }
         }
         for device in devices {
-            let requested = self.letter_of_entry(&device);
-            let whose = match requested {
-                Some((_, true)) => Whose::Image,
-                Some((_, false)) => Whose::Disk,
-                None if driver.places.is_whole_disk(&device) => Whose::WholeDisk,
-                None => Whose::Arrived,
-            };
-            let before = requested.and_then(|(letter, _)| letter);
-            let hidden = kept.letter == LetterRule::Hidden || (kept.never && requested.is_none());
-            let now = if hidden {
-                places::hide(driver, &device, before);
-                None
-            } else {
-                give_letter(driver, &device, Some(key), Wanted::Any, whose).unwrap_or_else(|status| {
-                    log::line(format_args!("{} has no letter: {status:?}", Wide(&device)));
-                    before
-                })
-            };
-            self.set_letter(&device, now);
+            let requested = self.entry_on(&device);
+            let on_request = requested.is_some();
+            if requested.is_none_or(|requested| requested.wanted == Wanted::Any) {
+                let now = follow_letter_rule(driver, &device, key, &kept, requested);
+                self.set_letter(&device, now);
+            }
             let mounted_by_us = places::now(driver, &device).mounter == Mounter::Us;
-            if mounted_by_us && dismount(&device, false).is_ok() && !(kept.never && requested.is_none()) {
+            if mounted_by_us && dismount(&device, false).is_ok() && (on_request || !kept.never) {
                 let _ = Opened::open(&device, FILE_READ_DATA | FILE_READ_ATTRIBUTES);
             }
         }
         Ok(())
     }
 
-    /// The letter of what was mounted on request on this device, and whether it is an image.
-    fn letter_of_entry(&self, device: &[u16]) -> Option<(Option<Assigned>, bool)> {
+    /// What was mounted on request on this device, as far as its letter goes.
+    fn entry_on(&self, device: &[u16]) -> Option<Requested> {
         let list = self.list.lock();
         let entry = list
             .iter()
             .find(|entry| places::same_name(&entry.device, device))?;
-        Some((entry.letter, entry.image.is_some()))
+        Some(Requested {
+            letter: entry.letter,
+            wanted: entry.wanted,
+            is_image: entry.image.is_some(),
+        })
     }
 
     fn set_letter(&self, device: &[u16], letter: Option<Assigned>) {
@@ -438,8 +434,8 @@ impl Mounts {
 fn of_image(
     driver: &Driver,
     path: &[u16],
-    partition: Option<u32>,
-    format: Option<Format>,
+    (partition, format): (Option<u32>, Option<Format>),
+    wanted: Wanted,
     asked: Settings,
 ) -> Result<Entry, NtStatus> {
     let kept = copy(path)?;
@@ -459,8 +455,8 @@ fn of_image(
         key,
         superblock,
     };
-    let wanted = link_before(driver, seen.key.as_deref());
-    let disk = ImageDisk::create(driver, image, window, identity, mark(path, window), wanted)?;
+    let link = link_before(driver, seen.key.as_deref());
+    let disk = ImageDisk::create(driver, image, window, identity, mark(path, window), link)?;
     let device = copy(disk.name())?;
     driver.places.came(&device);
     driver.places.saw(
@@ -477,20 +473,51 @@ fn of_image(
         device,
         image: Some((disk, kept)),
         letter: None,
+        wanted,
         asked,
         refused: None,
     })
 }
 
+/// Gives a volume the letter that its policy says now, or takes it away; the letter that it has then.
+fn follow_letter_rule(
+    driver: &Driver,
+    device: &[u16],
+    key: &[u16],
+    kept: &Kept,
+    requested: Option<Requested>,
+) -> Option<Assigned> {
+    let before = requested.and_then(|requested| requested.letter);
+    if kept.letter == LetterRule::Hidden || (kept.never && requested.is_none()) {
+        places::hide(driver, device, before);
+        return None;
+    }
+    let whose = match requested {
+        Some(requested) if requested.is_image => Whose::Image,
+        Some(_) => Whose::Disk,
+        None if driver.places.is_whole_disk(device) => Whose::WholeDisk,
+        None => Whose::Arrived,
+    };
+    give_letter(driver, device, Some(key), Wanted::Any, whose).unwrap_or_else(|status| {
+        log::line(format_args!("{} has no letter: {status:?}", Wide(device)));
+        before
+    })
+}
+
 /// Gives the letter back, and removes the disk of an image.
 fn remove(entry: Entry) {
+    let driver = entry::driver();
+    if let Some(driver) = driver {
+        let key = driver.places.key_of(&entry.device);
+        remember_letter(driver, &entry.device, key.as_deref());
+    }
     if let Some((disk, _)) = &entry.image {
         letters::release(&entry.device, entry.letter);
-        if let Some(driver) = entry::driver() {
+        if let Some(driver) = driver {
             driver.places.went(&entry.device);
         }
         disk.remove();
-    } else if let Some(driver) = entry::driver() {
+    } else if let Some(driver) = driver {
         places::hide(driver, &entry.device, entry.letter);
     }
 }
@@ -499,9 +526,7 @@ fn remove(entry: Entry) {
 fn unmount_volume(driver: &Driver, volume: &Arc<MountedVolume>, force: bool) -> Result<(), NtStatus> {
     let device = volume.mounted_on.name()?;
     dismount(&device, force)?;
-    if let (Some(key), Some(letter)) = (&volume.key, places::letter(driver, &device)) {
-        let _ = driver.policies.remember(key, letter);
-    }
+    remember_letter(driver, &device, volume.key.as_deref());
     places::hide(driver, &device, None);
     log::line(format_args!("{} is unmounted", Wide(&device)));
     Ok(())

@@ -182,6 +182,15 @@ impl Places {
         Some(show(number, seen))
     }
 
+    /// The key of the volume that was seen on a device.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn key_of(&self, device: &[u16]) -> Option<VolumeKey> {
+        let (_, list) = &*self.list.lock();
+        let place = list.iter().find(|place| place.is_on(device))?;
+        copy(place.seen.as_ref()?.key.as_deref()?).ok()
+    }
+
     /// The names of the devices that hold the volume with this key.
     ///
     /// IRQL: PASSIVE_LEVEL.
@@ -240,10 +249,7 @@ pub fn asked<R: Record + Field>(opened: &Opened, code: u32) -> Option<R> {
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
 pub fn letter(driver: &Driver, device: &[u16]) -> Option<u8> {
-    match driver.places.own_letter(device) {
-        Some(own) => Some(own.letter),
-        None => letters::letter_of(device).unwrap_or(None),
-    }
+    letters::current(device, driver.places.own_letter(device))
 }
 
 /// Takes the letters of a device away that stays; `assigned` is one that it was given on request.

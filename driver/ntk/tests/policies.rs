@@ -17,7 +17,7 @@ use ntos::se::token::{self, Token};
 use ntos::user::{Machine, OpenAs};
 use std::path::Path;
 use std::sync::OnceLock;
-use support::{Control, Said, driver, exists, read, run, table};
+use support::{Asked, Control, Said, driver, exists, read, run, table};
 
 const UUID: &str = "6b8f3c1e-8d0a-4a6e-9d5c-00000000000a";
 const OTHER: &str = "6b8f3c1e-8d0a-4a6e-9d5c-00000000000b";
@@ -488,6 +488,94 @@ fn letters_go_with_the_driver_and_come_again_with_it() {
     let [first, second] = letters(&machine);
     assert_eq!([second, first], before);
     end(machine);
+}
+
+#[test]
+fn a_letter_that_was_changed_in_windows_is_the_one_that_comes_again() {
+    let hive = Hive::default();
+    let image = |control: &Control| {
+        let (_, letter) = control.mount(IMAGE, None, &no_settings()).expect("mounts");
+        let volumes = control.volumes();
+        let image = volumes.iter().find(|volume| volume.uuid == UUID);
+        let image = image.expect("listed");
+        assert_eq!(image.letter(), letter);
+        image.record.volume.get()
+    };
+    let image_letter = || {
+        let volumes = mountmgr::volumes();
+        let image = volumes.iter().find(|volume| volume.device.contains("Image"));
+        mountmgr::letter_of(&image.expect("it has a disk").device)
+    };
+    let change_images = |control: &Control, to: char| {
+        let places = control.places();
+        let place = places.iter().find(|place| place.uuid == UUID).expect("a place");
+        mountmgr::change_letter(&place.device, to).expect("it is free");
+    };
+    // The driver is stopped with both mounted.
+    on(&hive, &["one.img"], |machine, control| {
+        let disk = machine.disks()[0].volumes()[0].path();
+        assert_eq!(mountmgr::letter_of(&disk), Some('D'));
+        mountmgr::change_letter(&disk, 'M').expect("it is free");
+        let number = image(control);
+        change_images(control, 'N');
+        let volumes = control.volumes();
+        let listed = volumes.iter().find(|volume| volume.record.volume.get() == number);
+        assert_eq!(listed.expect("listed").letter(), Some('N'), "as it is now");
+    });
+    // The volumes are unmounted.
+    on(&hive, &["one.img"], |machine, control| {
+        let disk = machine.disks()[0].volumes()[0].path();
+        assert_eq!(mountmgr::letter_of(&disk), Some('M'));
+        let number = image(control);
+        assert_eq!(image_letter(), Some('N'));
+        change_images(control, 'P');
+        control.unmount(Some(number), false).expect("unmounts");
+        control.mount(&disk, None, &no_settings()).expect("mounts");
+        mountmgr::change_letter(&disk, 'Q').expect("it is free");
+        machine.trim();
+        control.unmount(None, false).expect("unmounts");
+        assert_eq!(mountmgr::letter_of(&disk), None);
+    });
+    on(&hive, &["one.img"], |machine, control| {
+        let disk = machine.disks()[0].volumes()[0].path();
+        assert_eq!(mountmgr::letter_of(&disk), Some('Q'));
+        image(control);
+        assert_eq!(image_letter(), Some('P'));
+    });
+}
+
+#[test]
+fn a_letter_that_a_mount_asked_for_or_none_outlives_a_changed_policy() {
+    on(&Hive::default(), &[], |_, control| {
+        let mounted_with = |asked: Asked<'_>| {
+            control.mount_as(IMAGE, &asked).expect("mounts");
+            let now = || control.volumes().remove(0).letter();
+            let before = now();
+            for rule in [LetterRule::Any, LetterRule::This(b'L'), LetterRule::Hidden] {
+                control.keep(UUID, false, rule, &no_settings()).expect("kept");
+                assert_eq!(now(), before, "{rule:?}");
+                assert!(!exists('L'), "{rule:?}");
+            }
+            control.unmount(None, false).expect("unmounts");
+            before
+        };
+        let none = Asked {
+            no_letter: true,
+            ..Asked::default()
+        };
+        assert_eq!(mounted_with(none), None);
+        let this = Asked {
+            letter: Some('T'),
+            ..Asked::default()
+        };
+        assert_eq!(mounted_with(this), Some('T'));
+        // The next mount that asks for nothing follows the policy, at once and later.
+        let (_, letter) = control.mount(IMAGE, None, &no_settings()).expect("mounts");
+        assert_eq!(letter, None, "hidden");
+        let rule = LetterRule::This(b'L');
+        control.keep(UUID, false, rule, &no_settings()).expect("kept");
+        assert_eq!(control.volumes().remove(0).letter(), Some('L'));
+    });
 }
 
 #[test]

@@ -114,6 +114,19 @@ pub fn letter_of(device: &str) -> Option<char> {
     })
 }
 
+/// Gives the volume on `device` another letter, as Windows' disk management does.
+pub fn change_letter(device: &str, to: char) -> Result<(), NTSTATUS> {
+    let _alone = WORKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let volume = volumes()
+        .into_iter()
+        .find(|volume| same(&volume.device, device))
+        .ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
+    let letters = volume.links.into_iter().filter(|link| letter(link).is_some());
+    let points = letters.map(|link| (link, volume.unique_id.clone(), volume.device.clone()));
+    delete(&points.collect::<Vec<_>>());
+    link(device, &format!("\\DosDevices\\{to}:"))
+}
+
 /// The PnP manager tells of a volume; it gets a letter if new volumes do and it is of a type that does.
 pub fn volume_arrived(device: &str, of_windows_type: bool) {
     if state(|state| state.device) != 0 {
@@ -481,7 +494,12 @@ fn query_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
 /// Takes links away, from the database as well; a volume without links is known no more.
 fn delete_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
     let points = selected(input)?;
-    for (name, _, device) in &points {
+    delete(&points);
+    Ok(described(&points))
+}
+
+fn delete(points: &[(String, Vec<u8>, String)]) {
+    for (name, _, device) in points {
         names::remove_link(&names::wide(name));
         state(|state| {
             state.database.remove(name);
@@ -492,7 +510,6 @@ fn delete_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
         tell(device, IOCTL_MOUNTDEV_LINK_DELETED, name);
     }
     state(|state| state.volumes.retain(|volume| !volume.links.is_empty()));
-    Ok(described(&points))
 }
 
 /// MOUNTMGR_DRIVE_LETTER_INFORMATION: whether a letter was assigned, and which the volume has.

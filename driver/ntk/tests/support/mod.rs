@@ -106,7 +106,7 @@ fn string(text: Text<'_>) -> String {
 pub struct Control(ntos::user::Handle);
 
 /// Texts of settings, which they borrow.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct Said<'a> {
     pub no_recovery: bool,
     pub everyone: Option<bool>,
@@ -130,6 +130,16 @@ impl Said<'_> {
             owners: text(&owners),
         })
     }
+}
+
+/// What a mount asks for.
+#[derive(Clone, Copy, Default)]
+pub struct Asked<'a> {
+    pub partition: Option<u32>,
+    pub format: Option<Format>,
+    pub letter: Option<char>,
+    pub no_letter: bool,
+    pub said: Said<'a>,
 }
 
 impl Control {
@@ -164,24 +174,35 @@ impl Control {
         format: Option<Format>,
         said: &Said<'_>,
     ) -> Result<(u64, Option<char>), NTSTATUS> {
+        let said = *said;
+        let asked = Asked {
+            format,
+            said,
+            ..Asked::default()
+        };
+        let mounted = self.mount_as(name, &asked)?;
+        Ok((mounted.volume.get(), letter(mounted.letter.get())))
+    }
+
+    /// The same with all that can be asked for.
+    pub fn mount_as(&self, name: &str, asked: &Asked<'_>) -> Result<reply::Mounted, NTSTATUS> {
         let is_image = name.starts_with("\\??\\C:");
         let name = utf16(name).expect("memory");
         let name = Text::new(&name).expect("UTF-16");
-        let bytes = said.with(|settings| {
+        let bytes = asked.said.with(|settings| {
             self.ask(Request::Mount(Mount {
                 source: match is_image {
                     true => Source::Image(name),
                     false => Source::Device(name),
                 },
-                partition: None,
-                format,
-                letter: None,
-                no_letter: false,
+                partition: asked.partition,
+                format: asked.format,
+                letter: asked.letter.map(|letter| letter as u8),
+                no_letter: asked.no_letter,
                 settings,
             }))
         })?;
-        let (mounted, _) = reply::read::<reply::Mounted>(&bytes).expect("a reply");
-        Ok((mounted.volume.get(), letter(mounted.letter.get())))
+        Ok(reply::read::<reply::Mounted>(&bytes).expect("a reply").0)
     }
 
     /// Unmounts a volume, or all.
