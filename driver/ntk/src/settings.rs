@@ -48,7 +48,7 @@ fn string(bytes: &[u8]) -> Result<String, NtStatus> {
 
 /// Options that are none of a reader's business: the first would only be refused further down, the others would make
 /// Linux, and with it every volume, stop at the first damage.
-const REFUSED: [&str; 3] = ["rw", "errors=panic", "fatal_errors=panic"];
+const REFUSED: [&str; 4] = ["rw", "errors=panic", "fatal_errors=panic", "onerror=panic"];
 
 /// What was decided.
 pub struct How {

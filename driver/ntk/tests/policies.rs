@@ -303,7 +303,14 @@ fn options_reach_linux_and_those_that_no_reader_may_have_do_not() {
         let (_, letter) = control.mount(iso, None, &plain).expect("mounts");
         assert!(read(machine, letter.expect("a letter"), "Long Name.text").is_err());
         control.unmount(None, true).expect("unmounts");
-        for options in ["rw", "errors=panic", "noload,rw", "nosuchoption", "data=nonsense"] {
+        for options in [
+            "rw",
+            "errors=panic",
+            "onerror=panic",
+            "noload,rw",
+            "nosuchoption",
+            "data=nonsense",
+        ] {
             let said = Said {
                 options,
                 ..no_settings()
@@ -311,7 +318,7 @@ fn options_reach_linux_and_those_that_no_reader_may_have_do_not() {
             let refused = control.mount(IMAGE, None, &said).unwrap_err();
             assert_eq!(refused, STATUS_INVALID_PARAMETER, "{options}");
             let kept = control.keep(UUID, false, LetterRule::Any, &said);
-            let at_once = ["rw", "errors=panic", "noload,rw"].contains(&options);
+            let at_once = ["rw", "errors=panic", "onerror=panic", "noload,rw"].contains(&options);
             assert_eq!(kept.is_err(), at_once, "{options}");
             let _ = control.forget(UUID);
         }
@@ -326,6 +333,9 @@ fn options_reach_linux_and_those_that_no_reader_may_have_do_not() {
                 "{owners}"
             );
         }
+        // What was unmounted by force lives until the last section of its files goes.
+        machine.settle();
+        machine.trim();
         assert_eq!(control.volumes().len(), 0);
     });
 }

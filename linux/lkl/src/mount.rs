@@ -8,6 +8,9 @@
 //! go to the disk's overlay in RAM. When they do not fit, the disk is announced afresh, with no overlay, and mounted
 //! with the file system's own "do not recover" option: the volume then shows an older state, which
 //! [`Mount::stale`] says.
+//!
+//! *Damage.* An error in a volume's metadata is an error of what was asked for, and never a panic of Linux, whatever its
+//! superblock wants: with Linux all other volumes would go.
 
 use crate::call::{self, AT_FDCWD, CName, Fd};
 use crate::disk::BlockDevice;
@@ -148,7 +151,9 @@ impl Mount {
         options: &MountOptions<'_>,
     ) -> Result<(Fd, bool), MountError> {
         let quiet = no_recovery_option(name);
-        let attempt = |quiet| attempt(kernel, device, name, &[needed, options.extra], quiet);
+        // What the caller says comes last, and holds.
+        let given = [no_panic_option(name), needed, options.extra];
+        let attempt = |quiet| attempt(kernel, device, name, &given, quiet);
         if !options.recovery {
             return attempt(quiet).map(|tree| (tree, quiet.is_some()));
         }
@@ -224,6 +229,17 @@ fn no_recovery_option(fs_name: &str) -> Option<&'static str> {
     }
 }
 
+/// The option of a file system that keeps it from a panic when its metadata is damaged. Only ext4's superblock can ask for
+/// one (`tune2fs -e panic`, or `-E mount_opts`); of the others that have such an option none panics of itself.
+/// "continue" rather than "remount-ro", since an error during a recovery, when ext4 writes, would have it fail every later
+/// read of the volume. On a volume that is only read they are the same.
+fn no_panic_option(fs_name: &str) -> &'static str {
+    match fs_name {
+        "ext2" | "ext3" | "ext4" => "errors=continue",
+        _ => "",
+    }
+}
+
 /// Looks for a superblock through Linux's block layer.
 fn probe(kernel: &Kernel, device: &BlockDevice) -> Result<Option<Superblock>, Errno> {
     const O_RDONLY_CLOEXEC: i32 = 0o2_000_000;
@@ -241,7 +257,7 @@ fn attempt(
     kernel: &Kernel,
     device: &BlockDevice,
     name: &str,
-    options: &[&str; 2],
+    options: &[&str],
     quiet: Option<&str>,
 ) -> Result<Fd, MountError> {
     let fail = |errno| MountError::new(Some(name), errno);
@@ -260,7 +276,7 @@ fn configure(
     kernel: &Kernel,
     fs: Fd,
     device: &BlockDevice,
-    options: &[&str; 2],
+    options: &[&str],
     quiet: Option<&str>,
 ) -> Result<(), Errno> {
     call::fsconfig_string(

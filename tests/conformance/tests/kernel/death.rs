@@ -1,8 +1,8 @@
 //! Linux dies, and the process does not.
 
 use crate::calls::call;
-use crate::image::{self, host_threads};
-use lkl::{Errno, FsKind, OpenMode};
+use crate::image::{self, boot, content, host_threads, len_of};
+use lkl::{Errno, FsKind, MountOptions, OpenMode};
 use lkl_host_posix::{BootConfig, Hooks};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -73,4 +73,32 @@ pub fn panic() {
         },
         "",
     );
+}
+
+/// What a superblock says does not make Linux die: the damage is an error, and everything else is read on.
+pub fn none() {
+    let kernel = boot();
+    let (damaged, sound) = (image::panicking_ext4(), image::ext4());
+    for options in ["", "errors=remount-ro"] {
+        let options = MountOptions {
+            extra: options,
+            ..Default::default()
+        };
+        let mounted = [&damaged, &sound].map(|image| {
+            let device = kernel.add_disk(image.disk(), Default::default()).unwrap();
+            let mount = kernel.mount(&device, FsKind::Probe, &options).unwrap();
+            (mount.root().unwrap(), mount, device)
+        });
+        let folder = mounted[0].0.open_at(b"a", OpenMode::Path).unwrap();
+        let lost = folder.open_at(b"b", OpenMode::Path).map(drop);
+        assert_eq!(lost, Err(Errno::EBADMSG), "{options:?}");
+        assert!(!kernel.is_dead());
+        for (root, ..) in &mounted {
+            let file = root.open_at(b"f5", OpenMode::Read).unwrap();
+            let mut bytes = vec![0; len_of(5)];
+            assert_eq!(file.pread(&mut bytes, 0), Ok(len_of(5)), "{options:?}");
+            assert!(bytes == content(5, len_of(5)), "{options:?}");
+        }
+    }
+    kernel.halt();
 }

@@ -2,6 +2,7 @@
 
 use lkl::{Disk, Kernel};
 use lkl_host_posix::{BootConfig, FileDisk, Hooks};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -159,23 +160,49 @@ pub const CHANGED: usize = 34;
 /// file become 'Z' when it is replayed.
 pub fn dirty_ext4() -> Image {
     let image = ext4();
-    let debugfs = |script: String| {
-        let path = image.folder.path().join("script");
-        std::fs::write(&path, script).unwrap();
-        run(Command::new("debugfs")
-            .arg("-w")
-            .arg("-f")
-            .arg(&path)
-            .arg(image.path()))
-    };
-    let answer = debugfs(format!("bmap /f{CHANGED} 0\n"));
-    let block = answer.lines().last().unwrap().trim().to_string();
-    assert!(
-        block.parse::<u32>().is_ok_and(|block| block > 0),
-        "debugfs says {answer:?}"
-    );
+    let block = first_block(&image, &format!("/f{CHANGED}"));
     let zeds = image.folder.path().join("zeds");
     std::fs::write(&zeds, vec![b'Z'; 4096]).unwrap();
-    debugfs(format!("jo\njw -b {block} {}\njc\n", zeds.display()));
+    debugfs(&image, format!("jo\njw -b {block} {}\njc\n", zeds.display()));
+    image
+}
+
+/// Runs these commands; what is said of them.
+fn debugfs(image: &Image, script: String) -> String {
+    let path = image.folder.path().join("script");
+    std::fs::write(&path, script).unwrap();
+    run(Command::new("debugfs")
+        .arg("-w")
+        .arg("-f")
+        .arg(&path)
+        .arg(image.path()))
+}
+
+/// The first block of a file or folder.
+fn first_block(image: &Image, path: &str) -> u32 {
+    let answer = debugfs(image, format!("bmap {path} 0\n"));
+    let block = answer.lines().last().unwrap().trim().parse::<u32>();
+    block
+        .ok()
+        .filter(|block| *block > 0)
+        .unwrap_or_else(|| panic!("debugfs says {answer:?}"))
+}
+
+/// An ext4 image whose superblock wants a panic at the first error, in both ways that there are, and whose folder `a` has a
+/// block with a wrong checksum.
+pub fn panicking_ext4() -> Image {
+    let image = ext4();
+    run(Command::new("tune2fs")
+        .args(["-e", "panic", "-E", "mount_opts=errors=panic"])
+        .arg(image.path()));
+    let at = u64::from(first_block(&image, "/a")) * 4096 + 4095;
+    let file = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(image.path())
+        .unwrap();
+    let mut last = [0];
+    file.read_exact_at(&mut last, at).unwrap();
+    file.write_all_at(&[!last[0]], at).unwrap();
     image
 }

@@ -71,6 +71,7 @@ mod runner {
         ("halt waits for a disk", disks::halt_waits),
         ("a fault in Linux is contained", death::fault),
         ("a panic of Linux is contained", death::panic),
+        ("a damaged volume that asks for a panic gets none", death::none),
     ];
 
     pub fn main() {
