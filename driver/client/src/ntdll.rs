@@ -153,29 +153,57 @@ impl Device {
 
 impl Transport for Device {
     fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, NtStatus> {
-        let mut output = vec![0; room];
-        let (input_length, output_length) = (sized(input.len())?, sized(room)?);
-        let block = Ending::default();
-        let handle = self.0.as_raw_handle();
-        // SAFETY: the buffers have the lengths that are given and live until the end of the request, which is waited
-        // for here.
-        let status = unsafe {
-            NtDeviceIoControlFile(
-                handle,
-                null_mut(),
-                null(),
-                null(),
-                block.as_ptr(),
-                code,
-                input.as_ptr().cast(),
-                input_length,
-                output.as_mut_ptr().cast(),
-                output_length,
-            )
-        };
-        output.truncate(block.wait(&self.0, status)?);
-        Ok(output)
+        // SAFETY: it is that function.
+        unsafe { control(NtDeviceIoControlFile, &self.0, code, input, room) }
     }
+}
+
+/// NtDeviceIoControlFile and NtFsControlFile: handle, event, routine and its context, status, code, input and its length,
+/// output and its length.
+pub(crate) type ControlFile = unsafe extern "system" fn(
+    *mut c_void,
+    *mut c_void,
+    *const c_void,
+    *const c_void,
+    *mut IoStatusBlock,
+    u32,
+    *const c_void,
+    u32,
+    *mut c_void,
+    u32,
+) -> u32;
+
+/// Sends a control; the bytes of its answer.
+///
+/// # Safety
+/// `call` is one of the two.
+pub(crate) unsafe fn control(
+    call: ControlFile,
+    handle: &OwnedHandle,
+    code: u32,
+    input: &[u8],
+    room: usize,
+) -> Result<Vec<u8>, NtStatus> {
+    let mut output = vec![0; room];
+    let (input_length, output_length) = (sized(input.len())?, sized(room)?);
+    let block = Ending::default();
+    // SAFETY: the buffers have the lengths that are given and live until the end of the request, which is waited for here.
+    let status = unsafe {
+        call(
+            handle.as_raw_handle(),
+            null_mut(),
+            null(),
+            null(),
+            block.as_ptr(),
+            code,
+            input.as_ptr().cast(),
+            input_length,
+            output.as_mut_ptr().cast(),
+            output_length,
+        )
+    };
+    output.truncate(block.wait(handle, status)?);
+    Ok(output)
 }
 
 /// A length as ntdll has it.

@@ -10,7 +10,7 @@ use lklfs_nt::{AccessMask, CreateDisposition, CreateOptions, FileInformationClas
 
 use crate::files::{FileTransport, OpenAs};
 use crate::ntdll::{
-    Ending, IoStatusBlock, OBJ_CASE_INSENSITIVE, ObjectAttributes, UnicodeString, named, sized,
+    Ending, IoStatusBlock, OBJ_CASE_INSENSITIVE, ObjectAttributes, UnicodeString, control, named, sized,
 };
 
 #[link(name = "ntdll", kind = "raw-dylib")]
@@ -166,26 +166,7 @@ impl FileTransport for Handle {
     }
 
     fn control(&self, code: u32, input: &[u8], room: usize) -> Result<Vec<u8>, NtStatus> {
-        let (input_length, output_length) = (sized(input.len())?, sized(room)?);
-        let mut output = vec![0u8; room];
-        let block = Ending::default();
-        let handle = self.0.as_raw_handle();
-        // SAFETY: as in read().
-        let status = unsafe {
-            NtFsControlFile(
-                handle,
-                null_mut(),
-                null(),
-                null(),
-                block.as_ptr(),
-                code,
-                input.as_ptr().cast(),
-                input_length,
-                output.as_mut_ptr().cast(),
-                output_length,
-            )
-        };
-        output.truncate(block.wait(&self.0, status)?);
-        Ok(output)
+        // SAFETY: it is that function.
+        unsafe { control(NtFsControlFile, &self.0, code, input, room) }
     }
 }

@@ -29,6 +29,7 @@ use crate::nt::{
     NO, NTSTATUS, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, large, raw_status,
 };
 use crate::places::{self, Seen};
+use crate::text;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -197,21 +198,13 @@ unsafe fn heard(what: What, notification: PVOID) -> NTSTATUS {
 
 /// Queues a volume for a worker. For lack of memory it keeps no letter, and can be given one by hand.
 fn queue(driver: &Driver, what: What, link: &[u16]) {
-    let mut copy = Vec::new();
-    if copy.try_reserve_exact(link.len()).is_err() {
-        return;
-    }
-    copy.extend_from_slice(link);
+    let Ok(link) = text::copy(link) else { return };
     // SAFETY: a device of ours, which lives as long as the driver.
     let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
     if item.is_null() {
         return;
     }
-    let Some(arrived) = lkl::try_box(Arrived {
-        what,
-        link: copy,
-        item,
-    }) else {
+    let Some(arrived) = lkl::try_box(Arrived { what, link, item }) else {
         // SAFETY: allocated above, not queued.
         unsafe { IoFreeWorkItem(item) };
         return;
@@ -260,7 +253,7 @@ fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     let name = letters::counted_name(answer.get(..length).unwrap_or_default())?;
     let is_ours = found.as_ref().is_some_and(|found| !found.kind.is_windows_own());
     let seen = places::look(&opened, &disk, &name, found)?;
-    let key = seen.key.as_deref().map(places::copy).transpose()?;
+    let key = seen.key.as_deref().map(text::copy).transpose()?;
     driver.places.saw(link, seen);
     drop(disk);
     if !is_ours {
@@ -312,7 +305,7 @@ fn look_at_disk(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     let real = DeviceRef::real(&opened)?;
     let name = real.name()?;
     let seen = places::look(&opened, &disk, &name, Some(found))?;
-    let key = seen.key.as_deref().map(places::copy).transpose()?;
+    let key = seen.key.as_deref().map(text::copy).transpose()?;
     driver.places.came(link);
     driver.places.saw(
         link,

@@ -13,6 +13,7 @@ use crate::nt::{
     OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, SYNCHRONIZE, UNICODE_STRING, ZwClose, ZwCreateFile,
     ZwQueryInformationFile, ZwReadFile, large,
 };
+use crate::text::copy;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -104,11 +105,7 @@ impl BackingFile {
         if path.is_empty() || path.len() > LONGEST_PATH {
             return Err(NtStatus::OBJECT_NAME_INVALID);
         }
-        let mut owned = Vec::new();
-        owned
-            .try_reserve_exact(path.len())
-            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-        owned.extend_from_slice(path);
+        let mut owned = copy(path)?;
         let length =
             u16::try_from(path.len().saturating_mul(2)).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
         let mut name = UNICODE_STRING {

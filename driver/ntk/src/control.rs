@@ -16,6 +16,7 @@ use crate::nt::{
 };
 use crate::places::{self, Seen};
 use crate::settings::Settings;
+use crate::text::{self, units};
 use crate::volume::MountedVolume;
 use crate::{mount, refuse};
 use alloc::sync::Arc;
@@ -58,11 +59,10 @@ fn device_control(driver: &Driver, irp: &mut Irp, interface: Interface) -> Outco
         return Outcome::failed(NtStatus::INVALID_PARAMETER);
     }
     // Input and output share one buffer.
-    let mut input = Vec::new();
-    if input.try_reserve_exact(parameters.input_length as usize).is_err() {
-        return Outcome::failed(NtStatus::INSUFFICIENT_RESOURCES);
-    }
-    input.extend_from_slice(irp.system_buffer(parameters.input_length));
+    let input = match text::copy(irp.system_buffer(parameters.input_length)) {
+        Ok(input) => input,
+        Err(status) => return Outcome::failed(status),
+    };
     let out = irp.system_buffer(parameters.output_length);
     #[cfg(feature = "selftest")]
     if parameters.code == crate::selftest::IOCTL {
@@ -202,8 +202,8 @@ fn places(driver: &Driver, after: u64, out: &mut [u8]) -> Result<usize, NtStatus
                 place(number, seen),
                 units(superblock.map_or("", |superblock| superblock.kind.name()))?,
                 units(superblock.map_or("", |superblock| superblock.label.as_str()))?,
-                places::copy(seen.key.as_deref().unwrap_or_default())?,
-                places::copy(&seen.device)?,
+                text::copy(seen.key.as_deref().unwrap_or_default())?,
+                text::copy(&seen.device)?,
             ))
         });
         let Some(shown) = next else { break };
@@ -298,15 +298,6 @@ fn superblock(device: Text<'_>, out: &mut [u8]) -> Result<usize, NtStatus> {
 
 fn units_of(text: Text<'_>) -> Result<Vec<u16>, NtStatus> {
     text.to_units().map_err(refused)
-}
-
-fn units(text: &str) -> Result<Vec<u16>, NtStatus> {
-    let mut units = Vec::new();
-    units
-        .try_reserve_exact(text.len())
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    units.extend(text.encode_utf16());
-    Ok(units)
 }
 
 fn describe(volume: &MountedVolume, known: &Known) -> VolumeRecord {

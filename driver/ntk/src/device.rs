@@ -9,6 +9,7 @@ use crate::nt::{
     OBJECT_NAME_INFORMATION, ObQueryNameString, ObReferenceObjectByHandle, ObfDereferenceObject,
     ObfReferenceObject, PDEVICE_OBJECT, PFILE_OBJECT, VPB_MOUNTED,
 };
+use crate::text;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use lklfs_nt::NtStatus;
@@ -131,11 +132,7 @@ impl DeviceRef {
         }
         // SAFETY: the string lies behind the structure, in the room.
         let units = unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) };
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(units.len())
-            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-        copy.extend_from_slice(units);
-        Ok(copy)
+        text::copy(units)
     }
 
     /// Who has mounted what is on it.

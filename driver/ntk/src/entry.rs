@@ -27,6 +27,7 @@ use crate::policies::Policies;
 use crate::power::Power;
 use crate::protect;
 use crate::stranded;
+use crate::text;
 use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
 use crate::volumes::Volumes;
 use crate::workers::Workers;
@@ -294,8 +295,8 @@ fn hide_places(driver: &Driver) {
     let linux_only = |number, seen: &Seen| {
         let known = seen.superblock.as_ref();
         let ours = known.is_some_and(|superblock| !superblock.kind.is_windows_own());
-        let key = seen.key.as_deref().map(|key| places::copy(key).ok());
-        (number, ours.then(|| (places::copy(&seen.device), key.flatten())))
+        let key = seen.key.as_deref().map(|key| text::copy(key).ok());
+        (number, ours.then(|| (text::copy(&seen.device), key.flatten())))
     };
     while let Some((number, volume)) = driver.places.next(after, linux_only) {
         after = number;

@@ -4,6 +4,7 @@
 use crate::backing::BackingFile;
 use crate::imagedisk::{IDENTITY, OpenImage, Part, Window};
 use crate::log;
+use crate::text::copy;
 use alloc::vec::Vec;
 use disk_images::Error;
 use lkl::probe;
@@ -130,12 +131,4 @@ pub fn mark(path: &[u16], window: Window) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         })
-}
-
-fn copy<T: Copy>(from: &[T]) -> Result<Vec<T>, NtStatus> {
-    let mut to = Vec::new();
-    to.try_reserve_exact(from.len())
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    to.extend_from_slice(from);
-    Ok(to)
 }

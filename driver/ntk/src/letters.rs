@@ -5,11 +5,11 @@
 //
 // UNSAFETY: handles of the mount manager, symbolic links of the name space.
 
-use crate::name::Name;
+use crate::name::{Name, string};
 use crate::nt::{
     self, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SYNCHRONOUS_IO_NONALERT, HANDLE,
     IO_STATUS_BLOCK, IoCreateSymbolicLink, IoDeleteSymbolicLink, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE,
-    OBJECT_ATTRIBUTES, SYNCHRONIZE, UNICODE_STRING, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
+    OBJECT_ATTRIBUTES, SYNCHRONIZE, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
 };
 use alloc::vec::Vec;
 use core::ptr::null_mut;
@@ -41,14 +41,7 @@ impl Opened {
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn open(name: &[u16], access: u32) -> Result<Self, NtStatus> {
-        let length =
-            u16::try_from(name.len().saturating_mul(2)).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-        let mut string = UNICODE_STRING {
-            Length: length,
-            MaximumLength: length,
-            // The call only reads it.
-            Buffer: name.as_ptr().cast_mut(),
-        };
+        let mut string = string(name)?;
         let mut attributes = OBJECT_ATTRIBUTES {
             Length: size_of::<OBJECT_ATTRIBUTES>() as u32,
             ObjectName: &raw mut string,

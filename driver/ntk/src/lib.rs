@@ -16,7 +16,7 @@
 //! | [`power`] | sleep, after which every volume is verified |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
 //! | [`device`], [`log`] | devices of others; the driver's own log |
-//! | [`nt`], [`name`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, locks, callers' buffers, and the one place that survives a fault |
+//! | [`nt`], [`name`], [`text`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, copies of texts, locks, callers' buffers, and the one place that survives a fault |
 //!
 //! `unsafe` stands in most of these files, because most of them talk to NT; each says why in its `UNSAFETY` line.
 //! What decides is in the core.
@@ -90,6 +90,7 @@ pub mod selftest;
 pub mod settings;
 pub mod stranded;
 pub mod sync;
+pub mod text;
 pub mod verify;
 pub mod volinfo;
 pub mod volume;

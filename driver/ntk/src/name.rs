@@ -2,9 +2,20 @@
 //! name stays where it is, which is the matter of the calls that take one.
 
 use crate::nt::UNICODE_STRING;
+use lklfs_nt::NtStatus;
 
 /// The longest, UTF-16 units.
 const LONGEST: usize = 40;
+
+/// A name of any length, for a call that only reads it and while `name` lives. OBJECT_NAME_INVALID when it is too long.
+pub fn string(name: &[u16]) -> Result<UNICODE_STRING, NtStatus> {
+    let length = u16::try_from(name.len().saturating_mul(2)).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    Ok(UNICODE_STRING {
+        Length: length,
+        MaximumLength: length,
+        Buffer: name.as_ptr().cast_mut(),
+    })
+}
 
 /// A short name.
 #[derive(Clone, Copy)]

@@ -7,6 +7,7 @@ use crate::letters::{self, Assigned, Opened};
 use crate::nt::FILE_READ_ATTRIBUTES;
 use crate::policies::VolumeKey;
 use crate::sync::Guarded;
+use crate::text::copy;
 use alloc::vec::Vec;
 use lkl::probe::Superblock;
 use lkl_host_ntk::DeviceDisk;
@@ -79,15 +80,6 @@ pub struct Now {
 pub fn same_name(one: &[u16], other: &[u16]) -> bool {
     let fold = |unit: &u16| u8::try_from(*unit).map_or(*unit, |byte| u16::from(byte.to_ascii_uppercase()));
     one.iter().map(fold).eq(other.iter().map(fold))
-}
-
-/// A copy. INSUFFICIENT_RESOURCES for lack of memory.
-pub fn copy(units: &[u16]) -> Result<Vec<u16>, NtStatus> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(units.len())
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    copy.extend_from_slice(units);
-    Ok(copy)
 }
 
 impl Places {

@@ -14,6 +14,7 @@
 use crate::registry::Key;
 use crate::settings::{self, Settings};
 use crate::sync::Guarded;
+use crate::text::{copy, units};
 use alloc::vec::Vec;
 use lkl::probe::{Superblock, Uuid};
 use lklfs_control::{LetterRule, Policy, Text};
@@ -82,23 +83,11 @@ fn letter(text: &[u8]) -> Option<u8> {
     }
 }
 
-fn wide(name: &str) -> Result<Vec<u16>, NtStatus> {
-    let mut units = Vec::new();
-    units
-        .try_reserve_exact(name.len())
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    units.extend(name.encode_utf16());
-    Ok(units)
-}
-
 impl Policies {
     /// Those below the key of the driver's service. `None` for lack of memory.
     pub fn new(service: &[u16]) -> Option<Self> {
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(service.len()).ok()?;
-        copy.extend_from_slice(service);
         Some(Policies {
-            service: Guarded::new(copy)?,
+            service: Guarded::new(copy(service).ok()?)?,
         })
     }
 
@@ -106,8 +95,8 @@ impl Policies {
     fn volumes(service: &[u16], make: bool) -> Result<Key, NtStatus> {
         // The service's own key is there as long as the driver is.
         let service = Key::open(None, service, false)?;
-        let parameters = Key::open(Some(&service), &wide(PARAMETERS)?, make)?;
-        Key::open(Some(&parameters), &wide(VOLUMES)?, make)
+        let parameters = Key::open(Some(&service), &units(PARAMETERS)?, make)?;
+        Key::open(Some(&parameters), &units(VOLUMES)?, make)
     }
 
     /// What is kept for a volume; nothing ([`Default`]) where nothing is.
@@ -137,8 +126,8 @@ impl Policies {
         let choice = |choice: Option<bool>| choice.map(u32::from);
         let shown = match policy.letter {
             LetterRule::Any => Vec::new(),
-            LetterRule::This(letter) => bytes(&[letter, 0])?,
-            LetterRule::Hidden => bytes(b"-\0")?,
+            LetterRule::This(letter) => copy(&[letter, 0])?,
+            LetterRule::Hidden => copy(b"-\0")?,
         };
         let settings = &policy.settings;
         key.set_number("Never", flag(policy.never))?;
@@ -161,7 +150,7 @@ impl Policies {
         let service = self.service.lock();
         let volumes = Self::volumes(&service, true)?;
         let key = Key::open(Some(&volumes), volume, true)?;
-        let text = bytes(&[letter, 0])?;
+        let text = copy(&[letter, 0])?;
         if key.text("LastLetter")? == text {
             return Ok(());
         }
@@ -185,14 +174,6 @@ impl Policies {
         let kept = read(&key)?;
         Ok(Some((name, kept)))
     }
-}
-
-fn bytes(text: &[u8]) -> Result<Vec<u8>, NtStatus> {
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(text.len())
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    copy.extend_from_slice(text);
-    Ok(copy)
 }
 
 fn read(key: &Key) -> Result<Kept, NtStatus> {

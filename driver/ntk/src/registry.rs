@@ -5,12 +5,13 @@
 //
 // UNSAFETY: the Zw calls for keys and values.
 
+use crate::name::string;
 use crate::nt::{
     self, _KEY_INFORMATION_CLASS, _KEY_VALUE_INFORMATION_CLASS, HANDLE, OBJ_CASE_INSENSITIVE,
-    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, REG_DWORD, REG_OPTION_NON_VOLATILE, REG_SZ, UNICODE_STRING,
-    ZwClose, ZwCreateKey, ZwDeleteKey, ZwDeleteValueKey, ZwEnumerateKey, ZwOpenKey, ZwQueryValueKey,
-    ZwSetValueKey,
+    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, REG_DWORD, REG_OPTION_NON_VOLATILE, REG_SZ, ZwClose, ZwCreateKey,
+    ZwDeleteKey, ZwDeleteValueKey, ZwEnumerateKey, ZwOpenKey, ZwQueryValueKey, ZwSetValueKey,
 };
+use crate::text::{copy, units};
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use lklfs_nt::NtStatus;
@@ -36,30 +37,11 @@ impl Drop for Key {
     }
 }
 
-/// A name for a call, which only reads it.
-fn string(name: &[u16]) -> Result<UNICODE_STRING, NtStatus> {
-    let length = u16::try_from(name.len().saturating_mul(2)).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-    Ok(UNICODE_STRING {
-        Length: length,
-        MaximumLength: length,
-        Buffer: name.as_ptr().cast_mut(),
-    })
-}
-
 fn checked(status: nt::NTSTATUS) -> Result<(), NtStatus> {
     match nt::status(status) {
         status if nt::succeeded(status) => Ok(()),
         status => Err(status),
     }
-}
-
-fn units(name: &str) -> Result<Vec<u16>, NtStatus> {
-    let mut units = Vec::new();
-    units
-        .try_reserve_exact(name.len())
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    units.extend(name.encode_utf16());
-    Ok(units)
 }
 
 impl Key {
@@ -136,11 +118,7 @@ impl Key {
         let data = buffer
             .get(VALUE_HEAD..end)
             .ok_or(NtStatus::OBJECT_TYPE_MISMATCH)?;
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(data.len())
-            .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-        copy.extend_from_slice(data);
-        Ok((kind, copy))
+        Ok((kind, copy(data)?))
     }
 
     /// A number; `None` when there is none, or something else.

@@ -5,29 +5,16 @@
 
 #![cfg(target_os = "linux")]
 
+mod support;
+
 use ntos::disk::{Disk, DiskConfig};
 use ntos::mountmgr;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-fn driver() -> PathBuf {
-    let path =
-        std::env::var_os("LKLFS_SYS").expect("LKLFS_SYS names lklfs.sys: run this by `cargo xtask test`");
-    PathBuf::from(path)
-}
-
-fn run(program: &str, arguments: &[&str], folder: &Path) {
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-}
+use support::{driver, read, run, table};
 
 const MIB: usize = 1 << 20;
 
@@ -43,7 +30,7 @@ fn folder() -> &'static Path {
             run("mkfs.ext4", &["-q", "-F", "-d", "tree", "ext4.img", "8M"], at);
             std::fs::write(at.join("fat.img"), vec![0; 8 * MIB]).expect("writable");
             run("mkfs.vfat", &["fat.img"], at);
-            let (ext4, fat) = (read(at, "ext4.img"), read(at, "fat.img"));
+            let (ext4, fat) = (bytes(at, "ext4.img"), bytes(at, "fat.img"));
             let nothing = vec![0; MIB];
             let parts: [(u8, &[u8]); 4] = [(0x83, &ext4), (0x07, &fat), (0x83, &nothing), (0x17, &ext4)];
             std::fs::write(at.join("mbr.img"), table(&parts)).expect("writable");
@@ -53,24 +40,8 @@ fn folder() -> &'static Path {
         .path()
 }
 
-fn read(at: &Path, name: &str) -> Vec<u8> {
+fn bytes(at: &Path, name: &str) -> Vec<u8> {
     std::fs::read(at.join(name)).expect("readable")
-}
-
-/// A disk with an MBR of these partitions, each at a whole MiB.
-fn table(parts: &[(u8, &[u8])]) -> Vec<u8> {
-    let mut disk = vec![0; MIB];
-    disk[440..444].copy_from_slice(&[1, 2, 3, 4]);
-    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-    for (slot, (system, bytes)) in parts.iter().enumerate() {
-        let (start, sectors) = ((disk.len() / 512) as u32, (bytes.len() / 512) as u32);
-        let entry = &mut disk[446 + slot * 16..][..16];
-        entry[4] = *system;
-        entry[8..12].copy_from_slice(&start.to_le_bytes());
-        entry[12..16].copy_from_slice(&sectors.to_le_bytes());
-        disk.extend_from_slice(bytes);
-    }
-    disk
 }
 
 fn disk(name: &str) -> DiskConfig {
@@ -100,11 +71,6 @@ fn letters(disk: &Disk) -> Vec<Option<char>> {
         .collect()
 }
 
-fn hello(machine: &Machine, letter: char) -> Result<Vec<u8>, NTSTATUS> {
-    let handle = machine.open(&format!("\\??\\{letter}:\\hello.txt"), OpenAs::read())?;
-    handle.read(Some(0), 100).into_result()
-}
-
 #[test]
 fn linux_partitions_that_are_there_get_letters() {
     for automount in [true, false] {
@@ -118,7 +84,7 @@ fn linux_partitions_that_are_there_get_letters() {
             assert_eq!(nothing, None, "a partition without a file system");
             for letter in [linux, hidden, letters(&disks[1])[0]] {
                 let letter = letter.expect("a Linux volume has a letter");
-                assert_eq!(hello(machine, letter).expect("reads"), b"hello\n");
+                assert_eq!(read(machine, letter, "hello.txt").expect("reads"), b"hello\n");
             }
         });
     }
@@ -137,7 +103,7 @@ fn a_disk_that_is_plugged_in_has_its_letter_within_a_second() {
             std::thread::sleep(Duration::from_millis(1));
         }
         let letter = letters(&disk)[0].expect("just seen");
-        assert_eq!(hello(machine, letter).expect("reads"), b"hello\n");
+        assert_eq!(read(machine, letter, "hello.txt").expect("reads"), b"hello\n");
     });
 }
 
@@ -179,7 +145,7 @@ fn a_volume_has_the_same_letter_when_it_comes_again() {
         machine.pull(&first);
         let again = plug(machine, "one.img");
         assert_eq!(letters(&again)[0], Some('D'));
-        assert_eq!(hello(machine, 'D').expect("reads"), b"hello\n");
+        assert_eq!(read(machine, 'D', "hello.txt").expect("reads"), b"hello\n");
         // Whoever comes while it is away may have its letter; then it gets another.
         machine.pull(&again);
         let third = plug(machine, "ext4.img");
@@ -187,7 +153,7 @@ fn a_volume_has_the_same_letter_when_it_comes_again() {
         let last = plug(machine, "one.img");
         let letter = letters(&last)[0].expect("a letter");
         assert!(letter != 'D' && letter != 'E', "{letter} is another's");
-        assert_eq!(hello(machine, letter).expect("reads"), b"hello\n");
+        assert_eq!(read(machine, letter, "hello.txt").expect("reads"), b"hello\n");
     });
 }
 
@@ -199,7 +165,7 @@ fn a_hundred_arrivals_and_removals() {
             machine.settle();
             let letter = letters(&disk)[0].unwrap_or_else(|| panic!("no letter in round {round}"));
             if round % 10 == 0 {
-                assert_eq!(hello(machine, letter).expect("reads"), b"hello\n");
+                assert_eq!(read(machine, letter, "hello.txt").expect("reads"), b"hello\n");
             }
             machine.pull(&disk);
             assert_eq!(letters(&disk)[0], None);

@@ -5,26 +5,21 @@
 
 #![cfg(target_os = "linux")]
 
-use lklfs_control::reply::{self, VolumeRecord, status_flags, volume_flags};
-use lklfs_control::{Code, Interface, LogSource, Mount, Request, Settings, Source, Text, utf16};
-use ntos::io::names;
+mod support;
+
+use lklfs_control::reply::{self, status_flags, volume_flags};
+use lklfs_control::{Code, LogSource, Request};
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
 use ntos::verifier::hang;
 use ntos::{hostfs, mountmgr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use support::{Asked, Control, driver, exists, read, run};
 
 /// The length of `data.bin`: not a multiple of anything.
 const DATA: usize = 765_432;
-
-fn driver() -> PathBuf {
-    let path =
-        std::env::var_os("LKLFS_SYS").expect("LKLFS_SYS names lklfs.sys: run this by `cargo xtask test`");
-    PathBuf::from(path)
-}
 
 /// The bytes of `data.bin`: a position decides each, so that a wrong place shows.
 fn data() -> &'static [u8] {
@@ -37,16 +32,6 @@ fn data() -> &'static [u8] {
         };
         (0..DATA).map(next).collect()
     })
-}
-
-fn run(program: &str, arguments: &[&str], folder: &Path) {
-    let status = Command::new(program)
-        .args(arguments)
-        .current_dir(folder)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    assert!(status.success(), "{program} {arguments:?}");
 }
 
 /// A folder with one ext4 volume in every kind of image, and with files that are none. Made once.
@@ -134,87 +119,24 @@ fn on(manager: Option<bool>, act: impl FnOnce(&Machine)) {
     assert!(report.is_clean(), "left behind:\n{report}");
 }
 
-/// A control device.
-struct Control(ntos::user::Handle);
-
-/// A volume as the driver lists it.
-struct Listed {
-    record: VolumeRecord,
-    fs_name: String,
-    label: String,
-    source: String,
-}
-
-impl Control {
-    fn open(machine: &Machine) -> Control {
-        let how = OpenAs::read().access(FILE_GENERIC_READ | FILE_GENERIC_WRITE);
-        Control(
-            machine
-                .open(Interface::Control.device_name(), how)
-                .expect("an administrator may"),
-        )
-    }
-
-    fn ask(&self, request: Request<'_>, room: usize) -> Result<Vec<u8>, NTSTATUS> {
-        let input = request.encode().expect("the request is good");
-        self.0.ioctl(request.code().number(), &input, room).into_result()
-    }
-
-    fn mount(
-        &self,
-        path: &str,
-        partition: Option<u32>,
-        letter: Option<char>,
-    ) -> Result<reply::Mounted, NTSTATUS> {
-        let path = utf16(path).expect("no NUL");
-        let request = Request::Mount(Mount {
-            source: Source::Image(Text::new(&path).expect("UTF-16")),
-            partition,
-            format: None,
-            letter: letter.map(|letter| letter as u8),
-            no_letter: false,
-            settings: Settings::default(),
-        });
-        let bytes = self.ask(request, 256)?;
-        Ok(reply::read::<reply::Mounted>(&bytes).expect("a whole reply").0)
-    }
-
-    fn unmount(&self, volume: Option<u64>, force: bool) -> NTSTATUS {
-        match self.ask(Request::Unmount { volume, force }, 256) {
-            Ok(_) => STATUS_SUCCESS,
-            Err(status) => status,
-        }
-    }
-
-    fn volumes(&self) -> Vec<Listed> {
-        let bytes = self.ask(Request::List { after: 0 }, 64 * 1024).expect("lists");
-        let (_, volumes) = reply::volumes(&bytes).expect("a list");
-        let text = |text: Text<'_>| String::from_utf16(&text.units().collect::<Vec<_>>()).expect("UTF-16");
-        volumes
-            .map(|volume| volume.expect("a volume"))
-            .map(|volume| Listed {
-                record: volume.record,
-                fs_name: text(volume.fs_name),
-                label: text(volume.label),
-                source: text(volume.source),
-            })
-            .collect()
-    }
+fn mount(
+    control: &Control,
+    path: &str,
+    partition: Option<u32>,
+    letter: Option<char>,
+) -> Result<reply::Mounted, NTSTATUS> {
+    let asked = Asked {
+        partition,
+        letter,
+        ..Asked::default()
+    };
+    control.mount_as(path, &asked)
 }
 
 fn letter(reply: &reply::Mounted) -> char {
     char::from_u32(reply.letter.get().into())
         .filter(char::is_ascii_uppercase)
         .expect("it has a letter")
-}
-
-fn read(machine: &Machine, letter: char, name: &str) -> Result<Vec<u8>, NTSTATUS> {
-    let handle = machine.open(&format!("\\??\\{letter}:\\{name}"), OpenAs::read())?;
-    handle.read(Some(0), DATA + 1).into_result()
-}
-
-fn exists(letter: char) -> bool {
-    names::get(&names::wide(&format!("\\??\\{letter}:"))).is_some()
 }
 
 #[test]
@@ -231,8 +153,7 @@ fn an_image_of_every_format_gets_a_letter_and_gives_its_bytes() {
             "child\\child.qcow2",
             "parts.img",
         ] {
-            let reply = control
-                .mount(&format!("\\??\\C:\\{name}"), None, None)
+            let reply = mount(&control, &format!("\\??\\C:\\{name}"), None, None)
                 .unwrap_or_else(|status| panic!("{name}: {}", ntos::nt::name(status)));
             let letter = letter(&reply);
             assert_eq!(
@@ -244,11 +165,7 @@ fn an_image_of_every_format_gets_a_letter_and_gives_its_bytes() {
                 read(machine, letter, "data.bin").expect("reads") == data(),
                 "{name}"
             );
-            assert_eq!(
-                control.unmount(Some(reply.volume.get()), false),
-                STATUS_SUCCESS,
-                "{name}"
-            );
+            assert_eq!(control.unmount(Some(reply.volume.get()), false), Ok(()), "{name}");
             assert!(!exists(letter), "{name} keeps its letter");
             machine.settle();
             assert_eq!(hostfs::open_files(), 0, "{name} is open still");
@@ -261,17 +178,17 @@ fn a_partition_is_chosen_by_number() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
         let path = "\\??\\C:\\parts.img";
-        let reply = control.mount(path, Some(2), Some('P')).expect("mounts");
+        let reply = mount(&control, path, Some(2), Some('P')).expect("mounts");
         assert_eq!(letter(&reply), 'P');
         assert!(read(machine, 'P', "data.bin").expect("reads") == data());
-        assert_eq!(control.unmount(Some(reply.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(reply.volume.get()), false), Ok(()));
         assert_eq!(
-            control.mount(path, Some(1), None),
+            mount(&control, path, Some(1), None),
             Err(STATUS_UNRECOGNIZED_VOLUME)
         );
-        assert_eq!(control.mount(path, Some(3), None), Err(STATUS_NO_SUCH_DEVICE));
+        assert_eq!(mount(&control, path, Some(3), None), Err(STATUS_NO_SUCH_DEVICE));
         assert_eq!(
-            control.mount(path, Some(0), None),
+            mount(&control, path, Some(0), None),
             Err(STATUS_UNRECOGNIZED_VOLUME)
         );
     });
@@ -289,22 +206,25 @@ fn what_cannot_be_mounted_says_why_and_leaves_nothing() {
             ("text.txt", STATUS_UNRECOGNIZED_VOLUME),
             ("tree", STATUS_FILE_IS_A_DIRECTORY),
         ] {
-            let mounted = control.mount(&format!("\\??\\C:\\{name}"), None, None);
+            let mounted = mount(&control, &format!("\\??\\C:\\{name}"), None, None);
             assert_eq!(mounted, Err(status), "{name}");
         }
         // Of an image that is cut off, what is missing is an error, never zeros.
-        if let Ok(reply) = control.mount("\\??\\C:\\cut.qcow2", None, None) {
+        if let Ok(reply) = mount(&control, "\\??\\C:\\cut.qcow2", None, None) {
             let bytes = read(machine, letter(&reply), "data.bin");
             assert!(
                 bytes.is_err() || bytes.is_ok_and(|bytes| bytes == data()),
                 "invented bytes"
             );
-            assert_eq!(control.unmount(Some(reply.volume.get()), false), STATUS_SUCCESS);
+            assert_eq!(control.unmount(Some(reply.volume.get()), false), Ok(()));
             machine.settle();
         }
         assert_eq!(hostfs::open_files(), 0);
         assert!(control.volumes().is_empty());
-        assert_eq!(control.unmount(Some(77), false), STATUS_OBJECT_NAME_NOT_FOUND);
+        assert_eq!(
+            control.unmount(Some(77), false),
+            Err(STATUS_OBJECT_NAME_NOT_FOUND)
+        );
     });
 }
 
@@ -312,28 +232,26 @@ fn what_cannot_be_mounted_says_why_and_leaves_nothing() {
 fn a_letter_that_is_taken_stays_with_its_owner() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
-        let first = control
-            .mount("\\??\\C:\\ext4.img", None, Some('Q'))
-            .expect("mounts");
+        let first = mount(&control, "\\??\\C:\\ext4.img", None, Some('Q')).expect("mounts");
         assert_eq!(
-            control.mount("\\??\\C:\\ext4.vhdx", None, Some('Q')),
+            mount(&control, "\\??\\C:\\ext4.vhdx", None, Some('Q')),
             Err(STATUS_OBJECT_NAME_COLLISION)
         );
         assert_eq!(hostfs::open_files(), 1);
         assert_eq!(read(machine, 'Q', "hello.txt").expect("reads"), b"hello\n");
         // The same volume twice, in two images: both have a letter.
-        let second = control.mount("\\??\\C:\\ext4.vhdx", None, None).expect("mounts");
+        let second = mount(&control, "\\??\\C:\\ext4.vhdx", None, None).expect("mounts");
         assert_ne!(letter(&second), 'Q');
         assert_eq!(
             read(machine, letter(&second), "hello.txt").expect("reads"),
             b"hello\n"
         );
-        assert_eq!(control.unmount(Some(first.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(first.volume.get()), false), Ok(()));
         assert_eq!(
             read(machine, letter(&second), "hello.txt").expect("reads"),
             b"hello\n"
         );
-        assert_eq!(control.unmount(Some(second.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(second.volume.get()), false), Ok(()));
     });
 }
 
@@ -341,16 +259,14 @@ fn a_letter_that_is_taken_stays_with_its_owner() {
 fn letters_are_given_without_a_mount_manager() {
     on(None, |machine| {
         let control = Control::open(machine);
-        let wanted = control
-            .mount("\\??\\C:\\ext4.img", None, Some('L'))
-            .expect("mounts");
-        let any = control.mount("\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
+        let wanted = mount(&control, "\\??\\C:\\ext4.img", None, Some('L')).expect("mounts");
+        let any = mount(&control, "\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
         assert_eq!(letter(&wanted), 'L');
         assert_eq!(letter(&any), 'D');
         assert_eq!(read(machine, 'L', "hello.txt").expect("reads"), b"hello\n");
         assert_eq!(read(machine, 'D', "hello.txt").expect("reads"), b"hello\n");
-        assert_eq!(control.unmount(Some(wanted.volume.get()), false), STATUS_SUCCESS);
-        assert_eq!(control.unmount(Some(any.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(wanted.volume.get()), false), Ok(()));
+        assert_eq!(control.unmount(Some(any.volume.get()), false), Ok(()));
         assert!(!exists('L') && !exists('D'));
     });
 }
@@ -359,18 +275,16 @@ fn letters_are_given_without_a_mount_manager() {
 fn an_image_in_use_is_unmounted_by_force_only() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
-        let reply = control
-            .mount("\\??\\C:\\ext4.img", None, Some('F'))
-            .expect("mounts");
+        let reply = mount(&control, "\\??\\C:\\ext4.img", None, Some('F')).expect("mounts");
         let handle = machine
             .open("\\??\\F:\\data.bin", OpenAs::read().uncached())
             .expect("opens");
         assert_eq!(
             control.unmount(Some(reply.volume.get()), false),
-            STATUS_ACCESS_DENIED
+            Err(STATUS_ACCESS_DENIED)
         );
         assert_eq!(handle.read(Some(0), 512).status, STATUS_SUCCESS);
-        assert_eq!(control.unmount(Some(reply.volume.get()), true), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(reply.volume.get()), true), Ok(()));
         assert!(!exists('F'));
         assert!(
             !nt_success(handle.read(Some(4096), 512).status),
@@ -386,14 +300,12 @@ fn an_image_in_use_is_unmounted_by_force_only() {
 fn an_image_whose_server_is_gone_fails_and_can_be_unmounted() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
-        let reply = control
-            .mount("\\??\\C:\\ext4.img", None, Some('G'))
-            .expect("mounts");
+        let reply = mount(&control, "\\??\\C:\\ext4.img", None, Some('G')).expect("mounts");
         hostfs::vanish();
         let started = std::time::Instant::now();
         assert!(read(machine, 'G', "data.bin").is_err(), "bytes from nowhere");
         assert!(started.elapsed() < std::time::Duration::from_secs(5));
-        assert_eq!(control.unmount(Some(reply.volume.get()), true), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(reply.volume.get()), true), Ok(()));
         assert!(!exists('G'));
     });
 }
@@ -403,8 +315,8 @@ fn volumes_are_listed_with_their_images() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
         assert!(control.volumes().is_empty());
-        let one = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
-        let two = control.mount("\\??\\C:\\parts.img", None, None).expect("mounts");
+        let one = mount(&control, "\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let two = mount(&control, "\\??\\C:\\parts.img", None, None).expect("mounts");
         let listed = control.volumes();
         let numbers: Vec<u64> = listed.iter().map(|volume| volume.record.volume.get()).collect();
         assert_eq!(numbers, [one.volume.get(), two.volume.get()]);
@@ -423,20 +335,17 @@ fn volumes_are_listed_with_their_images() {
         }
         // A list that is longer than the room goes on behind the last volume.
         let short = control
-            .ask(Request::List { after: 0 }, 24 + 200)
+            .ask_for(Request::List { after: 0 }, 24 + 200)
             .expect("one fits");
         let (head, _) = reply::volumes(&short).expect("a list");
         assert_eq!((head.count.get(), head.more.get()), (1, 1));
         let rest = control
-            .ask(
-                Request::List {
-                    after: one.volume.get(),
-                },
-                4096,
-            )
+            .ask(Request::List {
+                after: one.volume.get(),
+            })
             .expect("lists");
         assert_eq!(reply::volumes(&rest).expect("a list").0.count.get(), 1);
-        assert_eq!(control.unmount(None, false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(None, false), Ok(()));
         assert!(control.volumes().is_empty());
     });
 }
@@ -445,27 +354,26 @@ fn volumes_are_listed_with_their_images() {
 fn the_status_device_tells_everybody_and_changes_nothing() {
     on(Some(true), |machine| {
         let control = Control::open(machine);
-        let mounted = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
-        let device = Interface::Status.device_name();
-        let everybody = Control(machine.open(device, OpenAs::read()).expect("everybody may read"));
-        let bytes = everybody.ask(Request::Status, 256).expect("tells");
+        let mounted = mount(&control, "\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let everybody = Control::status(machine);
+        let bytes = everybody.ask(Request::Status).expect("tells");
         let (status, _) = reply::read::<reply::Status>(&bytes).expect("a status");
         assert_eq!(status.flags.get(), status_flags::LINUX_RUNNING);
         assert_eq!(status.volumes.get(), 1);
         assert!(status.boot_time.get() > 0 && status.running_time.get() > 0);
         assert!(status.pool_free.get() > 0 && status.pool_free.get() < status.pool_size.get());
-        let bytes = everybody.ask(Request::Version, 256).expect("tells");
+        let bytes = everybody.ask(Request::Version).expect("tells");
         let (version, _) = reply::read::<reply::Version>(&bytes).expect("a version");
         assert!(version.linux_release.starts_with(b"6."));
         assert_eq!(everybody.volumes().len(), 1);
         let volume = Some(mounted.volume.get());
-        assert_eq!(everybody.unmount(volume, true), STATUS_ACCESS_DENIED);
+        assert_eq!(everybody.unmount(volume, true), Err(STATUS_ACCESS_DENIED));
         let log = Request::Log {
             source: LogSource::Linux,
             position: 0,
         };
-        assert_eq!(everybody.ask(log, 4096), Err(STATUS_ACCESS_DENIED));
-        assert_eq!(control.unmount(volume, false), STATUS_SUCCESS);
+        assert_eq!(everybody.ask(log), Err(STATUS_ACCESS_DENIED));
+        assert_eq!(control.unmount(volume, false), Ok(()));
     });
 }
 
@@ -478,12 +386,12 @@ fn the_log_goes_on_where_it_was_left() {
                 source: LogSource::Linux,
                 position,
             };
-            let bytes = control.ask(log, 512).expect("a log");
+            let bytes = control.ask_for(log, 512).expect("a log");
             let (head, text) = reply::read::<reply::Log>(&bytes).expect("a log");
             (head.next.get(), head.lost.get(), text.to_vec())
         };
         assert_eq!(read(0), (0, 0, Vec::new()));
-        let mounted = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let mounted = mount(&control, "\\??\\C:\\ext4.img", None, None).expect("mounts");
         let (mut position, mut text) = (0, Vec::new());
         loop {
             let (next, lost, piece) = read(position);
@@ -499,7 +407,7 @@ fn the_log_goes_on_where_it_was_left() {
             String::from_utf8_lossy(&text).contains('\n'),
             "Linux says nothing at boot"
         );
-        assert_eq!(control.unmount(Some(mounted.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(mounted.volume.get()), false), Ok(()));
     });
 }
 
@@ -509,9 +417,7 @@ fn many_images_at_once_and_an_unload_with_all_of_them() {
         let control = Control::open(machine);
         for number in 0..24 {
             let name = if number % 2 == 0 { "ext4.img" } else { "ext4.qcow2" };
-            let reply = control
-                .mount(&format!("\\??\\C:\\{name}"), None, None)
-                .expect("mounts");
+            let reply = mount(&control, &format!("\\??\\C:\\{name}"), None, None).expect("mounts");
             // D to Z are 23 letters.
             assert_eq!(reply.letter.get() == 0, number == 23);
             if reply.letter.get() != 0 {
@@ -574,10 +480,8 @@ fn an_image_that_is_cut_while_it_is_mounted_fails_behind_the_cut() {
     on(Some(true), |machine| {
         let _limit = hang::watch("an image that was cut", LIMIT * 2);
         let control = Control::open(machine);
-        let cut = control
-            .mount("\\??\\C:\\to be cut.img", None, None)
-            .expect("mounts");
-        let whole = control.mount("\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
+        let cut = mount(&control, "\\??\\C:\\to be cut.img", None, None).expect("mounts");
+        let whole = mount(&control, "\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
         assert_eq!(
             read(machine, letter(&cut), "hello.txt").expect("reads"),
             b"hello\n"
@@ -590,8 +494,8 @@ fn an_image_that_is_cut_while_it_is_mounted_fails_behind_the_cut() {
         let bytes = read(machine, letter(&cut), "data.bin");
         assert_eq!(bytes, Err(STATUS_IO_DEVICE_ERROR), "invented bytes");
         assert!(read(machine, letter(&whole), "data.bin").expect("reads") == data());
-        assert_eq!(control.unmount(Some(cut.volume.get()), false), STATUS_SUCCESS);
-        assert_eq!(control.unmount(Some(whole.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(cut.volume.get()), false), Ok(()));
+        assert_eq!(control.unmount(Some(whole.volume.get()), false), Ok(()));
         machine.settle();
         assert_eq!(hostfs::open_files(), 0);
     });
@@ -609,10 +513,10 @@ fn holes_are_zeros_and_what_is_beyond_the_end_is_not() {
     file.set_len(8 << 20).expect("is cut");
     on(Some(true), |machine| {
         let control = Control::open(machine);
-        let reply = control.mount("\\??\\C:\\holes.img", None, None).expect("mounts");
+        let reply = mount(&control, "\\??\\C:\\holes.img", None, None).expect("mounts");
         assert!(read(machine, letter(&reply), "data.bin").expect("reads") == data());
-        assert_eq!(control.unmount(Some(reply.volume.get()), false), STATUS_SUCCESS);
-        let refused = control.mount("\\??\\C:\\short.img", None, None);
+        assert_eq!(control.unmount(Some(reply.volume.get()), false), Ok(()));
+        let refused = mount(&control, "\\??\\C:\\short.img", None, None);
         assert_eq!(
             refused,
             Err(STATUS_UNRECOGNIZED_VOLUME),
@@ -628,10 +532,8 @@ fn a_backing_file_that_is_lost_fails_what_is_read_from_it() {
     on(Some(true), |machine| {
         let _limit = hang::watch("a lost backing file", LIMIT * 2);
         let control = Control::open(machine);
-        let child = control
-            .mount("\\??\\C:\\child\\child.qcow2", None, None)
-            .expect("mounts");
-        let other = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let child = mount(&control, "\\??\\C:\\child\\child.qcow2", None, None).expect("mounts");
+        let other = mount(&control, "\\??\\C:\\ext4.img", None, None).expect("mounts");
         assert_eq!(hostfs::open_files(), 3);
         hostfs::lose("ext4.vhdx");
         assert!(
@@ -639,11 +541,11 @@ fn a_backing_file_that_is_lost_fails_what_is_read_from_it() {
             "bytes from nowhere"
         );
         assert!(read(machine, letter(&other), "data.bin").expect("reads") == data());
-        assert_eq!(control.unmount(Some(child.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(child.volume.get()), false), Ok(()));
         // While its parent is lost, the image cannot be mounted, and says so.
-        let again = control.mount("\\??\\C:\\child\\child.qcow2", None, None);
+        let again = mount(&control, "\\??\\C:\\child\\child.qcow2", None, None);
         assert_eq!(again, Err(STATUS_IO_DEVICE_ERROR));
-        assert_eq!(control.unmount(Some(other.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(other.volume.get()), false), Ok(()));
         machine.settle();
         assert_eq!(hostfs::open_files(), 0);
     });
@@ -655,10 +557,8 @@ fn an_image_on_a_server_that_hangs_is_unmounted_by_force() {
     on(Some(true), |machine| {
         let _limit = hang::watch("an image on a server that hangs", LIMIT * 3);
         let control = Control::open(machine);
-        let far = control
-            .mount("\\??\\C:\\far.img", None, Some('S'))
-            .expect("mounts");
-        let near = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+        let far = mount(&control, "\\??\\C:\\far.img", None, Some('S')).expect("mounts");
+        let near = mount(&control, "\\??\\C:\\ext4.img", None, None).expect("mounts");
         assert_eq!(read(machine, 'S', "hello.txt").expect("reads"), b"hello\n");
         hostfs::hang("far.img");
         std::thread::scope(|scope| {
@@ -676,13 +576,13 @@ fn an_image_on_a_server_that_hangs_is_unmounted_by_force() {
             // Others are not in the way of it: images that are there, that come, and that go.
             let started = Instant::now();
             assert!(read(machine, letter(&near), "data.bin").expect("reads") == data());
-            let third = control.mount("\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
+            let third = mount(&control, "\\??\\C:\\ext4.qcow2", None, None).expect("mounts");
             assert!(read(machine, letter(&third), "data.bin").expect("reads") == data());
-            assert_eq!(control.unmount(Some(third.volume.get()), false), STATUS_SUCCESS);
+            assert_eq!(control.unmount(Some(third.volume.get()), false), Ok(()));
             assert_eq!(control.volumes().len(), 2);
             assert!(started.elapsed() < LIMIT);
             let started = Instant::now();
-            assert_eq!(control.unmount(Some(far.volume.get()), true), STATUS_SUCCESS);
+            assert_eq!(control.unmount(Some(far.volume.get()), true), Ok(()));
             let unmounted = started.elapsed();
             for reader in readers {
                 let status = reader
@@ -712,7 +612,7 @@ fn an_image_on_a_server_that_hangs_is_unmounted_by_force() {
             assert!(started.elapsed() < LIMIT, "the image is open still");
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert_eq!(control.unmount(Some(near.volume.get()), false), STATUS_SUCCESS);
+        assert_eq!(control.unmount(Some(near.volume.get()), false), Ok(()));
     });
 }
 
@@ -726,14 +626,14 @@ fn a_mount_from_a_server_that_hangs_keeps_nobody_else_waiting() {
         std::thread::scope(|scope| {
             let mounting = scope.spawn(|| {
                 let own = Control::open(machine);
-                own.mount("\\??\\C:\\far too.img", None, None).map(drop)
+                mount(&own, "\\??\\C:\\far too.img", None, None).map(drop)
             });
             while hostfs::held() == 0 {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            let other = control.mount("\\??\\C:\\ext4.img", None, None).expect("mounts");
+            let other = mount(&control, "\\??\\C:\\ext4.img", None, None).expect("mounts");
             assert!(read(machine, letter(&other), "data.bin").expect("reads") == data());
-            assert_eq!(control.unmount(None, true), STATUS_SUCCESS);
+            assert_eq!(control.unmount(None, true), Ok(()));
             hostfs::answer();
             let refused = mounting.join().expect("ends");
             assert_eq!(refused, Err(STATUS_IO_DEVICE_ERROR));

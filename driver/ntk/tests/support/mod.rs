@@ -103,7 +103,7 @@ fn string(text: Text<'_>) -> String {
 }
 
 /// A handle on a control device.
-pub struct Control(ntos::user::Handle);
+pub struct Control(pub ntos::user::Handle);
 
 /// Texts of settings, which they borrow.
 #[derive(Clone, Copy, Default)]
@@ -161,10 +161,13 @@ impl Control {
 
     /// Sends a request; the bytes of the reply.
     pub fn ask(&self, request: Request<'_>) -> Result<Vec<u8>, NTSTATUS> {
+        self.ask_for(request, 64 << 10)
+    }
+
+    /// The same with room for so many bytes.
+    pub fn ask_for(&self, request: Request<'_>, room: usize) -> Result<Vec<u8>, NTSTATUS> {
         let input = request.encode().expect("the request is good");
-        self.0
-            .ioctl(request.code().number(), &input, 64 << 10)
-            .into_result()
+        self.0.ioctl(request.code().number(), &input, room).into_result()
     }
 
     /// Mounts an image (a path of a drive) or a device.
