@@ -79,8 +79,9 @@ pub enum Command {
     /// Show or change what is kept for a volume: its letter, whether and how it is mounted
     ///
     /// Without a volume all policies are shown, with a volume and nothing else its own. What is given is changed, and kept
-    /// by the volume's UUID, over restarts and whatever disk or image it is in. Letters change at once; a volume that is in
-    /// use is mounted in the new way the next time. Changing needs administrator rights.
+    /// by the volume's UUID, over restarts and whatever disk or image it is in. Letters change at once, unless the mount asked
+    /// for one or for none; a volume that is in use is mounted in the new way the next time, and a warning says so. Changing
+    /// needs administrator rights.
     #[command(after_help = POLICY_EXAMPLES)]
     Policy(Policy),
     /// Print what Linux, inside the driver, has to say

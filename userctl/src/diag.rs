@@ -127,7 +127,7 @@ fn collect(collected: &mut Collected) {
             let kept = driver.policies().map_err(failed);
             collected.add(
                 "policies.json",
-                kept.and_then(|kept| pretty(&policy::report(kept))),
+                kept.and_then(|kept| pretty(&policy::report(kept, Vec::new()))),
             );
         }
         Err(failure) => {

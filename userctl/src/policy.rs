@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anstyle::Style;
 use lklfs_client::answer::{KeptPolicy, Place, Volume};
-use lklfs_client::{CallError, Driver, Letter, NtStatus, Policy};
+use lklfs_client::{CallError, Letter, NtStatus, Policy};
 use serde::Serialize;
 
 use crate::cli::{self, Choice, When};
@@ -19,6 +19,9 @@ use crate::text::plain;
 pub struct Report {
     /// By UUID.
     pub policies: Vec<Entry>,
+    /// The numbers of the volumes that were in use when it was changed: they keep their settings until they are mounted
+    /// again.
+    pub in_use: Vec<u64>,
 }
 
 /// One policy as `--json` writes it. What is left to the driver is null.
@@ -63,9 +66,11 @@ pub fn run(said: &cli::Policy, out: &mut dyn Write) -> Result<(), Failure> {
     };
     let kept = driver.policies().map_err(failed)?;
     let Some(name) = &said.volume else {
-        return show(kept, said.json, "no policy is kept\n", out);
+        return show(kept, Vec::new(), said.json, "no policy is kept\n", out);
     };
-    let uuid = uuid(&driver, &kept, name)?;
+    let (volumes, places) = (driver.list().map_err(failed)?, driver.places().map_err(failed)?);
+    let uuid = found(&volumes, &places, &kept, name)?;
+    let mut busy = Vec::new();
     let mut before = kept.into_iter().find(|kept| same_uuid(&kept.uuid, &uuid));
     if changes {
         let mut policy = before.take().map(|kept| kept.policy).unwrap_or_default();
@@ -84,9 +89,18 @@ pub fn run(said: &cli::Policy, out: &mut dyn Write) -> Result<(), Failure> {
             })?;
         let kept = driver.policies().map_err(failed)?;
         before = kept.into_iter().find(|kept| same_uuid(&kept.uuid, &uuid));
+        if changes_settings(said) {
+            busy = in_use(&volumes, &driver.list().map_err(failed)?, &uuid);
+        }
+        if !busy.is_empty() {
+            eprintln!(
+                "userctl: warning: {shown}: in use, keeps its present settings until it is mounted again"
+            );
+        }
     }
     show(
         before.into_iter().collect(),
+        busy,
         said.json,
         "nothing is kept for it\n",
         out,
@@ -95,9 +109,13 @@ pub fn run(said: &cli::Policy, out: &mut dyn Write) -> Result<(), Failure> {
 
 /// Whether anything is to be changed.
 fn changes(said: &cli::Policy) -> bool {
+    said.letter.is_some() || changes_settings(said)
+}
+
+/// Whether anything is to be changed that a mounted volume does not follow at once, as its letter does.
+fn changes_settings(said: &cli::Policy) -> bool {
     let settings = &said.settings;
     said.forget
-        || said.letter.is_some()
         || said.mount.is_some()
         || said.recovery.is_some()
         || settings.options.is_some()
@@ -105,6 +123,21 @@ fn changes(said: &cli::Policy) -> bool {
         || settings.everyone.is_some()
         || settings.hide_dot_files.is_some()
         || !settings.owner.is_empty()
+}
+
+/// The volumes with this UUID that the driver could not mount afresh: a new mount has a new number.
+fn in_use(before: &[Volume], after: &[Volume], uuid: &str) -> Vec<u64> {
+    let mounted = |volumes: &[Volume]| -> Vec<u64> {
+        let ours = volumes.iter().filter(|volume| {
+            let same = volume.uuid.as_deref().is_some_and(|its| same_uuid(its, uuid));
+            same && !volume.state.dismounted && !volume.state.removed
+        });
+        ours.map(|volume| volume.number).collect()
+    };
+    let before = mounted(before);
+    let mut still = mounted(after);
+    still.retain(|number| before.contains(number));
+    still
 }
 
 /// Changes what is said, and nothing else.
@@ -144,11 +177,6 @@ fn change(policy: &mut Policy, said: &cli::Policy) {
 }
 
 /// The UUID of what is named: a letter, a number, a UUID or a label; a UUID for which something is kept, too.
-fn uuid(driver: &Driver, kept: &[KeptPolicy], name: &str) -> Result<String, Failure> {
-    let (volumes, places) = (driver.list().map_err(failed)?, driver.places().map_err(failed)?);
-    found(&volumes, &places, kept, name)
-}
-
 fn found(volumes: &[Volume], places: &[Place], kept: &[KeptPolicy], name: &str) -> Result<String, Failure> {
     let letter = crate::unmount::letter(name).filter(|_| name.ends_with(':'));
     let number = name.parse::<u64>().ok();
@@ -195,9 +223,15 @@ fn found(volumes: &[Volume], places: &[Place], kept: &[KeptPolicy], name: &str) 
     })
 }
 
-fn show(kept: Vec<KeptPolicy>, json: bool, none: &str, out: &mut dyn Write) -> Result<(), Failure> {
+fn show(
+    kept: Vec<KeptPolicy>,
+    in_use: Vec<u64>,
+    json: bool,
+    none: &str,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     if json {
-        return write_json(&report(kept), out);
+        return write_json(&report(kept, in_use), out);
     }
     if kept.is_empty() {
         return write_text(none, out);
@@ -206,7 +240,7 @@ fn show(kept: Vec<KeptPolicy>, json: bool, none: &str, out: &mut dyn Write) -> R
 }
 
 /// For JSON.
-pub fn report(kept: Vec<KeptPolicy>) -> Report {
+pub fn report(kept: Vec<KeptPolicy>, in_use: Vec<u64>) -> Report {
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let entry = |kept: KeptPolicy| {
         let settings = kept.policy.settings;
@@ -229,6 +263,7 @@ pub fn report(kept: Vec<KeptPolicy>) -> Report {
     };
     Report {
         policies: kept.into_iter().map(entry).collect(),
+        in_use,
     }
 }
 
@@ -378,6 +413,25 @@ mod tests {
     }
 
     #[test]
+    fn volumes_in_use_have_the_numbers_that_they_had() {
+        let old = || [volume(1, Some('E'), "Data", 0xab), volume(2, None, "", 0xcd)];
+        let ab = "abababab-abab-abab-abab-abababababab";
+        assert_eq!(in_use(&old(), &old(), &ab.to_uppercase()), [1]);
+        let afresh = [volume(2, None, "", 0xcd), volume(3, Some('E'), "Data", 0xab)];
+        assert!(in_use(&old(), &afresh, ab).is_empty());
+        let mut ended = old();
+        ended[0].state.dismounted = true;
+        assert!(in_use(&old(), &ended, ab).is_empty());
+        let mut pulled = old();
+        pulled[0].state.removed = true;
+        assert!(in_use(&old(), &pulled, ab).is_empty());
+        for letters_only in [&["E:", "--letter", "Q:"][..], &["E:"]] {
+            assert!(!changes_settings(&said(letters_only)), "{letters_only:?}");
+        }
+        assert!(changes_settings(&said(&["E:", "--forget"])));
+    }
+
+    #[test]
     fn people_see_what_they_could_say_again() {
         let mut policy = Policy {
             never: true,
@@ -396,7 +450,8 @@ mod tests {
         let expected =
             "1234-ABCD  none    E:    never  --everyone no --owner uid:1=S-1-1-0 --owner gid:2=S-1-1-0";
         assert_eq!(plain.lines().nth(1).unwrap().trim_end(), expected);
-        let json = serde_json::to_value(report(vec![kept])).unwrap();
+        let json = serde_json::to_value(report(vec![kept], vec![7])).unwrap();
+        assert_eq!(json["in_use"], serde_json::json!([7]));
         assert_eq!(json["policies"][0]["hidden"], true);
         assert!(json["policies"][0]["options"].is_null());
     }

@@ -510,6 +510,31 @@ fn a_policy_is_kept_shown_and_forgotten() {
 }
 
 #[test]
+fn a_policy_of_a_volume_in_use_says_that_it_has_to_wait() {
+    let machine = Machine::start(&[]);
+    let at = machine.mount("ext4.img", &[]);
+    let number = machine.json(&["list"])["volumes"][0]["volume"].clone();
+    let file = machine.open(&format!("\\??\\{at}\\hello.txt")).unwrap();
+    let hide = ["policy", at.as_str(), "--everyone", "no"];
+    let said = machine.userctl(&hide).code(0);
+    let said = String::from_utf8_lossy(&said.get_output().stderr).into_owned();
+    one_line(&said, &[&at, "in use", "until it is mounted again"]);
+    let said = machine.userctl(&[&hide[..], &["--json"]].concat()).code(0);
+    let json: Value = serde_json::from_slice(&said.get_output().stdout).unwrap();
+    assert_eq!(json["in_use"], serde_json::json!([number]), "{json}");
+    assert_eq!(json["policies"][0]["everyone"], false, "{json}");
+    // A letter does not have to wait, and to look changes nothing.
+    let moved = machine.json(&["policy", UUID, "--letter", "q:"]);
+    assert_eq!(moved["in_use"], serde_json::json!([]), "{moved}");
+    assert!(machine.json(&["policy"])["in_use"].as_array().unwrap().is_empty());
+    drop(file);
+    let free = machine.json(&["policy", UUID, "--hide-dot-files", "no"]);
+    assert_eq!(free["in_use"], serde_json::json!([]), "{free}");
+    assert_ne!(machine.json(&["list"])["volumes"][0]["volume"], number);
+    machine.end();
+}
+
+#[test]
 fn the_drivers_own_messages_are_told_apart_from_linuxs() {
     let machine = Machine::start(&[]);
     let at = machine.mount("ext4.img", &[]);
