@@ -13,9 +13,9 @@ use crate::nt::{
 };
 use alloc::vec::Vec;
 use core::ptr::null_mut;
-use lklfs_nt::NtStatus;
 use lklfs_nt::diskio::{self, CreatePoint, DriveLetter, MountPoint};
 use lklfs_nt::record::Field;
+use lklfs_nt::{ControlCode, NtStatus};
 
 /// Room for one request to the mount manager: a record and two short names.
 const REQUEST: usize = 256;
@@ -110,7 +110,9 @@ pub fn control(opened: &Opened, code: u32, input: &mut [u8], output: &mut [u8]) 
 
 /// Asks the mount manager. OBJECT_NAME_NOT_FOUND when there is none.
 fn ask(code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus> {
-    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER).units(), FILE_READ_ATTRIBUTES)?;
+    // The rights that a code asks for have the bits of FILE_READ_DATA and FILE_WRITE_DATA.
+    let access = FILE_READ_ATTRIBUTES | ControlCode(code).access();
+    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER).units(), access)?;
     control(&manager, code, input, output)
 }
 

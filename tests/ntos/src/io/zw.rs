@@ -222,6 +222,16 @@ unsafe fn control(
     block: PIO_STATUS_BLOCK,
     (code, input, input_length, output, output_length): (ULONG, PVOID, ULONG, PVOID, ULONG),
 ) -> NTSTATUS {
+    // FILE_READ_ACCESS and FILE_WRITE_ACCESS of a code have the bits of FILE_READ_DATA and FILE_WRITE_DATA.
+    let needed = code >> 14 & (FILE_READ_DATA | FILE_WRITE_DATA);
+    let missing = needed & !ob::handle_access(handle).unwrap_or(u32::MAX);
+    if missing != 0 {
+        fail!(
+            Irp,
+            "control {code:#x} by a handle without right {missing:#x} that its code asks for: the I/O manager lets kernel \
+             mode pass, a filter need not"
+        );
+    }
     // SAFETY: by contract.
     unsafe {
         send(handle, function, block, |_, _, packet, _| {
