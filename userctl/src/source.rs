@@ -10,7 +10,7 @@
 
 use std::ffi::OsStr;
 
-use lklfs_client::answer::Volume;
+use lklfs_client::answer::{Place, Volume};
 
 use crate::cli::Source;
 use crate::driver;
@@ -64,13 +64,18 @@ fn mounted(written: &OsStr) -> Result<Option<Mounted>, Failure> {
     if text.contains(['\\', '/']) || exists() {
         return Ok(None);
     }
-    let Ok(volumes) = driver::look().and_then(|driver| driver.list().map_err(driver::failed)) else {
+    let Ok(driver) = driver::look() else {
+        return Ok(None);
+    };
+    let Ok(volumes) = driver.list() else {
         return Ok(None);
     };
     let Some(volume) = named(&volumes, &text)? else {
         return Ok(None);
     };
-    match device(volume).and_then(|device| Mounted::open(&device, &text)) {
+    // Without them it is as if it had no device.
+    let places = driver.places().unwrap_or_default();
+    match device(volume, &places).and_then(|device| Mounted::open(&device, &text)) {
         Some(mounted) => Ok(Some(mounted)),
         None => Err(unreachable(volume, &text)),
     }
@@ -112,14 +117,17 @@ fn named<'a>(volumes: &'a [Volume], name: &str) -> Result<Option<&'a Volume>, Fa
     }
 }
 
-/// The NT name by which a volume can be opened.
-fn device(volume: &Volume) -> Option<Vec<u16>> {
-    match volume.letter {
-        Some(letter) => Some(format!("\\??\\{letter}:").encode_utf16().collect()),
-        // Of an image this is the file that it is in.
-        None if volume.state.image => None,
-        None => Some(volume.source_units.clone()).filter(|source| !source.is_empty()),
-    }
+/// The NT name by which a volume can be opened: of an image without a letter the disk that the driver made of it.
+fn device(volume: &Volume, places: &[Place]) -> Option<Vec<u16>> {
+    let name = match volume.letter {
+        Some(letter) => return Some(format!("\\??\\{letter}:").encode_utf16().collect()),
+        None if volume.state.image => {
+            let place = places.iter().find(|place| place.volume == Some(volume.number));
+            place.map(|place| place.device_units.clone())
+        }
+        None => Some(volume.source_units.clone()),
+    };
+    name.filter(|name| !name.is_empty())
 }
 
 fn unreachable(volume: &Volume, name: &str) -> Failure {
@@ -157,7 +165,7 @@ fn refuse_options(source: &Source, mounted: &Mounted) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::volumes::tests::volume;
+    use crate::volumes::tests::{place, volume};
 
     #[test]
     fn a_name_is_a_uuid_a_label_or_a_number_if_there_is_one() {
@@ -184,16 +192,20 @@ mod tests {
     fn a_volume_is_opened_by_its_letter_or_device() {
         let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
         let mut one = volume(1, Some('Q'), "Data", 1);
-        assert_eq!(device(&one), Some(units("\\??\\Q:")));
+        let mut image = place(7, None, "Data", "");
+        (image.volume, image.device_units) = (Some(1), units("\\Device\\LklfsImage1"));
+        let places = [place(6, None, "Other", ""), image];
+        assert_eq!(device(&one, &places), Some(units("\\??\\Q:")));
         one.letter = None;
         one.state.image = true;
-        assert_eq!(device(&one), None);
+        assert_eq!(device(&one, &places), Some(units("\\Device\\LklfsImage1")));
+        assert_eq!(device(&one, &places[..1]), None);
         assert!(unreachable(&one, "Data").message.contains("name its image"));
         one.state.image = false;
         one.source_units = units("\\Device\\HarddiskVolume2");
-        assert_eq!(device(&one), Some(units("\\Device\\HarddiskVolume2")));
+        assert_eq!(device(&one, &places), Some(units("\\Device\\HarddiskVolume2")));
         one.source_units.clear();
-        assert_eq!(device(&one), None);
+        assert_eq!(device(&one, &places), None);
         assert!(unreachable(&one, "Data").message.contains("userctl mount"));
     }
 }

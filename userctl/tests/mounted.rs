@@ -261,12 +261,18 @@ fn a_label_and_a_uuid_name_one_volume() {
     let mut command = machine.command(&["cat", "Data", "hello"]);
     let output = command.current_dir(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(4), "{output:?}");
-    machine.json(&["mount", "C:\\hidden", "--no-letter"]);
-    machine.fails(
-        &["ls", "Hidden"],
-        14,
-        &["Hidden", "no drive letter", "name its image"],
-    );
+    // Without a letter it is read by the disk that the driver made of its image, by whoever may read.
+    let hidden = machine.json(&["mount", "C:\\hidden", "--no-letter"]);
+    for name in ["Hidden", &hidden["volume"].to_string()] {
+        assert_eq!(machine.says(&["cat", name, "hello"]), "hello\n");
+    }
+    let user = machine.userctl_as(As::User, &["cat", "Hidden", "hello"]);
+    user.code(0).stdout("hello\n");
+    machine.says(&["unmount", &hidden["volume"].to_string()]);
+    let strict = machine.json(&["mount", "C:\\hidden", "--no-letter", "--everyone", "no"]);
+    assert!(strict["letter"].is_null());
+    let user = machine.userctl_as(As::User, &["ls", "Hidden", "lost+found"]);
+    user.code(11).stdout("");
     // A directory is copied under a name that says where it is from.
     let assert = machine.userctl(&["cp", "-r", "Q:", "/", folder.path().to_str().unwrap()]);
     assert.code(0);
