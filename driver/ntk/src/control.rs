@@ -2,8 +2,9 @@
 //!
 //! [`lklfs_control`] has the records, and checks them; what is asked is done here.
 //
-// UNSAFETY: opens the disk of a device that it has a reference to.
+// UNSAFETY: references the file object; opens the disk of a device that it has a reference to.
 
+use crate::client::Client;
 use crate::device::{DeviceRef, Mounter};
 use crate::driveletter::Wanted;
 use crate::entry::{Driver, driver};
@@ -14,10 +15,12 @@ use crate::mounts::{Known, Source};
 use crate::nt::{
     self, FILE_READ_ATTRIBUTES, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
 };
+use crate::open::FileRef;
 use crate::places::{self, Seen};
 use crate::settings::Settings;
 use crate::text::{self, units};
 use crate::volume::MountedVolume;
+use crate::work::{self, Scratch};
 use crate::{mount, refuse};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,56 +38,129 @@ const MOST_INPUT: u32 = 128 * 1024;
 
 /// A request to a control device.
 ///
-/// IRQL: PASSIVE_LEVEL; may block.
-pub fn control(mut irp: Irp, interface: Interface) -> NTSTATUS {
+/// IRQL: PASSIVE_LEVEL.
+pub fn control(irp: Irp, interface: Interface) -> NTSTATUS {
     match u32::from(irp.major()) {
         IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
-        IRP_MJ_DEVICE_CONTROL => {
-            let outcome = match driver() {
-                Some(driver) => device_control(driver, &mut irp, interface),
-                None => Outcome::failed(NtStatus::DEVICE_NOT_READY),
-            };
-            irp.complete(outcome)
-        }
+        IRP_MJ_DEVICE_CONTROL => match driver() {
+            Some(driver) => device_control(driver, irp, interface),
+            None => irp.fail(NtStatus::DEVICE_NOT_READY),
+        },
         _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
     }
 }
 
-fn device_control(driver: &Driver, irp: &mut Irp, interface: Interface) -> Outcome {
+fn device_control(driver: &Driver, mut irp: Irp, interface: Interface) -> NTSTATUS {
     let parameters = irp.control();
-    if parameters.code & 3 != 0 {
-        return Outcome::failed(NtStatus::INVALID_DEVICE_REQUEST);
+    let (code, length) = (parameters.code, parameters.output_length);
+    if code & 3 != 0 {
+        return irp.fail(NtStatus::INVALID_DEVICE_REQUEST);
     }
     if parameters.input_length > MOST_INPUT {
-        return Outcome::failed(NtStatus::INVALID_PARAMETER);
+        return irp.fail(NtStatus::INVALID_PARAMETER);
     }
     // Input and output share one buffer.
     let input = match text::copy(irp.system_buffer(parameters.input_length)) {
         Ok(input) => input,
-        Err(status) => return Outcome::failed(status),
+        Err(status) => return irp.fail(status),
     };
-    let out = irp.system_buffer(parameters.output_length);
     #[cfg(feature = "selftest")]
-    if parameters.code == crate::selftest::IOCTL {
-        let act = || crate::selftest::run(out);
-        return stack::on_large_stack(act)
-            .unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into());
+    if code == crate::selftest::IOCTL {
+        let out = irp.system_buffer(length);
+        let outcome = stack::on_large_stack(|| crate::selftest::run(out));
+        return irp
+            .complete(outcome.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into()));
     }
-    let request = match control::parse(interface, parameters.code, &input, out.len()) {
+    let request = match control::parse(interface, code, &input, length as usize) {
         Ok(request) => request,
-        Err(refusal) => return Outcome::failed(refused(refusal)),
+        Err(refusal) => return irp.fail(refused(refusal)),
     };
-    let asks_only = matches!(request, Request::Version | Request::Status | Request::List { .. });
-    let answered = if asks_only && driver.linux.booted().is_none() {
-        // Linux has never run: nothing is mounted, and nobody calls it.
-        Ok(answer(driver, request, out))
-    } else {
-        stack::on_large_stack(|| answer(driver, request, out))
+    if !may_block(driver, &request) {
+        let out = irp.system_buffer(length);
+        let outcome = match request {
+            // Linux is not asked, and so needs no larger stack.
+            Request::Version | Request::Status | Request::List { .. } if driver.linux.booted().is_none() => {
+                outcome(answer(driver, request, out))
+            }
+            _ => on_large_stack(|| answer(driver, request, out)),
+        };
+        return irp.complete(outcome);
+    }
+    // SAFETY: the file object of an IRP that is ours.
+    let file = unsafe { FileRef::new(irp.file_object()) };
+    let client = match Client::current() {
+        Ok(client) => client,
+        Err(status) => return irp.fail(status),
     };
+    work::post(irp, &driver.posts, None, file, move |request, scratch| {
+        in_worker(request, scratch, (interface, code, length), &input, client)
+    })
+}
+
+/// Whether a request may wait for a disk, a server or another file system.
+fn may_block(driver: &Driver, request: &Request<'_>) -> bool {
+    match request {
+        Request::Version | Request::Status | Request::Log { .. } | Request::Policies { .. } => false,
+        Request::List { .. } => driver.linux.booted().is_some(),
+        Request::Mount(_)
+        | Request::Unmount { .. }
+        | Request::Places { .. }
+        | Request::Superblock { .. }
+        | Request::SetPolicy { .. } => true,
+    }
+}
+
+/// Does what is asked in a worker thread, in the name of whoever asks. What he does not wait for any more is not left
+/// mounted.
+fn in_worker(
+    request: work::Request,
+    scratch: &mut Scratch,
+    (interface, code, length): (Interface, u32, u32),
+    input: &[u8],
+    mut client: Client,
+) -> NTSTATUS {
+    let Some(driver) = driver() else {
+        return request.fail(NtStatus::DEVICE_NOT_READY);
+    };
+    let room = match scratch.zeros(length) {
+        Ok(room) => room,
+        Err(status) => return request.fail(status),
+    };
+    let asked = match control::parse(interface, code, input, room.len()) {
+        Ok(asked) => asked,
+        Err(refusal) => return request.fail(refused(refusal)),
+    };
+    let an_image =
+        matches!(&asked, Request::Mount(mount) if matches!(mount.source, control::Source::Image(_)));
+    let act = || on_large_stack(|| answer(driver, asked, room));
+    let outcome = client.act(act).unwrap_or_else(Outcome::failed);
+    request.finish_buffered(outcome, room).unwrap_or_else(|gone| {
+        if an_image
+            && let Ok((mounted, _)) = reply::read::<reply::Mounted>(room)
+            && nt::succeeded(outcome.status)
+        {
+            log::line(format_args!(
+                "volume {} is not wanted any more",
+                mounted.volume.get()
+            ));
+            let unmount = || driver.mounts.unmount(driver, Some(mounted.volume.get()), true);
+            let _ = stack::on_large_stack(unmount);
+        }
+        // It has kept the driver.
+        drop(gone);
+        nt::raw_status(NtStatus::CANCELLED)
+    })
+}
+
+fn on_large_stack(act: impl FnOnce() -> Result<usize, NtStatus>) -> Outcome {
+    let answered = stack::on_large_stack(act);
+    outcome(answered.unwrap_or(Err(NtStatus::INSUFFICIENT_RESOURCES)))
+}
+
+fn outcome(answered: Result<usize, NtStatus>) -> Outcome {
     match answered {
-        Ok(Ok(length)) => Outcome::success(length),
-        Ok(Err(status)) => Outcome::failed(status),
-        Err(stack::NoStack) => Outcome::failed(NtStatus::INSUFFICIENT_RESOURCES),
+        Ok(length) => Outcome::success(length),
+        Err(status) => Outcome::failed(status),
     }
 }
 

@@ -141,7 +141,8 @@ fn once_verified(mut irp: Irp, open: &Open, major: u32, blocking: Blocking) -> N
     // SAFETY: the file object of an IRP that is ours.
     let file = unsafe { FileRef::new(irp.file_object()) };
     work::run(irp, &open.volume, file, blocking, move |request, _| {
-        if let Err(status) = verify::ensure(request.volume()) {
+        let verified = request.open().map_or(Ok(()), |open| verify::ensure(&open.volume));
+        if let Err(status) = verified {
             return request.fail(status);
         }
         request.take(|irp| {

@@ -24,6 +24,7 @@ use crate::nt::{
 };
 use crate::places::{self, Places, Seen};
 use crate::policies::Policies;
+use crate::posts::Posts;
 use crate::power::Power;
 use crate::protect;
 use crate::stranded;
@@ -65,6 +66,8 @@ pub struct Driver {
     pub power: Power,
     /// Threads for requests that wait.
     pub workers: Workers,
+    /// The control devices' requests that do.
+    pub posts: Arc<Posts>,
 }
 
 static DRIVER: AtomicPtr<Driver> = AtomicPtr::new(null_mut());
@@ -134,6 +137,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
         arrivals: Arrivals::new(),
         power: Power::new(),
         workers,
+        posts: Arc::new(Posts::new()),
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let made = make_devices(&mut driver);

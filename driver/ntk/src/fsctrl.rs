@@ -130,7 +130,10 @@ fn dismount(open: &Open) {
 /// The volume is locked by this handle, unless file objects are left besides the handle's own, or nobody wants it any
 /// more.
 fn lock(request: Request, _scratch: &mut Scratch) -> NTSTATUS {
-    let volume = Arc::clone(request.volume());
+    let volume = match request.open() {
+        Some(open) => Arc::clone(&open.volume),
+        None => return request.fail(NtStatus::INVALID_DEVICE_REQUEST),
+    };
     let handle = request.file().addr() as u64;
     let ended = if volume.drain(1) {
         request.finish(|_| Outcome::success(0))

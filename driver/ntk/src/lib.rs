@@ -15,7 +15,7 @@
 //! | [`policies`], [`settings`], [`registry`] | what is kept for a volume, and how it is mounted |
 //! | [`power`] | sleep, after which every volume is verified |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
-//! | [`device`], [`log`] | devices of others; the driver's own log |
+//! | [`device`], [`client`], [`log`] | devices of others; whoever sent a request; the driver's own log |
 //! | [`nt`], [`name`], [`text`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, copies of texts, locks, callers' buffers, and the one place that survives a fault |
 //!
 //! `unsafe` stands in most of these files, because most of them talk to NT; each says why in its `UNSAFETY` line.
@@ -44,6 +44,7 @@ pub mod backing;
 pub mod buffer;
 pub mod cache;
 pub mod cleanup;
+pub mod client;
 pub mod close;
 pub mod control;
 pub mod create;

@@ -1,4 +1,4 @@
-//! The posted requests of a volume, and to whom their IRPs belong: to a worker, for the moments in which it uses them; to the
+//! The posted requests of a volume, or of the control devices, and to whom their IRPs belong: to a worker, for the moments in which it uses them; to the
 //! cancel routine; or to the end of the volume. Whoever comes first.
 //
 // UNSAFETY: the cancel routine, the IRP between two owners.
@@ -8,7 +8,6 @@ use crate::irp::Irp;
 use crate::later::Later;
 use crate::nt::{IRP, IoReleaseCancelSpinLock, PDEVICE_OBJECT, PIRP};
 use crate::sync::SpinLock;
-use crate::volume::MountedVolume;
 use crate::work::Task;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -17,7 +16,7 @@ use core::ptr::NonNull;
 use lklfs_fsd::Outcome;
 use lklfs_nt::NtStatus;
 
-/// The most worker threads that a volume has at a time.
+/// The most worker threads that one of these has at a time.
 const MOST: u32 = 16;
 
 /// Who may touch an IRP that was posted.
@@ -72,7 +71,7 @@ impl State {
     }
 }
 
-/// The posted requests of a volume.
+/// Posted requests.
 pub struct Posts {
     state: SpinLock<State>,
 }
@@ -101,20 +100,20 @@ impl Posts {
     }
 
     /// Takes a request whose IRP is marked pending. From now on it may be cancelled.
-    pub fn admit(&self, irp: Irp, mut task: Task) -> Admitted {
+    pub fn admit(self: &Arc<Self>, irp: Irp, mut task: Task) -> Admitted {
         let mut state = self.state.lock();
         if state.entries.try_reserve(1).is_err() || state.waiting.try_reserve(1).is_err() {
             return Admitted::Fail(irp, task, NtStatus::INSUFFICIENT_RESOURCES);
         }
         let id = state.last_id.wrapping_add(1);
         state.last_id = id;
-        let volume = Arc::into_raw(Arc::clone(task.volume()));
-        irp.set_driver_context([volume.expose_provenance(), id as usize]);
+        let posts = Arc::into_raw(Arc::clone(self));
+        irp.set_driver_context([posts.expose_provenance(), id as usize]);
         let _ = irp.set_cancel_routine(Some(cancelled));
         // Cancelled before the routine was there: whoever takes the routine away ends the IRP.
         if irp.is_cancelled() && irp.set_cancel_routine(None) {
-            // SAFETY: the count that was made above; the task has another one.
-            drop(unsafe { Arc::from_raw(volume) });
+            // SAFETY: the count that was made above; the caller has another one.
+            drop(unsafe { Arc::from_raw(posts) });
             return Admitted::Fail(irp, task, NtStatus::CANCELLED);
         }
         state.entries.push(Entry {
@@ -169,18 +168,18 @@ impl Posts {
 
     /// The calling thread, which uses the IRP, is done with it. Whether it completes it; else the cancel routine does.
     pub fn end(&self, id: u64, irp: &Irp, outcome: Outcome) -> bool {
-        let volume = {
+        let posts = {
             let mut state = self.state.lock();
             match state.entry(id) {
-                // The routine has come and gone, with the IRP's count of the volume.
+                // The routine has come and gone, with the IRP's count.
                 Some(entry) if matches!(entry.phase, Phase::Cancelled) => {
                     state.remove(id);
                     return true;
                 }
                 Some(_) if irp.set_cancel_routine(None) => {
                     state.remove(id);
-                    let [volume, _] = irp.driver_context();
-                    core::ptr::with_exposed_provenance::<MountedVolume>(volume)
+                    let [posts, _] = irp.driver_context();
+                    core::ptr::with_exposed_provenance::<Posts>(posts)
                 }
                 Some(entry) => {
                     entry.phase = Phase::Handed(outcome);
@@ -190,11 +189,11 @@ impl Posts {
             }
         };
         // SAFETY: admit() put a count there, and with the cancel routine it was taken off.
-        drop(unsafe { Arc::from_raw(volume) });
+        drop(unsafe { Arc::from_raw(posts) });
         true
     }
 
-    /// Ends all of them, begun or not, whatever their workers wait for: the volume is given up.
+    /// Ends all of them, begun or not, whatever their workers wait for: their volume is given up.
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn end_all(&self, status: NtStatus) {
@@ -238,12 +237,13 @@ unsafe extern "C" fn cancelled(_device: PDEVICE_OBJECT, irp: PIRP) {
     let Some(raw) = NonNull::new(irp) else { return };
     // SAFETY: the IRP is there until this routine has said below that it is done with it.
     let owned = unsafe { Irp::adopt(raw) };
-    let [volume, id] = owned.driver_context();
-    let volume = core::ptr::with_exposed_provenance::<MountedVolume>(volume);
+    let [posts, id] = owned.driver_context();
+    let posts = core::ptr::with_exposed_provenance::<Posts>(posts);
+    // SAFETY: admit() put a count there; whoever takes the cancel routine away takes it, and the I/O manager did so.
+    let posts = unsafe { Arc::from_raw(posts) };
     let id = id as u64;
     let (outcome, task) = {
-        // SAFETY: admit() put a count there; whoever takes the cancel routine away takes it, and the I/O manager did so.
-        let mut state = unsafe { &*volume }.posts.state.lock();
+        let mut state = posts.state.lock();
         let Some(entry) = state.entry(id) else {
             let _ = owned.hand_over();
             return;
@@ -251,8 +251,6 @@ unsafe extern "C" fn cancelled(_device: PDEVICE_OBJECT, irp: PIRP) {
         match entry.phase {
             Phase::Used | Phase::Cancelled => {
                 entry.phase = Phase::Cancelled;
-                // SAFETY: as above. It is not the last count: whoever uses the IRP has one, and needs the lock to be done.
-                unsafe { Arc::decrement_strong_count(volume) };
                 let _ = owned.hand_over();
                 return;
             }
@@ -267,18 +265,11 @@ unsafe extern "C" fn cancelled(_device: PDEVICE_OBJECT, irp: PIRP) {
         }
     };
     let _ = owned.complete(outcome);
-    // SAFETY: as above.
-    let volume = unsafe { Arc::from_raw(volume) };
-    // Only PASSIVE_LEVEL lets go of all that these may be the last to hold.
+    let Some(task) = task else { return };
+    // Only PASSIVE_LEVEL lets go of all that it may be the last to hold.
     match Later::reserve() {
-        Some(later) => later.queue(move || drop((task, volume))),
-        // For lack of memory: a worker will find in the queue that the IRP is gone, and the volume stays until the driver
-        // goes.
-        None => {
-            if let Some(task) = task {
-                volume.posts.state.lock().waiting.push_back(task);
-            }
-            core::mem::forget(volume);
-        }
+        Some(later) => later.queue(move || drop(task)),
+        // For lack of memory a worker will find in the queue that the IRP is gone.
+        None => posts.state.lock().waiting.push_back(task),
     }
 }

@@ -131,7 +131,10 @@ struct Work {
 
 impl Work {
     fn perform(self, request: Request, scratch: &mut Scratch) -> NTSTATUS {
-        let volume = Arc::clone(request.volume());
+        let volume = match request.open() {
+            Some(open) => Arc::clone(&open.volume),
+            None => return request.fail(NtStatus::INVALID_DEVICE_REQUEST),
+        };
         if let Err(status) = verify::ensure(&volume) {
             return request.fail(status);
         }

@@ -221,7 +221,7 @@ pub struct MountedVolume {
     /// The disk below, for reads of the volume itself and for what is passed down.
     pub disk: Arc<DeviceDisk>,
     /// Requests that worker threads do.
-    pub posts: Posts,
+    pub posts: Arc<Posts>,
     /// The file objects that have requests pended.
     pub pended: Pended,
     /// The device that is mounted, below any filter, for as long as the volume lives.
@@ -284,7 +284,7 @@ impl MountedVolume {
             offline: AtomicU32::new(0),
             found,
             disk,
-            posts: Posts::new(),
+            posts: Arc::new(Posts::new()),
             pended: Pended::new(),
             mounted_on,
             key,

@@ -15,7 +15,7 @@
 use crate::irp::Irp;
 use crate::nt::{IRP, NTSTATUS, PFILE_OBJECT, raw_status};
 use crate::open::{FileRef, Open};
-use crate::posts::Admitted;
+use crate::posts::{Admitted, Posts};
 use crate::volume::MountedVolume;
 use crate::{buffer, entry};
 use alloc::boxed::Box;
@@ -41,6 +41,8 @@ type Act = dyn FnOnce(Request, &mut Scratch) -> NTSTATUS + Send;
 pub struct Task {
     /// The request.
     pub request: Request,
+    /// The volume that it is about, if it is about one.
+    pub volume: Option<Arc<MountedVolume>>,
     act: Box<Act>,
 }
 
@@ -52,28 +54,23 @@ impl Task {
 
     /// Ends the request without doing anything.
     pub fn fail(self, status: NtStatus) {
-        let Task { request, act } = self;
+        let Task { request, act, .. } = self;
         drop(act);
         let _ = request.fail(status);
-    }
-
-    /// The volume.
-    pub fn volume(&self) -> &Arc<MountedVolume> {
-        &self.request.volume
     }
 }
 
 /// A request that is being worked on. Dropped before it was ended, it ends with INTERNAL_ERROR.
 pub struct Request {
     irp: NonNull<IRP>,
-    /// Its number among the volume's posts; 0 for one that is worked on where it came, which nobody cancels.
+    /// Its number among the posts; 0 for one that is worked on where it came, which nobody cancels.
     id: u64,
-    volume: Arc<MountedVolume>,
+    posts: Arc<Posts>,
     file: Option<FileRef>,
     over: bool,
 }
 
-// SAFETY: an IRP may be worked on by any thread; the volume's posts say by which.
+// SAFETY: an IRP may be worked on by any thread; the posts say by which.
 unsafe impl Send for Request {}
 
 /// The IRP was cancelled.
@@ -81,9 +78,9 @@ unsafe impl Send for Request {}
 pub struct Gone;
 
 impl Request {
-    /// The volume.
-    pub fn volume(&self) -> &Arc<MountedVolume> {
-        &self.volume
+    /// The posts that it belongs to.
+    pub fn posts(&self) -> &Arc<Posts> {
+        &self.posts
     }
 
     /// The file object that the work was given.
@@ -96,7 +93,7 @@ impl Request {
         self.file.as_ref().and_then(FileRef::open)
     }
 
-    /// Its number among the volume's posts.
+    /// Its number among the posts.
     pub fn id(&self) -> u64 {
         self.id
     }
@@ -108,7 +105,7 @@ impl Request {
     }
 
     fn begin(&self) -> bool {
-        self.id == 0 || self.volume.posts.begin(self.id)
+        self.id == 0 || self.posts.begin(self.id)
     }
 
     /// Works on the IRP for a moment, if it is still there. `act` does not block.
@@ -121,7 +118,7 @@ impl Request {
         // SAFETY: this thread uses the IRP now.
         let mut irp = unsafe { Irp::adopt(self.irp) };
         let result = act(&mut irp);
-        if self.id == 0 || self.volume.posts.pause(self.id) {
+        if self.id == 0 || self.posts.pause(self.id) {
             let _ = irp.hand_over();
             Ok(result)
         } else {
@@ -147,7 +144,7 @@ impl Request {
             file.release();
         }
         self.over = true;
-        if self.id == 0 || self.volume.posts.end(self.id, &irp, outcome) {
+        if self.id == 0 || self.posts.end(self.id, &irp, outcome) {
             Ok(irp.complete(outcome))
         } else {
             let _ = irp.hand_over();
@@ -183,7 +180,13 @@ impl Request {
 
     /// Completes the IRP with what was written to `room`, for the buffer that the I/O manager made.
     pub fn answer_buffered(self, outcome: Outcome, room: &[u8]) -> NTSTATUS {
-        self.end(|irp| {
+        self.finish_buffered(outcome, room)
+            .unwrap_or(raw_status(NtStatus::CANCELLED))
+    }
+
+    /// As [`Request::answer_buffered`]; the request comes back if the IRP is gone.
+    pub fn finish_buffered(self, outcome: Outcome, room: &[u8]) -> Result<NTSTATUS, Self> {
+        self.finish(|irp| {
             let bytes = room.get(..outcome.information).unwrap_or_default();
             irp.system_buffer(bytes.len() as u32).copy_from_slice(bytes);
             outcome
@@ -203,7 +206,7 @@ impl Request {
             file.release();
         }
         let cancelled = Outcome::failed(NtStatus::CANCELLED);
-        if self.id != 0 && !self.volume.posts.end(self.id, &irp, cancelled) {
+        if self.id != 0 && !self.posts.end(self.id, &irp, cancelled) {
             let _ = irp.hand_over();
             return raw_status(NtStatus::CANCELLED);
         }
@@ -219,7 +222,7 @@ impl Drop for Request {
         // SAFETY: this thread uses the IRP now.
         let irp = unsafe { Irp::adopt(self.irp) };
         let outcome = Outcome::failed(NtStatus::INTERNAL_ERROR);
-        if self.id == 0 || self.volume.posts.end(self.id, &irp, outcome) {
+        if self.id == 0 || self.posts.end(self.id, &irp, outcome) {
             let _ = irp.complete(outcome);
         } else {
             let _ = irp.hand_over();
@@ -266,8 +269,9 @@ impl Default for Scratch {
     }
 }
 
-/// Has `act` done for a request: in a worker thread, or in this one if it may wait. `file` is the file object that the work
-/// needs. Buffers that only the caller's address space shows must be locked before. Returns what the dispatch routine returns.
+/// Has `act` done for a request of a volume: in a worker thread, or in this one if it may wait. `file` is the file object
+/// that the work needs. Buffers that only the caller's address space shows must be locked before. Returns what the dispatch
+/// routine returns.
 ///
 /// IRQL: PASSIVE_LEVEL; <= APC_LEVEL for [`Blocking::Here`].
 pub fn run(
@@ -277,16 +281,34 @@ pub fn run(
     blocking: Blocking,
     act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
 ) -> NTSTATUS {
-    let request = |irp: NonNull<IRP>, over| Request {
-        irp,
-        id: 0,
-        volume: Arc::clone(volume),
-        file,
-        over,
-    };
     if blocking == Blocking::Here {
-        return act(request(irp.hand_over(), false), &mut Scratch::new());
+        let request = Request {
+            irp: irp.hand_over(),
+            id: 0,
+            posts: Arc::clone(&volume.posts),
+            file,
+            over: false,
+        };
+        return act(request, &mut Scratch::new());
     }
+    let status = post(irp, &volume.posts, Some(volume), file, act);
+    // The volume may have been given up meanwhile, with all of its workers waiting for a disk that hangs.
+    if let Some(refusal) = volume.refusal() {
+        volume.posts.end_all(refusal);
+    }
+    status
+}
+
+/// Has a worker thread do `act` for a request.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn post(
+    irp: Irp,
+    posts: &Arc<Posts>,
+    volume: Option<&Arc<MountedVolume>>,
+    file: Option<FileRef>,
+    act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
+) -> NTSTATUS {
     let Some(act) = lkl::try_box(act) else {
         return irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
     };
@@ -294,36 +316,39 @@ pub fn run(
         return irp.fail(NtStatus::INTERNAL_ERROR);
     };
     irp.mark_pending();
+    let request = Request {
+        irp: raw,
+        id: 0,
+        posts: Arc::clone(posts),
+        file,
+        // The IRP is not its own before it is admitted.
+        over: true,
+    };
     let task = Task {
-        request: request(raw, true),
+        request,
+        volume: volume.map(Arc::clone),
         act,
     };
-    match volume.posts.admit(irp, task) {
-        Admitted::Start(task) => start(task),
+    match posts.admit(irp, task) {
+        Admitted::Start(task) => start(task, posts),
         Admitted::Waits => {}
         Admitted::Fail(irp, task, status) => {
             drop(task);
             let _ = irp.fail(status);
         }
     }
-    // The volume may have been given up meanwhile, with all of its workers waiting for a disk that hangs.
-    if let Some(refusal) = volume.refusal() {
-        volume.posts.end_all(refusal);
-    }
     raw_status(NtStatus::PENDING)
 }
 
 /// Gives a task to a worker. Without one it fails, as do those that wait.
-fn start(task: Task) {
-    let volume = Arc::clone(task.volume());
-    let Err(task) = (match entry::driver() {
+fn start(task: Task, posts: &Posts) {
+    let started = match entry::driver() {
         Some(driver) => driver.workers.start(task),
         None => Err(task),
-    }) else {
-        return;
     };
+    let Err(task) = started else { return };
     task.fail(NtStatus::INSUFFICIENT_RESOURCES);
-    while let Some(task) = volume.posts.next() {
+    while let Some(task) = posts.next() {
         task.fail(NtStatus::INSUFFICIENT_RESOURCES);
     }
 }

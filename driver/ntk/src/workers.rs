@@ -151,27 +151,30 @@ unsafe extern "sysv64" fn serve(start: *mut c_void) {
     let mut scratch = Scratch::new();
     let mut next = Some(task);
     while let Some(task) = next {
-        serve_volume(task, &mut scratch);
+        serve_posts(task, &mut scratch);
         next = workers.next();
     }
 }
 
-/// Does a task, and then those that wait for a worker of its volume.
-fn serve_volume(task: Task, scratch: &mut Scratch) {
-    let volume = Arc::clone(task.volume());
+/// Does a task, and then those that wait for a worker of the same posts.
+fn serve_posts(task: Task, scratch: &mut Scratch) {
+    let posts = Arc::clone(task.request.posts());
     let mut next = Some(task);
-    while let Some(task) = next {
-        inside_file_system(|| task.perform(scratch));
+    while let Some(mut task) = next {
+        let mut volume = task.volume.take();
+        match volume {
+            Some(_) => inside_file_system(|| task.perform(scratch)),
+            None => task.perform(scratch),
+        }
         // A page that was on its way has kept the cache from letting go of its file when the volume was given up.
-        if volume.refusal().is_some() {
+        if let Some(volume) = volume.as_ref().filter(|volume| volume.refusal().is_some()) {
             volume.purge();
         }
-        next = volume.posts.next();
-    }
-    // This may be the last count, and then Linux unmounts.
-    let mut volume = Some(volume);
-    while volume.is_some() {
-        let _ = stack::on_large_stack(|| drop(volume.take()));
+        // This may be the last count, and then Linux unmounts.
+        while volume.is_some() {
+            let _ = stack::on_large_stack(|| drop(volume.take()));
+        }
+        next = posts.next();
     }
 }
 

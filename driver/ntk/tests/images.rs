@@ -10,7 +10,7 @@ mod support;
 use lklfs_control::reply::{self, status_flags, volume_flags};
 use lklfs_control::{Code, LogSource, Request};
 use ntos::nt::*;
-use ntos::user::{Machine, OpenAs};
+use ntos::user::{Machine, OpenAs, cancel_synchronous};
 use ntos::verifier::hang;
 use ntos::{hostfs, mountmgr};
 use std::path::{Path, PathBuf};
@@ -638,6 +638,86 @@ fn a_mount_from_a_server_that_hangs_keeps_nobody_else_waiting() {
             let refused = mounting.join().expect("ends");
             assert_eq!(refused, Err(STATUS_IO_DEVICE_ERROR));
         });
+        machine.settle();
+        assert_eq!(hostfs::open_files(), 0);
+    });
+}
+
+/// Requests to the driver itself that wait for a server, or for a disk, and are cancelled.
+#[test]
+fn a_mount_that_nobody_waits_for_any_more_is_taken_back() {
+    let _image = Copied::new("far away.img");
+    on(Some(true), |machine| {
+        let _limit = hang::watch("a cancelled mount", LIMIT * 2);
+        let control = Control::open(machine);
+        let near = mount(&control, "\\??\\C:\\ext4.img", None, None).expect("mounts");
+        // At its first read, and while Linux mounts it; with a server that has lost what it was asked for, and with one that
+        // has not, so that the mount succeeds after all.
+        for (reads, answer) in [
+            (0, hostfs::answer as fn()),
+            (0, hostfs::serve),
+            (12, hostfs::answer),
+            (12, hostfs::serve),
+        ] {
+            hostfs::hang_after("far away.img", reads);
+            std::thread::scope(|scope| {
+                let mounting = scope.spawn(|| {
+                    let own = Control::open(machine);
+                    mount(&own, "\\??\\C:\\far away.img", None, None).map(drop)
+                });
+                while hostfs::held() == 0 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                let started = Instant::now();
+                assert_eq!(cancel_synchronous(mounting.thread().id()), 1);
+                assert_eq!(mounting.join().expect("ends"), Err(STATUS_CANCELLED));
+                assert!(started.elapsed() < Duration::from_secs(1));
+            });
+            assert!(read(machine, letter(&near), "data.bin").expect("reads") == data());
+            answer();
+            let started = Instant::now();
+            while hostfs::open_files() != 1 || control.volumes().len() != 1 {
+                assert!(started.elapsed() < LIMIT, "it is still there");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        assert!(control.log().contains("is not wanted any more"));
+        assert_eq!(control.unmount(Some(near.volume.get()), false), Ok(()));
+    });
+}
+
+#[test]
+fn a_look_at_a_superblock_that_waits_is_cancelled() {
+    let _image = Copied::new("far off.img");
+    on(Some(true), |machine| {
+        let _limit = hang::watch("a cancelled look", LIMIT * 2);
+        let control = Control::open(machine);
+        let far = mount(&control, "\\??\\C:\\far off.img", None, Some('S')).expect("mounts");
+        hostfs::hang("far off.img");
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let handle = machine.open("\\??\\S:\\data.bin", OpenAs::read())?;
+                handle.read(Some(0), 64 * 1024).into_result()
+            });
+            while hostfs::held() == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let looking = scope.spawn(|| {
+                Control::open(machine)
+                    .superblock("\\Device\\LklfsImage1")
+                    .map(drop)
+            });
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!looking.is_finished(), "the superblock was read");
+            let started = Instant::now();
+            assert_eq!(cancel_synchronous(looking.thread().id()), 1);
+            assert_eq!(looking.join().expect("ends"), Err(STATUS_CANCELLED));
+            assert!(started.elapsed() < Duration::from_secs(1));
+            hostfs::serve();
+            let bytes = reader.join().expect("ends").expect("reads");
+            assert!(bytes == data()[..64 * 1024], "what was read meanwhile");
+        });
+        assert_eq!(control.unmount(Some(far.volume.get()), true), Ok(()));
         machine.settle();
         assert_eq!(hostfs::open_files(), 0);
     });

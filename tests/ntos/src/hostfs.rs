@@ -28,6 +28,8 @@ struct Drive {
     lost: Vec<PathBuf>,
     /// Files whose reads do not end.
     hanging: Vec<PathBuf>,
+    /// Files whose reads will not end after so many more.
+    patient: Vec<(PathBuf, u32)>,
     /// Those reads.
     held: Vec<usize>,
     /// Opens under way, by file: how many.
@@ -76,6 +78,7 @@ pub fn mount(root: &Path) {
             locked: Vec::new(),
             lost: Vec::new(),
             hanging: Vec::new(),
+            patient: Vec::new(),
             held: Vec::new(),
             open: BTreeMap::new(),
         });
@@ -119,6 +122,15 @@ pub fn hang(path: &str) {
     });
 }
 
+/// As [`hang`], after so many more reads of the file.
+pub fn hang_after(path: &str, reads: u32) {
+    drive(|drive| {
+        if let Some(drive) = drive {
+            drive.patient.push((drive.root.join(path), reads));
+        }
+    });
+}
+
 /// Reads that do not end.
 pub fn held() -> usize {
     drive(|drive| drive.as_ref().map_or(0, |drive| drive.held.len()))
@@ -129,6 +141,7 @@ pub fn answer() {
     let held = drive(|drive| {
         let drive = drive.as_mut()?;
         drive.hanging.clear();
+        drive.patient.clear();
         Some(std::mem::take(&mut drive.held))
     });
     for packet in held.into_iter().flatten() {
@@ -136,6 +149,25 @@ pub fn answer() {
         // SAFETY: a held IRP is the drive's until here.
         unsafe {
             irp::set_status(packet, STATUS_IO_TIMEOUT, 0);
+            complete::complete(packet);
+        }
+    }
+}
+
+/// The server answers again, with what it was asked for meanwhile.
+pub fn serve() {
+    let held = drive(|drive| {
+        let drive = drive.as_mut()?;
+        drive.hanging.clear();
+        drive.patient.clear();
+        Some(std::mem::take(&mut drive.held))
+    });
+    for packet in held.into_iter().flatten() {
+        let packet = packet as PIRP;
+        // SAFETY: a held IRP is the drive's until here.
+        unsafe {
+            let (status, information) = read((*irp::current(packet)).FileObject, packet);
+            irp::set_status(packet, status, information);
             complete::complete(packet);
         }
     }
@@ -150,6 +182,15 @@ unsafe fn hold(file_object: PFILE_OBJECT, packet: PIRP) -> bool {
     let opened = unsafe { &*(*file_object).FsContext.cast::<Opened>() };
     drive(|drive| {
         let Some(drive) = drive else { return false };
+        if let Some(at) = drive.patient.iter().position(|(path, _)| *path == opened.path) {
+            let left = &mut drive.patient[at].1;
+            if *left == 0 {
+                drive.patient.remove(at);
+                drive.hanging.push(opened.path.clone());
+            } else {
+                *left -= 1;
+            }
+        }
         let hangs = drive.hanging.contains(&opened.path);
         if hangs {
             // SAFETY: the IRP is ours, and marked before anyone can complete it.

@@ -182,7 +182,6 @@ IRP *NTAPI request_build_control(ULONG code, DEVICE_OBJECT *device, PVOID input,
 				 ULONG output_length, BOOLEAN internal, KEVENT *event, IO_STATUS_BLOCK *block);
 NTSTATUS request_control(struct file *file, UCHAR major, ULONG code, void *input, ULONG input_length, void *output,
 			 ULONG output_length, IO_STATUS_BLOCK *block);
-BOOLEAN NTAPI request_is_synchronous(IRP *irp);
 IRP *NTAPI request_top_level(void);
 void NTAPI request_set_top_level(IRP *irp);
 NTSTATUS request_start(void);
@@ -257,6 +256,12 @@ BOOLEAN NTAPI se_check(PSECURITY_DESCRIPTOR descriptor, SECURITY_SUBJECT_CONTEXT
 		       ACCESS_MASK access, ACCESS_MASK before, PRIVILEGE_SET **privileges, GENERIC_MAPPING *generic,
 		       KPROCESSOR_MODE mode, ACCESS_MASK *granted, NTSTATUS *access_status);
 void NTAPI se_free_privileges(PRIVILEGE_SET *privileges);
+NTSTATUS NTAPI se_create_client(PETHREAD thread, SECURITY_QUALITY_OF_SERVICE *quality, BOOLEAN remote,
+				SECURITY_CLIENT_CONTEXT *context);
+NTSTATUS NTAPI se_impersonate(SECURITY_CLIENT_CONTEXT *context, PETHREAD thread);
+void NTAPI se_revert(void);
+TOKEN_TYPE NTAPI se_token_type(PACCESS_TOKEN token);
+void NTAPI se_dereference_token(PACCESS_TOKEN token);
 GENERIC_MAPPING *NTAPI se_mapping(void);
 
 /* control.c */

@@ -35,14 +35,6 @@ void NTAPI request_set_top_level(IRP *irp)
 	TlsSetValue(top_level, irp);
 }
 
-BOOLEAN NTAPI request_is_synchronous(IRP *irp)
-{
-	FILE_OBJECT *file = IoGetCurrentIrpStackLocation(irp)->FileObject;
-
-	return (file && file->Flags & FO_SYNCHRONOUS_IO) || irp->Flags & IRP_SYNCHRONOUS_API ||
-	       irp->Flags & IRP_SYNCHRONOUS_PAGING_IO;
-}
-
 /* The MDLs that a request ends with: unlocked and freed, but for the one that it came with. */
 static void free_mdls(IRP *irp, MDL *own)
 {

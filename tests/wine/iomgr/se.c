@@ -26,6 +26,9 @@ static struct {
 /* By enum opener. */
 static HANDLE tokens[OPENERS];
 
+/* Clients whose token is held, and threads that act for one. */
+static LONG clients, clients_acting;
+
 GENERIC_MAPPING *NTAPI se_mapping(void)
 {
 	return &mapping;
@@ -65,6 +68,9 @@ NTSTATUS se_start(void)
 void se_stop(void)
 {
 	ULONG index;
+
+	if (clients || clients_acting)
+		report("a client's token, or a thread that acts for one, is left");
 
 	for (index = 0; index < OPENERS; index++) {
 		if (tokens[index])
@@ -110,4 +116,45 @@ void NTAPI se_free_privileges(PRIVILEGE_SET *privileges)
 {
 	(void)privileges;
 	report("SeFreePrivileges: there are none");
+}
+
+/*
+ * Who asks for something that another thread does. Wine opens files as the user that it runs for in any thread, so this
+ * only counts; a token is the address of the counter.
+ */
+NTSTATUS NTAPI se_create_client(PETHREAD thread, SECURITY_QUALITY_OF_SERVICE *quality, BOOLEAN remote,
+				SECURITY_CLIENT_CONTEXT *context)
+{
+	(void)thread, (void)remote;
+	RtlZeroMemory(context, sizeof *context);
+	context->SecurityQos = *quality;
+	context->ClientToken = &clients;
+	InterlockedIncrement(&clients);
+	return STATUS_SUCCESS;
+}
+
+NTSTATUS NTAPI se_impersonate(SECURITY_CLIENT_CONTEXT *context, PETHREAD thread)
+{
+	if (context->ClientToken != &clients || thread)
+		report("SeImpersonateClientEx: not a client of this driver's, or another thread");
+	InterlockedIncrement(&clients_acting);
+	return STATUS_SUCCESS;
+}
+
+void NTAPI se_revert(void)
+{
+	InterlockedDecrement(&clients_acting);
+}
+
+TOKEN_TYPE NTAPI se_token_type(PACCESS_TOKEN token)
+{
+	(void)token;
+	return TokenImpersonation;
+}
+
+void NTAPI se_dereference_token(PACCESS_TOKEN token)
+{
+	if (token != &clients)
+		report("a token that is no client's is given back");
+	InterlockedDecrement(&clients);
 }

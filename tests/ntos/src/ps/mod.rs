@@ -246,6 +246,9 @@ pub(crate) fn check_end(thread: &Thread) {
             lock.address
         );
     }
+    if crate::se::token::impersonates() {
+        crate::fail!(ThreadExit, "a thread ends while it acts for a client");
+    }
     if thread.critical_regions.get() > 0 || thread.guarded_regions.get() > 0 || thread.irql.get() > 0 {
         crate::fail!(
             ThreadExit,

@@ -23,6 +23,10 @@ crate::table! {
         SeTokenType <= PASSIVE;
         PsReferencePrimaryToken <= PASSIVE;
         PsDereferencePrimaryToken <= PASSIVE;
+        SeCreateClientSecurity <= PASSIVE;
+        SeImpersonateClientEx <= PASSIVE;
+        PsRevertToSelf <= PASSIVE;
+        PsDereferenceImpersonationToken <= PASSIVE;
         data SeTokenObjectType = (&raw const TOKEN_POINTER).cast();
     }
 }
@@ -128,6 +132,8 @@ static TOKEN_POINTER: ps::imports::TypePointer = ps::imports::TypePointer(&raw c
 
 thread_local! {
     static USER: RefCell<Option<Token>> = const { RefCell::new(None) };
+    /// Whom the thread impersonates.
+    static CLIENT: RefCell<Option<Token>> = const { RefCell::new(None) };
 }
 
 /// Who the calling host thread is from now on; `None` is an administrator (the system, for system threads).
@@ -135,8 +141,11 @@ pub fn set_user(token: Option<Token>) {
     USER.with(|user| *user.borrow_mut() = token);
 }
 
-/// Who the calling thread is.
+/// Who the calling thread is: its client while it impersonates one.
 pub fn current() -> Token {
+    if let Some(client) = CLIENT.with(|client| client.borrow().clone()) {
+        return client;
+    }
     let set = USER.with(|user| user.borrow().clone());
     set.unwrap_or_else(|| {
         if ps::current().is_system {
@@ -162,6 +171,14 @@ pub fn of(body: PACCESS_TOKEN) -> Token {
     }
     // SAFETY: a live token object, checked above.
     unsafe { (*body.cast::<Token>()).clone() }
+}
+
+/// Whether the calling thread acts for a client.
+pub fn impersonates() -> bool {
+    // At the very end of a host thread there may be none left.
+    CLIENT
+        .try_with(|client| client.borrow().is_some())
+        .unwrap_or(false)
 }
 
 /// Fills in a subject context for the calling thread.
@@ -227,5 +244,70 @@ unsafe extern "win64" fn PsReferencePrimaryToken(_process: PEPROCESS) -> PACCESS
 }
 
 unsafe extern "win64" fn PsDereferencePrimaryToken(token: PACCESS_TOKEN) {
+    ob::dereference(token);
+}
+
+/// For a copy of the client's token as it is now (SECURITY_STATIC_TRACKING) of the calling thread.
+unsafe extern "win64" fn SeCreateClientSecurity(
+    thread: PETHREAD,
+    quality: *mut SECURITY_QUALITY_OF_SERVICE,
+    remote: BOOLEAN,
+    context: *mut SECURITY_CLIENT_CONTEXT,
+) -> NTSTATUS {
+    if thread.cast::<c_void>() != ps::current().object() {
+        crate::fail!(
+            BadArgument,
+            "SeCreateClientSecurity for another thread: not modelled"
+        );
+    }
+    // SAFETY: the driver passes both structures.
+    unsafe {
+        if (*quality).Length as usize != size_of::<SECURITY_QUALITY_OF_SERVICE>()
+            || (*quality).ContextTrackingMode != 0
+            || remote != 0
+        {
+            crate::fail!(
+                BadArgument,
+                "SeCreateClientSecurity for other than a static copy of a local client: not modelled"
+            );
+        }
+        (*context).SecurityQos = *quality;
+        (*context).ClientToken = object();
+        (*context).DirectlyAccessClientToken = 0;
+        (*context).DirectAccessEffectiveOnly = 0;
+        (*context).ServerIsRemote = 0;
+    }
+    STATUS_SUCCESS
+}
+
+unsafe extern "win64" fn SeImpersonateClientEx(
+    context: *mut SECURITY_CLIENT_CONTEXT,
+    thread: PETHREAD,
+) -> NTSTATUS {
+    if !thread.is_null() {
+        crate::fail!(
+            BadArgument,
+            "SeImpersonateClientEx for another thread: not modelled"
+        );
+    }
+    if impersonates() {
+        crate::fail!(
+            BadArgument,
+            "SeImpersonateClientEx in a thread that acts for a client already"
+        );
+    }
+    // SAFETY: the driver passes a context that SeCreateClientSecurity filled.
+    let token = of(unsafe { (*context).ClientToken });
+    CLIENT.with(|client| *client.borrow_mut() = Some(token));
+    STATUS_SUCCESS
+}
+
+unsafe extern "win64" fn PsRevertToSelf() {
+    if CLIENT.with(|client| client.borrow_mut().take()).is_none() {
+        crate::fail!(BadArgument, "PsRevertToSelf in a thread that acts for no client");
+    }
+}
+
+unsafe extern "win64" fn PsDereferenceImpersonationToken(token: PACCESS_TOKEN) {
     ob::dereference(token);
 }
