@@ -49,7 +49,10 @@ pub unsafe fn read(
             return Ok(true);
         }
         if !wait && !segment.is_here(offset, len) {
-            cache::read_ahead(file_object, &shared, offset, len);
+            // Whether NT begins to read it then is not documented: sometimes it does here.
+            if segment::choose(4) == 0 {
+                cache::read_ahead(file_object, &shared, offset, len);
+            }
             return Ok(false);
         }
         segment.fault_in(offset, len).map_err(normalized)?;
