@@ -5,7 +5,7 @@
 //! edge then looks the inode up in the [`FcbTable`](crate::FcbTable) (entering the plan's Fcb when it is new), checks
 //! the security descriptor, share access and oplocks, and completes the IRP.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 
 use lklfs_nt::{
     AccessMask, CreateDisposition, CreateInformation, CreateOptions, NtStatus, ReparseTag, reparse,
@@ -40,9 +40,13 @@ pub struct Request<'a, V: Volume> {
 }
 
 /// What a good CREATE leads to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be one more thing that memory may be short for"
+)]
 pub enum Plan<V: Volume> {
     /// Open this.
-    Open(Box<Opening<V>>),
+    Open(Opening<V>),
     /// Complete with `STATUS_REPARSE`: the name must be parsed again.
     Reparse(Reparse),
 }
@@ -161,14 +165,14 @@ fn opening<V: Volume>(fcb: Fcb<V>, ccb: Ccb, maximum_allowed: bool) -> Plan<V> {
         .options
         .contains(CreateOptions::FILE_NO_INTERMEDIATE_BUFFERING);
     let information = CreateInformation::FILE_OPENED;
-    Plan::Open(Box::new(Opening {
+    Plan::Open(Opening {
         fcb,
         ccb,
         information,
         maximum_allowed,
         attributes_only,
         no_buffering,
-    }))
+    })
 }
 
 /// Opens what the walk found.
@@ -296,12 +300,12 @@ fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>, wait: Wait) -> Resu
         // The open file itself, or a stream of it: its own path leads there.
         Some((_, ccb)) if pathname.components.is_empty() => {
             match ccb.path.strip_prefix(&[SEPARATOR]).unwrap_or_default() {
-                [] => Walked::Found(Box::new(root(vcb)?)),
+                [] => Walked::Found(root(vcb)?),
                 path => walk(vcb, None, path, true, 0, wait)?,
             }
         }
         Some((fcb, _)) if fcb.kind() != FcbKind::Directory => return Err(NtStatus::INVALID_PARAMETER),
-        None if pathname.components.is_empty() => Walked::Found(Box::new(root(vcb)?)),
+        None if pathname.components.is_empty() => Walked::Found(root(vcb)?),
         related => {
             // What comes after the components (a stream, a separator) is unparsed as well.
             let after = components_end(request.name, pathname.components);
@@ -316,7 +320,7 @@ fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>, wait: Wait) -> Resu
         }
     };
     match place {
-        Walked::Found(place) => open_found(vcb, request, &pathname, *place),
+        Walked::Found(place) => open_found(vcb, request, &pathname, place),
         Walked::Reparse(link, unparsed) => reparse(&link, unparsed),
         Walked::Missing => Err(missing(request.disposition)),
     }

@@ -226,11 +226,11 @@ impl<V: Volume> Listing<'_, V> {
             .vcb
             .volume()
             .read_dir(self.node, cursor.cookie, &mut |entry| {
-                cursor.cookie = entry.cookie;
                 if matches!(entry.name, b"." | b"..") {
+                    cursor.cookie = entry.cookie;
                     return ControlFlow::Continue(());
                 }
-                cursor.index = cursor.index.saturating_add(1);
+                let index = cursor.index.saturating_add(1);
                 let step = (|| {
                     let windows = namesup::to_windows(entry.name)?;
                     if !self.matches(&windows) {
@@ -243,7 +243,6 @@ impl<V: Volume> Listing<'_, V> {
                         return Err(NtStatus::INSUFFICIENT_RESOURCES);
                     }
                     linux.extend_from_slice(entry.name);
-                    let index = cursor.index;
                     cursor.waiting.push_back(Waiting {
                         linux,
                         windows,
@@ -253,9 +252,12 @@ impl<V: Volume> Listing<'_, V> {
                     Ok(())
                 })();
                 if let Err(status) = step {
+                    // The next batch begins with this entry.
                     failure = Some(status);
                     return ControlFlow::Break(());
                 }
+                cursor.cookie = entry.cookie;
+                cursor.index = index;
                 full = cursor.waiting.len() >= BATCH;
                 if full {
                     ControlFlow::Break(())
@@ -274,7 +276,6 @@ impl<V: Volume> Listing<'_, V> {
 
     /// A pattern that is a name: looked up. Afterwards the listing is at its end but for the one that waits.
     fn fill_by_name(&self, cursor: &mut DirCursor) -> Result<(), NtStatus> {
-        cursor.exhausted = true;
         let found = match namesup::find(
             self.vcb.volume(),
             self.node,
@@ -283,7 +284,10 @@ impl<V: Volume> Listing<'_, V> {
             Wait::Allowed,
         ) {
             // What cannot be a name is not there.
-            Ok(None) | Err(NtStatus::OBJECT_NAME_INVALID) => return Ok(()),
+            Ok(None) | Err(NtStatus::OBJECT_NAME_INVALID) => {
+                cursor.exhausted = true;
+                return Ok(());
+            }
             Ok(Some(found)) => found,
             Err(status) => return Err(status),
         };
@@ -291,6 +295,7 @@ impl<V: Volume> Listing<'_, V> {
             .waiting
             .try_reserve(1)
             .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
+        cursor.exhausted = true;
         cursor.index = cursor.index.saturating_add(1);
         let (linux, windows, index) = (found.linux, found.windows, cursor.index);
         cursor.waiting.push_back(Waiting {
@@ -307,8 +312,9 @@ impl<V: Volume> Listing<'_, V> {
         loop {
             match cursor.position {
                 Position::Dot | Position::DotDot => {
-                    cursor.index = cursor.index.saturating_add(1);
-                    let ready = self.dots(cursor.position, cursor.index)?;
+                    let index = cursor.index.saturating_add(1);
+                    let ready = self.dots(cursor.position, index)?;
+                    cursor.index = index;
                     cursor.position = match cursor.position {
                         Position::Dot => Position::DotDot,
                         _ => Position::Entries,

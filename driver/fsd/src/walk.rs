@@ -6,7 +6,7 @@
 //! A walk without leave to wait ends with CANT_WAIT at the first name that is not in memory. It meets no symbolic link,
 //! since [`Volume::lookup_cached`] tells of none.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 
 use lklfs_nt::{
     NtStatus,
@@ -28,9 +28,13 @@ pub(crate) struct Place<V: Volume> {
 }
 
 /// What a walk leads to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would be one more thing that memory may be short for"
+)]
 pub(crate) enum Walked<V: Volume> {
     /// Every component was found; a link at the end is not followed.
-    Found(Box<Place<V>>),
+    Found(Place<V>),
     /// A reparse point is in the middle; so many bytes of the name are not parsed.
     Reparse(LinkView, u16),
     /// All but the last component was found.
@@ -96,12 +100,12 @@ pub(crate) fn walk<V: Volume>(
         utf16::append(&mut path, &[SEPARATOR])?;
         utf16::append(&mut path, &entry.windows)?;
         if last {
-            return Ok(Walked::Found(Box::new(Place {
+            return Ok(Walked::Found(Place {
                 node: entry.node,
                 metadata: below,
                 parent: metadata,
                 path,
-            })));
+            }));
         }
         match below.kind {
             FileKind::Directory => {}

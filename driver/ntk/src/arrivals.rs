@@ -31,11 +31,10 @@ use crate::nt::{
 use crate::places::{self, Seen};
 use crate::text;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use lkl_host_ntk::{DeviceDisk, NtkHost, stack};
+use lkl_host_ntk::{DeviceDisk, NtkHost, pool, stack};
 use lklfs_nt::NtStatus;
 use lklfs_nt::diskio::{
     DriveLayout, IOCTL_DISK_GET_DRIVE_LAYOUT_EX, IOCTL_MOUNTDEV_QUERY_DEVICE_NAME, PARTITION_STYLE_RAW,
@@ -240,7 +239,7 @@ fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     // With no more than this right nothing is mounted.
     let opened = Opened::open(link, FILE_READ_ATTRIBUTES)?;
     let top = DeviceRef::top(&opened)?;
-    let host = Arc::new(NtkHost::new());
+    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
     let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
     let found = match mount::look(&disk) {
@@ -294,7 +293,7 @@ fn look_at_disk(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
         // Windows makes a volume of a whole medium that can be taken out.
         return Ok(());
     }
-    let host = Arc::new(NtkHost::new());
+    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
     let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
     let found = match mount::look(&disk) {

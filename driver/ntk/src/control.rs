@@ -22,7 +22,6 @@ use crate::text::{self, units};
 use crate::volume::MountedVolume;
 use crate::work::{self, Scratch};
 use crate::{mount, refuse};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl::probe::ReadAt;
 use lkl_host_ntk::{DeviceDisk, NtkHost, clock, pool, stack};
@@ -352,7 +351,7 @@ fn policies(driver: &Driver, after: u64, out: &mut [u8]) -> Result<usize, NtStat
 fn superblock(device: Text<'_>, out: &mut [u8]) -> Result<usize, NtStatus> {
     let opened = Opened::open(&units_of(device)?, FILE_READ_ATTRIBUTES)?;
     let top = DeviceRef::top(&opened)?;
-    let host = Arc::new(NtkHost::new());
+    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
     let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
     let found = mount::look(&disk)?.0;

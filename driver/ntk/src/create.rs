@@ -221,7 +221,7 @@ impl Asked {
             match plan {
                 Plan::Reparse(reparse) => Ok(Decided::Reparse(reparse)),
                 Plan::Open(opening) => {
-                    let entered = lkl::try_box(enter(volume, *opening)?);
+                    let entered = lkl::try_box(enter(volume, opening)?);
                     entered.map(Decided::Open).ok_or(NtStatus::INSUFFICIENT_RESOURCES)
                 }
             }

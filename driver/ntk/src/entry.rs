@@ -36,7 +36,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use lkl_host_ntk::{routines, stack};
+use lkl_host_ntk::{pool, routines, stack};
 use lklfs_control::Interface;
 use lklfs_nt::NtStatus;
 
@@ -125,6 +125,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
     let linux = Linux::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mounts = Mounts::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let workers = Workers::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let posts = pool::try_arc(Posts::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut driver = lkl::try_box(Driver {
         object,
         control: [null_mut(); 2],
@@ -137,7 +138,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
         arrivals: Arrivals::new(),
         power: Power::new(),
         workers,
-        posts: Arc::new(Posts::new()),
+        posts,
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let made = make_devices(&mut driver);

@@ -43,6 +43,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use disk_images::{Cache, Image};
 use lkl::probe::{ReadAt, ReadError};
 use lkl::{Thread as _, ThreadBody};
+use lkl_host_ntk::pool;
 use lkl_host_ntk::thread::Thread;
 use lklfs_fsd::Outcome;
 use lklfs_fsd::imagedisk::ImageDisk as Answers;
@@ -161,12 +162,12 @@ impl ImageDisk {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let wake = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         wake.init();
-        let ended = Arc::new(Event::uninit());
+        let ended = pool::try_arc(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         ended.init();
         stranded::join_ended();
         let identity = imageid::settle(number, identity, mark)?;
         let sector = image.sector();
-        let disk = Arc::new(ImageDisk {
+        let disk = pool::try_arc(ImageDisk {
             number,
             image,
             window,
@@ -180,7 +181,8 @@ impl ImageDisk {
             gone: AtomicBool::new(false),
             thread: SpinLock::new(None),
             ended,
-        });
+        })
+        .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         let mut name = disk.name;
         let mut device: PDEVICE_OBJECT = null_mut();
         // SAFETY: all pointers outlive the call; the driver object is ours.

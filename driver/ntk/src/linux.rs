@@ -7,7 +7,7 @@ use crate::log;
 use crate::sync::Guarded;
 use alloc::sync::Arc;
 use lkl::{BootConfig, BootError, Kernel};
-use lkl_host_ntk::{NtkHost, clock};
+use lkl_host_ntk::{NtkHost, clock, pool};
 use lklfs_nt::NtStatus;
 
 /// Bytes that Linux manages: its page cache, its slabs, and the overlays of volumes that need a replay (64 MiB each
@@ -104,7 +104,7 @@ impl Linux {
 
 fn boot() -> Result<(Kernel, Arc<NtkHost>, Boot), NtStatus> {
     let start = clock::monotonic_ns();
-    let host = Arc::new(NtkHost::new());
+    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     host.init();
     let config = BootConfig {
         pool_size: POOL_BYTES,

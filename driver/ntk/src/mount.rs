@@ -24,7 +24,7 @@ use core::cell::Cell;
 use core::ptr::null_mut;
 use lkl::probe::{self, ReadAt, ReadError};
 use lkl::{DiskOptions, MountError};
-use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, stack};
+use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
 use lklfs_fsd::{Errno, Geometry, Outcome, Vcb, volinfo};
@@ -139,7 +139,7 @@ fn try_mount_for(
     target: PDEVICE_OBJECT,
 ) -> Result<(), NtStatus> {
     // The signature first: a device that is none of ours must cost nothing but a few reads.
-    let host = Arc::new(NtkHost::new());
+    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device that is being mounted is live; the I/O manager holds it for the time of the request.
     let looked_at = unsafe { DeviceDisk::open(target, host) };
     let probed = looked_at.map_err(|DiskError(status)| nt::status(status))?;
@@ -178,7 +178,8 @@ fn try_mount_for(
     let (kernel, host) = driver.linux.get_or_boot()?;
     // SAFETY: as above; from here on the disk has a reference of its own.
     let disk = unsafe { DeviceDisk::open(target, host) };
-    let disk = Arc::new(disk.map_err(|DiskError(status)| nt::status(status))?);
+    let disk = disk.map_err(|DiskError(status)| nt::status(status))?;
+    let disk = pool::try_arc(disk).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     mount_disk(driver, &kernel, real, (vpb, target), &disk, how).map_err(|status| {
         if disk.is_gone() && leaving::may_hide_removal(status) {
             NtStatus::NO_SUCH_DEVICE

@@ -20,8 +20,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
+use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicU8};
+use lkl_host_ntk::pool;
 use lkl_vfs::LklVolume;
 use lklfs_fsd::dirctrl::DirCursor;
 use lklfs_fsd::ea::EaCursor;
@@ -85,7 +87,9 @@ impl FcbHandle {
         let size = i64::try_from(fcb.file_size()).unwrap_or(i64::MAX);
         let allocation = i64::try_from(fcb.allocation_size(sector_size)).unwrap_or(i64::MAX);
         let cacheable = fcb.kind() == FcbKind::File;
-        let block = lkl::try_box(FcbBlock {
+        // The place first: a block that was not initialised must not be dropped.
+        let place = lkl::try_box(MaybeUninit::<FcbBlock>::uninit())?;
+        let block = FcbBlock {
             header: UnsafeCell::new(AdvancedFcbHeader {
                 node_type_code: NODE_TYPE_FCB,
                 node_byte_size: size_of::<AdvancedFcbHeader>() as i16,
@@ -117,7 +121,8 @@ impl FcbHandle {
             _paging: paging,
             fcb,
             _pinned: PhantomPinned,
-        })?;
+        };
+        let block = Box::write(place, block);
         let mutex = block.fast_mutex.get();
         // SAFETY: the block is ours and is where it will stay. This is ExInitializeFastMutex, an inline of NT's.
         unsafe { (*mutex).Count = 1 };
@@ -139,7 +144,7 @@ impl FcbHandle {
         };
         // SAFETY: as above; the routine completes lock IRPs, whose context is their open.
         unsafe { FsRtlInitializeFileLock(block.locks.get(), Some(pended::complete_lock), None) };
-        Some(Arc::new(FcbHandle(block)))
+        pool::try_arc(FcbHandle(block))
     }
 }
 

@@ -10,6 +10,7 @@ use crate::nt::{
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
+use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 
 pub use lkl_host_ntk::sync::{Event, SpinLock};
@@ -28,10 +29,15 @@ unsafe impl Sync for Resource {}
 impl Resource {
     /// A resource, ready for use. `None` for lack of memory.
     pub fn new() -> Option<Box<Self>> {
-        let resource = lkl::try_box(Resource {
-            object: UnsafeCell::new(ERESOURCE::default()),
-            _pinned: PhantomPinned,
-        })?;
+        // The place first: one that was not initialised must not be dropped.
+        let place = lkl::try_box(MaybeUninit::<Resource>::uninit())?;
+        let resource = Box::write(
+            place,
+            Resource {
+                object: UnsafeCell::new(ERESOURCE::default()),
+                _pinned: PhantomPinned,
+            },
+        );
         // SAFETY: the object is ours and where it will stay; initialisation cannot fail.
         let _ = unsafe { ExInitializeResourceLite(resource.object.get()) };
         Some(resource)

@@ -24,9 +24,10 @@ use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use lkl_host_ntk::{DeviceDisk, stack};
+use lkl_host_ntk::{DeviceDisk, pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::known::KnownIds;
 use lklfs_fsd::{FcbTable, Vcb, VolumeState};
@@ -206,8 +207,8 @@ pub fn next_id() -> u64 {
 pub struct MountedVolume {
     /// Its number.
     pub id: u64,
-    /// The volume as the core sees it.
-    pub vcb: Vcb<LklVolume>,
+    /// The volume as the core sees it. Dropped on a large stack: that unmounts in Linux.
+    pub vcb: ManuallyDrop<Vcb<LklVolume>>,
     /// The inodes in use.
     pub table: SpinLock<FcbTable<FcbHandle>>,
     /// The identities that were handed out.
@@ -255,6 +256,7 @@ impl MountedVolume {
     ) -> Option<Arc<Self>> {
         let key = vcb.volume().mounted().superblock().and_then(policies::key);
         let list = lkl::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
+        let posts = pool::try_arc(Posts::new())?;
         let state = Guarded::new(VolumeState::default())?;
         let known = Guarded::new(KnownIds::new())?;
         let head = list.get();
@@ -275,16 +277,16 @@ impl MountedVolume {
         if made.is_err() {
             return None;
         }
-        Some(Arc::new(MountedVolume {
+        pool::try_arc(MountedVolume {
             id: next_id(),
-            vcb,
+            vcb: ManuallyDrop::new(vcb),
             table: SpinLock::new(FcbTable::new()),
             known,
             state,
             offline: AtomicU32::new(0),
             found,
             disk,
-            posts: Arc::new(Posts::new()),
+            posts,
             pended: Pended::new(),
             mounted_on,
             key,
@@ -294,7 +296,7 @@ impl MountedVolume {
             cached: SpinLock::new(Vec::new()),
             notify_sync: sync,
             notify_list: list,
-        }))
+        })
     }
 
     /// Puts the volume behind its device and its VPB.
@@ -426,9 +428,19 @@ impl MountedVolume {
 }
 
 impl Drop for MountedVolume {
+    /// IRQL: PASSIVE_LEVEL; blocks. Whoever has the last count, on whatever stack.
     fn drop(&mut self) {
         // SAFETY: made by new(); no notification is pended any more, because every open is gone.
         unsafe { FsRtlNotifyUninitializeSync(&mut self.notify_sync) };
+        let mut mounted = true;
+        // Without a larger stack this cannot be done: so it tries until there is one.
+        while mounted {
+            let unmounted = stack::on_large_stack(|| {
+                // SAFETY: once, and nobody can reach the volume any more.
+                unsafe { ManuallyDrop::drop(&mut self.vcb) };
+            });
+            mounted = unmounted.is_err();
+        }
         let real = self.real.load(Ordering::Acquire);
         if !real.is_null() {
             // SAFETY: referenced by connect().

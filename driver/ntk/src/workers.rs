@@ -14,7 +14,6 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use lkl::{Semaphore as _, Thread as _, ThreadBody};
-use lkl_host_ntk::stack;
 use lkl_host_ntk::sync::Semaphore;
 use lkl_host_ntk::thread::Thread;
 
@@ -161,7 +160,7 @@ fn serve_posts(task: Task, scratch: &mut Scratch) {
     let posts = Arc::clone(task.request.posts());
     let mut next = Some(task);
     while let Some(mut task) = next {
-        let mut volume = task.volume.take();
+        let volume = task.volume.take();
         match volume {
             Some(_) => inside_file_system(|| task.perform(scratch)),
             None => task.perform(scratch),
@@ -171,9 +170,7 @@ fn serve_posts(task: Task, scratch: &mut Scratch) {
             volume.purge();
         }
         // This may be the last count, and then Linux unmounts.
-        while volume.is_some() {
-            let _ = stack::on_large_stack(|| drop(volume.take()));
-        }
+        drop(volume);
         next = posts.next();
     }
 }

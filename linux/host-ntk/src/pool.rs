@@ -3,11 +3,16 @@
 //! Everything that the driver allocates may be touched at DISPATCH_LEVEL (a disk read ends there), so all of it is
 //! non-paged; the one big block, Linux's pool of pages, is [`crate::memory`]'s. Blocks of a page and more start on a
 //! page, smaller ones on 16 bytes, which is what Rust's types ask for.
+//!
+//! `alloc` has no way to make an `Arc` that may fail on a stable compiler. [`try_arc`] is one: it sets the block aside before
+//! it asks for the `Arc`, and the allocator hands out to the same thread what was set aside.
 //
 // UNSAFETY: implements `GlobalAlloc`.
 
-use crate::nt::{ExAllocatePoolWithTag, ExFreePoolWithTag, POOL_TAG, PVOID};
+use crate::nt::{ExAllocatePoolWithTag, ExFreePoolWithTag, POOL_TAG, PVOID, PsGetCurrentThread};
 use crate::routines;
+use crate::sync::SpinLock;
+use alloc::sync::Arc;
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -61,6 +66,80 @@ pub unsafe fn free_foreign(block: PVOID) {
     unsafe { ExFreePoolWithTag(block, 0) }
 }
 
+/// A block that was set aside for the next allocation of this layout by this thread.
+#[derive(Clone, Copy)]
+struct Aside {
+    thread: PVOID,
+    block: *mut u8,
+    layout: Layout,
+}
+
+struct Asides([Option<Aside>; 16]);
+
+// SAFETY: blocks of pool, which any thread may use; threads are only compared.
+unsafe impl Send for Asides {}
+
+static ASIDES: SpinLock<Asides> = SpinLock::new(Asides([None; 16]));
+/// How many there are.
+static SET_ASIDE: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets a block aside; false when no place is free.
+fn set_aside(aside: Aside) -> bool {
+    let mut asides = ASIDES.lock();
+    let Some(place) = asides.0.iter_mut().find(|place| place.is_none()) else {
+        return false;
+    };
+    *place = Some(aside);
+    SET_ASIDE.fetch_add(1, Ordering::AcqRel);
+    true
+}
+
+/// Takes what this thread has set aside for such a layout.
+fn take_aside(layout: Layout) -> Option<*mut u8> {
+    // SAFETY: may be called anywhere.
+    let thread = unsafe { PsGetCurrentThread() };
+    let mut asides = ASIDES.lock();
+    let wanted = |place: &&mut Option<Aside>| {
+        place.is_some_and(|aside| aside.thread == thread && aside.layout == layout)
+    };
+    let aside = asides.0.iter_mut().find(wanted)?.take()?;
+    SET_ASIDE.fetch_sub(1, Ordering::AcqRel);
+    Some(aside.block)
+}
+
+/// `value` behind a count. `None` for lack of memory; then it is dropped.
+///
+/// IRQL: <= DISPATCH_LEVEL, if dropping the value may happen there.
+pub fn try_arc<T>(value: T) -> Option<Arc<T>> {
+    const { assert!(align_of::<T>() <= POOL_ALIGNMENT) };
+    // What an Arc allocates: its two counts, and the value. Were it something else, it would ask the pool itself.
+    let counts = Layout::new::<[AtomicUsize; 2]>();
+    let (layout, _) = counts.extend(Layout::new::<T>()).ok()?;
+    let layout = layout.pad_to_align();
+    let block: *mut u8 = allocate(layout.size()).cast();
+    if block.is_null() {
+        return None;
+    }
+    // SAFETY: may be called anywhere.
+    let thread = unsafe { PsGetCurrentThread() };
+    let aside = Aside {
+        thread,
+        block,
+        layout,
+    };
+    if !set_aside(aside) {
+        // SAFETY: allocated above.
+        unsafe { free(block.cast()) };
+        return None;
+    }
+    let arc = Arc::new(value);
+    if let Some(unused) = take_aside(layout) {
+        // SAFETY: allocated above, and nobody has it.
+        unsafe { free(unused.cast()) };
+    }
+    Some(arc)
+}
+
 /// A new block, counted if there is one.
 fn counted(block: *mut u8, layout: Layout) -> *mut u8 {
     if !block.is_null() {
@@ -73,6 +152,11 @@ fn counted(block: *mut u8, layout: Layout) -> *mut u8 {
 // larger and remembers its own start just before the part that is handed out.
 unsafe impl GlobalAlloc for NtPool {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if SET_ASIDE.load(Ordering::Acquire) != 0
+            && let Some(block) = take_aside(layout)
+        {
+            return counted(block, layout);
+        }
         if layout.align() <= POOL_ALIGNMENT {
             return counted(allocate(layout.size()).cast(), layout);
         }

@@ -180,7 +180,7 @@ impl Session {
     pub fn open(&mut self, open: &Open<'_>) -> Handle {
         let plan = self.plan(open);
         let opening = match plan {
-            Ok(create::Plan::Open(opening)) => *opening,
+            Ok(create::Plan::Open(opening)) => opening,
             Ok(create::Plan::Reparse(reparse)) => panic!("unexpected reparse {:?}", reparse.tag),
             Err(status) => panic!("{} is refused: {status}", String::from_utf16_lossy(&open.name)),
         };
