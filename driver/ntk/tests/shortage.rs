@@ -8,7 +8,7 @@ mod moments;
 use moments::*;
 use ntos::disk::Completion;
 use ntos::nt::*;
-use ntos::user::{Machine, OpenAs};
+use ntos::user::OpenAs;
 use ntos::verifier::fault;
 use ntos::verifier::hang;
 use std::sync::Arc;
@@ -21,57 +21,66 @@ fn says_short(status: NTSTATUS) -> bool {
     )
 }
 
-/// Uses a mounted volume from an own thread, as a program.
-fn use_mounted(machine: &Machine, disk: &ntos::disk::Disk) -> Outcome {
-    list(machine, disk)?;
-    read_cached(machine, disk)?;
-    read_uncached(machine, disk)?;
-    read_mapped(machine, disk)
-}
-
-/// Runs `use_mounted` on a volume that was just mounted; `number` is the allocation that fails, 0 for none. Counts them.
-fn run_short(number: u64) -> u64 {
+/// Has a program use a disk's volume while allocation `number` fails, 0 for none; counts them. With `mounted` the volume is
+/// mounted before; Linux has been booted by another one's mount in any case.
+fn run_short(number: u64, mounted: bool) -> u64 {
     let mut count = 0;
-    on(7, &[disk().completion(Completion::Inline)], |machine| {
-        let disk = Arc::clone(&machine.disks()[0]);
-        drop(
-            machine
-                .open(&path(&disk, "hello.txt"), OpenAs::read())
-                .expect("mounts"),
-        );
+    let disks = [disk().completion(Completion::Inline), disk()];
+    on(7, &disks, |machine| {
+        let [disk, other] = [0, 1].map(|at| Arc::clone(&machine.disks()[at]));
+        for wanted in [Some(&other), Some(&disk).filter(|_| mounted)]
+            .into_iter()
+            .flatten()
+        {
+            let hello = path(wanted, "hello.txt");
+            drop(machine.open(&hello, OpenAs::read()).expect("mounts"));
+        }
         machine.settle();
         match number {
             0 => fault::count(None),
-            number => {
-                eprintln!("N {number}");
-                fault::arm(None, number)
-            }
+            number => fault::arm(None, number),
         }
         let limit = hang::watch("a request that lacks memory", LIMIT);
-        let outcome = use_mounted(machine, &disk);
+        let outcome = use_all(machine, &disk);
         drop(limit);
         count = fault::disarm().0;
         if let Err((what, status)) = outcome {
             assert!(
-                number != 0 && says_short(status),
+                number != 0 && (says_short(status) || !mounted && says_unmounted(status)),
                 "{what} with allocation {number} failing: {}",
                 name(status)
             );
         }
-        assert_eq!(
-            use_mounted(machine, &disk),
-            Ok(()),
-            "after allocation {number} failed"
-        );
+        for wanted in [&disk, &other] {
+            assert_eq!(
+                use_all(machine, wanted),
+                Ok(()),
+                "after allocation {number} failed"
+            );
+        }
     });
     count
 }
 
+/// What an open of a volume that could not be mounted ends with.
+fn says_unmounted(status: NTSTATUS) -> bool {
+    says_short(status) || status == STATUS_UNRECOGNIZED_VOLUME
+}
+
+fn each_fails(mounted: bool, at_least: u64, few: u64) {
+    let total = run_short(0, mounted);
+    assert!(total > at_least, "{total} allocations");
+    for number in chosen(total, few) {
+        run_short(number, mounted);
+    }
+}
+
 #[test]
 fn any_allocation_may_fail_while_a_volume_is_used() {
-    let total = run_short(0);
-    assert!(total > 200, "{total} allocations");
-    for number in chosen(total, 25) {
-        run_short(number);
-    }
+    each_fails(true, 200, 25);
+}
+
+#[test]
+fn any_allocation_may_fail_while_a_volume_is_mounted() {
+    each_fails(false, 250, 25);
 }

@@ -7,8 +7,9 @@ use crate::nt::{APC, DbgPrintEx, KERNEL_MODE, KeDelayExecutionThread, NO, PASSIV
 use crate::sync::{Event, Semaphore};
 use crate::thread::Thread;
 use crate::timer::Timer;
-use crate::{clock, routines, thread};
+use crate::{clock, pool, routines, thread};
 use alloc::boxed::Box;
+use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use lkl::{Alarm, ThreadBody};
@@ -127,6 +128,14 @@ impl lkl::Host for NtkHost {
 
     fn timer(&self, alarm: Alarm) -> Option<Box<Timer>> {
         Timer::new(alarm)
+    }
+
+    fn set_aside(&self, layout: Layout) -> bool {
+        pool::set_aside_for(layout)
+    }
+
+    fn take_back(&self, layout: Layout) {
+        pool::take_back(layout);
     }
 
     fn yield_now(&self) {

@@ -4,8 +4,8 @@
 //! non-paged; the one big block, Linux's pool of pages, is [`crate::memory`]'s. Blocks of a page and more start on a
 //! page, smaller ones on 16 bytes, which is what Rust's types ask for.
 //!
-//! `alloc` has no way to make an `Arc` that may fail on a stable compiler. [`try_arc`] is one: it sets the block aside before
-//! it asks for the `Arc`, and the allocator hands out to the same thread what was set aside.
+//! A block may be set aside for the next allocation of a thread ([`set_aside_for`]), so that it cannot fail: that is how
+//! [`try_arc`] makes an `Arc` that is not to be had without a panic otherwise.
 //
 // UNSAFETY: implements `GlobalAlloc`.
 
@@ -107,19 +107,14 @@ fn take_aside(layout: Layout) -> Option<*mut u8> {
     Some(aside.block)
 }
 
-/// `value` behind a count. `None` for lack of memory; then it is dropped.
+/// Sets a block aside for the next allocation of this layout by the calling thread; false when there is none.
 ///
-/// IRQL: <= DISPATCH_LEVEL, if dropping the value may happen there.
-pub fn try_arc<T>(value: T) -> Option<Arc<T>> {
-    const { assert!(align_of::<T>() <= POOL_ALIGNMENT) };
-    // What an Arc allocates: its two counts, and the value. Were it something else, it would ask the pool itself.
-    let counts = Layout::new::<[AtomicUsize; 2]>();
-    let (layout, _) = counts.extend(Layout::new::<T>()).ok()?;
-    let layout = layout.pad_to_align();
-    let block: *mut u8 = allocate(layout.size()).cast();
-    if block.is_null() {
-        return None;
+/// IRQL: <= DISPATCH_LEVEL.
+pub fn set_aside_for(layout: Layout) -> bool {
+    if layout.align() > POOL_ALIGNMENT {
+        return false;
     }
+    let block: *mut u8 = allocate(layout.size()).cast();
     // SAFETY: may be called anywhere.
     let thread = unsafe { PsGetCurrentThread() };
     let aside = Aside {
@@ -127,17 +122,33 @@ pub fn try_arc<T>(value: T) -> Option<Arc<T>> {
         block,
         layout,
     };
-    if !set_aside(aside) {
+    if block.is_null() {
+        return false;
+    }
+    let kept = set_aside(aside);
+    if !kept {
         // SAFETY: allocated above.
         unsafe { free(block.cast()) };
-        return None;
     }
-    let arc = Arc::new(value);
+    kept
+}
+
+/// Takes back what the calling thread has set aside for this layout, if it is there still.
+///
+/// IRQL: <= DISPATCH_LEVEL.
+pub fn take_back(layout: Layout) {
     if let Some(unused) = take_aside(layout) {
-        // SAFETY: allocated above, and nobody has it.
+        // SAFETY: allocated by set_aside_for(), and nobody has it.
         unsafe { free(unused.cast()) };
     }
-    Some(arc)
+}
+
+/// `value` behind a count. `None` for lack of memory; then it is dropped.
+///
+/// IRQL: <= DISPATCH_LEVEL, if dropping the value may happen there.
+pub fn try_arc<T>(value: T) -> Option<Arc<T>> {
+    const { assert!(align_of::<T>() <= POOL_ALIGNMENT) };
+    lkl::try_arc(set_aside_for, take_back, value)
 }
 
 /// A new block, counted if there is one.

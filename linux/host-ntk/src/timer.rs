@@ -16,6 +16,7 @@ use crate::sync::SpinLock;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
+use core::mem::MaybeUninit;
 use lkl::Alarm;
 
 /// A timer of Linux's.
@@ -46,13 +47,18 @@ unsafe impl Sync for Timer {}
 impl Timer {
     /// A timer that is not armed. `None` for lack of memory.
     pub fn new(alarm: Alarm) -> Option<Box<Timer>> {
-        let timer = lkl::try_box(Timer {
-            timer: UnsafeCell::new(KTIMER::default()),
-            dpc: UnsafeCell::new(KDPC::default()),
-            state: SpinLock::new(State::Idle),
-            alarm,
-            _pinned: PhantomPinned,
-        })?;
+        // The place first: one that was not initialised must not be dropped.
+        let place = lkl::try_box(MaybeUninit::<Timer>::uninit())?;
+        let timer = Box::write(
+            place,
+            Timer {
+                timer: UnsafeCell::new(KTIMER::default()),
+                dpc: UnsafeCell::new(KDPC::default()),
+                state: SpinLock::new(State::Idle),
+                alarm,
+                _pinned: PhantomPinned,
+            },
+        );
         let context: PVOID = (&raw const *timer).cast_mut().cast();
         // SAFETY: both objects are ours and where they will stay; the context lives until after the last DPC.
         unsafe { KeInitializeTimer(timer.timer.get()) };

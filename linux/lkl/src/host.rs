@@ -13,6 +13,7 @@
 
 use crate::sys::Entry;
 use alloc::boxed::Box;
+use core::alloc::Layout;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
@@ -100,6 +101,18 @@ pub trait Host: Send + Sync + 'static {
 
     /// Linux is spinning: let other threads run.
     fn yield_now(&self);
+
+    /// Sets a block aside for the next allocation of this layout by the calling thread, for the global allocator to hand out;
+    /// false when there is none. A host whose allocator never fails does nothing.
+    fn set_aside(&self, layout: Layout) -> bool {
+        let _ = layout;
+        true
+    }
+
+    /// Takes back what was set aside for this layout by the calling thread, if it is there still.
+    fn take_back(&self, layout: Layout) {
+        let _ = layout;
+    }
 
     /// The calling thread is about to run Linux code on behalf of a system call. A host whose fault handler must
     /// know marks the thread. Never nested.

@@ -14,7 +14,7 @@ use crate::errno::Errno;
 use crate::gate::Gate;
 use crate::host::{Host, Semaphore};
 use crate::log::LogRing;
-use crate::memory::{try_box, try_zeroed};
+use crate::memory::{try_arc, try_box, try_zeroed};
 use crate::mount::{FsKind, Mount, MountError, MountOptions};
 use crate::ops::{self, Context};
 use crate::sys;
@@ -22,6 +22,7 @@ use crate::tasks::TaskPool;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::alloc::Layout;
 use core::fmt;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
 pub(crate) trait Marks: Send + Sync {
     fn enter_linux(&self);
     fn leave_linux(&self);
+    fn set_aside(&self, layout: Layout) -> bool;
+    fn take_back(&self, layout: Layout);
 }
 
 impl<H: Host> Marks for Context<H> {
@@ -92,6 +95,12 @@ impl<H: Host> Marks for Context<H> {
     }
     fn leave_linux(&self) {
         self.host.leave_linux();
+    }
+    fn set_aside(&self, layout: Layout) -> bool {
+        self.host.set_aside(layout)
+    }
+    fn take_back(&self, layout: Layout) {
+        self.host.take_back(layout);
     }
 }
 
@@ -141,10 +150,17 @@ impl Kernel {
         let calls = Gate::new(semaphore(&*host, 0)?);
         let growing = semaphore(&*host, 1)?;
         let freed = semaphore(&*host, 0)?;
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             log: LogRing::new().ok_or(BootError::NoMemory)?,
             reads: Gate::new(semaphore(&*host, 0)?),
-        });
+        };
+        let shared = try_arc(
+            |layout| host.set_aside(layout),
+            |layout| host.take_back(layout),
+            shared,
+        );
+        let shared = shared.ok_or(BootError::NoMemory)?;
+        let aside = Arc::clone(&host);
         let context = try_box(Context {
             host,
             shared: Arc::clone(&shared),
@@ -159,7 +175,7 @@ impl Kernel {
             Errno::ENOMEM => BootError::NoMemory,
             errno => BootError::Linux(errno),
         })?;
-        // From here on Linux runs. Lack of memory for the two boxes below is met by halting it again.
+        // From here on Linux runs. Lack of memory for what is made below is met by halting it again.
         let tasks = try_box(TaskPool::new(first, growing, freed));
         let Some(tasks) = tasks else {
             call::halt();
@@ -175,8 +191,13 @@ impl Kernel {
             disks,
             proc_fd: AtomicI32::new(-1),
         };
+        let inner = try_arc(
+            |layout| aside.set_aside(layout),
+            |layout| aside.take_back(layout),
+            inner,
+        );
         let kernel = Kernel {
-            inner: Arc::new(inner),
+            inner: inner.ok_or(BootError::NoMemory)?,
         };
         // All entry tasks share the limit. A kernel that refuses works with fewer open files.
         let _ = call::raise_descriptor_limit(&kernel);
@@ -278,7 +299,14 @@ impl Kernel {
             queue_depth: options.queue_depth,
             overlay_limit: options.overlay_limit.unwrap_or(u64::MAX),
         };
-        let link = Arc::new(DiskLink::new(disk, Arc::clone(&self.inner.shared)));
+        let link = DiskLink::new(disk, Arc::clone(&self.inner.shared));
+        let marks = &self.inner.marks;
+        let link = try_arc(
+            |layout| marks.set_aside(layout),
+            |layout| marks.take_back(layout),
+            link,
+        );
+        let link = link.ok_or(Errno::ENOMEM)?;
         let word = self.inner.keep(&link)?;
         match call::disk_add(self, word, &params) {
             Ok(info) => {

@@ -73,7 +73,7 @@ pub use fs_probe as probe;
 pub use host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
 pub use kernel::{BootConfig, BootError, Kernel};
 pub use log::LogRing;
-pub use memory::try_box;
+pub use memory::{try_arc, try_box};
 pub use mount::{FsKind, Mount, MountError, MountOptions};
 pub use stat::{DeviceNumber, FileType, StatFs, Statx, Timestamp};
 

@@ -6,8 +6,10 @@
 
 use alloc::alloc::{Layout, alloc};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicUsize;
 
 /// Moves `value` to the heap; `None` for lack of memory (then `value` is dropped).
 pub fn try_box<T>(value: T) -> Option<Box<T>> {
@@ -22,6 +24,25 @@ pub fn try_box<T>(value: T) -> Option<Box<T>> {
     unsafe { place.write(value) };
     // SAFETY: `place` holds a T and was allocated as Box would do it.
     Some(unsafe { Box::from_raw(place.as_ptr()) })
+}
+
+/// `value` behind a count; `None` for lack of memory (then `value` is dropped). No stable function does this: so a block for
+/// it is set aside first, for the allocator to hand out to this thread, and taken back if it was not wanted.
+pub fn try_arc<T>(
+    set_aside: impl FnOnce(Layout) -> bool,
+    take_back: impl FnOnce(Layout),
+    value: T,
+) -> Option<Arc<T>> {
+    // What an Arc allocates: its two counts, and the value. Were it something else, it would ask the allocator itself.
+    let counts = Layout::new::<[AtomicUsize; 2]>();
+    let (layout, _) = counts.extend(Layout::new::<T>()).ok()?;
+    let layout = layout.pad_to_align();
+    if !set_aside(layout) {
+        return None;
+    }
+    let arc = Arc::new(value);
+    take_back(layout);
+    Some(arc)
 }
 
 /// `len` zero bytes; `None` for lack of memory.
@@ -43,7 +64,7 @@ pub(crate) fn try_copy(bytes: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
+    use core::cell::Cell;
 
     #[test]
     fn a_box_is_an_ordinary_box() {
@@ -53,5 +74,29 @@ mod tests {
         drop(boxed);
         assert_eq!(Arc::strong_count(&counted), 1);
         try_box(()).unwrap();
+    }
+
+    #[test]
+    fn an_arc_asks_for_the_block_that_was_set_aside() {
+        // As std makes it: its layout is what an allocator would be asked for.
+        let wanted = Cell::new(None);
+        let arc = try_arc(
+            |layout| {
+                wanted.set(Some(layout));
+                true
+            },
+            |layout| assert_eq!(Some(layout), wanted.get()),
+            [7u64; 5],
+        );
+        assert_eq!(*arc.unwrap(), [7; 5]);
+        assert_eq!(wanted.get(), Some(Layout::new::<[u64; 7]>()));
+    }
+
+    #[test]
+    fn without_a_block_there_is_no_arc_and_the_value_is_dropped() {
+        let counted = Arc::new(7);
+        let none = try_arc(|_| false, |_| unreachable!(), Arc::clone(&counted));
+        assert!(none.is_none());
+        assert_eq!(Arc::strong_count(&counted), 1);
     }
 }
