@@ -3,7 +3,6 @@
 // UNSAFETY: input and output of METHOD_NEITHER.
 
 use crate::irp::Irp;
-use crate::later;
 use crate::nt::{IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
 use crate::open::{FileRef, Open};
 use crate::work::{Blocking, Request, Scratch};
@@ -122,9 +121,7 @@ fn dismount(open: &Open) {
         return;
     }
     open.volume.vcb.volume().device().gone();
-    // Without memory for the task the cache keeps what it has until it lets go by itself.
-    let volume = Arc::clone(&open.volume);
-    let _ = later::queue(move || volume.purge());
+    open.volume.drain_later(1);
 }
 
 /// The volume is locked by this handle, unless file objects are left besides the handle's own, or nobody wants it any

@@ -40,6 +40,17 @@ impl MountedVolume {
         false
     }
 
+    /// Has a worker purge, for as long as somebody may be about to let go: a page on its way, a file that is being read ahead.
+    /// Without memory for that, the cache keeps what it has until it lets go by itself.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn drain_later(self: &Arc<Self>, most: u32) {
+        let volume = Arc::clone(self);
+        let _ = later::queue(move || {
+            let _ = volume.drain(most);
+        });
+    }
+
     /// Has the I/O manager leave the VPB to this driver, which needs it until the tear-down: it is about to put another one in
     /// its place.
     ///

@@ -374,8 +374,7 @@ impl Mounts {
     }
 
     /// The policy of the volume with this key has changed: its letters follow at once, unless its mount asked for one or for
-    /// none, and what is mounted and not in use
-    /// is mounted afresh. What is in use keeps its ways until it is mounted again.
+    /// none, and what is mounted and not in use is mounted afresh. What is in use keeps its ways until it is mounted again.
     ///
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
     pub fn policy_changed(&self, driver: &Driver, key: &[u16]) -> Result<(), NtStatus> {

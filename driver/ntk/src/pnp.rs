@@ -73,6 +73,7 @@ fn pass_down(irp: Irp, volume: Arc<MountedVolume>) -> NTSTATUS {
     let status = unsafe { irp.pass_down(volume.disk.device()) };
     if volume.refusal().is_some() {
         volume.purge();
+        volume.drain_later(0);
     }
     let mut volume = Some(volume);
     let _ = stack::on_large_stack(|| {

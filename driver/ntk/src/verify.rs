@@ -121,11 +121,11 @@ fn replace(volume: Arc<MountedVolume>) {
     volume.end_pended();
     // Not here: the I/O manager still works with the VPB. A volume with open files goes with the last of them; without
     // memory for a task, one that has none goes with the driver.
-    let _ = if over {
-        later::queue(move || tear_down_replaced(&volume))
+    if over {
+        let _ = later::queue(move || tear_down_replaced(&volume));
     } else {
-        later::queue(move || volume.purge())
-    };
+        volume.drain_later(0);
+    }
 }
 
 /// Tears a replaced volume down once the I/O manager has put another VPB in the place of its own.

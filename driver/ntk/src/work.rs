@@ -188,7 +188,11 @@ impl Request {
     pub fn finish_buffered(self, outcome: Outcome, room: &[u8]) -> Result<NTSTATUS, Self> {
         self.finish(|irp| {
             let bytes = room.get(..outcome.information).unwrap_or_default();
-            irp.system_buffer(bytes.len() as u32).copy_from_slice(bytes);
+            let place = irp.system_buffer(bytes.len() as u32);
+            if place.len() != bytes.len() {
+                return NtStatus::INVALID_USER_BUFFER.into();
+            }
+            place.copy_from_slice(bytes);
             outcome
         })
     }

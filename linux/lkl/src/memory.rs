@@ -95,8 +95,9 @@ mod tests {
     #[test]
     fn without_a_block_there_is_no_arc_and_the_value_is_dropped() {
         let counted = Arc::new(7);
-        let none = try_arc(|_| false, |_| unreachable!(), Arc::clone(&counted));
-        assert!(none.is_none());
+        let taken_back = Cell::new(false);
+        let none = try_arc(|_| false, |_| taken_back.set(true), Arc::clone(&counted));
+        assert!(none.is_none() && !taken_back.get());
         assert_eq!(Arc::strong_count(&counted), 1);
     }
 }
