@@ -87,7 +87,12 @@ fn device_control(driver: &Driver, mut irp: Irp, interface: Interface) -> NTSTAT
     }
     // SAFETY: the file object of an IRP that is ours.
     let file = unsafe { FileRef::new(irp.file_object()) };
-    let client = match Client::current() {
+    // Only a path of his may mean something else for him than for the system.
+    let client = match &request {
+        Request::Mount(_) => Client::current().map(Some),
+        _ => Ok(None),
+    };
+    let client = match client {
         Ok(client) => client,
         Err(status) => return irp.fail(status),
     };
@@ -109,14 +114,14 @@ fn may_block(driver: &Driver, request: &Request<'_>) -> bool {
     }
 }
 
-/// Does what is asked in a worker thread, in the name of whoever asks. What he does not wait for any more is not left
+/// Does what is asked in a worker thread, in the client's name if there is one. What nobody waits for any more is not left
 /// mounted.
 fn in_worker(
     request: work::Request,
     scratch: &mut Scratch,
     (interface, code, length): (Interface, u32, u32),
     input: &[u8],
-    mut client: Client,
+    client: Option<Client>,
 ) -> NTSTATUS {
     let Some(driver) = driver() else {
         return request.fail(NtStatus::DEVICE_NOT_READY);
@@ -131,8 +136,11 @@ fn in_worker(
     };
     let an_image =
         matches!(&asked, Request::Mount(mount) if matches!(mount.source, control::Source::Image(_)));
-    let act = || on_large_stack(|| answer(driver, asked, room));
-    let outcome = client.act(act).unwrap_or_else(Outcome::failed);
+    let mut act = || on_large_stack(|| answer(driver, asked, room));
+    let outcome = match client {
+        Some(mut client) => client.act(act).unwrap_or_else(Outcome::failed),
+        None => act(),
+    };
     request.finish_buffered(outcome, room).unwrap_or_else(|gone| {
         if an_image
             && let Ok((mounted, _)) = reply::read::<reply::Mounted>(room)
