@@ -244,6 +244,11 @@ impl Scene<'_> {
     fn play(&self, images: &[Expected]) -> Result<()> {
         self.step("net", &["start", IO_MANAGER], STEP)?;
         self.step("net", &["start", LKLFS], STEP)?;
+        let missing = self.run("userctl.exe", &["mount", "C:\\missing.img"], STEP)?;
+        ensure!(
+            missing.code == 3,
+            "userctl.exe mount of a missing file: {missing}"
+        );
         for expected in images {
             self.mount(expected)?;
             for reading in expected.image.readings {
