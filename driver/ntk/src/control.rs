@@ -20,7 +20,7 @@ use crate::places::{self, Seen};
 use crate::settings::Settings;
 use crate::text::{self, units};
 use crate::volume::MountedVolume;
-use crate::work::{self, Scratch};
+use crate::work::{self, Output, Scratch};
 use crate::{mount, refuse};
 use alloc::vec::Vec;
 use lkl::probe::ReadAt;
@@ -141,7 +141,8 @@ fn in_worker(
         Some(mut client) => client.act(act).unwrap_or_else(Outcome::failed),
         None => act(),
     };
-    request.finish_buffered(outcome, room).unwrap_or_else(|gone| {
+    let answered = request.answer(outcome, room, Output::Buffered);
+    answered.unwrap_or_else(|gone| {
         if an_image
             && let Ok((mounted, _)) = reply::read::<reply::Mounted>(room)
             && nt::succeeded(outcome.status)

@@ -9,9 +9,9 @@ use crate::nt::{
     self, FsRtlNotifyFullChangeDirectory, NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN,
     SL_RETURN_SINGLE_ENTRY, SL_WATCH_TREE, STRING, raw_status,
 };
-use crate::open::{FileRef, Open};
+use crate::open::Open;
 use crate::pended::Held;
-use crate::work::{Blocking, Request};
+use crate::work::{Blocking, Output};
 use crate::{buffer, fault, verify, work};
 use alloc::vec::Vec;
 use core::ptr::null_mut;
@@ -27,7 +27,6 @@ struct Asked {
     restart: bool,
     single: bool,
     index: Option<u32>,
-    length: u32,
 }
 
 /// Answers QUERY_DIRECTORY.
@@ -52,33 +51,18 @@ pub fn query(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         restart: flags & SL_RESTART_SCAN != 0,
         single: flags & SL_RETURN_SINGLE_ENTRY != 0,
         index: (flags & SL_INDEX_SPECIFIED != 0).then_some(index),
-        length,
     };
-    // SAFETY: the file object of an IRP that is ours.
-    let file = unsafe { FileRef::new(irp.file_object()) };
-    work::run(
+    work::ask(
         irp,
-        &open.volume,
-        file,
+        open,
         blocking,
-        move |request, scratch| match scratch.zeros(asked.length) {
-            Ok(room) => {
-                let outcome = asked.list(&request, room);
-                request.answer(outcome, room)
-            }
-            Err(status) => request.fail(status),
-        },
+        (length, Output::Locked),
+        move |open, room| asked.list(open, room),
     )
 }
 
 impl Asked {
-    fn list(&self, request: &Request, room: &mut [u8]) -> Outcome {
-        let Some(open) = request.open() else {
-            return NtStatus::INVALID_DEVICE_REQUEST.into();
-        };
-        if let Err(status) = verify::ensure(&open.volume) {
-            return status.into();
-        }
+    fn list(&self, open: &Open, room: &mut [u8]) -> Outcome {
         let query = Query {
             class: FileInformationClass(self.class),
             pattern: Some(self.pattern.as_slice()).filter(|pattern| !pattern.is_empty()),

@@ -4,9 +4,9 @@
 
 use crate::irp::Irp;
 use crate::nt::{NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN, SL_RETURN_SINGLE_ENTRY};
-use crate::open::{FileRef, Open};
-use crate::work::{Blocking, Request};
-use crate::{buffer, fault, verify, work};
+use crate::open::Open;
+use crate::work::{Blocking, Output};
+use crate::{buffer, fault, work};
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
 use lklfs_fsd::Outcome;
@@ -49,20 +49,12 @@ pub fn query(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         single: flags & SL_RETURN_SINGLE_ENTRY != 0,
         index: (flags & SL_INDEX_SPECIFIED != 0).then_some(index),
     };
-    // SAFETY: the file object of an IRP that is ours.
-    let file = unsafe { FileRef::new(irp.file_object()) };
-    work::run(
+    work::ask(
         irp,
-        &open.volume,
-        file,
+        open,
         blocking,
-        move |request, scratch| match scratch.zeros(length) {
-            Ok(room) => {
-                let outcome = asked.answer(&request, room);
-                request.answer(outcome, room)
-            }
-            Err(status) => request.fail(status),
-        },
+        (length, Output::Locked),
+        move |open, room| asked.answer(open, room),
     )
 }
 
@@ -75,13 +67,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn answer(&self, request: &Request, room: &mut [u8]) -> Outcome {
-        let Some(open) = request.open() else {
-            return NtStatus::INVALID_DEVICE_REQUEST.into();
-        };
-        if let Err(status) = verify::ensure(&open.volume) {
-            return status.into();
-        }
+    fn answer(&self, open: &Open, room: &mut [u8]) -> Outcome {
         let query = Query {
             list: Some(self.names.as_slice()).filter(|names| !names.is_empty()),
             restart: self.restart,

@@ -1,12 +1,11 @@
 //! `IRP_MJ_QUERY_INFORMATION` and `IRP_MJ_SET_INFORMATION`.
 //
-// UNSAFETY: the file object, its position and flags.
+// UNSAFETY: the file object's position and flags.
 
 use crate::irp::Irp;
 use crate::nt::{self, FILE_OBJECT, NTSTATUS, large};
-use crate::open::{FileRef, Open};
-use crate::work::Blocking;
-use crate::{verify, work};
+use crate::open::Open;
+use crate::work::{self, Blocking, Output};
 use lkl_host_ntk::stack;
 use lklfs_fsd::fileinfo::{self, FileObjectState, SetPlan};
 use lklfs_fsd::{Outcome, known};
@@ -51,22 +50,13 @@ pub fn query(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         let outcome = answer(open, state, class, irp.system_buffer(length));
         return irp.complete(outcome);
     }
-    // SAFETY: the file object of an IRP that is ours.
-    let file = unsafe { FileRef::new(irp.file_object()) };
-    work::run(irp, &open.volume, file, blocking, move |request, scratch| {
-        let room = match scratch.zeros(length) {
-            Ok(room) => room,
-            Err(status) => return request.fail(status),
-        };
-        let outcome = match request.open() {
-            Some(open) => match verify::ensure(&open.volume) {
-                Ok(()) => answer(open, state, class, room),
-                Err(status) => status.into(),
-            },
-            None => NtStatus::INVALID_DEVICE_REQUEST.into(),
-        };
-        request.answer_buffered(outcome, room)
-    })
+    work::ask(
+        irp,
+        open,
+        blocking,
+        (length, Output::Buffered),
+        move |open, room| answer(open, state, class, room),
+    )
 }
 
 fn answer(open: &Open, state: FileObjectState, class: FileInformationClass, out: &mut [u8]) -> Outcome {

@@ -5,8 +5,8 @@
 use crate::irp::Irp;
 use crate::nt::{IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
 use crate::open::{FileRef, Open};
-use crate::work::{Blocking, Request, Scratch};
-use crate::{buffer, fault, verify, work};
+use crate::work::{Blocking, Output, Request, Scratch};
+use crate::{buffer, fault, work};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
@@ -63,20 +63,15 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         // Oplocks are not granted: every opener of a read-only volume asks each time.
         Plan::Oplock => irp.fail(NtStatus::OPLOCK_NOT_GRANTED),
         Plan::AllocatedRanges | Plan::LinuxFile | Plan::LinuxVolume => {
-            // SAFETY: the file object of an IRP that is ours.
-            let file = unsafe { FileRef::new(irp.file_object()) };
-            let buffered = code & 3 == METHOD_BUFFERED;
-            work::run(irp, &open.volume, file, blocking, move |request, scratch| {
-                let room = match scratch.zeros(length) {
-                    Ok(room) => room,
-                    Err(status) => return request.fail(status),
-                };
-                let outcome = ask(&request, plan, &input, room);
-                if buffered {
-                    request.answer_buffered(outcome, room)
-                } else {
-                    request.answer(outcome, room)
-                }
+            if let Some(status) = open.volume.refusal() {
+                return irp.fail(status);
+            }
+            let output = match code & 3 {
+                METHOD_BUFFERED => Output::Buffered,
+                _ => Output::Locked,
+            };
+            work::ask(irp, open, blocking, (length, output), move |open, room| {
+                ask(open, plan, &input, room)
             })
         }
         Plan::Lock => {
@@ -92,17 +87,8 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     }
 }
 
-/// What Linux has to be asked for, as long as the volume is the one that was mounted.
-fn ask(request: &Request, plan: Plan, input: &[u8], room: &mut [u8]) -> Outcome {
-    let Some(open) = request.open() else {
-        return NtStatus::INVALID_DEVICE_REQUEST.into();
-    };
-    if let Some(status) = open.volume.refusal() {
-        return status.into();
-    }
-    if let Err(status) = verify::ensure(&open.volume) {
-        return status.into();
-    }
+/// What Linux has to be asked for.
+fn ask(open: &Open, plan: Plan, input: &[u8], room: &mut [u8]) -> Outcome {
     let (vcb, fcb) = (&open.volume.vcb, &open.fcb.fcb);
     let asked = stack::on_large_stack(|| match plan {
         Plan::AllocatedRanges => ranges::allocated(vcb, fcb, input, room),

@@ -10,14 +10,14 @@
 //! A volume has a few worker threads at a time, no more: a disk that hangs must not take all memory for stacks. What comes
 //! while they are taken waits in the volume's own queue.
 //
-// UNSAFETY: IRPs, which belong to the worker only while it says so.
+// UNSAFETY: IRPs, which belong to the worker only while it says so; references the file object.
 
 use crate::irp::Irp;
 use crate::nt::{IRP, NTSTATUS, PFILE_OBJECT, raw_status};
 use crate::open::{FileRef, Open};
 use crate::posts::{Admitted, Posts};
 use crate::volume::MountedVolume;
-use crate::{buffer, entry};
+use crate::{buffer, entry, verify};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,6 +32,15 @@ pub enum Blocking {
     Here,
     /// In a worker thread only.
     Posted,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// The buffer that [`buffer::lock`] locked.
+    Locked,
+    /// The buffer that the I/O manager made.
+    Buffered,
 }
 
 /// What is done for a request, and what the dispatch routine returns if that is in the sender's thread.
@@ -167,33 +176,22 @@ impl Request {
         self.complete(Outcome::failed(status))
     }
 
-    /// Completes the IRP with what was written to `room`, for the buffer that [`buffer::lock`] locked.
-    pub fn answer(self, outcome: Outcome, room: &[u8]) -> NTSTATUS {
-        self.end(|irp| {
-            let bytes = room.get(..outcome.information).unwrap_or_default();
-            match buffer::write(irp, 0, bytes) {
-                Ok(()) => outcome,
-                Err(status) => status.into(),
-            }
-        })
-    }
-
-    /// Completes the IRP with what was written to `room`, for the buffer that the I/O manager made.
-    pub fn answer_buffered(self, outcome: Outcome, room: &[u8]) -> NTSTATUS {
-        self.finish_buffered(outcome, room)
-            .unwrap_or(raw_status(NtStatus::CANCELLED))
-    }
-
-    /// As [`Request::answer_buffered`]; the request comes back if the IRP is gone.
-    pub fn finish_buffered(self, outcome: Outcome, room: &[u8]) -> Result<NTSTATUS, Self> {
+    /// Completes the IRP with what was written to `room`, if it is still there; else the request comes back.
+    pub fn answer(self, outcome: Outcome, room: &[u8], output: Output) -> Result<NTSTATUS, Self> {
         self.finish(|irp| {
             let bytes = room.get(..outcome.information).unwrap_or_default();
-            let place = irp.system_buffer(bytes.len() as u32);
-            if place.len() != bytes.len() {
-                return NtStatus::INVALID_USER_BUFFER.into();
-            }
-            place.copy_from_slice(bytes);
-            outcome
+            let written = match output {
+                Output::Locked => buffer::write(irp, 0, bytes),
+                Output::Buffered => {
+                    let place = irp.system_buffer(bytes.len() as u32);
+                    let fits = place.len() == bytes.len();
+                    if fits {
+                        place.copy_from_slice(bytes);
+                    }
+                    fits.then_some(()).ok_or(NtStatus::INVALID_USER_BUFFER)
+                }
+            };
+            written.map_or_else(Outcome::failed, |()| outcome)
         })
     }
 
@@ -271,6 +269,35 @@ impl Default for Scratch {
     fn default() -> Self {
         Scratch::new()
     }
+}
+
+/// Has `act` write an answer of `length` bytes at most about an open: as [`run`], with the volume verified before.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn ask(
+    irp: Irp,
+    open: &Open,
+    blocking: Blocking,
+    (length, output): (u32, Output),
+    act: impl FnOnce(&Open, &mut [u8]) -> Outcome + Send + 'static,
+) -> NTSTATUS {
+    // SAFETY: the file object of an IRP that is ours.
+    let file = unsafe { FileRef::new(irp.file_object()) };
+    run(irp, &open.volume, file, blocking, move |request, scratch| {
+        let room = match scratch.zeros(length) {
+            Ok(room) => room,
+            Err(status) => return request.fail(status),
+        };
+        let outcome = match request.open() {
+            Some(open) => match verify::ensure(&open.volume) {
+                Ok(()) => act(open, room),
+                Err(status) => status.into(),
+            },
+            None => NtStatus::INVALID_DEVICE_REQUEST.into(),
+        };
+        let answered = request.answer(outcome, room, output);
+        answered.unwrap_or(raw_status(NtStatus::CANCELLED))
+    })
 }
 
 /// Has `act` done for a request of a volume: in a worker thread, or in this one if it may wait. `file` is the file object

@@ -138,24 +138,16 @@ pub fn held() -> usize {
 
 /// The server answers again, with an error for what it was asked meanwhile.
 pub fn answer() {
-    let held = drive(|drive| {
-        let drive = drive.as_mut()?;
-        drive.hanging.clear();
-        drive.patient.clear();
-        Some(std::mem::take(&mut drive.held))
-    });
-    for packet in held.into_iter().flatten() {
-        let packet = packet as PIRP;
-        // SAFETY: a held IRP is the drive's until here.
-        unsafe {
-            irp::set_status(packet, STATUS_IO_TIMEOUT, 0);
-            complete::complete(packet);
-        }
-    }
+    answer_with(|_| (STATUS_IO_TIMEOUT, 0));
 }
 
 /// The server answers again, with what it was asked for meanwhile.
 pub fn serve() {
+    // SAFETY: a held IRP is the drive's until it is completed.
+    answer_with(|packet| unsafe { read((*irp::current(packet)).FileObject, packet) });
+}
+
+fn answer_with(result: impl Fn(PIRP) -> (NTSTATUS, usize)) {
     let held = drive(|drive| {
         let drive = drive.as_mut()?;
         drive.hanging.clear();
@@ -164,9 +156,9 @@ pub fn serve() {
     });
     for packet in held.into_iter().flatten() {
         let packet = packet as PIRP;
+        let (status, information) = result(packet);
         // SAFETY: a held IRP is the drive's until here.
         unsafe {
-            let (status, information) = read((*irp::current(packet)).FileObject, packet);
             irp::set_status(packet, status, information);
             complete::complete(packet);
         }
