@@ -27,19 +27,15 @@ static void *boot_sem;
 static bool boot_over;
 struct task_struct *lkl_first_task;
 
-/* Called once by the first process, or with NULL by a panic. */
+/* Called by the first process, which leaves the CPU, or with NULL by death: the one that comes first wakes lkl_boot(). */
 void lkl_boot_finished(struct task_struct *first)
 {
-	if (boot_over)
-		return;
-	boot_over = true;
-	lkl_first_task = first;
 	if (first) {
-		struct lkl_thread *me = first->thread.host;
-
-		lkl_cpu_retire(me);
+		lkl_first_task = first;
+		lkl_cpu_retire(first->thread.host);
 	}
-	host(sem_up, boot_sem);
+	if (!__atomic_exchange_n(&boot_over, true, __ATOMIC_SEQ_CST))
+		host(sem_up, boot_sem);
 }
 
 static void __ref boot_main(void *unused)
@@ -88,7 +84,7 @@ long __ref lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params
 
 	host(sem_down, boot_sem);
 	host(sem_free, boot_sem);
-	if (!lkl_first_task) {
+	if (lkl_is_dead()) {
 		lkl_halt();
 		return -ENODEV;
 	}

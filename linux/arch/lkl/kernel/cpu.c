@@ -46,12 +46,18 @@ void lkl_cpu_free(void)
 	host(sem_free, cpu_sem);
 }
 
+/* Takes the CPU if it is free. Nobody gets it once Linux is dead, so a loop around this has an end. */
 bool lkl_cpu_try_get(void)
 {
 	unsigned int expected = CPU_FREE;
 
-	return __atomic_compare_exchange_n(&cpu_state, &expected, CPU_HELD, false, __ATOMIC_SEQ_CST,
-					   __ATOMIC_RELAXED);
+	if (!__atomic_compare_exchange_n(&cpu_state, &expected, CPU_HELD, false, __ATOMIC_SEQ_CST,
+					 __ATOMIC_RELAXED))
+		return false;
+	if (likely(!lkl_is_dead()))
+		return true;
+	lkl_cpu_put();
+	return false;
 }
 
 bool lkl_cpu_is_free(void)
@@ -59,18 +65,38 @@ bool lkl_cpu_is_free(void)
 	return __atomic_load_n(&cpu_state, __ATOMIC_SEQ_CST) == CPU_FREE;
 }
 
-/* Takes the CPU, waiting for it if need be. */
-void lkl_cpu_get(void)
+/**
+ * lkl_cpu_get - takes the CPU, waiting for it if need be
+ *
+ * Return: false, and the CPU is not taken, when Linux is dead. A thread that holds the CPU then need not give it back
+ * for this to return: lkl_cpu_call_off() wakes one of those who wait, and each wakes the next.
+ */
+bool lkl_cpu_get(void)
 {
 	int i;
 
 	for (i = 0; i < SPINS; i++) {
 		if (__atomic_load_n(&cpu_state, __ATOMIC_RELAXED) == CPU_FREE && lkl_cpu_try_get())
-			return;
+			return true;
 		__builtin_ia32_pause();
 	}
-	while (__atomic_exchange_n(&cpu_state, CPU_WANTED, __ATOMIC_SEQ_CST) != CPU_FREE)
+	while (__atomic_exchange_n(&cpu_state, CPU_WANTED, __ATOMIC_SEQ_CST) != CPU_FREE) {
+		if (unlikely(lkl_is_dead())) {
+			lkl_cpu_call_off();
+			return false;
+		}
 		host(sem_down, cpu_sem);
+	}
+	if (likely(!lkl_is_dead()))
+		return true;
+	lkl_cpu_put();
+	return false;
+}
+
+/* Linux is dead: has those who wait for the CPU find out. Any context. */
+void lkl_cpu_call_off(void)
+{
+	host(sem_up, cpu_sem);
 }
 
 void lkl_cpu_put(void)
@@ -154,7 +180,8 @@ static bool others_want_to_run(void)
  *
  * Serves interrupts that came meanwhile, and hands the CPU on if some task wants to run. An interrupt that is raised
  * after the last look finds the CPU free and wakes the servant; one that is raised before is seen by the look: both
- * sides write first and read then.
+ * sides write first and read then. When Linux is dead, an interrupt stays pending for ever and the CPU is no one's:
+ * lkl_cpu_try_get() ends the loop.
  */
 void lkl_cpu_retire(struct lkl_thread *me)
 {
@@ -197,10 +224,6 @@ void lkl_cpu_serve(struct lkl_thread *me)
 {
 	if (!READ_ONCE(lkl_irqs_pending) || !lkl_cpu_try_get())
 		return;
-	if (lkl_is_dead()) {
-		lkl_cpu_put();
-		return;
-	}
 	lkl_running = me;
 	lkl_irqs_run();
 	if (is_idle_task(current)) {
@@ -217,6 +240,9 @@ void lkl_cpu_serve(struct lkl_thread *me)
 
 void cpu_relax(void)
 {
+	/* What is waited for here does not come any more. */
+	if (unlikely(lkl_is_dead()))
+		lkl_go_home(lkl_running);
 	if (!lkl_irqs_off && READ_ONCE(lkl_irqs_pending))
 		lkl_irqs_run();
 	else

@@ -5,19 +5,28 @@
  * Nobody who runs Linux code returns to it. Every thread that waits in Linux is woken, sees that Linux is dead and
  * goes home: a thread that Linux made ends, a thread that came in with a call returns from that call with -ENODEV.
  * Memory and semaphores stay until lkl_halt(), which the host calls when all of its threads are out.
+ *
+ * No loop of the port may wait for a state that only a living Linux brings about. Whoever waits looks at lkl_dead after
+ * it has said that it waits and before it sleeps; death is written first, and then wakes everybody:
+ *
+ *   lkl_cpu_get(), lkl_cpu_try_get()	the CPU free: not given to anybody any more (kernel/cpu.c)
+ *   lkl_cpu_retire()			no interrupt pending: ends by lkl_cpu_try_get()
+ *   lkl_wait_for_cpu()			a turn: goes home
+ *   lkl_irqs_run(), arch_cpu_idle()	no interrupt pending: goes home
+ *   cpu_relax(), __ndelay()		whatever Linux spins for: goes home
+ *   __switch_to()			another task's turn: goes home
+ *   lkl_boot()				the first task: lkl_boot_finished(NULL)
+ *   lkl_halt()				the ends of threads: all of the above
  */
 #include <linux/init.h>
 #include <linux/notifier.h>
 #include <linux/panic_notifier.h>
 #include <linux/reboot.h>
 #include <linux/sched.h>
-#include <linux/syscalls.h>
-#include <linux/workqueue.h>
 #include <asm/lkl.h>
 
 /* 1: died, 2: halted */
 int lkl_dead;
-static struct lkl_thread *victim;
 
 int lkl_is_dead(void)
 {
@@ -32,28 +41,30 @@ void lkl_go_home(struct lkl_thread *me)
 	host(thread_exit);
 }
 
+/* Has everybody who waits in Linux, for Linux or for its boot see that it is dead. Any context; done once. */
 static void wake_everybody(void)
 {
+	static bool done;
 	struct lkl_thread *thread;
 
-	list_for_each_entry(thread, &lkl_threads, list)
+	if (__atomic_exchange_n(&done, true, __ATOMIC_SEQ_CST))
+		return;
+	lkl_for_each_thread(thread)
 		host(sem_up, thread->sem);
 	host(sem_up, lkl_boot_thread.sem);
 	host(sem_up, lkl_servant.sem);
+	lkl_cpu_call_off();
+	lkl_boot_finished(NULL);
 }
 
+/* A panic while it dies, as in a host's panicked(), goes on with what is left to do. */
 static void die(const char *why)
 {
 	struct lkl_thread *me = lkl_running;
 
-	if (__atomic_exchange_n(&lkl_dead, 1, __ATOMIC_SEQ_CST)) {
-		/* It panics while it dies; what could be woken has been, or never will be. */
-		lkl_go_home(me);
-	}
-	victim = me;
-	host(panicked, why, strlen(why));
+	if (!__atomic_exchange_n(&lkl_dead, 1, __ATOMIC_SEQ_CST))
+		host(panicked, why, strlen(why));
 	wake_everybody();
-	lkl_boot_finished(NULL);
 	lkl_cpu_put();
 	lkl_go_home(me);
 }
@@ -81,30 +92,23 @@ void lkl_fault(const char *why)
 		panic("fault in Linux: %s", why);
 }
 
-static long do_sync(void *unused)
-{
-	ksys_sync();
-	return 0;
-}
-
 void lkl_halt(void)
 {
 	struct lkl_thread *thread;
 
-	if (!lkl_is_dead()) {
-		lkl_enter_and((struct lkl_task *)lkl_first_task, do_sync, NULL);
-		lkl_cpu_get();
+	/* Nothing is to be written back: what Linux wrote is in the overlays, which go with it. */
+	if (lkl_cpu_get()) {
 		__atomic_store_n(&lkl_dead, 2, __ATOMIC_SEQ_CST);
 		wake_everybody();
 		lkl_cpu_put();
 	}
-	list_for_each_entry(thread, &lkl_threads, list)
+	lkl_for_each_thread(thread)
 		if (thread->handle)
 			host(thread_join, thread->handle);
 	host(thread_join, lkl_servant.handle);
 	host(thread_join, lkl_boot_thread.handle);
 	lkl_time_free();
-	list_for_each_entry(thread, &lkl_threads, list)
+	lkl_for_each_thread(thread)
 		host(sem_free, thread->sem);
 	host(sem_free, lkl_servant.sem);
 	host(sem_free, lkl_boot_thread.sem);

@@ -69,18 +69,21 @@ static void take_events(void)
 	}
 }
 
-/* Takes the interrupts that are pending. The caller holds the CPU and has just enabled them. */
+/*
+ * Takes the interrupts that are pending. The caller holds the CPU and has just enabled them. When Linux is dead they are
+ * not taken, and the caller is a thread that has not noticed yet: it goes home.
+ */
 void lkl_irqs_run(void)
 {
 	static struct pt_regs regs;
 	struct pt_regs *old_regs;
 
-	if (unlikely(READ_ONCE(lkl_dead)))
-		return;
 	do {
 		unsigned long bits;
 		unsigned int irq;
 
+		if (unlikely(lkl_is_dead()))
+			lkl_go_home(lkl_running);
 		lkl_irqs_off = ARCH_IRQ_DISABLED;
 		bits = __atomic_exchange_n(&lkl_irqs_pending, 0, __ATOMIC_SEQ_CST);
 		old_regs = set_irq_regs(&regs);

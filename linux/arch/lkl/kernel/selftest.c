@@ -190,8 +190,8 @@ static unsigned int count_threads(void)
 	struct lkl_thread *thread;
 	unsigned int n = 0;
 
-	list_for_each_entry(thread, &lkl_threads, list)
-		n++;
+	lkl_for_each_thread(thread)
+		n += thread->task != NULL;
 	return n;
 }
 

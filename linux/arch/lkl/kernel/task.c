@@ -43,11 +43,8 @@ long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg)
 		return -ENODEV;
 	if (lkl_jump_save(&me->home))
 		return -ENODEV;
-	lkl_cpu_get();
-	if (unlikely(lkl_is_dead())) {
-		lkl_cpu_put();
+	if (!lkl_cpu_get())
 		return -ENODEV;
-	}
 	lkl_become(me);
 	me->entries++;
 	if (READ_ONCE(lkl_irqs_pending))

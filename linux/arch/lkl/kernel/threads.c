@@ -14,7 +14,9 @@
 #include <asm/lkl.h>
 #include <asm/switch_to.h>
 
-LIST_HEAD(lkl_threads);
+struct lkl_thread *lkl_threads;
+/* Records whose task has ended, with their semaphores. The list belongs to the holder of the CPU. */
+static LIST_HEAD(spare_records);
 struct task_struct *lkl_current = &init_task;
 struct lkl_thread lkl_boot_thread = {
 	.task = &init_task,
@@ -23,7 +25,7 @@ struct lkl_thread lkl_boot_thread = {
 
 /*
  * Entry tasks that wait in __switch_to(), the last one first. The list belongs to whoever holds the CPU; anybody may
- * look at its head, and call a thread that has just left it: records of entry tasks stay until the end.
+ * look at its head, and call a thread that has just left it: records stay until the end.
  */
 static LIST_HEAD(waiters);
 static struct lkl_thread *first_waiter;
@@ -45,10 +47,15 @@ void lkl_call_server(void)
 		host(sem_up, to->sem);
 }
 
-/* Waits until it is the calling thread's turn to run, and serves interrupts when it is called to. */
+/*
+ * Waits until it is the calling thread's turn to run, and serves interrupts when it is called to. It does not return when
+ * Linux is dead: death is looked for before each wait, and wakes who waits.
+ */
 void lkl_wait_for_cpu(struct lkl_thread *me)
 {
 	for (;;) {
+		if (unlikely(lkl_is_dead()))
+			lkl_go_home(me);
 		if (__atomic_load_n(&me->handed, __ATOMIC_ACQUIRE)) {
 			me->handed = false;
 			return;
@@ -57,10 +64,8 @@ void lkl_wait_for_cpu(struct lkl_thread *me)
 			lkl_cpu_serve(me);
 			continue;
 		}
-		/* The semaphore may have been upped for another reason. */
+		/* The semaphore may have been upped for another reason, even for a task that had this record before. */
 		host(sem_down, me->sem);
-		if (__atomic_load_n(&lkl_dead, __ATOMIC_ACQUIRE))
-			lkl_go_home(me);
 	}
 }
 
@@ -93,6 +98,8 @@ struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *ne
 	struct lkl_thread *to = next->thread.host;
 	bool dies = READ_ONCE(prev->__state) == TASK_DEAD;
 
+	if (unlikely(lkl_is_dead()))
+		lkl_go_home(me);
 	lkl_current = next;
 	if (!list_empty(&to->waiters)) {
 		list_del_init(&to->waiters);
@@ -152,7 +159,9 @@ static void thread_main(void *arg)
 	 * the first entry task, and its thread has nothing more to do.
 	 */
 	me->entry = true;
-	lkl_boot_finished(me->task);
+	/* If Linux dies in there, this is where the thread goes, as an entry task's. */
+	if (!lkl_jump_save(&me->home))
+		lkl_boot_finished(me->task);
 	host(thread_exit);
 }
 
@@ -169,8 +178,44 @@ int arch_dup_task_struct(struct task_struct *dst, struct task_struct *src)
 	return 0;
 }
 
-/* Records of entry tasks that ended. */
-static LIST_HEAD(spare_entries);
+/*
+ * A record for a new task, with a semaphore. It is in the list before its thread can wait, so that death finds it. NULL for
+ * lack of memory.
+ */
+static struct lkl_thread *new_record(struct task_struct *task)
+{
+	struct lkl_thread *thread;
+
+	if (!list_empty(&spare_records)) {
+		thread = list_first_entry(&spare_records, struct lkl_thread, waiters);
+		list_del_init(&thread->waiters);
+		thread->handed = false;
+		thread->dying = false;
+		thread->leaving = false;
+		thread->after_death = NULL;
+		thread->task = task;
+		return thread;
+	}
+	thread = kzalloc(sizeof(*thread), GFP_KERNEL);
+	if (!thread)
+		return NULL;
+	thread->sem = host(sem_alloc, 0);
+	if (!thread->sem) {
+		kfree(thread);
+		return NULL;
+	}
+	INIT_LIST_HEAD(&thread->waiters);
+	thread->task = task;
+	thread->next = lkl_threads;
+	__atomic_store_n(&lkl_threads, thread, __ATOMIC_SEQ_CST);
+	return thread;
+}
+
+static void spare_record(struct lkl_thread *thread)
+{
+	thread->task = NULL;
+	list_add(&thread->waiters, &spare_records);
+}
 
 int copy_thread(struct task_struct *task, const struct kernel_clone_args *args)
 {
@@ -180,41 +225,22 @@ int copy_thread(struct task_struct *task, const struct kernel_clone_args *args)
 	if (!args->fn)
 		return -EINVAL;
 
-	if (args->fn == lkl_entry_task && !list_empty(&spare_entries)) {
-		thread = list_first_entry(&spare_entries, struct lkl_thread, waiters);
-		list_del_init(&thread->waiters);
-		thread->task = task;
-		thread->fresh = true;
-		task->thread.host = thread;
-		return 0;
-	}
-	thread = kzalloc(sizeof(*thread), GFP_KERNEL);
+	thread = new_record(task);
 	if (!thread)
 		return -ENOMEM;
-	INIT_LIST_HEAD(&thread->waiters);
-	thread->task = task;
 	thread->fn = args->fn;
 	thread->arg = args->fn_arg;
-	thread->sem = host(sem_alloc, 0);
-	if (!thread->sem)
-		goto fail;
-	if (args->fn == lkl_entry_task) {
-		thread->entry = true;
-		thread->fresh = true;
-	} else {
+	thread->entry = args->fn == lkl_entry_task;
+	thread->fresh = thread->entry;
+	if (!thread->entry) {
 		thread->handle = host(thread_create, thread_main, thread);
-		if (!thread->handle)
-			goto fail_sem;
+		if (!thread->handle) {
+			spare_record(thread);
+			return -EAGAIN;
+		}
 	}
-	list_add(&thread->list, &lkl_threads);
 	task->thread.host = thread;
 	return 0;
-
-fail_sem:
-	host(sem_free, thread->sem);
-fail:
-	kfree(thread);
-	return -EAGAIN;
 }
 
 void arch_release_task_struct(struct task_struct *task)
@@ -224,20 +250,13 @@ void arch_release_task_struct(struct task_struct *task)
 	if (!thread)
 		return;
 	task->thread.host = NULL;
-	if (thread->entry) {
-		thread->task = NULL;
-		thread->after_death = NULL;
-		list_add(&thread->waiters, &spare_entries);
-		return;
-	}
 	if (thread->handle) {
 		/* It has ended or is about to; or it has never run, because copy_process() failed, and ends now. */
 		thread->dying = true;
 		__atomic_store_n(&thread->handed, true, __ATOMIC_RELEASE);
 		host(sem_up, thread->sem);
 		host(thread_join, thread->handle);
+		thread->handle = NULL;
 	}
-	list_del(&thread->list);
-	host(sem_free, thread->sem);
-	kfree(thread);
+	spare_record(thread);
 }

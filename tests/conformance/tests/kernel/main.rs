@@ -14,9 +14,13 @@ mod death;
 #[cfg(target_os = "linux")]
 mod disks;
 #[cfg(target_os = "linux")]
+mod ends;
+#[cfg(target_os = "linux")]
 mod image;
 #[cfg(target_os = "linux")]
 mod life;
+#[cfg(target_os = "linux")]
+mod unruly;
 #[cfg(target_os = "linux")]
 mod volume;
 
@@ -30,7 +34,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod runner {
-    use super::{cached, calls, death, disks, life, volume};
+    use super::{cached, calls, death, disks, ends, life, volume};
     use libtest_mimic::{Arguments, Failed, Trial};
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
@@ -71,11 +75,18 @@ mod runner {
         ("halt waits for a disk", disks::halt_waits),
         ("a fault in Linux is contained", death::fault),
         ("a panic of Linux is contained", death::panic),
+        ("an interrupt comes after the end", ends::late_interrupt),
         ("a damaged volume that asks for a panic gets none", death::none),
     ];
 
+    /// A boot and an end of [`ends::many`].
+    const ONCE: &str = "one of many boots";
+
     pub fn main() {
         if let Ok(wanted) = std::env::var(SCENARIO) {
+            if wanted == ONCE {
+                return ends::once();
+            }
             let (_, scenario) = TABLE
                 .iter()
                 .find(|(name, _)| *name == wanted)
@@ -85,10 +96,13 @@ mod runner {
         let mut arguments = Arguments::from_args();
         // Two at a time are as many as small machines have processors for.
         arguments.test_threads = arguments.test_threads.or(Some(2));
-        let trials = TABLE
+        let table = TABLE
             .iter()
-            .map(|(name, _)| Trial::test(*name, || in_a_process(name)))
-            .collect();
+            .map(|(name, _)| Trial::test(*name, || in_a_process(name)));
+        let many = Trial::test("many boots on a busy machine end", || {
+            ends::many((SCENARIO, ONCE))
+        });
+        let trials = table.chain([many]).collect();
         libtest_mimic::run(&arguments, trials).exit();
     }
 

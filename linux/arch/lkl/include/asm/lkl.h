@@ -34,14 +34,14 @@ enum { LKL_HANDED_ON = 1, LKL_STILL_HELD = 2 };
 
 /**
  * struct lkl_thread - a host thread, as Linux sees it
- * @list: all of them
- * @task: whose thread this is; NULL for the one that serves interrupts
+ * @next: the record that was made before; all records stay until the end
+ * @task: whose thread this is; NULL for the one that serves interrupts, and while the record is spare
  * @sem: where it waits until the CPU is handed to it
  * @handle: the host's, for the end; NULL where Linux did not make the thread (entry tasks)
  * @last: who ran before it was handed the CPU
  * @handed: the CPU was handed to it
  * @called: it is to serve interrupts, if the CPU is free
- * @waiters: its place among the entry tasks that wait in Linux, who serve interrupts meanwhile
+ * @waiters: its place among the entry tasks that wait in Linux, who serve interrupts meanwhile; or among spare records
  * @entry: the task is an entry task
  * @fresh: an entry task that has never run
  * @dying: its task ended, or never began
@@ -54,7 +54,7 @@ enum { LKL_HANDED_ON = 1, LKL_STILL_HELD = 2 };
  * @arg: its argument
  */
 struct lkl_thread {
-	struct list_head list;
+	struct lkl_thread *next;
 	struct task_struct *task;
 	void *sem;
 	void *handle;
@@ -75,7 +75,6 @@ struct lkl_thread {
 };
 
 extern struct lkl_host_ops lkl_ops;
-extern struct list_head lkl_threads;
 extern struct lkl_thread lkl_boot_thread;
 extern struct lkl_thread lkl_servant;
 /* The host thread that holds the CPU; NULL when nobody does. */
@@ -86,7 +85,8 @@ extern struct lkl_thread *lkl_running;
 /* kernel/cpu.c */
 bool lkl_cpu_init(void);
 void lkl_cpu_free(void);
-void lkl_cpu_get(void);
+bool lkl_cpu_get(void);
+void lkl_cpu_call_off(void);
 bool lkl_cpu_try_get(void);
 void lkl_cpu_put(void);
 bool lkl_cpu_is_free(void);
@@ -100,6 +100,10 @@ void lkl_wait_for_cpu(struct lkl_thread *me);
 void lkl_call_server(void);
 extern bool lkl_idle_sleeps;
 int lkl_entry_task(void *unused);
+/* The newest record. Whoever holds the CPU adds to the list, anybody may walk it, in any context. */
+extern struct lkl_thread *lkl_threads;
+#define lkl_for_each_thread(thread)							\
+	for ((thread) = __atomic_load_n(&lkl_threads, __ATOMIC_ACQUIRE); (thread); (thread) = (thread)->next)
 
 /* kernel/irq.c */
 enum {
