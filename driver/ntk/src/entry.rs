@@ -36,6 +36,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use lkl_host_ntk::routines::Lacking;
 use lkl_host_ntk::{pool, routines, stack};
 use lklfs_control::Interface;
 use lklfs_nt::NtStatus;
@@ -98,7 +99,12 @@ impl Driver {
 /// # Safety
 /// `object` is the driver object that the kernel passes to DriverEntry, `service` the name of the service's key.
 pub unsafe fn driver_entry(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> NTSTATUS {
-    routines::init();
+    if let Err(Lacking(routine)) = routines::init() {
+        log::line(format_args!(
+            "this kernel has no {routine}: the driver needs Windows 7 x64 or later"
+        ));
+        return raw_status(NtStatus::NOT_SUPPORTED);
+    }
     log::start();
     // SAFETY: promised by the caller.
     match unsafe { start(object, service) } {

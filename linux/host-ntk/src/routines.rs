@@ -1,7 +1,8 @@
 //! Routines that only some kernels have: looked up by name once, with what to do without them.
 //!
 //! The import table of the driver names only what every x64 NT exports, so that it loads everywhere. [`init`] runs
-//! first thing in DriverEntry; before it, and on a kernel that lacks a routine, the fallback is used.
+//! first thing in DriverEntry; before it, and on a kernel that lacks a routine, the fallback is used. For the expansion
+//! of stacks there is none: a kernel without it is refused.
 //
 // UNSAFETY: turns addresses that the kernel gives for a name into functions of the documented type, and reads CR8
 // and the shared user data page where the routine is missing.
@@ -29,13 +30,20 @@ static VERSION: AtomicU32 = AtomicU32::new(0);
 /// NT 6.2 (Windows 8): non-executable pool and mappings exist from here on.
 const NT_6_2: u32 = 0x0006_0002;
 
+/// What a call would say that [`init`] has made impossible.
+const STATUS_NOT_SUPPORTED: NTSTATUS = 0xc000_00bb_u32 as i32;
+
 /// KUSER_SHARED_DATA.SystemTime as the kernel maps it: low half, high half, and the high half again.
 const SHARED_SYSTEM_TIME: usize = 0xffff_f780_0000_0014;
 
-/// Looks everything up.
+/// A routine that this crate cannot do without, and that this kernel lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lacking(pub &'static str);
+
+/// Looks everything up. Without its `Ok`, nothing else of this crate may be used but the pool and printing.
 ///
 /// IRQL: PASSIVE_LEVEL.
-pub fn init() {
+pub fn init() -> Result<(), Lacking> {
     for (slot, names) in [
         (&EXPAND_EX, &["KeExpandKernelStackAndCalloutEx"][..]),
         (&EXPAND, &["KeExpandKernelStackAndCallout"][..]),
@@ -60,6 +68,10 @@ pub fn init() {
         let packed = (version.dwMajorVersion << 16) | (version.dwMinorVersion & 0xffff);
         VERSION.store(packed, Ordering::Release);
     }
+    if EXPAND_EX.load(Ordering::Acquire).is_null() && EXPAND.load(Ordering::Acquire).is_null() {
+        return Err(Lacking("KeExpandKernelStackAndCallout"));
+    }
+    Ok(())
 }
 
 /// The address of an exported routine; null when this kernel has none of that name.
@@ -84,23 +96,16 @@ pub fn has_no_execute() -> bool {
     VERSION.load(Ordering::Acquire) >= NT_6_2
 }
 
-/// Why [`expand_stack`] did not run the callout.
-pub enum NotExpanded {
-    /// This kernel cannot expand stacks.
-    Unknown,
-    /// There is no memory for it.
-    Refused(NTSTATUS),
-}
-
-/// Runs `callout(parameter)` with at least `bytes` of kernel stack.
+/// Runs `callout(parameter)` with at least `bytes` of kernel stack. A failure says that it did not run: there was no
+/// memory for the stack.
 ///
 /// IRQL: <= APC_LEVEL.
 ///
 /// # Safety
 /// `callout` may be called with `parameter`, once, before this returns. It returns normally.
-pub unsafe fn expand_stack(callout: Callout, parameter: PVOID, bytes: usize) -> Result<(), NotExpanded> {
+pub unsafe fn expand_stack(callout: Callout, parameter: PVOID, bytes: usize) -> NTSTATUS {
     let expand_ex = EXPAND_EX.load(Ordering::Acquire);
-    let status = if !expand_ex.is_null() {
+    if !expand_ex.is_null() {
         // SAFETY: the kernel's routine of that name has this type.
         let expand: ExpandEx = unsafe { core::mem::transmute(expand_ex) };
         // SAFETY: promised by the caller; TRUE lets it wait for memory, which the IRQL allows.
@@ -108,17 +113,12 @@ pub unsafe fn expand_stack(callout: Callout, parameter: PVOID, bytes: usize) -> 
     } else {
         let expand = EXPAND.load(Ordering::Acquire);
         if expand.is_null() {
-            return Err(NotExpanded::Unknown);
+            return STATUS_NOT_SUPPORTED;
         }
         // SAFETY: the kernel's routine of that name has this type.
         let expand: Expand = unsafe { core::mem::transmute(expand) };
         // SAFETY: promised by the caller.
         unsafe { expand(callout, parameter, bytes as SIZE_T) }
-    };
-    if status >= 0 {
-        Ok(())
-    } else {
-        Err(NotExpanded::Refused(status))
     }
 }
 

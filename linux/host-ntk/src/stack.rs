@@ -2,28 +2,23 @@
 //!
 //! An NT thread has 24 KiB of kernel stack; Linux was written for 16 KiB of its own but with interrupts elsewhere,
 //! and its deepest paths here (mount, log recovery) want more than NT leaves. So the kernel is asked to lend a larger
-//! stack for the time of one call (`KeExpandKernelStackAndCalloutEx`; it runs in place when enough is left). A kernel
-//! too old for that gets the call on a stack from our own pool.
+//! stack for the time of one call (`KeExpandKernelStackAndCalloutEx`; it runs in place when enough is left). There is
+//! no other way: a stack of our own would lie outside of the limits that the kernel has for the thread, which whoever
+//! is called below may ask for (`IoGetStackLimits`), and by which exceptions are dispatched.
 //!
 //! A Linux thread ends deep inside such a call, by `thread_exit`, but the callout must return and only then may the
 //! thread be terminated. [`Base`] is the way back: [`Base::run`] saves the registers that a callee must keep, runs
 //! the body, and either the body returns or [`Base::leave`] jumps to the end of `run`. No frame in between owns
 //! anything. With kernel shadow stacks the jump also drops the abandoned return addresses.
 //
-// UNSAFETY: assembler that switches stacks, and the callback that the kernel makes on the larger one.
+// UNSAFETY: assembler that jumps between frames, and the callback that the kernel makes on the larger stack.
 
 use crate::nt::PVOID;
-use crate::pool;
-use crate::routines::{self, NotExpanded};
+use crate::routines;
 use core::arch::global_asm;
 
 /// What Linux is given, bytes. The kernel lends 70 KiB at most (MAXIMUM_EXPANSION_SIZE).
 pub const LINUX_STACK_BYTES: usize = 64 * 1024;
-/// Size of a stack of our own where the kernel cannot expand.
-const OWN_STACK_BYTES: usize = 72 * 1024;
-/// What lies unused above the first frame on such a stack: whoever looks for a callee's arguments may look past it.
-const HEADROOM_BYTES: usize = 512;
-
 /// There was no memory for a larger stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoStack;
@@ -55,24 +50,9 @@ fn run_job<F: FnOnce() -> R, R>(work: F) -> Result<R, NoStack> {
     };
     let parameter: PVOID = (&raw mut job).cast();
     // SAFETY: perform::<F, R> takes this job, and `job` lives until after the call.
-    match unsafe { routines::expand_stack(perform::<F, R>, parameter, LINUX_STACK_BYTES) } {
-        Ok(()) => {}
-        Err(NotExpanded::Refused(_)) => return Err(NoStack),
-        Err(NotExpanded::Unknown) => {
-            let stack = pool::allocate(OWN_STACK_BYTES);
-            if stack.is_null() {
-                return Err(NoStack);
-            }
-            let mut base = Base::new();
-            let top = stack
-                .cast::<u8>()
-                .wrapping_add(OWN_STACK_BYTES.saturating_sub(HEADROOM_BYTES))
-                .cast();
-            // SAFETY: as above, and the stack is ours, long enough and aligned to a page.
-            unsafe { lkl_ntk_enter(&mut base, perform::<F, R>, parameter, top) };
-            // SAFETY: nothing runs on it any more.
-            unsafe { pool::free(stack) };
-        }
+    let status = unsafe { routines::expand_stack(perform::<F, R>, parameter, LINUX_STACK_BYTES) };
+    if status < 0 {
+        return Err(NoStack);
     }
     job.result.ok_or(NoStack)
 }
@@ -105,8 +85,8 @@ impl Base {
     /// # Safety
     /// `base` is valid until this returns; `body` may be called with `argument`.
     pub unsafe fn run(base: *mut Base, body: routines::Callout, argument: PVOID) {
-        // SAFETY: promised by the caller; no stack of its own is asked for.
-        unsafe { lkl_ntk_enter(base, body, argument, core::ptr::null_mut()) }
+        // SAFETY: promised by the caller.
+        unsafe { lkl_ntk_enter(base, body, argument) }
     }
 
     /// Goes back to the end of [`Base::run`], from any depth of the same thread's stack.
@@ -121,7 +101,7 @@ impl Base {
 }
 
 unsafe extern "C" {
-    fn lkl_ntk_enter(base: *mut Base, body: routines::Callout, argument: PVOID, stack_top: PVOID);
+    fn lkl_ntk_enter(base: *mut Base, body: routines::Callout, argument: PVOID);
     fn lkl_ntk_leave(base: *const Base) -> !;
 }
 
@@ -178,8 +158,6 @@ lkl_ntk_enter:
     rdsspq rax
     mov [rcx], rbp
     mov [rcx + 8], rax
-    test r9, r9
-    cmovnz rsp, r9
     sub rsp, 32
     mov rcx, r8
     call rdx

@@ -8,10 +8,11 @@
 use ntos::cc::segment::Role;
 use ntos::disk::{Completion, DiskConfig, Fault, FaultKind};
 use ntos::io::names::wide;
+use ntos::loader::Options;
 use ntos::nt::*;
 use ntos::user::records::{Reparse, linux_target};
 use ntos::user::volume::{Trouble, Volume};
-use ntos::user::{Machine, OpenAs};
+use ntos::user::{Machine, MachineError, OpenAs};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -367,5 +368,62 @@ fn every_read_error_is_survived() {
             return;
         }
         index += 1;
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_expand_stacks_is_refused_and_nothing_is_left() {
+    let Some(driver) = driver() else { return };
+    let names = ["KeExpandKernelStackAndCallout", "KeExpandKernelStackAndCalloutEx"];
+    let options = Options {
+        hide: names.map(str::to_owned).to_vec(),
+        ..Options::default()
+    };
+    let mut machine = Machine::builder()
+        .disk(DiskConfig::image(image()))
+        .options(options)
+        .start()
+        .expect("the image is good");
+    match machine.load_driver(driver) {
+        Err(MachineError::Entry(status)) => assert_eq!(name(status), "STATUS_NOT_SUPPORTED"),
+        Err(other) => panic!("{other}"),
+        Ok(()) => {
+            // Each request for Linux then runs on a stack that NT does not know, which the double stops at.
+            let mounted = Volume::first(&machine, &machine.disks()[0]).map(drop);
+            panic!("the driver loads, and a volume is mounted: {mounted:?}");
+        }
+    }
+    let said = ntos::rtl::print::last_lines(4).join("\n");
+    assert!(
+        said.contains("this kernel has no KeExpandKernelStackAndCallout"),
+        "{said}"
+    );
+    let report = machine.unload();
+    assert!(report.is_clean(), "left behind:\n{report}");
+}
+
+#[test]
+fn either_routine_that_expands_stacks_is_enough() {
+    let Some(driver) = driver() else { return };
+    for hidden in ["KeExpandKernelStackAndCallout", "KeExpandKernelStackAndCalloutEx"] {
+        let options = Options {
+            hide: vec![hidden.to_owned()],
+            ..Options::default()
+        };
+        let mut machine = Machine::builder()
+            .disk(DiskConfig::image(image()))
+            .options(options)
+            .start()
+            .expect("the image is good");
+        machine.load_driver(driver).expect("the driver loads");
+        {
+            let (_, volume) = Volume::first(&machine, &machine.disks()[0]).expect("ext4 is mounted");
+            let file = volume
+                .open(&windows("small"), OpenAs::read())
+                .expect("it is there");
+            assert_eq!(file.read(Some(0), 100).bytes, b"hello\n");
+        }
+        let report = machine.unload();
+        assert!(report.is_clean(), "left behind:\n{report}");
     }
 }

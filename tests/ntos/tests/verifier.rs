@@ -66,6 +66,7 @@ const BUGS: &[(u32, &str)] = &[
     (56, "Leak"),
     (57, "UseAfterFree"),
     (58, "LockOrder"),
+    (70, "ForeignStack"),
 ];
 
 #[test]

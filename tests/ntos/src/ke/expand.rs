@@ -19,8 +19,8 @@ use crate::{
 crate::table! {
     /// This module's imports.
     pub static IMPORTS = {
-        KeExpandKernelStackAndCallout <= APC since Nt60;
-        KeExpandKernelStackAndCalloutEx <= DISPATCH since Nt60;
+        KeExpandKernelStackAndCallout <= APC;
+        KeExpandKernelStackAndCalloutEx <= DISPATCH since Nt61;
     }
 }
 

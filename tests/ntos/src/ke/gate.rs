@@ -126,6 +126,11 @@ unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
     frame_ref.was_in_driver = u64::from(thread.in_driver.get());
     frame_ref.outer_kernel_rsp = thread.kernel_rsp.get();
     let stack = if thread.in_driver.replace(false) {
+        let (low, high) = thread.limits.get();
+        if !(low..high).contains(&(frame as usize)) {
+            frame_ref.target = elsewhere as *const () as u64;
+            return thread.host_stack();
+        }
         thread.kernel_rsp.set((frame as usize - 0x40) & !15);
         thread.host_stack()
     } else {
@@ -152,6 +157,18 @@ unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
 unsafe extern "win64" fn unmodelled() -> ! {
     let name = import_names().pop().unwrap_or_default();
     crate::fail!(Unmodelled, "the double does not model {name}")
+}
+
+/// Stands in for an import that was called on a stack which is not the thread's.
+unsafe extern "win64" fn elsewhere() -> ! {
+    let thread = ps::current();
+    let (low, high) = thread.limits.get();
+    let name = import_names().pop().unwrap_or_default();
+    crate::fail!(
+        ForeignStack,
+        "{name} is called at {:#x}, and the thread's stack is {low:#x} to {high:#x}",
+        thread.gate.get() as usize
+    )
 }
 
 /// Stands in for an import that was called above its ceiling.

@@ -29,6 +29,9 @@ pub enum Code {
     AccessViolation,
     /// A kernel stack ran out (0x7F/8).
     StackOverflow,
+    /// An import was called on a stack outside of the limits that NT has for the thread: a stack that the driver made
+    /// itself. Whoever asks for the limits below it is wrong, and no exception is dispatched (0x1E, 0x139/4).
+    ForeignStack,
     /// An illegal instruction, a division by zero, a breakpoint in the driver (0x7E).
     IllegalInstruction,
     /// An exception nobody handled (0x1E).

@@ -54,6 +54,17 @@ static void terminate(PVOID unused)
 	PsTerminateSystemThread(0);
 }
 
+/* Calls function(a, b) with the stack pointer at `top`. */
+static void call_on(char *top, PVOID function, PVOID a, PVOID b)
+{
+	register PVOID first __asm__("rcx") = a, second __asm__("rdx") = b;
+
+	__asm__ volatile("movq %%rsp, %%rbx\n\tmovq %[top], %%rsp\n\tcall *%[function]\n\tmovq %%rbx, %%rsp"
+			 : "+r"(first), "+r"(second)
+			 : [top] "r"(top), [function] "r"(function)
+			 : "rbx", "rax", "r8", "r9", "r10", "r11", "memory", "cc");
+}
+
 static void expand_and_terminate(PVOID unused)
 {
 	(void)unused;
@@ -384,6 +395,15 @@ NTSTATUS DriverEntry(int which, char *user)
 		KeReleaseSpinLock(&lock, old);
 		old = KeAcquireSpinLockRaiseToDpc(&other);
 		KeAcquireSpinLockAtDpcLevel(&lock);
+		break;
+	}
+	case 70: /* a file system's stack limits are asked for on a stack from pool */
+	{
+		ULONG_PTR low, high;
+		char *own = allocate(0x4000);
+
+		call_on(own + 0x3000, IoGetStackLimits, &low, &high);
+		release(own);
 		break;
 	}
 	default:

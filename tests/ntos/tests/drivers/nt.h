@@ -92,6 +92,7 @@ IMPORT void KeEnterCriticalRegion(void);
 IMPORT void KeLeaveCriticalRegion(void);
 IMPORT LONGLONG KeQueryPerformanceCounter(LONGLONG *frequency);
 IMPORT NTSTATUS KeExpandKernelStackAndCallout(PVOID callout, PVOID parameter, SIZE_T size);
+IMPORT void IoGetStackLimits(ULONG_PTR *low, ULONG_PTR *high);
 IMPORT void KeBugCheckEx(ULONG code, ULONGLONG a, ULONGLONG b, ULONGLONG c, ULONGLONG d);
 IMPORT void ExAcquireFastMutex(FAST_MUTEX *mutex);
 IMPORT void ExReleaseFastMutex(FAST_MUTEX *mutex);
