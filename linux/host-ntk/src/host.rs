@@ -3,7 +3,10 @@
 // UNSAFETY: `lkl::Host` has two unsafe methods; the panic note is printed through a variadic function.
 
 use crate::memory::Pages;
-use crate::nt::{APC, DbgPrintEx, KERNEL_MODE, KeDelayExecutionThread, NO, PASSIVE, large};
+use crate::nt::{
+    APC, DbgPrintEx, KERNEL_MODE, KeDelayExecutionThread, KeEnterCriticalRegion, KeLeaveCriticalRegion, NO,
+    PASSIVE, large,
+};
 use crate::sync::{Event, Semaphore};
 use crate::thread::Thread;
 use crate::timer::Timer;
@@ -136,6 +139,17 @@ impl lkl::Host for NtkHost {
 
     fn take_back(&self, layout: Layout) {
         pool::take_back(layout);
+    }
+
+    /// Normal kernel APCs are off, so that the thread cannot be suspended while it has Linux's CPU.
+    fn enter_linux(&self) {
+        // SAFETY: IRQL <= APC_LEVEL; balanced by leave_linux().
+        unsafe { KeEnterCriticalRegion() };
+    }
+
+    fn leave_linux(&self) {
+        // SAFETY: entered by enter_linux() on this thread.
+        unsafe { KeLeaveCriticalRegion() };
     }
 
     fn yield_now(&self) {

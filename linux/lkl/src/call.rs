@@ -128,36 +128,32 @@ pub(crate) unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Res
     })
 }
 
-/// Runs `act` inside Linux's door: with a task, counted at the gate, marked at the host.
+/// Runs `act` inside Linux's door: told to the host, counted at the gate, with a task.
 fn with_task<T>(
     kernel: &Kernel,
     act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     let inner = &*kernel.inner;
-    if !inner.calls.enter() {
-        return Err(Errno::ENODEV);
-    }
-    let result = inner
-        .tasks
-        .take(|parent| new_task(kernel, parent))
-        .and_then(|lent| {
-            inner.marks.enter_linux();
+    inner.marks.enter_linux();
+    let result = if inner.calls.enter() {
+        let result = inner.tasks.take(new_task).and_then(|lent| {
             let result = act(lent.task);
-            inner.marks.leave_linux();
             inner.tasks.give_back(lent);
             result
         });
-    inner.calls.leave();
+        inner.calls.leave();
+        result
+    } else {
+        Err(Errno::ENODEV)
+    };
+    inner.marks.leave_linux();
     result
 }
 
-fn new_task(kernel: &Kernel, parent: NonNull<lkl_task>) -> Result<NonNull<lkl_task>, Errno> {
+fn new_task(parent: NonNull<lkl_task>) -> Result<NonNull<lkl_task>, Errno> {
     let mut child = null_mut();
-    kernel.inner.marks.enter_linux();
     // SAFETY: the pool lets one thread at a time use the parent.
-    let made = Errno::check(unsafe { sys::lkl_task_new(parent.as_ptr(), &mut child) });
-    kernel.inner.marks.leave_linux();
-    made?;
+    Errno::check(unsafe { sys::lkl_task_new(parent.as_ptr(), &mut child) })?;
     NonNull::new(child).ok_or(Errno::EAGAIN)
 }
 

@@ -114,11 +114,13 @@ pub trait Host: Send + Sync + 'static {
         let _ = layout;
     }
 
-    /// The calling thread is about to run Linux code on behalf of a system call. A host whose fault handler must
-    /// know marks the thread. Never nested.
+    /// The calling thread, which Linux did not make, is about to go into Linux: for a system call, to boot or to halt it.
+    /// Until [`Host::leave_linux`] other threads may wait for what it has (a task, the lock around the making of tasks,
+    /// the CPU), so a host whose threads can be suspended from outside forbids that here. Never nested. IRQL: <=
+    /// APC_LEVEL.
     fn enter_linux(&self) {}
 
-    /// The calling thread is back from Linux.
+    /// The calling thread is back from Linux, and has nothing that others wait for.
     fn leave_linux(&self) {}
 }
 

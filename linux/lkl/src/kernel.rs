@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) reads: Gate,
 }
 
-/// The host's part in a system call, with the host's type forgotten.
+/// The host's part in a visit to Linux, with the host's type forgotten.
 pub(crate) trait Marks: Send + Sync {
     fn enter_linux(&self);
     fn leave_linux(&self);
@@ -178,7 +178,9 @@ impl Kernel {
         // From here on Linux runs. Lack of memory for what is made below is met by halting it again.
         let tasks = try_box(TaskPool::new(first, growing, freed));
         let Some(tasks) = tasks else {
+            context.enter_linux();
             call::halt();
+            context.leave_linux();
             return Err(BootError::NoMemory);
         };
         let inner = Inner {
@@ -392,9 +394,11 @@ impl Inner {
                 call::disk_gone(major, minor);
             }
         }
+        self.marks.enter_linux();
         self.calls.close();
         self.shared.reads.close();
         call::halt();
+        self.marks.leave_linux();
         for slot in &self.disks {
             call::drop_link(slot.swap(null_mut(), Ordering::AcqRel));
         }

@@ -5,6 +5,7 @@ mod subject;
 
 use ntos::loader::{Image, LoadError, Options};
 use ntos::mm::{space::Protection, user::UserRegion};
+use ntos::ps::suspend;
 
 /// Number in `bugs.c`, and the rule that must be named.
 const BUGS: &[(u32, &str)] = &[
@@ -67,6 +68,7 @@ const BUGS: &[(u32, &str)] = &[
     (57, "UseAfterFree"),
     (58, "LockOrder"),
     (70, "ForeignStack"),
+    (71, "SuspendedHolder"),
 ];
 
 #[test]
@@ -164,7 +166,18 @@ fn child() {
     read_only.protect(Protection::Read);
     let arguments = [u64::from(which), user.ptr() as u64, read_only.ptr() as u64];
     // SAFETY: the test driver's entry takes these three.
-    let status = unsafe { ntos::ke::call_driver(image.entry_point(), arguments) } as i32;
+    let call = || unsafe { ntos::ke::call_driver(image.entry_point(), arguments) } as i32;
+    if which == 71 {
+        // Suspended with the driver's own lock, which a second thread wants.
+        let other = || {
+            let _watch = ntos::verifier::hang::watch("a second request", std::time::Duration::from_secs(1));
+            assert_eq!(call(), 0);
+        };
+        let came = suspend::within(3, || assert_eq!(call(), 0), other);
+        assert_eq!(came, suspend::Came::Suspended);
+        return image.unload();
+    }
+    let status = call();
     image.unload();
     assert_eq!(status, 0, "DriverEntry({which})");
 }

@@ -147,6 +147,7 @@ unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
     };
     crate::verifier::choose::maybe_yield();
     crate::verifier::moments::pass(crate::verifier::moments::Kind::Import);
+    ps::suspend::point(thread);
     if thread.irql.get() > gate.ceiling {
         frame_ref.target = too_high as *const () as u64;
     }

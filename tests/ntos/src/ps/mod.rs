@@ -27,6 +27,7 @@ use std::{
 };
 
 pub mod imports;
+pub mod suspend;
 
 /// One NT thread. All cells belong to the thread itself.
 #[repr(C)]
@@ -51,6 +52,8 @@ pub struct Thread {
     pub top_level_irp: Cell<usize>,
     /// For the I/O manager's own use.
     pub io: Cell<*mut c_void>,
+    /// Calls of imports after which it is suspended, as soon as it may be; 0: never (see [`suspend`]).
+    pub(crate) suspend_after: Cell<u64>,
     /// Its priority; only kept.
     pub priority: AtomicI32,
     /// Locks that it holds, in the order of taking. Another thread may release a resource for it.
@@ -175,6 +178,7 @@ fn create(name: String, is_system: bool) -> &'static Thread {
         previous_mode: Cell::new(0),
         top_level_irp: Cell::new(0),
         io: Cell::new(std::ptr::null_mut()),
+        suspend_after: Cell::new(0),
         priority: AtomicI32::new(8),
         held: Mutex::new(Vec::new()),
         expansions: Cell::new(0),

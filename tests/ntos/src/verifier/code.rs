@@ -78,6 +78,8 @@ pub enum Code {
     FsRtl,
     /// A write reached a disk.
     DiskWrite,
+    /// A user's thread, suspended where normal kernel APCs are on, has what others wait for (no bug check: they hang).
+    SuspendedHolder,
     /// Nothing happened for too long.
     Hang,
 }

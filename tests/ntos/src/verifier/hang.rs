@@ -15,6 +15,13 @@ pub fn watch(what: &str, limit: Duration) -> Watch {
     let what = what.to_owned();
     let wait = move || {
         if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            if crate::ps::suspend::any() {
+                crate::fail!(
+                    SuspendedHolder,
+                    "{what} takes more than {limit:?}, while a thread is suspended{}",
+                    threads()
+                );
+            }
             crate::fail!(Hang, "{what} takes more than {limit:?}{}", threads());
         }
     };

@@ -406,6 +406,18 @@ NTSTATUS DriverEntry(int which, char *user)
 		release(own);
 		break;
 	}
+	case 71: /* a lock made of an event, with normal kernel APCs on */
+	{
+		static LONG ready;
+		static KEVENT free;
+
+		if (!__atomic_exchange_n(&ready, 1, __ATOMIC_SEQ_CST))
+			KeInitializeEvent(&free, 1, TRUE);
+		KeWaitForSingleObject(&free, 0, KernelMode, FALSE, NULL);
+		sleep_ms(1);
+		KeSetEvent(&free, 0, FALSE);
+		break;
+	}
 	default:
 		return 1;
 	}
