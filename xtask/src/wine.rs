@@ -58,6 +58,9 @@ const QUESTIONS: &[&[&str]] = &[
     &["cat", IMAGE, "/no/such/file"],
     &["ls", IMAGE, "--part", "9"],
     &["cp", IMAGE, FILE, "taken"],
+    // Linux divides by zero: its end, and not the program's.
+    &["info", "divides.img"],
+    &["ls", "divides.img"],
 ];
 
 /// The programs to judge.
@@ -171,11 +174,35 @@ fn material(sh: &Shell, folder: &Path) -> Result<()> {
         .run()
         .context("the image was not made")?;
     fs::write(folder.join("zeros.img"), vec![0; 1 << 20])?;
+    divides_by_zero(sh, folder, "divides.img")?;
     fs::write(folder.join("taken"), "in the way")?;
     match fs::remove_file(folder.join("copied")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// A UFS image whose superblock says that a cylinder group has no fragments, by which Linux divides.
+fn divides_by_zero(sh: &Shell, folder: &Path, name: &str) -> Result<()> {
+    const FRAGMENTS_PER_GROUP: usize = 8312;
+    let tree = folder.join("one");
+    fs::create_dir_all(&tree)?;
+    fs::write(tree.join("f"), "hi\n")?;
+    let image = folder.join(name);
+    sh.cmd("makefs")
+        .args(["-t", "ffs", "-o", "version=1", "-s", "1m"])
+        .arg(&image)
+        .arg(&tree)
+        .quiet()
+        .ignore_stdout()
+        .run()
+        .context("makefs makes no UFS")?;
+    let mut bytes = fs::read(&image)?;
+    bytes
+        .get_mut(FRAGMENTS_PER_GROUP..FRAGMENTS_PER_GROUP + 4)
+        .context("the image is too short")?
+        .fill(0);
+    Ok(fs::write(&image, bytes)?)
 }
 
 /// What is not the same in two answers. Messages name what the system says, which differs; that there is one line, or

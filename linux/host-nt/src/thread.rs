@@ -9,11 +9,15 @@ use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use windows_sys::Win32::Foundation::{CloseHandle, HANDLE};
 use windows_sys::Win32::System::Threading::{
-    CreateThread, ExitThread, INFINITE, STACK_SIZE_PARAM_IS_A_RESERVATION, WaitForSingleObject,
+    CreateThread, ExitThread, INFINITE, STACK_SIZE_PARAM_IS_A_RESERVATION, SetThreadStackGuarantee,
+    WaitForSingleObject,
 };
 
 /// Stack of a thread, bytes of address space; memory is taken as it is touched. Linux's own frames need under 16 KiB.
 pub const STACK_SIZE: usize = 256 * 1024;
+
+/// What is left of the stack when it has run over, bytes, for the search for a handler.
+const OVERFLOW_ROOM: u32 = 16 * 1024;
 
 /// A running thread.
 #[derive(Debug)]
@@ -58,6 +62,9 @@ pub fn exit() -> ! {
 unsafe extern "system" fn run(body: *mut c_void) -> u32 {
     // SAFETY: Thread::start made this box for one call.
     let body = unsafe { Box::from_raw(body.cast::<ThreadBody>()) };
+    let mut room = OVERFLOW_ROOM;
+    // SAFETY: this thread's own stack. Should it be refused, a fault is contained still, but for a stack overflow.
+    unsafe { SetThreadStackGuarantee(&mut room) };
     // Out of its box, so that a thread that exits leaves nothing on the heap.
     let body = *body;
     body.run();

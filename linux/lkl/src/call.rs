@@ -137,7 +137,7 @@ fn with_task<T>(
     inner.marks.enter_linux();
     let result = if inner.calls.enter() {
         let result = inner.tasks.take(new_task).and_then(|lent| {
-            let result = act(lent.task);
+            let result = contained(|| act(lent.task));
             inner.tasks.give_back(lent);
             result
         });
@@ -150,10 +150,19 @@ fn with_task<T>(
     result
 }
 
+/// Calls Linux. Where a host cannot send a thread that has faulted there away by itself, as it does with a signal, the fault
+/// ends the call and Linux.
+fn contained<T>(act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    #[cfg(windows)]
+    return crate::seh::contain(act).unwrap_or(Err(Errno::ENODEV));
+    #[cfg(not(windows))]
+    act()
+}
+
 fn new_task(parent: NonNull<lkl_task>) -> Result<NonNull<lkl_task>, Errno> {
     let mut child = null_mut();
     // SAFETY: the pool lets one thread at a time use the parent.
-    Errno::check(unsafe { sys::lkl_task_new(parent.as_ptr(), &mut child) })?;
+    contained(|| Errno::check(unsafe { sys::lkl_task_new(parent.as_ptr(), &mut child) }))?;
     NonNull::new(child).ok_or(Errno::EAGAIN)
 }
 

@@ -129,6 +129,17 @@ pub trait Host: Send + Sync + 'static {
 pub struct ThreadBody {
     entry: Entry,
     arg: *mut c_void,
+    /// Calls `entry(arg)`, with what a fault in it needs.
+    run: Runner,
+}
+
+/// Calls an entry with its argument.
+type Runner = unsafe fn(Entry, *mut c_void);
+
+#[allow(unsafe_code)]
+unsafe fn run_plain(entry: Entry, arg: *mut c_void) {
+    // SAFETY: promised by the caller.
+    unsafe { entry(arg) }
 }
 
 // SAFETY: the contract of thread_create: entry(arg) is meant to be called on another thread, once.
@@ -143,14 +154,31 @@ impl ThreadBody {
     /// Linux never does but tests may: a host treats a return like an exit).
     #[allow(unsafe_code)]
     pub unsafe fn new(entry: Entry, arg: *mut c_void) -> Self {
-        ThreadBody { entry, arg }
+        ThreadBody {
+            entry,
+            arg,
+            run: run_plain,
+        }
+    }
+
+    /// As [`ThreadBody::new`], for code of Linux's: a fault in it is contained, where that is not the host's matter.
+    ///
+    /// # Safety
+    /// As [`ThreadBody::new`].
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn of_linux(entry: Entry, arg: *mut c_void) -> Self {
+        #[cfg(windows)]
+        let run: Runner = crate::seh::run_thread;
+        #[cfg(not(windows))]
+        let run: Runner = run_plain;
+        ThreadBody { entry, arg, run }
     }
 
     /// Does it. A body of Linux's never returns: it ends in [`Host::exit_thread`].
     #[allow(unsafe_code)]
     pub fn run(self) {
         // SAFETY: promised to `new`; `self` is consumed, so this is the only call.
-        unsafe { (self.entry)(self.arg) }
+        unsafe { (self.run)(self.entry, self.arg) }
     }
 }
 

@@ -58,6 +58,8 @@ mod log;
 mod memory;
 mod mount;
 mod ops;
+#[cfg(windows)]
+mod seh;
 mod stat;
 pub mod sys;
 mod tasks;

@@ -144,7 +144,7 @@ unsafe extern "sysv64" fn thread_create<H: Host>(
     arg: *mut c_void,
 ) -> *mut c_void {
     // SAFETY: host_ops.h: entry(arg) is what the new thread has to do.
-    let body = unsafe { ThreadBody::new(entry, arg) };
+    let body = unsafe { ThreadBody::of_linux(entry, arg) };
     // SAFETY: host_ops.h.
     give(unsafe { context::<H>(host) }.host.thread(body))
 }

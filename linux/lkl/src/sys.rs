@@ -170,6 +170,7 @@ unsafe extern "sysv64" {
     pub fn lkl_disk_stats(task: *mut lkl_task, major: u32, minor: u32, stats: *mut lkl_disk_stats) -> Long;
     pub fn lkl_disk_read_done(request: *mut lkl_disk_read, error: Long);
     pub fn lkl_fault(why: *const c_char);
+    pub fn lkl_fault_caught(why: *const c_char, at: usize);
     pub fn lkl_is_dead() -> c_int;
     pub fn lkl_selftest(task: *mut lkl_task) -> Long;
 }

@@ -69,6 +69,9 @@ const BUGS: &[(u32, &str)] = &[
     (58, "LockOrder"),
     (70, "ForeignStack"),
     (71, "SuspendedHolder"),
+    (72, "CalloutException"),
+    (73, "InvalidKernelAddress"),
+    (74, "UseAfterFree"),
 ];
 
 #[test]

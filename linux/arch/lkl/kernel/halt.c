@@ -92,6 +92,31 @@ void lkl_fault(const char *why)
 		panic("fault in Linux: %s", why);
 }
 
+/* What is left of a death when nobody runs Linux code. */
+static void die_outside(const char *why)
+{
+	if (!__atomic_exchange_n(&lkl_dead, 1, __ATOMIC_SEQ_CST))
+		host(panicked, why, strlen(why));
+	wake_everybody();
+}
+
+void lkl_fault_caught(const char *why, unsigned long at)
+{
+	static unsigned int faults;
+	struct lkl_thread *me = lkl_running;
+
+	if (!me) {
+		die_outside(why);
+		return;
+	}
+	/* Home is here from now on: the frame that lkl_enter_and() noted is gone with all the others. */
+	if (lkl_jump_save(&me->home))
+		return;
+	if (!faults++)
+		panic("fault in Linux: %s at .text+%#lx", why, at);
+	die(why);
+}
+
 void lkl_halt(void)
 {
 	struct lkl_thread *thread;

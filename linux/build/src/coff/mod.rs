@@ -345,9 +345,32 @@ impl<'a> Conversion<'a> {
                 });
             }
         }
+        symbols.extend(self.limits());
         Ok(symbols)
     }
+
+    /// Where the code begins and ends: a host's handler of faults tells Linux's code from other code of the image by it.
+    fn limits(&self) -> impl Iterator<Item = Symbol> {
+        let code = self.sections.iter().position(|section| section.name == ".text");
+        let limits = code.map(|code| {
+            let size = self.sections.get(code).map_or(0, |section| section.size);
+            LIMITS
+                .into_iter()
+                .zip([0, size])
+                .map(move |(name, value)| Symbol {
+                    name: name.to_owned(),
+                    section: code,
+                    value,
+                    function: false,
+                    external: true,
+                })
+        });
+        limits.into_iter().flatten()
+    }
 }
+
+/// The symbols at the beginning and at the end of the code.
+pub const LIMITS: [&str; 2] = ["lkl_text_begin", "lkl_text_end"];
 
 /// What stands in a relocated field.
 enum Field {

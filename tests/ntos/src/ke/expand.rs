@@ -27,6 +27,16 @@ crate::table! {
 /// MAXIMUM_EXPANSION_SIZE: what may be asked for, in bytes.
 const MAXIMUM: usize = LARGEST - PAGE_SIZE / 2;
 
+/// Where a callout's first frame returns to lies so near to the end of its stack, in bytes.
+const NEAR_THE_TOP: usize = CALLER_SHARE + PAGE_SIZE / 2;
+
+/// Whether the stretch of driver code whose outermost frame was called at `rsp` is a callout itself, not what something
+/// called from one has called.
+pub(crate) fn is_callout(thread: &ps::Thread, rsp: usize) -> bool {
+    let (low, high) = thread.limits.get();
+    thread.expansions.get() > 0 && (low..high).contains(&rsp) && high - rsp <= NEAR_THE_TOP
+}
+
 fn expand(callout: *const (), parameter: PVOID, size: usize) -> NTSTATUS {
     if size > MAXIMUM {
         return STATUS_INVALID_PARAMETER_3;

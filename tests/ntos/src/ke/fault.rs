@@ -128,26 +128,32 @@ unsafe extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, machine:
     // SAFETY: si_addr is meaningful for these signals.
     let touched = unsafe { info.si_addr() } as usize;
     let error = machine.uc_mcontext.gregs[libc::REG_ERR as usize];
+    let trap = machine.uc_mcontext.gregs[libc::REG_TRAPNO as usize];
     let exception = match signal {
         libc::SIGILL => Exception {
             code: STATUS_ILLEGAL_INSTRUCTION,
             touched: None,
             write: false,
+            execute: false,
         },
         libc::SIGFPE => Exception {
             code: STATUS_INTEGER_DIVIDE_BY_ZERO,
             touched: None,
             write: false,
+            execute: false,
         },
         libc::SIGTRAP => Exception {
             code: STATUS_BREAKPOINT,
             touched: None,
             write: false,
+            execute: false,
         },
         _ => Exception {
             code: STATUS_ACCESS_VIOLATION,
-            touched: Some(touched),
-            write: error & 2 != 0,
+            // A general protection fault has no address.
+            touched: Some(if trap == 13 { seh::UNKNOWN_ADDRESS } else { touched }),
+            write: error & 2 != 0 && trap != 13,
+            execute: error & 16 != 0 && trap != 13,
         },
     };
     let Some(thread) = ps::current_if_attached() else {

@@ -3,7 +3,11 @@
 //! The search goes from the place of the exception outwards through the driver's frames up to the call that brought
 //! the thread into the driver. A frame whose handler is `__C_specific_handler` has a scope table: a filter of 1 handles,
 //! another one is called on the kernel stack and decides. When a handler is found, the `__finally` blocks inside of it
-//! run and the thread goes on at the handler with that frame's registers. When none is found it is a bug check.
+//! run and the thread goes on at the handler with that frame's registers. When none is found it is a bug check; one of its
+//! own when it is the end of an expanded-stack callout that the exception would leave ([`crate::ke::expand`]).
+//!
+//! A page fault at an address of the kernel's half is no exception at all: the memory manager stops the machine, and no
+//! `__try` is asked.
 //!
 //! The three entrances are [`raise`] (NT's ExRaiseStatus and everything that raises), [`raise_fault`] (from the
 //! signal handler) and [`guarded_copy`], with which imports touch memory that a user owns.
@@ -18,6 +22,7 @@ use crate::{
     loader::{self, Image},
     nt::*,
     ps::{self, Thread},
+    verifier::Code,
 };
 use std::arch::naked_asm;
 
@@ -40,7 +45,15 @@ pub struct Exception {
     pub touched: Option<usize>,
     /// The fault was a write.
     pub write: bool,
+    /// The fault was the fetch of an instruction.
+    pub execute: bool,
 }
+
+/// What NT says was touched when the processor does not: a general protection fault, by an address that is not canonical
+/// above all.
+pub const UNKNOWN_ADDRESS: usize = usize::MAX;
+/// Where the kernel's half begins on the processor. The double's own kernel addresses are a program's there.
+const KERNEL_HALF: usize = 0x8000_0000_0000;
 
 /// The EXCEPTION_RECORD that filters see.
 #[repr(C)]
@@ -74,6 +87,7 @@ pub fn raise(status: NTSTATUS) -> ! {
             code: status,
             touched: None,
             write: false,
+            execute: false,
         },
         context,
     )
@@ -81,6 +95,14 @@ pub fn raise(status: NTSTATUS) -> ! {
 
 /// Raises an exception that the processor found, with the registers at the fault. The thread is on its host stack.
 pub fn raise_fault(exception: Exception, context: Context) -> ! {
+    let of_the_kernel = |touched: &usize| {
+        *touched != UNKNOWN_ADDRESS
+            && (*touched >= KERNEL_HALF || crate::mm::space::reserved().contains(touched))
+    };
+    if let Some(touched) = exception.touched.filter(of_the_kernel) {
+        ps::current().exception.set(Some(context));
+        invalid_kernel_address(&exception, touched, context);
+    }
     dispatch(ps::current(), exception, context)
 }
 
@@ -143,7 +165,13 @@ fn dispatch(thread: &'static Thread, exception: Exception, origin: Context) -> !
             break;
         }
         let Some(image) = loader::image_of(context.rip as usize) else {
-            break;
+            // NT takes code that it has no tables for to be a leaf: the caller of a wild pointer is found.
+            match unwind::leaf(&context) {
+                Some(caller) => context = caller,
+                None => break,
+            }
+            return_address = true;
+            continue;
         };
         let Some(unwound) = unwind::unwind(&image, &context) else {
             break;
@@ -170,6 +198,14 @@ fn dispatch(thread: &'static Thread, exception: Exception, origin: Context) -> !
         context = unwound.caller;
         return_address = true;
     }
+    if context.rip == gate::boundary() && crate::ke::expand::is_callout(thread, context.rsp() as usize) {
+        crate::fail!(
+            CalloutException,
+            "{} at {} leaves the expanded-stack callout that it was raised in",
+            status::name(exception.code),
+            loader::describe(origin.rip as usize)
+        );
+    }
     unhandled(exception, origin)
 }
 
@@ -187,7 +223,12 @@ fn filter_accepts(
     }
     let mut information = [0; 15];
     let touched = exception.touched.map_or(0, |address| address as u64);
-    (information[0], information[1]) = (u64::from(exception.write), touched);
+    let act = if exception.execute {
+        8
+    } else {
+        u64::from(exception.write)
+    };
+    (information[0], information[1]) = (act, touched);
     let record = Record {
         code: exception.code,
         flags: 0,
@@ -217,7 +258,11 @@ fn unwind_to(thread: &Thread, origin: &Context, target: &Context, handling: &Sco
     let mut return_address = false;
     loop {
         let Some(image) = loader::image_of(context.rip as usize) else {
-            return;
+            let Some(caller) = unwind::leaf(&context) else {
+                return;
+            };
+            (context, return_address) = (caller, true);
+            continue;
         };
         let Some(unwound) = unwind::unwind(&image, &context) else {
             return;
@@ -245,6 +290,32 @@ fn unwind_to(thread: &Thread, origin: &Context, target: &Context, handling: &Sco
     }
 }
 
+/// A page fault that NT makes no exception of.
+fn invalid_kernel_address(exception: &Exception, touched: usize, origin: Context) -> ! {
+    let place = loader::describe(origin.rip as usize);
+    let act = verb(exception);
+    if crate::ke::stack::ran_over(touched, origin.rsp() as usize) {
+        crate::fail!(
+            StackOverflow,
+            "{act} {touched:#x} at {place}: the kernel stack ran over"
+        );
+    }
+    let (code, story) = crate::mm::pool::diagnose(touched);
+    let code = match code {
+        Code::AccessViolation if crate::mm::space::kind_of(touched).is_none() => Code::InvalidKernelAddress,
+        other => other,
+    };
+    crate::verifier::fail(code, format_args!("{act} {touched:#x} at {place}: {story}"))
+}
+
+fn verb(exception: &Exception) -> &'static str {
+    match (exception.execute, exception.write) {
+        (true, _) => "a jump to",
+        (false, true) => "write to",
+        (false, false) => "read from",
+    }
+}
+
 /// No handler: a bug check that says as much as is known.
 fn unhandled(exception: Exception, origin: Context) -> ! {
     let place = loader::describe(origin.rip as usize);
@@ -261,13 +332,7 @@ fn unhandled(exception: Exception, origin: Context) -> ! {
             status::name(exception.code)
         );
     };
-    let act = if exception.write { "write to" } else { "read from" };
-    if crate::ke::stack::ran_over(touched, origin.rsp() as usize) {
-        crate::fail!(
-            StackOverflow,
-            "{act} {touched:#x} at {place}: the kernel stack ran over"
-        );
-    }
+    let act = verb(&exception);
     let (code, story) = crate::mm::pool::diagnose(touched);
     crate::verifier::fail(code, format_args!("{act} {touched:#x} at {place}: {story}"))
 }

@@ -1,7 +1,7 @@
 //! Walking the driver's frames by its `.pdata`, as RtlVirtualUnwind does.
 //!
-//! A function without an entry is taken for a leaf: its return address is on top of the stack. Code that was not
-//! compiled with unwind data (Linux, inside the driver's image) can therefore not be walked through, in NT as here.
+//! A function without an entry is taken for a leaf, and so is an address in no image: its return address is on top of the
+//! stack. Code without unwind data that has a frame can therefore not be walked through, in NT as here.
 //! A fault in an epilogue is not told apart from one in the body; epilogues touch the stack only.
 
 use crate::{
@@ -76,6 +76,14 @@ fn read_stack(address: u64) -> Option<u64> {
     crate::mm::space::kind_of(address as usize)?;
     // SAFETY: the address lies in a mapped region (stacks and images are never unreadable).
     Some(unsafe { (address as *const u64).read_unaligned() })
+}
+
+/// The caller of code that there are no tables for.
+pub fn leaf(context: &Context) -> Option<Context> {
+    let mut caller = *context;
+    caller.rip = read_stack(caller.rsp())?;
+    caller.registers[RSP] += 8;
+    Some(caller)
 }
 
 /// Goes from a frame to its caller.

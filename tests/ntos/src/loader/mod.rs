@@ -179,6 +179,29 @@ impl Image {
         Ok(image)
     }
 
+    /// The function whose address the function `symbol` gives to another as the second argument of Linux's convention,
+    /// with one instruction among its first ones.
+    pub fn callback_of(&self, symbol: &str) -> Option<usize> {
+        let start = self.symbols.find(symbol)?;
+        let code = self.bytes(start, 96)?;
+        // lea rsi, [rip + distance]
+        let at = code.windows(3).position(|bytes| bytes == [0x48, 0x8d, 0x35])?;
+        let distance = i32::from_le_bytes(code.get(at + 3..at + 7)?.try_into().ok()?);
+        let next = start + at as u32 + 7;
+        Some(self.address_of(next.wrapping_add_signed(distance)))
+    }
+
+    /// Writes `code` over the image's own at an address, for a test that wants it to fail there. No thread runs there
+    /// meanwhile.
+    pub fn overwrite(&self, at: usize, code: &[u8]) {
+        assert!(self.rva_of(at).is_some(), "{at:#x} is not in the image");
+        let pages = (at & !(PAGE_SIZE - 1))..(at + code.len()).next_multiple_of(PAGE_SIZE);
+        space::protect(pages.clone(), Protection::ReadWrite);
+        // SAFETY: the pages are the image's own and writable now; the test sees to it that nothing runs there.
+        unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), at as *mut u8, code.len()) };
+        space::protect(pages, Protection::Execute);
+    }
+
     /// Takes the discardable sections (INIT, relocations) away, as NT does after DriverEntry.
     pub fn discard_init(&self) {
         for section in self

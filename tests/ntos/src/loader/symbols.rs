@@ -18,6 +18,12 @@ impl Symbols {
         Self(names)
     }
 
+    /// The RVA of a symbol.
+    pub(super) fn find(&self, name: &str) -> Option<u32> {
+        let found = self.0.iter().find(|(_, each)| each == name)?;
+        Some(found.0)
+    }
+
     /// The symbol at or before an RVA, and how far before.
     pub(super) fn at(&self, rva: u32) -> Option<(&str, u32)> {
         let after = self.0.partition_point(|(start, _)| *start <= rva);

@@ -27,6 +27,10 @@ pub enum Code {
     GuardPage,
     /// Any other fault in the driver (0x50, 0x7E, 0x8E).
     AccessViolation,
+    /// A page fault at an address of the kernel's half that nothing is at. No `__try` catches that (0x50).
+    InvalidKernelAddress,
+    /// An exception left the callout of an expanded stack (0x1E).
+    CalloutException,
     /// A kernel stack ran out (0x7F/8).
     StackOverflow,
     /// An import was called on a stack outside of the limits that NT has for the thread: a stack that the driver made

@@ -65,6 +65,17 @@ static void call_on(char *top, PVOID function, PVOID a, PVOID b)
 			 : "rbx", "rax", "r8", "r9", "r10", "r11", "memory", "cc");
 }
 
+__attribute__((noinline)) static void touch(volatile int *at)
+{
+	sink = *at;
+}
+
+static void divide(PVOID unused)
+{
+	(void)unused;
+	sink = constant / (int)flag;
+}
+
 static void expand_and_terminate(PVOID unused)
 {
 	(void)unused;
@@ -418,6 +429,29 @@ NTSTATUS DriverEntry(int which, char *user)
 		KeSetEvent(&free, 0, FALSE);
 		break;
 	}
+	case 72: /* an exception leaves the callout of an expanded stack, and a handler is outside of it */
+		__try {
+			KeExpandKernelStackAndCallout(divide, NULL, 0x4000);
+		} __except (1) {
+			break;
+		}
+		break;
+	case 73: /* an address where nothing ever was, in the kernel's half, inside __try */
+		__try {
+			touch((volatile int *)0xffff800012345678);
+		} __except (1) {
+			break;
+		}
+		break;
+	case 74: /* freed pool, inside __try */
+		block = allocate(64);
+		release(block);
+		__try {
+			touch((volatile int *)block);
+		} __except (1) {
+			break;
+		}
+		break;
 	default:
 		return 1;
 	}

@@ -187,6 +187,14 @@ void lkl_disk_read_done(struct lkl_disk_read *request, long error);
  */
 void lkl_fault(const char *why);
 
+/*
+ * As lkl_fault(), for a host that has unwound the frames of Linux's first and calls this from below them: on the stack of
+ * whoever called Linux. `at` is where the fault was, counted from the start of Linux's code. Returns to a thread that had
+ * come in with a call, which goes on as after -ENODEV; a thread of Linux's ends. May fault in its turn, and may then be
+ * called once more.
+ */
+void lkl_fault_caught(const char *why, unsigned long at);
+
 /* 1 once Linux has died (or was halted). Any context. */
 int lkl_is_dead(void);
 

@@ -1,0 +1,219 @@
+//! A fault of the processor in Linux's code is Linux's end, and nothing more: the request that met it and all later ones end
+//! with errors, and the driver can be unloaded with nothing left behind.
+//!
+//! One comes from an image: a UFS whose superblock makes Linux divide by zero. The others are put into Linux's own code in
+//! the loaded image, at the place where each system call passes, so that every kind is met in the image that is shipped.
+//! What NT makes no exception of stops the machine; such a case runs in a process of its own.
+
+#![cfg(target_os = "linux")]
+
+mod moments;
+mod support;
+
+use lklfs_control::Request;
+use moments::{data, disk, folder, on, path, run};
+use ntos::disk::DiskConfig;
+use ntos::nt::*;
+use ntos::user::{Machine, OpenAs};
+use ntos::verifier::hang;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+use support::Control;
+
+const LIMIT: Duration = Duration::from_secs(20);
+/// Names the kind of fault that a child process has.
+const KIND: &str = "LKLFS_FAULT_KIND";
+
+/// What a fault is called, the code for it, and what Linux says of it.
+const CONTAINED: &[(&str, &[u8], &str)] = &[
+    // xor ecx, ecx; xor eax, eax; xor edx, edx; div ecx
+    (
+        "a division by zero",
+        &[0x31, 0xc9, 0x31, 0xc0, 0x31, 0xd2, 0xf7, 0xf1],
+        "arithmetic fault",
+    ),
+    // ud2
+    ("an illegal instruction", &[0x0f, 0x0b], "illegal instruction"),
+    // int3
+    ("a breakpoint", &[0xcc], "illegal instruction"),
+    // xor eax, eax; mov eax, [rax + 8]
+    (
+        "a read by a null pointer",
+        &[0x31, 0xc0, 0x8b, 0x40, 0x08],
+        "bad access",
+    ),
+    // xor eax, eax; mov [rax + 8], eax
+    (
+        "a write by a null pointer",
+        &[0x31, 0xc0, 0x89, 0x40, 0x08],
+        "bad access",
+    ),
+    // mov rax, 0xdead000000000100; mov rax, [rax]
+    (
+        "an address that is not canonical",
+        &[0x48, 0xb8, 0x00, 0x01, 0, 0, 0, 0, 0xad, 0xde, 0x48, 0x8b, 0x00],
+        "bad access",
+    ),
+    // xor eax, eax; call rax
+    (
+        "a call of a null pointer",
+        &[0x31, 0xc0, 0xff, 0xd0],
+        "bad access",
+    ),
+];
+
+/// What stops the machine, the code for it, and the rule that it is stopped under.
+const FATAL: &[(&str, &[u8], &str)] = &[
+    // mov rax, 0xffff800012345678; mov rax, [rax]
+    (
+        "kernel-half",
+        &[
+            0x48, 0xb8, 0x78, 0x56, 0x34, 0x12, 0x00, 0x80, 0xff, 0xff, 0x48, 0x8b, 0x00,
+        ],
+        "InvalidKernelAddress",
+    ),
+    // call itself
+    ("endless", &[0xe8, 0xfb, 0xff, 0xff, 0xff], "StackOverflow"),
+];
+
+/// Puts `code` where each system call of Linux's passes.
+fn break_linux(machine: &Machine, code: &[u8]) {
+    let image = machine.drivers()[0].image();
+    let call = image
+        .callback_of("lkl_syscall")
+        .expect("lkl_syscall() names what it runs");
+    image.overwrite(call, code);
+}
+
+/// What Linux has said of its end.
+fn last_words() -> String {
+    ntos::rtl::print::last_lines(16).join("\n")
+}
+
+fn read_at(machine: &Machine, disk: &ntos::disk::Disk, name: &str) -> Result<Vec<u8>, NTSTATUS> {
+    machine
+        .open(&path(disk, name), OpenAs::read().uncached())?
+        .read(Some(0), 4096)
+        .into_result()
+}
+
+#[test]
+fn every_kind_of_fault_is_contained() {
+    for (what, code, words) in CONTAINED {
+        println!("{what}");
+        on(3, &[disk(), disk()], |machine| {
+            let disks = [0, 1].map(|at| Arc::clone(&machine.disks()[at]));
+            for disk in &disks {
+                assert!(read_at(machine, disk, "data.bin").expect("sound") == data()[..4096]);
+            }
+            let handle = machine
+                .open(&path(&disks[0], "data.bin"), OpenAs::read().uncached())
+                .expect("opens");
+            break_linux(machine, code);
+            let _watch = hang::watch(what, LIMIT);
+            let read = handle.read(Some(8192), 4096);
+            assert!(!nt_success(read.status), "{what}: {}", name(read.status));
+            let said = last_words();
+            assert!(
+                said.contains("Linux died: ") && said.contains(&format!("fault in Linux: {words}")),
+                "{what}: {said}"
+            );
+            // The other volume's Linux is the same one.
+            let other = read_at(machine, &disks[1], "mapped.bin");
+            assert!(other.is_err(), "{what}: {other:?}");
+            // Whoever asks the driver itself is answered.
+            assert!(Control::status(machine).ask(Request::Status).is_ok());
+        });
+    }
+}
+
+#[test]
+fn a_fault_on_the_thread_of_a_control_request_is_contained() {
+    on(4, &[disk()], |machine| {
+        let disk = Arc::clone(&machine.disks()[0]);
+        assert!(read_at(machine, &disk, "data.bin").is_ok());
+        let (_, code, _) = CONTAINED[0];
+        break_linux(machine, code);
+        let _watch = hang::watch("a control request", LIMIT);
+        // Linux's figures are asked for on this thread.
+        let _ = Control::status(machine).ask(Request::Status);
+        let said = last_words();
+        assert!(said.contains("fault in Linux: arithmetic fault"), "{said}");
+        assert!(read_at(machine, &disk, "data.bin").is_err());
+    });
+}
+
+#[test]
+fn an_image_that_makes_linux_divide_by_zero_ends_linux_and_not_the_machine() {
+    let folder = folder();
+    std::fs::create_dir_all(folder.join("one")).expect("writable");
+    std::fs::write(folder.join("one/f"), "hi\n").expect("writable");
+    run(
+        "makefs",
+        &["-t", "ffs", "-o", "version=1", "-s", "1m", "sound.img", "one"],
+        folder,
+    );
+    let mut image = std::fs::read(folder.join("sound.img")).expect("made");
+    // fs_fpg, the fragments of a cylinder group.
+    image[8312..8316].fill(0);
+    std::fs::write(folder.join("divides.img"), image).expect("writable");
+
+    // The recipe's image is read when nothing is changed.
+    let sound = DiskConfig::image(folder.join("sound.img"));
+    on(5, &[disk(), sound], |machine| {
+        let ufs = Arc::clone(&machine.disks()[1]);
+        let handle = machine.open(&path(&ufs, "f"), OpenAs::read()).expect("opens");
+        assert_eq!(handle.read(Some(0), 16).bytes, b"hi\n");
+    });
+
+    let broken = DiskConfig::image(folder.join("divides.img"));
+    on(6, &[disk(), broken], |machine| {
+        let [sound, broken] = [0, 1].map(|at| Arc::clone(&machine.disks()[at]));
+        assert!(read_at(machine, &sound, "data.bin").expect("sound") == data()[..4096]);
+        let _watch = hang::watch("a mount that makes Linux divide by zero", LIMIT);
+        let opened = machine.open(&path(&broken, "f"), OpenAs::read()).map(drop);
+        assert!(opened.is_err(), "{opened:?}");
+        let said = last_words();
+        assert!(said.contains("fault in Linux: arithmetic fault"), "{said}");
+        assert!(read_at(machine, &sound, "mapped.bin").is_err());
+    });
+}
+
+#[test]
+fn what_nt_makes_no_exception_of_stops_the_machine() {
+    for (kind, _, rule) in FATAL {
+        let report = folder().join(format!("{kind}.json"));
+        let output = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--ignored", "--exact", "child", "--nocapture"])
+            .env(KIND, kind)
+            .env("NTOS_REPORT", &report)
+            .output()
+            .expect("this program runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(ntos::verifier::EXIT_CODE),
+            "{kind}: {text}"
+        );
+        let report = std::fs::read_to_string(&report).expect("a report");
+        assert!(report.contains(&format!("\"{rule}\"")), "{kind}: {report}");
+    }
+}
+
+/// Run by the test above in a process of its own.
+#[test]
+#[ignore = "runs only as a child"]
+fn child() {
+    let Ok(kind) = std::env::var(KIND) else { return };
+    let (_, code, _) = FATAL.iter().find(|(each, ..)| *each == kind).expect("a kind");
+    on(7, &[disk()], |machine| {
+        let disk = Arc::clone(&machine.disks()[0]);
+        let handle = machine
+            .open(&path(&disk, "data.bin"), OpenAs::read().uncached())
+            .expect("opens");
+        break_linux(machine, code);
+        let read = handle.read(Some(8192), 4096);
+        panic!("the machine goes on: {}", name(read.status));
+    });
+}
