@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use lklfs_client::answer::{Linux, Mounted};
-use lklfs_client::{CallError, Driver, Format, NtStatus, Settings, Source};
+use lklfs_client::{CallError, Driver, Format, NtStatus, OpenError, Settings, Source};
 use serde::Serialize;
 
 use crate::cli::{self, Choice, Mount};
@@ -29,6 +29,13 @@ struct Report {
 pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
     let written = options.target.to_string_lossy();
     let shown = plain(written.as_bytes());
+    // Where there is no Windows, names cannot be told to be right or wrong.
+    if !lklfs_client::can_be_here() {
+        return Err(Failure::new(
+            Exit::Driver,
+            format_args!("{shown}: {}", OpenError::NotHere),
+        ));
+    }
     let wanted = target::target(&options.target)?;
     if options.part.is_some() && !matches!(wanted, Target::Image(_)) {
         return Err(Failure::new(

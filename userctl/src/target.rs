@@ -7,8 +7,8 @@
 //! | `\Device\Harddisk1\Partition2` | a device, by its NT name |
 //! | anything else | the UUID or label of a volume that is listed |
 //!
-//! An existing file is always an image. On Linux there are no paths of Windows to find files by: full ones are passed on
-//! as they are, to the double.
+//! An existing file is always an image. `userctl` for Linux gets here in tests only, with the NT double for a machine: full
+//! paths of Windows are passed on to it as they are.
 
 use std::ffi::OsStr;
 
@@ -44,7 +44,7 @@ pub fn target(written: &OsStr) -> Result<Target, Failure> {
         return Err(Failure::new(
             Exit::Usage,
             format_args!(
-                "{}: the driver sees drive C: of the double only; name the image as C:\\...",
+                "{}: the driver is on another machine, the NT double; name the image as it is called there, C:\\...",
                 plain(text.as_bytes())
             ),
         ));

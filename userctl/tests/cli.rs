@@ -13,6 +13,7 @@ fn userctl(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_userctl"));
     command
         .args(arguments)
+        .env_remove("LKLFS_CONTROL")
         .timeout(std::time::Duration::from_secs(60));
     command
 }
@@ -99,6 +100,55 @@ fn a_wrong_command_line() {
         .code(0)
         .stdout(predicate::str::contains("Exit codes:"));
     userctl(&["--version"]).assert().code(0);
+}
+
+/// What a user of the Linux binary sees: nothing of the ways that exist for tests, whatever is typed.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_needs_windows_says_so_and_nothing_of_doubles() {
+    const TESTS_ONLY: [&str; 5] = ["double", "LKLFS_", "socket", "drive C", "C:\\..."];
+    let place = tempfile::tempdir().unwrap();
+    let missing = place.path().join("missing.img");
+    let archive = place.path().join("diag.zip");
+    let (missing, archive) = (missing.to_str().unwrap(), archive.to_str().unwrap());
+    for arguments in [
+        &["mount", image()][..],
+        &["mount", image(), "L:"],
+        &["mount", missing],
+        &["mount", "C:\\images\\disk.img"],
+        &["mount", "debian"],
+        &["unmount", "L:"],
+        &["list"],
+        &["status"],
+        &["log"],
+        &["policy"],
+        &["policy", "debian", "--forget"],
+    ] {
+        fails(arguments, 10, &["Windows only", "info, ls, cat, cp"]);
+        let said = userctl(arguments).assert().get_output().stderr.clone();
+        let said = String::from_utf8(said).unwrap();
+        for word in TESTS_ONLY {
+            assert!(!said.contains(word), "{arguments:?} speaks of {word}: {said}");
+        }
+    }
+    for arguments in [
+        &["info", "L:"][..],
+        &["ls", "\\\\.\\PhysicalDrive1"],
+        &["ls", "debian"],
+        &["diag", archive],
+        &["--help"],
+        &["help", "mount"],
+        &["help", "info"],
+        &["help", "list"],
+        &["--completions", "bash"],
+    ] {
+        let output = userctl(arguments).assert().get_output().clone();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        for word in ["double", "LKLFS_"] {
+            assert!(!said.contains(word), "{arguments:?} speaks of {word}: {said}");
+        }
+    }
 }
 
 #[test]

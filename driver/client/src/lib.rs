@@ -46,6 +46,18 @@ pub use settings::{Letter, Policy, Settings};
 /// The environment variable that names the socket of the NT double. Windows does not look at it.
 pub const SOCKET_VARIABLE: &str = "LKLFS_CONTROL";
 
+/// Whether there can be a driver here at all: on Windows; elsewhere for tests, which name a double.
+#[cfg(windows)]
+pub fn can_be_here() -> bool {
+    true
+}
+
+/// Whether there can be a driver here at all: on Windows; elsewhere for tests, which name a double.
+#[cfg(unix)]
+pub fn can_be_here() -> bool {
+    socket::is_named()
+}
+
 /// Something that takes control requests: a handle on a control device, or what stands for one.
 pub trait Transport {
     /// Sends `input` with the control code `code`, and gives the reply, of at most `room` bytes.

@@ -15,6 +15,11 @@ use crate::{SOCKET_VARIABLE, Transport, access};
 /// STATUS_CONNECTION_DISCONNECTED: the double has gone.
 const DISCONNECTED: NtStatus = NtStatus(0xc000_020c);
 
+/// Whether tests have named a double. Without that nothing of it is ever seen.
+pub fn is_named() -> bool {
+    std::env::var_os(SOCKET_VARIABLE).is_some()
+}
+
 /// A connection: one handle in the double.
 struct Connection(RefCell<UnixStream>);
 
