@@ -8,7 +8,7 @@
 //! Offsets and magic numbers are those of Linux's own headers (`include/uapi/linux/magic.h` and each file system's
 //! superblock structure). One file per family holds the recognisers: [`native`] for file systems that grew up with
 //! Linux, [`image`] for read-only and small ones, [`microsoft`], [`optical`], [`unix`]. [`Kind`] is the list of what can
-//! be told. [`change`] tells whether somebody has written to a volume since it was last looked at.
+//! be told. [`signature`] names what is no file system, or none that Linux can mount, for people. [`change`] tells whether somebody has written to a volume since it was last looked at.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -40,9 +40,11 @@ mod change;
 mod image;
 mod kind;
 mod label;
+mod md5;
 mod microsoft;
 mod native;
 mod optical;
+pub mod signature;
 mod superblock;
 mod unix;
 mod window;

@@ -46,40 +46,135 @@ pub(crate) fn vfat<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Sup
     superblock.block_size = sector_size.checked_mul(cluster_sectors);
     if has_serial {
         superblock.uuid = fields.le32(extended.checked_add(1)?).map(Uuid::Serial32);
-        let label = Label::from_bytes(fields.bytes(extended.checked_add(5)?, 11));
-        if label.as_str() != "NO NAME" {
-            superblock.label = label;
-        }
+        superblock.label = fat_label(fields.array(extended.checked_add(5)?)?);
     }
-    let first_root_sector = u64::from(fats)
+    let cluster_size = u64::from(sector_size.checked_mul(cluster_sectors)?);
+    let table = u64::from(reserved).checked_mul(u64::from(sector_size))?;
+    let after_tables = u64::from(fats)
         .checked_mul(u64::from(fat_sectors))?
         .checked_add(u64::from(reserved))?
-        .checked_add(if fat_sectors_16 == 0 {
-            let root_cluster = u64::from(fields.le32(44)?.saturating_sub(2));
-            root_cluster.checked_mul(u64::from(cluster_sectors))?
-        } else {
-            0
-        })?;
-    let root = first_root_sector.checked_mul(u64::from(sector_size))?;
-    if let Some(label) = window.at(root, 512).and_then(fat_root_label) {
-        superblock.label = label;
+        .checked_mul(u64::from(sector_size))?;
+    let root = match fat_sectors_16 {
+        0 => Directory {
+            first: after_tables,
+            cluster_size,
+            chain: Some((table, 0x0fff_ffff)),
+            cluster: fields.le32(44)? & 0x0fff_ffff,
+            left: MOST_ENTRIES,
+        },
+        // The root has a place of its own, before the clusters.
+        _ => Directory {
+            first: after_tables,
+            cluster_size: u64::from(root_entries).checked_mul(32)?,
+            chain: None,
+            cluster: 2,
+            left: usize::from(root_entries).min(MOST_ENTRIES),
+        },
+    };
+    // The boot sector keeps the label of the day the volume was formatted. What holds is the root directory's: a label that
+    // it does not have was erased.
+    match root.find(window, fat_volume_label) {
+        Search::Found(label) => superblock.label = label,
+        Search::Nothing => superblock.label = Label::default(),
+        Search::Unreadable => {}
     }
     Some(superblock)
 }
 
-/// The entry of a root directory that holds the label: attribute 8, which is not part of a long name.
-fn fat_root_label(root: Fields<'_>) -> Option<Label> {
-    for index in 0..128usize {
-        let entry = root.from(index.checked_mul(32)?)?;
-        let (first, attributes) = (entry.u8(0)?, entry.u8(11)?);
-        if first == 0 {
-            return None;
+/// Entries of a root directory that are looked at. Together with the table's blocks it is what a search reads at most:
+/// some 300 KiB.
+const MOST_ENTRIES: usize = 8192;
+
+/// A directory of FAT or exFAT.
+struct Directory {
+    /// Byte at which cluster 2 begins.
+    first: u64,
+    cluster_size: u64,
+    /// Byte at which the table begins that leads from cluster to cluster, and the bits of its entries that count; `None`: all
+    /// is in one piece.
+    chain: Option<(u64, u32)>,
+    cluster: u32,
+    /// Entries still to be looked at.
+    left: usize,
+}
+
+/// What becomes of a search.
+enum Search {
+    Found(Label),
+    Nothing,
+    Unreadable,
+}
+
+impl Directory {
+    /// The first label that `told` finds in an entry, up to the one that ends the directory.
+    fn find<V: ReadAt + ?Sized>(
+        mut self,
+        window: &mut Window<'_, V>,
+        told: fn(&[u8; 32]) -> Option<Label>,
+    ) -> Search {
+        while self.left != 0 {
+            let Some(start) = u64::from(self.cluster)
+                .checked_sub(2)
+                .and_then(|index| index.checked_mul(self.cluster_size))
+                .and_then(|at| at.checked_add(self.first))
+            else {
+                return Search::Unreadable;
+            };
+            let mut within = 0u64;
+            while within < self.cluster_size && self.left != 0 {
+                self.left = self.left.saturating_sub(1);
+                let place = start.checked_add(within);
+                let entry = place.and_then(|at| window.at(at, 32)?.array::<32>(0));
+                let Some(entry) = entry else {
+                    return Search::Unreadable;
+                };
+                if entry.first() == Some(&0) {
+                    return Search::Nothing;
+                }
+                if let Some(label) = told(&entry) {
+                    return Search::Found(label);
+                }
+                within = within.saturating_add(32);
+            }
+            let Some((table, bits)) = self.chain else {
+                return Search::Nothing;
+            };
+            let place = u64::from(self.cluster)
+                .checked_mul(4)
+                .and_then(|at| at.checked_add(table));
+            let next = place.and_then(|at| window.at(at, 4)?.le32(0));
+            match next.map(|next| next & bits) {
+                // The end of the chain.
+                Some(next) if next >= bits & 0xffff_fff8 => return Search::Nothing,
+                Some(next) if next >= 2 => self.cluster = next,
+                Some(_) | None => return Search::Unreadable,
+            }
         }
-        if first != 0xe5 && attributes & 0x08 != 0 && attributes & 0x3f != 0x0f {
-            return Some(Label::from_bytes(entry.bytes(0, 11)));
-        }
+        Search::Nothing
     }
-    None
+}
+
+/// A label of FAT: 11 bytes. One of old, and one that was erased, says so in words.
+fn fat_label(field: [u8; 11]) -> Label {
+    match &field {
+        b"NO NAME    " => Label::default(),
+        _ => Label::from_bytes(Some(&field)),
+    }
+}
+
+/// The label in an entry of a FAT directory: attribute 8, which is neither part of a long name nor erased.
+fn fat_volume_label(entry: &[u8; 32]) -> Option<Label> {
+    const ERASED: u8 = 0xe5;
+    let (mut name, attributes) = (*entry.first_chunk::<11>()?, *entry.get(11)?);
+    let first = name.first_mut()?;
+    if *first == ERASED || attributes & 0x08 == 0 || attributes & 0x3f == 0x0f {
+        return None;
+    }
+    // A name that begins with that byte has this one in its place.
+    if *first == 0x05 {
+        *first = ERASED;
+    }
+    Some(fat_label(name))
 }
 
 /// `struct boot_sector` of exFAT at 0.
@@ -97,30 +192,28 @@ pub(crate) fn exfat<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Su
     let mut superblock = Superblock::new(Kind::Exfat).with_blocks(Some(sector_size), fields.le64(72));
     superblock.uuid = fields.le32(100).map(Uuid::Serial32);
     superblock.block_size = sector_size.checked_mul(cluster_sectors);
-    let root_sector = u64::from(fields.le32(96)?.saturating_sub(2))
-        .checked_mul(u64::from(cluster_sectors))?
-        .checked_add(u64::from(fields.le32(88)?))?;
-    let root = root_sector.checked_mul(u64::from(sector_size))?;
-    if let Some(label) = window.at(root, 512).and_then(exfat_root_label) {
+    let heap = u64::from(fields.le32(88)?).checked_mul(u64::from(sector_size))?;
+    let table = u64::from(fields.le32(80)?).checked_mul(u64::from(sector_size))?;
+    let root = Directory {
+        first: heap,
+        cluster_size: u64::from(superblock.block_size?),
+        chain: Some((table, u32::MAX)),
+        cluster: fields.le32(96)?,
+        left: MOST_ENTRIES,
+    };
+    if let Search::Found(label) = root.find(window, exfat_volume_label) {
         superblock.label = label;
     }
     Some(superblock)
 }
 
-/// The entry of type 0x83 of an exFAT root directory.
-fn exfat_root_label(root: Fields<'_>) -> Option<Label> {
-    for index in 0..128usize {
-        let entry = root.from(index.checked_mul(32)?)?;
-        match entry.u8(0)? {
-            0 => return None,
-            0x83 => {
-                let len = usize::from(entry.u8(1)?.min(11));
-                return Some(Label::from_utf16_le(entry.bytes(2, len.checked_mul(2)?)));
-            }
-            _ => {}
-        }
-    }
-    None
+/// The label in an entry of an exFAT directory: type 0x83; without the highest bit it is not in use.
+fn exfat_volume_label(entry: &[u8; 32]) -> Option<Label> {
+    let [0x83, length, text @ ..] = entry else {
+        return None;
+    };
+    let bytes = usize::from((*length).min(11)).checked_mul(2)?;
+    Some(Label::from_utf16_le(text.get(..bytes)))
 }
 
 /// The boot sector of NTFS at 0.

@@ -92,7 +92,8 @@ pub(crate) fn btrfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Su
         .with_uuid(fields.array(0x20))
         .with_label(Label::from_bytes(fields.bytes(0x12b, 256)));
     superblock.block_size = fields.le32(0x90);
-    superblock.size_bytes = fields.le64(0x70);
+    // Of this device; that of all of them is beside it.
+    superblock.size_bytes = fields.le64(0xd1);
     Some(superblock)
 }
 

@@ -65,7 +65,7 @@ pub enum Uuid {
     Full([u8; 16]),
     /// A date of 16 digits that serves as identity (ISO 9660): `YYYYMMDDhhmmsscc`.
     Date([u8; 16]),
-    /// A serial number of 64 bits (NTFS, HFS+, UFS).
+    /// A serial number of 64 bits (NTFS, UFS).
     Serial64(u64),
     /// A serial number of 32 bits (FAT, exFAT, cramfs).
     Serial32(u32),

@@ -3,6 +3,7 @@
 use crate::ReadAt;
 use crate::kind::Kind;
 use crate::label::Label;
+use crate::md5;
 use crate::superblock::{Superblock, Uuid};
 use crate::window::Window;
 
@@ -40,13 +41,34 @@ fn hfs_plus<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Superblock
     }
     let mut superblock =
         Superblock::new(Kind::HfsPlus).with_blocks(Some(block_size), fields.be32(44).map(u64::from));
-    superblock.uuid = fields.be64(104).filter(|id| *id != 0).map(Uuid::Serial64);
+    superblock.uuid = fields.array(104).and_then(hfs_plus_uuid);
     // The catalogue file's first extent begins with its tree's header node.
     let catalogue = u64::from(fields.be32(288)?).checked_mul(u64::from(block_size));
     if let Some(label) = catalogue.and_then(|at| hfs_plus_label(window, at)) {
         superblock.label = label;
     }
     Some(superblock)
+}
+
+/// The UUID that macOS shows for a volume: one of version 3, which is a digest of a name space and a name. The name space is
+/// Apple's for this, the name the volume's identifier of 64 bits (the last two words of `finderInfo`).
+fn hfs_plus_uuid(identifier: [u8; 8]) -> Option<Uuid> {
+    const NAME_SPACE: [u8; 16] = [
+        0xb3, 0xe2, 0x0f, 0x39, 0xf2, 0x92, 0x11, 0xd6, 0x97, 0xa4, 0x00, 0x30, 0x65, 0x43, 0xec, 0xac,
+    ];
+    if identifier == [0; 8] {
+        return None;
+    }
+    let mut message = [0u8; 24];
+    let (space, name) = message.split_at_mut(16);
+    space.copy_from_slice(&NAME_SPACE);
+    name.copy_from_slice(&identifier);
+    let mut uuid = md5::digest(&message)?;
+    // The version, and the variant of RFC 4122.
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut uuid;
+    *version = (*version & 0x0f) | 0x30;
+    *variant = (*variant & 0x3f) | 0x80;
+    Some(Uuid::Full(uuid))
 }
 
 /// The first record of a catalogue is the root folder's, and its key is the volume's name.
