@@ -1,4 +1,5 @@
-//! Finds the partitions of a disk: MBR with logical drives, and GPT.
+//! Finds the partitions of a disk: MBR with logical drives, and GPT. [`Survey`] looks at what they hold, and [`choose`]
+//! says which of them is meant when none is named.
 //!
 //! [`find`] reads a table and returns its partitions as ranges of bytes, in the numbering that Linux uses (1..=4
 //! primary, 5 and up logical). Like `fs-probe`, it believes nothing that it reads: the published crates that write such
@@ -21,6 +22,9 @@ extern crate alloc;
 
 mod gpt;
 mod mbr;
+mod survey;
+
+pub use survey::{Part, Survey, Unchosen, View, choose};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -143,8 +147,9 @@ pub struct Table {
 }
 
 /// Finds the partition table of a disk of `size_bytes` bytes; `None` when it has none, as when a file system begins at
-/// its start. `sector_size` is the disk's logical block size; for an image file, which has none, use 512: a GPT made for
-/// sectors of 4096 bytes is then found, too.
+/// its start. `sector_size` is the disk's logical block size; for an image file, which has none, use 512: a table made for
+/// sectors of 4096 bytes is then found, too. A GPT says by its place which it is made for. An MBR does not: the size is
+/// taken with which something known is at the start of a partition.
 pub fn find(disk: &(impl ReadAt + ?Sized), size_bytes: u64, sector_size: u32) -> Option<Table> {
     if sector_size < 512 || !sector_size.is_power_of_two() {
         return None;
@@ -160,12 +165,29 @@ pub fn find(disk: &(impl ReadAt + ?Sized), size_bytes: u64, sector_size: u32) ->
             .find_map(|size| gpt::read(disk, size_bytes, size));
     }
     let master = master?;
-    // The boot sectors of these end like an MBR, and their code can look like entries.
+    // The boot sectors of these end like an MBR, and their code can look like entries. But one may be left over, with a
+    // table in it since.
     let kind = fs_probe::probe(disk).map(|superblock| superblock.kind);
-    if matches!(kind, Some(Kind::Vfat | Kind::Exfat | Kind::Ntfs)) {
-        return None;
+    let doubtful = matches!(kind, Some(Kind::Vfat | Kind::Exfat | Kind::Ntfs));
+    let mut first_found = None;
+    for size in [sector_size, 512, 4096] {
+        if doubtful && !master.is_orderly(size_bytes, size) {
+            continue;
+        }
+        let table = mbr::read(disk, &master, size_bytes, size);
+        let known = |table: &Table| table.partitions.iter().any(|partition| is_known(disk, partition));
+        if table.as_ref().is_some_and(known) {
+            return table;
+        }
+        first_found = first_found.or(table);
     }
-    mbr::read(disk, &master, size_bytes, sector_size)
+    first_found
+}
+
+/// Whether a partition begins with anything that has a name.
+fn is_known(disk: &(impl ReadAt + ?Sized), partition: &Partition) -> bool {
+    let view = survey::view(disk, partition);
+    fs_probe::probe(&view).is_some() || fs_probe::signature::name(&view, partition.size_bytes).is_some()
 }
 
 /// Where a partition lies, in bytes.

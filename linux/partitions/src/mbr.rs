@@ -63,6 +63,27 @@ impl Master {
         Some(Master { signature, entries })
     }
 
+    /// Whether the entries are those of a table beyond doubt: some are used, all of these are inside the disk, and none has
+    /// anything of another's.
+    pub(crate) fn is_orderly(&self, size_bytes: u64, sector_size: u32) -> bool {
+        let sectors = size_bytes.checked_div(u64::from(sector_size)).unwrap_or(0);
+        let ends = |entry: &Entry| u64::from(entry.start).saturating_add(u64::from(entry.sectors));
+        let unused = |entry: &Entry| entry.kind == 0 && entry.start == 0 && entry.sectors == 0;
+        let sound =
+            |entry: &Entry| unused(entry) || (entry.is_used() && entry.start != 0 && ends(entry) <= sectors);
+        let mut used = self.entries.iter().filter(|entry| !unused(entry)).enumerate();
+        let apart = used.all(|(index, one)| {
+            let mut others = self
+                .entries
+                .iter()
+                .filter(|entry| !unused(entry))
+                .skip(index)
+                .skip(1);
+            others.all(|other| ends(one) <= u64::from(other.start) || ends(other) <= u64::from(one.start))
+        });
+        apart && self.entries.iter().all(sound) && !self.entries.iter().all(unused)
+    }
+
     /// Whether it only says that there is a GPT.
     pub(crate) fn is_protective(&self) -> bool {
         self.entries.iter().any(|entry| entry.kind == 0xee)
