@@ -168,6 +168,9 @@ fn explained(error: &Error, wanted: &str, paths: &[PathBuf]) -> String {
         Error::Read { file, .. } => (*file, "check the disk that it is on"),
         Error::Truncated { file, .. } => (*file, "get all of it"),
         Error::WrongParent { file } => (*file, "find the parent as it was"),
+        Error::Foreign { remedy, .. } => {
+            return format!("{error}; make a raw image of it with {remedy}");
+        }
         Error::Unsupported { .. } | Error::UnknownFeature { .. } => {
             (0, "convert it with qemu-img convert -O raw")
         }

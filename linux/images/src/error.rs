@@ -42,6 +42,13 @@ pub enum Error {
         /// What it is or has.
         what: &'static str,
     },
+    /// It is an image of a format that is known by sight only.
+    Foreign {
+        /// What it is.
+        what: &'static str,
+        /// The command that makes a raw image of it.
+        remedy: &'static str,
+    },
     /// A qcow2 image needs a feature that is not known here.
     UnknownFeature {
         /// The feature's bit among the incompatible ones.
@@ -84,10 +91,7 @@ impl fmt::Display for Error {
             }
             Error::NoMemory => f.write_str("there is not enough memory"),
             Error::Damaged { format, what } => write!(f, "is a damaged {} image: {what}", format.name()),
-            Error::Unsupported {
-                format: Format::Raw,
-                what,
-            } => write!(f, "is {what}, which cannot be read here"),
+            Error::Foreign { what, .. } => write!(f, "is {what}, which cannot be read here"),
             Error::Unsupported { format, what } => {
                 write!(
                     f,

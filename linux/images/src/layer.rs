@@ -153,10 +153,7 @@ impl Mapping {
                 }
                 (None, Declared::Vhd) => not(Format::Vhd(crate::VhdKind::Fixed), "it has no footer"),
                 (None, _) => match foreign(&magic) {
-                    Some(what) => Err(Error::Unsupported {
-                        format: Format::Raw,
-                        what,
-                    }),
+                    Some(error) => Err(error),
                     None => Ok((Format::Raw, raw(source))),
                 },
             },
@@ -188,19 +185,31 @@ fn raw<F: File>(source: &Source<F>) -> Opened<Mapping> {
 }
 
 /// Image formats that are known by sight only. Taken for raw, they would look like disks without anything on them.
-fn foreign(magic: &[u8; 72]) -> Option<&'static str> {
-    let signs: [(usize, &[u8], &'static str); 8] = [
-        (0, b"KDMV", "a VMDK image"),
-        (0, b"COWD", "a VMDK image"),
-        (0, b"# Disk DescriptorFile", "a VMDK description"),
-        (64, b"\x7f\x10\xda\xbe", "a VDI image"),
-        (0, b"QED\0", "a QED image"),
-        (0, b"WithoutFreeSpace", "a Parallels image"),
-        (0, b"WithouFreSpacExt", "a Parallels image"),
-        (0, b"EVF\x09\x0d\x0a\xff\x00", "an EnCase image"),
+fn foreign(magic: &[u8; 72]) -> Option<Error> {
+    const QEMU: &str = "qemu-img convert -O raw";
+    const EWF: &str = "ewfexport -f raw, of libewf";
+    const AFF: &str = "affcat, of afflib";
+    type Sign = (usize, &'static [u8], &'static str, &'static str);
+    let signs: [Sign; 11] = [
+        (0, b"KDMV", "a VMDK image", QEMU),
+        (0, b"COWD", "a VMDK image", QEMU),
+        (0, b"# Disk DescriptorFile", "a VMDK description", QEMU),
+        (64, b"\x7f\x10\xda\xbe", "a VDI image", QEMU),
+        (0, b"QED\0", "a QED image", QEMU),
+        (0, b"WithoutFreeSpace", "a Parallels image", QEMU),
+        (0, b"WithouFreSpacExt", "a Parallels image", QEMU),
+        (0, b"EVF\x09\x0d\x0a\xff\x00", "an EnCase image (E01)", EWF),
+        (0, b"EVF2\x0d\x0a\x81\x00", "an EnCase image (Ex01)", EWF),
+        (
+            0,
+            b"LVF\x09\x0d\x0a\xff\x00",
+            "EnCase logical evidence (L01)",
+            EWF,
+        ),
+        (0, b"AFF10\x0d\x0a\x00", "an AFF image", AFF),
     ];
     signs
         .iter()
-        .find(|(at, sign, _)| magic.get(*at..).is_some_and(|rest| rest.starts_with(sign)))
-        .map(|(_, _, what)| *what)
+        .find(|(at, sign, ..)| magic.get(*at..).is_some_and(|rest| rest.starts_with(sign)))
+        .map(|(_, _, what, remedy)| Error::Foreign { what, remedy })
 }

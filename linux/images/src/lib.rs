@@ -19,10 +19,10 @@
 //!
 //! | Format | Read | Refused, by name |
 //! |---|---|---|
-//! | raw | anything that is none of the others | VMDK, VDI, QED, Parallels, EnCase |
+//! | raw | anything that is none of the others | VMDK, VDI, QED, Parallels, EnCase, AFF |
 //! | VHD | fixed, dynamic, differencing; the copy of the footer when the end is damaged | |
 //! | VHDX | fixed, dynamic, differencing; 512 and 4096 byte sectors; a log that was not written home is replayed in memory | unknown regions and metadata that it requires; logs over 64 MiB |
-//! | qcow2 | versions 2 and 3, backing files, deflate, zstd, zero clusters, extended L2 entries, external data, the dirty and corrupt flags (reads do not need what they are about) | encryption, unknown incompatible features, backing files of other formats; of snapshots only the current state is seen |
+//! | qcow2 | versions 2 and 3, backing files, deflate, zstd, zero clusters, extended L2 entries, external data, the dirty and corrupt flags (reads do not need what they are about) | encryption, unknown incompatible features, backing files of other formats, on servers or named by options (`json:`); of snapshots only the current state is seen |
 //!
 //! A fixed VHD has its only mark in its last sector: one that lost it is taken for a raw image. A raw image whose
 //! content begins like another format is taken for that format, unless whoever refers to it says that it is raw.

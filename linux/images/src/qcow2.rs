@@ -275,6 +275,21 @@ fn text<F: File>(source: &Source<F>, (at, length): (u64, u64)) -> Result<alloc::
     Ok(bytes)
 }
 
+/// Refuses names of what is no file: QEMU's options as JSON, and addresses (`nbd://server/disk`).
+fn local(name: &[u8], options: &'static str, address: &'static str) -> Result<(), Error> {
+    if name.starts_with(b"json:") {
+        return Err(unsupported(options));
+    }
+    let end = name
+        .iter()
+        .position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'+'));
+    let (scheme, rest) = name.split_at_checked(end.unwrap_or(0)).unwrap_or_default();
+    match scheme.len() > 1 && scheme != b"file" && rest.starts_with(b"://") {
+        true => Err(unsupported(address)),
+        false => Ok(()),
+    }
+}
+
 fn parent<F: File>(
     source: &Source<F>,
     (at, length): (u64, u64),
@@ -295,15 +310,27 @@ fn parent<F: File>(
         b"vhdx" => Declared::Vhdx,
         _ => return Err(unsupported("a backing file of an unknown format")),
     };
+    let name = text(source, (at, length))?;
+    local(
+        &name,
+        "a backing file that is named by options (json:)",
+        "a backing file that is on a server",
+    )?;
     let mut reference = Reference::new(source.index, Role::Parent, format);
-    reference.add(text(source, (at, length))?, Encoding::Bytes, Base::Either)?;
+    reference.add(name, Encoding::Bytes, Base::Either)?;
     Ok(Some(reference))
 }
 
 fn data_file<F: File>(source: &Source<F>, name: Option<(u64, u64)>) -> Result<Reference, Error> {
     let mut reference = Reference::new(source.index, Role::Data, Declared::Raw);
     if let Some(place) = name {
-        reference.add(text(source, place)?, Encoding::Bytes, Base::Either)?;
+        let name = text(source, place)?;
+        local(
+            &name,
+            "a data file that is named by options (json:)",
+            "a data file that is on a server",
+        )?;
+        reference.add(name, Encoding::Bytes, Base::Either)?;
     }
     match reference.names.is_empty() {
         true => Err(damaged("it does not say where its data is")),
