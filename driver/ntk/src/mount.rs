@@ -254,11 +254,11 @@ unsafe fn real_device(vpb: PVPB) -> Option<DeviceRef> {
     Some(unsafe { DeviceRef::new(device) })
 }
 
-/// What a mount that Linux refuses ends with. EINVAL is its answer to an option that it does not know; without options it
-/// is what it says of a volume that it does not know after all.
+/// What a mount that Linux refuses ends with. EINVAL is its answer to an option that it does not know, ENOENT to a subvolume
+/// that is not there; without options they are what it says of a volume that it does not know after all.
 fn refused(error: &MountError, with_options: bool) -> NtStatus {
     log::line(format_args!("{error}"));
-    if with_options && error.errno == lkl::Errno::EINVAL {
+    if with_options && matches!(error.errno, lkl::Errno::EINVAL | lkl::Errno::ENOENT) {
         return NtStatus::INVALID_PARAMETER;
     }
     Errno(i32::from(error.errno.number())).to_status(Context::Mounting)

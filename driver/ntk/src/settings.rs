@@ -46,10 +46,6 @@ fn string(bytes: &[u8]) -> Result<String, NtStatus> {
         .map_err(|refusal: Refusal| NtStatus(refusal.status()))
 }
 
-/// Options that are none of a reader's business: the first would only be refused further down, the others would make
-/// Linux, and with it every volume, stop at the first damage.
-const REFUSED: [&str; 4] = ["rw", "errors=panic", "fatal_errors=panic", "onerror=panic"];
-
 /// What was decided.
 pub struct How {
     fs_name: String,
@@ -122,7 +118,7 @@ impl Settings {
         let first = |mine: &Vec<u8>, its: &Vec<u8>| string(if mine.is_empty() { its } else { mine });
         let default = VolumeOptions::default();
         let options = first(&self.options, &kept.options)?;
-        if options.split(',').any(|option| REFUSED.contains(&option.trim())) {
+        if lkl::refused_option(&options).is_some() {
             return Err(NtStatus::INVALID_PARAMETER);
         }
         Ok(How {

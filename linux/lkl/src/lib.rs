@@ -58,6 +58,7 @@ mod log;
 mod memory;
 mod mount;
 mod ops;
+mod options;
 #[cfg(windows)]
 mod seh;
 mod stat;
@@ -77,6 +78,7 @@ pub use kernel::{BootConfig, BootError, Kernel};
 pub use log::LogRing;
 pub use memory::{try_arc, try_box};
 pub use mount::{FsKind, Mount, MountError, MountOptions};
+pub use options::refused_option;
 pub use stat::{DeviceNumber, FileType, StatFs, Statx, Timestamp};
 
 const _: () = {

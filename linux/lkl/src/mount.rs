@@ -18,7 +18,7 @@ use crate::errno::Errno;
 use crate::fd::{OpenMode, OwnedFd};
 use crate::kernel::Kernel;
 use crate::memory::{try_copy, try_zeroed};
-use crate::stat::StatFs;
+use crate::stat::{FileType, StatFs};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -128,6 +128,10 @@ impl Mount {
             match Mount::named(kernel, device, name, needed, options) {
                 Ok((tree, stale)) => {
                     let tree = OwnedFd::adopt(kernel.clone(), tree);
+                    check_root(&tree).map_err(|error| MountError {
+                        fs_name: Some(owned(name)),
+                        ..error
+                    })?;
                     return Ok(Mount {
                         tree,
                         fs_name: owned(name),
@@ -214,6 +218,19 @@ impl fmt::Debug for Mount {
             .field("fs_name", &self.fs_name)
             .field("stale", &self.stale)
             .finish_non_exhaustive()
+    }
+}
+
+/// Some file systems believe what a superblock says of the root, and mount a file. What Linux then does with paths is
+/// nothing to rely on.
+fn check_root(tree: &OwnedFd) -> Result<(), MountError> {
+    let stat = tree.statx().map_err(|errno| MountError::new(None, errno))?;
+    match stat.file_type() {
+        FileType::Directory => Ok(()),
+        _ => Err(MountError {
+            detail: owned("the root is no directory"),
+            ..MountError::new(None, Errno::EUCLEAN)
+        }),
     }
 }
 
