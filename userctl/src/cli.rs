@@ -207,7 +207,7 @@ pub struct Mount {
     /// The drive letter [default: the one that it had before, or the next that is free]
     #[arg(value_name = "X:", value_parser = letter)]
     pub letter: Option<char>,
-    /// Mount this partition of an image, 0 for the whole [default: the first that is recognised]
+    /// Mount this partition of an image, 0 for the whole [default: a file system of Linux's before others, the largest]
     #[arg(long, value_name = "N")]
     pub part: Option<u32>,
     /// The format of an image [default: what its content says]
@@ -322,15 +322,18 @@ pub struct Source {
     /// The image: a file (raw, VHD, VHDX, qcow2) or a disk; or a mounted volume: X:, a device, its UUID, label or number
     ///
     /// An existing file is always an image, and is read without the driver. A volume that the driver has mounted is read
-    /// through it: --part, --fs, --no-recovery, --memory and --linux-log have no meaning there and are refused.
+    /// through it: --part, --fs, -o, --no-recovery, --memory and --linux-log have no meaning there and are refused.
     #[arg(value_hint = ValueHint::FilePath)]
     pub image: PathBuf,
-    /// Read this partition, 0 for the whole disk [default: the first that is recognised]
+    /// Read this partition, 0 for the whole disk [default: a file system of Linux's before others, the largest]
     #[arg(long, value_name = "N")]
     pub part: Option<u32>,
     /// Take it for this file system, by Linux's name for it [default: what is recognised]
     #[arg(long, value_name = "NAME")]
     pub fs: Option<String>,
+    /// Options of the file system, as for mount -o on Linux, separated by commas
+    #[arg(short, value_name = "OPTIONS")]
+    pub options: Option<String>,
     /// Do not replay a journal; the volume may then look older than it is
     #[arg(long)]
     pub no_recovery: bool,
@@ -354,12 +357,13 @@ Examples:
   userctl list                             what is mounted, and where
   userctl unmount E:                       take the letter away again
   userctl info disk.img                    what an image holds, without the driver
+  userctl ls disk.img -o subvolid=5        all subvolumes of a btrfs
   userctl cp -r disk.img /home copy        copy out of an image, without the driver
   userctl cp -r E: /home copy              copy out of a mounted volume, through the driver";
 
 const MOUNT_EXAMPLES: &str = "\
 Examples:
-  userctl mount disk.img                   the first partition with a file system Linux knows
+  userctl mount disk.img                   the partition that info says is read
   userctl mount disk.qcow2 L: --part 3     partition 3, as drive L:
   userctl mount \\Device\\Harddisk1\\Partition2
   userctl mount snap.img -o subvol=home    an option of btrfs";

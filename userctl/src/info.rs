@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use disk_partitions::{Partition, Scheme};
+use disk_partitions::{Part, Partition, Scheme};
 use serde::Serialize;
 
 use crate::driver::write_json;
 use crate::exit::{Exit, Failure, stdout_failure};
 use crate::mounted;
 use crate::partition::type_name;
-use crate::session::{Mounted, Part, Session};
+use crate::session::{Mounted, Refusal, Session};
 use crate::text::{shown, size};
 
 /// All about an image, as `--json` writes it.
@@ -25,10 +25,26 @@ pub struct Info {
     pub table: Option<&'static str>,
     /// Its partitions and what is on them.
     pub partitions: Vec<PartitionInfo>,
-    /// The partition that was asked for, or the first that is recognised; 0 for the whole disk.
-    pub part: u32,
-    /// The file system there.
-    pub file_system: FileSystem,
+    /// What the whole disk holds, by its signature.
+    pub holds: Option<Holds>,
+    /// The partition that was asked for, or the one that is meant when none is named; 0 for the whole disk, null when nothing
+    /// can be read.
+    pub part: Option<u32>,
+    /// The file system there, if it can be mounted.
+    pub file_system: Option<FileSystem>,
+    /// Why not.
+    pub problem: Option<String>,
+    /// Of a btrfs whose default subvolume alone is shown: those at its top. `-o subvolid=5` shows all.
+    pub hidden_subvolumes: Option<Vec<String>>,
+}
+
+/// What is there besides a file system that can be mounted.
+#[derive(Debug, Serialize)]
+pub struct Holds {
+    /// As `blkid` calls it.
+    pub name: &'static str,
+    /// In words.
+    pub words: &'static str,
 }
 
 /// All about a volume that the driver has mounted, as `--json` writes it.
@@ -54,6 +70,8 @@ pub struct PartitionInfo {
     pub kind: String,
     /// Its name (GPT), empty if it has none.
     pub name: String,
+    /// What else it holds, by its signature: a member of an array, encryption, swap.
+    pub holds: Option<Holds>,
     /// Linux's name for the file system, if it can be mounted.
     pub file_system: Option<String>,
     /// Why not.
@@ -83,28 +101,50 @@ pub struct FileSystem {
     pub stale: bool,
 }
 
-/// Writes what the image of `session` holds to `out`.
+/// Writes what the image of `session` holds to `out`. That nothing on it can be mounted is an answer, too, unless the user
+/// has said how to mount it.
 pub fn run(session: &Session, asked: Option<u32>, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let partitions = session.table.as_ref().map_or(&[][..], |table| &table.partitions);
+    let survey = &session.survey;
+    let table = survey.table.as_ref();
+    let partitions = table.map_or(&[][..], |table| &table.partitions);
     let partitions = partitions
         .iter()
-        .map(|partition| look(session, partition))
+        .zip(&survey.partitions)
+        .map(|(partition, part)| look(session, partition, part))
         .collect::<Result<Vec<_>, _>>()?;
-    let info = |mounted: &Mounted| -> Result<Info, Failure> {
-        Ok(Info {
-            image: session.image.path.display().to_string(),
-            format: session.image.format,
-            size: session.image.size,
-            table: session.table.as_ref().map(|table| table.scheme).map(Scheme::name),
-            partitions,
-            part: match &mounted.part {
-                Part::Whole => 0,
-                Part::Partition(partition) => partition.index,
-            },
-            file_system: file_system(mounted)?,
-        })
+    let mut info = Info {
+        image: session.image.path.display().to_string(),
+        format: session.image.format,
+        size: session.image.size,
+        table: table.map(|table| table.scheme).map(Scheme::name),
+        partitions,
+        holds: holds(session, &survey.whole),
+        part: None,
+        file_system: None,
+        problem: None,
+        hidden_subvolumes: None,
     };
-    let info = info(&session.mount(asked)?)?;
+    match session.part(asked) {
+        Ok(part) => match session.mount_and_warn(part) {
+            Ok(mounted) => {
+                info.part = Some(part.number);
+                info.file_system = Some(file_system(&mounted)?);
+                info.hidden_subvolumes = mounted.hidden_subvolumes().map(|names| {
+                    let names = names.iter();
+                    names.map(|name| shown(name)).collect()
+                });
+            }
+            Err(Refusal { failure, .. }) if session.is_told_how() || failure.exit == Exit::Kernel => {
+                return Err(failure);
+            }
+            Err(refusal) => {
+                info.part = asked.or((!refusal.unknown).then_some(part.number));
+                info.problem = (!refusal.unknown).then_some(refusal.failure.message);
+            }
+        },
+        Err(failure) if asked.is_some() || session.is_told_how() => return Err(failure),
+        Err(_) => {}
+    }
     if json {
         return write_json(&info, out);
     }
@@ -129,22 +169,39 @@ pub fn run_mounted(mounted: &mounted::Mounted, json: bool, out: &mut dyn Write) 
         .map_err(|error| stdout_failure(&error))
 }
 
-fn look(session: &Session, partition: &Partition) -> Result<PartitionInfo, Failure> {
-    let (file_system, problem) = match session.mount_part(Part::Partition(partition.clone())) {
+fn look(session: &Session, partition: &Partition, part: &Part) -> Result<PartitionInfo, Failure> {
+    let (file_system, problem) = match session.mount_part(part, None, None) {
         Ok(mounted) => (Some(mounted.fs_name().to_string()), None),
         Err(refusal) if refusal.failure.exit == Exit::Kernel => return Err(refusal.failure),
         Err(refusal) if refusal.unknown => (None, None),
         Err(refusal) => (None, Some(refusal.failure.message)),
     };
     Ok(PartitionInfo {
-        number: partition.index,
-        offset: partition.offset,
-        size: partition.size_bytes.saturating_add(partition.missing_bytes),
+        number: part.number,
+        offset: part.offset,
+        size: part.size_bytes,
         kind: type_name(partition.kind),
         name: partition.label.clone(),
+        holds: holds(session, part),
         file_system,
         problem,
     })
+}
+
+/// What a part holds: by its signature, or a file system that this Linux has not got.
+fn holds(session: &Session, part: &Part) -> Option<Holds> {
+    let signature = session.holds(part).map(|found| Holds {
+        name: found.name,
+        words: found.words,
+    });
+    let unreadable = || {
+        let superblock = part.superblock.as_ref().filter(|_| !part.is_readable())?;
+        Some(Holds {
+            name: superblock.kind.name(),
+            words: "a file system that cannot be read here",
+        })
+    };
+    signature.or_else(unreadable)
 }
 
 fn file_system(mounted: &Mounted) -> Result<FileSystem, Failure> {
@@ -181,6 +238,7 @@ fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
         size: length,
         kind,
         name,
+        holds,
         file_system,
         problem,
     } in &info.partitions
@@ -190,10 +248,12 @@ fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
         } else {
             format!(" \"{}\"", shown(name.as_bytes()))
         };
-        let what = match (file_system, problem) {
-            (Some(file_system), _) => file_system.clone(),
-            (None, Some(problem)) => format!("unreadable ({problem})"),
-            (None, None) => "not recognised".to_string(),
+        let what = match (file_system, holds, problem) {
+            (Some(file_system), None, _) => file_system.clone(),
+            (Some(file_system), Some(holds), _) => format!("{file_system}; {}", words(holds)),
+            (None, Some(holds), _) => words(holds),
+            (None, None, Some(problem)) => format!("unreadable ({problem})"),
+            (None, None, None) => "not recognised".to_string(),
         };
         let text = format!(
             "offset {offset}, {length} bytes ({}), {kind}{name}: {what}",
@@ -201,11 +261,36 @@ fn write_text(info: &Info, out: &mut dyn Write) -> std::io::Result<()> {
         );
         line(&format!("partition {number}:"), &format!(" {text}"))?;
     }
-    match info.part {
-        0 => line("read:", "the whole image")?,
-        number => line("read:", &format!("partition {number}"))?,
+    if let Some(holds) = &info.holds {
+        line("holds:", &words(holds))?;
     }
-    write_file_system(&info.file_system, out)
+    match info.part {
+        Some(0) => line("read:", "the whole image")?,
+        Some(number) => line("read:", &format!("partition {number}"))?,
+        None => {}
+    }
+    if let Some(file_system) = &info.file_system {
+        write_file_system(file_system, out)?;
+    } else {
+        line("file system:", "none that can be read")?;
+    }
+    if let Some(problem) = &info.problem {
+        self::line(out, "problem:", problem)?;
+    }
+    if let Some(names) = &info.hidden_subvolumes {
+        let others = match names.as_slice() {
+            [] => String::new(),
+            names => format!(": {}", names.join(", ")),
+        };
+        let text = format!("this is the default subvolume only; -o subvolid=5 shows all{others}");
+        self::line(out, "note:", &text)?;
+    }
+    Ok(())
+}
+
+/// A signature for people, with the name by which more can be found.
+fn words(holds: &Holds) -> String {
+    format!("{} ({})", holds.words, holds.name)
 }
 
 fn write_file_system(file_system: &FileSystem, out: &mut dyn Write) -> std::io::Result<()> {

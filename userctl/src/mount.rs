@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cli::{self, Choice, Mount};
 use crate::driver::{self, failed, refused, write_json, write_text};
 use crate::exit::{Exit, Failure};
+use crate::source::check_options;
 use crate::target::{self, Named, Target};
 use crate::text::plain;
 
@@ -36,6 +37,7 @@ pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
             format_args!("{shown}: {}", OpenError::NotHere),
         ));
     }
+    check_options(options.settings.options.as_deref())?;
     let wanted = target::target(&options.target)?;
     if options.part.is_some() && !matches!(wanted, Target::Image(_)) {
         return Err(Failure::new(
@@ -218,7 +220,7 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
         ),
         NtStatus::NOT_SUPPORTED => (
             Exit::Image,
-            "it has a feature that is not supported; convert it: qemu-img convert -O raw".into(),
+            "its format, or something in it, is not supported; userctl info says what, and how to convert it".into(),
         ),
         NtStatus::DISK_CORRUPT_ERROR
         | NtStatus::FILE_CORRUPT_ERROR

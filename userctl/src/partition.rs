@@ -1,40 +1,50 @@
 //! Partition tables for people: `disk_partitions` finds them, this reads an image for it and gives their types names.
 //!
-//! An image may be hostile; that is the business of `disk_partitions`, which the driver's own tests use too.
+//! An image may be hostile; that is the business of `disk_partitions`, which the driver has, too.
 
 use std::cell::RefCell;
 use std::io;
 
-use disk_partitions::{PartitionType, Table};
+use disk_partitions::{PartitionType, Survey};
 use fs_probe::{ReadAt, ReadError};
 
 use crate::image::Image;
 
-/// The partition table of an image; `Ok(None)`: it has none. An error when there may be one that cannot be read.
-pub fn table(image: &Image) -> io::Result<Option<Table>> {
-    let disk = Disk {
-        image,
-        failure: RefCell::new(None),
-    };
-    // An image has no sector size of its own; a GPT made for 4096 bytes is found with this one, too.
-    let table = disk_partitions::find(&disk, image.size, 512);
-    match (table, disk.failure.into_inner()) {
+/// What an image holds. An error when there may be something that cannot be read.
+pub fn survey(image: &Image) -> io::Result<Survey> {
+    let disk = Disk::new(image);
+    // A plain image has no sector size of its own; a table made for 4096 bytes is found with this one, too.
+    let survey = Survey::take(&disk, image.size, image.sector_size.unwrap_or(512))
+        .ok_or(io::ErrorKind::OutOfMemory)?;
+    match (survey.table.is_none(), disk.failure.into_inner()) {
         // What could be read was enough: the second copy of a GPT serves for that.
-        (Some(table), _) => Ok(Some(table)),
-        (None, Some(error)) => Err(error),
-        (None, None) => Ok(None),
+        (false, _) | (true, None) => Ok(survey),
+        (true, Some(error)) => Err(error),
     }
 }
 
 /// An image that remembers the first error of the disk below it.
-struct Disk<'a> {
+#[derive(Debug)]
+pub struct Disk<'a> {
     image: &'a Image,
     failure: RefCell<Option<io::Error>>,
 }
 
+impl<'a> Disk<'a> {
+    /// Over an open image.
+    pub fn new(image: &'a Image) -> Disk<'a> {
+        Disk {
+            image,
+            failure: RefCell::new(None),
+        }
+    }
+}
+
 impl ReadAt for Disk<'_> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        match self.image.read_at(buffer, offset) {
+        let read = self.image.read_at(buffer, offset);
+        crate::watchdog::progress();
+        match read {
             Ok(()) => Ok(()),
             // A table that points beyond the end makes no sense; that is no fault of the disk.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ReadError),
@@ -59,15 +69,29 @@ pub fn type_name(kind: PartitionType) -> String {
 fn mbr_name(kind: u8) -> Option<&'static str> {
     Some(match kind {
         0x01 | 0x04 | 0x06 | 0x0b | 0x0c | 0x0e => "FAT",
-        0x07 => "NTFS/exFAT",
+        0x07 => "NTFS/exFAT/HPFS",
+        0x11 | 0x14 | 0x16 | 0x1b | 0x1c | 0x1e => "hidden FAT",
+        0x12 => "recovery",
+        0x17 => "hidden NTFS/exFAT",
         0x27 => "Windows recovery",
+        0x42 => "Windows dynamic disk",
         0x82 => "Linux swap",
         0x83 => "Linux",
         0x8e => "Linux LVM",
         0xa5 => "FreeBSD",
+        0xa6 => "OpenBSD",
+        0xa8 => "Apple UFS",
+        0xa9 => "NetBSD",
         0xaf => "HFS/HFS+",
+        0xbf => "Solaris",
+        0xda => "data",
+        0xea => "Linux boot",
+        0xeb => "BeOS",
         0xee => "GPT protective",
+        0xe8 => "LUKS",
         0xef => "EFI system",
+        0xfb => "VMware VMFS",
+        0xfc => "VMware swap",
         0xfd => "Linux RAID",
         _ => return None,
     })
@@ -87,6 +111,29 @@ fn guid_name(guid: &str) -> Option<&'static str> {
         "e3c9e316-0b5c-4db8-817d-f92df00215ae" => "Windows reserved",
         "de94bba4-06d1-4d40-a16a-bfd50179d6ac" => "Windows recovery",
         "21686148-6449-6e6f-744e-656564454649" => "BIOS boot",
+        "5808c8aa-7e8f-42e0-85d2-e1e90434cfb3" => "Windows dynamic disk, table",
+        "af9b60a0-1431-4f62-bc68-3311714a69ad" => "Windows dynamic disk",
+        "e75caf8f-f680-4cee-afa3-b001e56efc2d" => "Windows Storage Spaces",
+        "44479540-f297-41b2-9af7-d131d5f0458a" => "Linux root (x86)",
+        "b921b045-1df0-41c3-af44-4c6f280d3fae" => "Linux root (arm64)",
+        "69dad710-2ce4-4e3c-b16c-21a1d49abed3" => "Linux root (arm)",
+        "8484680c-9521-48c6-9c11-b0720656f69e" => "Linux /usr (x86-64)",
+        "3b8f8425-20e0-4f3b-907f-1a25a76f98e8" => "Linux /srv",
+        "4d21b016-b534-45c2-a9fb-5c16e091fd2d" => "Linux /var",
+        "7ec6f557-3bc5-4aca-b293-16ef5df639d1" => "Linux /var/tmp",
+        "773f91ef-66d4-49b5-bd83-d683bf40ad16" => "Linux user's home",
+        "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5" => "dm-verity (x86-64)",
+        "ca7d7ccb-63ed-4c53-861c-1742536059cc" => "LUKS",
+        "7ffec5c9-2d00-49b7-8941-3ea10a5586b7" => "dm-crypt",
+        "516e7cb4-6ecf-11d6-8ff8-00022d09712b" => "FreeBSD",
+        "516e7cb5-6ecf-11d6-8ff8-00022d09712b" => "FreeBSD swap",
+        "516e7cb6-6ecf-11d6-8ff8-00022d09712b" => "FreeBSD UFS",
+        "516e7cba-6ecf-11d6-8ff8-00022d09712b" => "FreeBSD ZFS",
+        "6a898cc3-1dd2-11b2-99a6-080020736631" => "ZFS",
+        "7c3457ef-0000-11aa-aa11-00306543ecac" => "APFS",
+        "53746f72-6167-11aa-aa11-00306543ecac" => "Apple CoreStorage",
+        "426f6f74-0000-11aa-aa11-00306543ecac" => "Apple boot",
+        "aa31e02a-400f-11db-9590-000c2911d1b8" => "VMware VMFS",
         "48465300-0000-11aa-aa11-00306543ecac" => "HFS+",
         _ => return None,
     })
@@ -121,7 +168,7 @@ mod tests {
         disk[462 + 12] = 40;
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
         std::fs::write(&path, &disk).unwrap();
-        let found = table(&Image::open(&path).unwrap()).unwrap().unwrap();
+        let found = survey(&Image::open(&path).unwrap()).unwrap().table.unwrap();
         assert_eq!(found.scheme, Scheme::Mbr);
         let [only] = &found.partitions[..] else {
             panic!("{found:?}")
@@ -131,6 +178,6 @@ mod tests {
             (8 * 512, 32 * 512, 8 * 512)
         );
         std::fs::write(&path, [0; 700]).unwrap();
-        assert_eq!(table(&Image::open(&path).unwrap()).unwrap(), None);
+        assert_eq!(survey(&Image::open(&path).unwrap()).unwrap().table, None);
     }
 }

@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use disk_partitions::{Partition, Table};
+use disk_partitions::{Part, Survey};
+use fs_probe::signature::{self, Signature};
 use lkl::{
     BlockDevice, BootConfig, DiskOptions, Errno, FsKind, Kernel, Mount, MountError, MountOptions, OpenMode,
     OwnedFd,
@@ -26,30 +27,23 @@ const MEMORY: u32 = 128;
 pub struct Session {
     /// The image.
     pub image: Image,
-    /// Its partition table.
-    pub table: Option<Table>,
+    /// Its partition table, and what its parts hold.
+    pub survey: Survey,
     kernel: Kernel,
     fs: Option<String>,
+    options: Option<String>,
     recovery: bool,
     print_log: bool,
 }
 
-/// Which part of an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// All of it.
-    Whole,
-    /// A partition.
-    Partition(Partition),
-}
-
 /// A mounted file system.
 pub struct Mounted {
-    /// Which part of the image it is on.
-    pub part: Part,
+    /// Which part of the image it is on: the partition's number, 0 for the whole.
+    pub part: u32,
     // In the order in which they must go: the mount before its device, the device before Linux.
     mount: Mount,
-    _device: BlockDevice,
+    device: BlockDevice,
+    recovery: bool,
     kernel: Kernel,
 }
 
@@ -65,7 +59,7 @@ impl Session {
     /// Opens the image, reads its partition table and boots Linux.
     pub fn open(source: &Source) -> Result<Session, Failure> {
         let image = Image::open(&source.image)?;
-        let table = partition::table(&image).map_err(|error| {
+        let survey = partition::survey(&image).map_err(|error| {
             let (path, why) = (source.image.display(), reason(&error));
             Failure::new(
                 Exit::Image,
@@ -89,97 +83,143 @@ impl Session {
         watchdog::progress();
         Ok(Session {
             image,
-            table,
+            survey,
             kernel,
             fs: source.fs.clone(),
+            options: source.options.clone(),
             recovery: !source.no_recovery,
             print_log: source.linux_log,
         })
     }
 
-    /// Mounts the partition that was asked for, or the first one that is recognised.
-    pub fn mount(&self, asked: Option<u32>) -> Result<Mounted, Failure> {
-        let image = self.image.path.display();
-        let partitions = self.table.as_ref().map_or(&[][..], |table| &table.partitions);
-        match asked {
-            Some(0) => self.mount_part(Part::Whole).map_err(|refusal| refusal.failure),
-            Some(number) => match partitions.iter().find(|partition| partition.index == number) {
-                Some(partition) => self
-                    .mount_part(Part::Partition(partition.clone()))
-                    .map_err(|refusal| refusal.failure),
-                None if self.table.is_none() => Err(Failure::new(
-                    Exit::Partition,
-                    format_args!("{image}: there is no partition table; leave --part out, or use --part 0"),
-                )),
-                None => {
-                    let numbers: Vec<String> = partitions
-                        .iter()
-                        .map(|partition| partition.index.to_string())
-                        .collect();
-                    let there = if numbers.is_empty() {
-                        "none".to_string()
-                    } else {
-                        numbers.join(", ")
-                    };
-                    Err(Failure::new(
-                        Exit::Partition,
-                        format_args!("{image}: there is no partition {number}; choose one of: {there}"),
-                    ))
-                }
-            },
-            None => self.mount_first(partitions),
-        }
+    /// Whether the user says how to mount: a failure is then an answer to that.
+    pub fn is_told_how(&self) -> bool {
+        self.fs.is_some() || self.options.is_some()
     }
 
-    /// The first part that can be mounted: partitions by number, then the whole, since what looks like a table may be
-    /// none. If none can be, the first that holds a file system says why.
-    fn mount_first(&self, partitions: &[Partition]) -> Result<Mounted, Failure> {
-        let mut damaged = None;
-        let parts = partitions
-            .iter()
-            .map(|partition| Part::Partition(partition.clone()))
-            .chain([Part::Whole]);
-        for part in parts {
-            match self.mount_part(part) {
-                Ok(mounted) => return Ok(mounted),
-                Err(refusal) if refusal.failure.exit == Exit::Kernel => return Err(refusal.failure),
-                Err(refusal) if !refusal.unknown => damaged = damaged.or(Some(refusal.failure)),
-                Err(_) => {}
-            }
-        }
-        Err(damaged.unwrap_or_else(|| {
-            let (image, count) = (self.image.path.display(), partitions.len());
-            let message = match count {
-                0 => format!("{image}: no file system is recognised; check the image, or name the file system with --fs"),
-                _ => format!("{image}: none of its {count} partitions holds a file system that is recognised; see userctl info"),
-            };
-            Failure::new(Exit::FileSystem, message)
-        }))
+    /// The part that was asked for, or the one that is meant when none is named.
+    pub fn part(&self, asked: Option<u32>) -> Result<&Part, Failure> {
+        let (image, partitions) = (self.image.path.display(), &self.survey.partitions);
+        let Some(number) = asked else {
+            let whole = &self.survey.whole;
+            let may_be_named = partitions.is_empty() && self.fs.is_some();
+            let preferred = self.survey.preferred().or(Some(whole).filter(|_| may_be_named));
+            return preferred.ok_or_else(|| self.nothing_readable());
+        };
+        let there: Vec<String> = partitions.iter().map(|part| part.number.to_string()).collect();
+        self.survey.part(number).ok_or_else(|| match there.as_slice() {
+            [] if self.survey.table.is_none() => Failure::new(
+                Exit::Partition,
+                format_args!("{image}: there is no partition table; leave --part out, or use --part 0"),
+            ),
+            [] => Failure::new(
+                Exit::Partition,
+                format_args!("{image}: there is no partition {number}; its table has none"),
+            ),
+            there => Failure::new(
+                Exit::Partition,
+                format_args!(
+                    "{image}: there is no partition {number}; choose one of: {}",
+                    there.join(", ")
+                ),
+            ),
+        })
     }
 
-    /// Mounts one part of the image.
-    pub fn mount_part(&self, part: Part) -> Result<Mounted, Refusal> {
-        let (offset, size) = match &part {
-            Part::Whole => (0, self.image.size),
-            // As long as the table says: an image that was cut off gives what it has.
-            Part::Partition(partition) => (
-                partition.offset,
-                partition.size_bytes.saturating_add(partition.missing_bytes),
+    fn nothing_readable(&self) -> Failure {
+        let (image, count) = (self.image.path.display(), self.survey.partitions.len());
+        let message = match (count, self.holds(&self.survey.whole)) {
+            (0, Some(signature)) => format!(
+                "{image}: holds {} ({}) and no file system that can be read; see userctl info",
+                signature.words, signature.name
+            ),
+            (0, None) => format!(
+                "{image}: no file system is recognised; check the image, or name the file system with --fs"
+            ),
+            _ => format!(
+                "{image}: none of its {count} partitions holds a file system that can be read; see userctl info"
             ),
         };
-        // Sectors of 4096 bytes are a matter of the partition table; file systems on plain images expect 512.
-        let block_size = self.table.as_ref().map_or(512, |table| table.sector_size);
+        Failure::new(Exit::FileSystem, message)
+    }
+
+    /// What a part bears besides a file system that can be read.
+    pub fn holds(&self, part: &Part) -> Option<Signature> {
+        signature::name(
+            &part.view(&partition::Disk::new(&self.image)),
+            part.present_bytes(),
+        )
+    }
+
+    /// Mounts the part that was asked for, or the one that is meant when none is named, and says what else is to be known.
+    pub fn mount(&self, asked: Option<u32>) -> Result<Mounted, Failure> {
+        let part = self.part(asked)?;
+        if asked.is_none()
+            && let Some(others) = self.others(part)
+        {
+            let read = match part.number {
+                0 => "the whole disk".to_string(),
+                number => format!("partition {number}"),
+            };
+            let image = self.image.path.display();
+            eprintln!("userctl: note: {image}: {read} is read; --part reads another one: {others}");
+        }
+        self.mount_and_warn(part).map_err(|refusal| refusal.failure)
+    }
+
+    /// The partitions that could be read as well, for people.
+    fn others(&self, part: &Part) -> Option<String> {
+        let others = self.survey.others(part).map(|other| {
+            let kind = other
+                .superblock
+                .as_ref()
+                .map_or("", |superblock| superblock.kind.name());
+            format!("{} ({kind})", other.number)
+        });
+        Some(others.collect::<Vec<_>>().join(", ")).filter(|others| !others.is_empty())
+    }
+
+    /// Mounts a part in the way that the user says, and warns of what is missing.
+    pub fn mount_and_warn(&self, part: &Part) -> Result<Mounted, Refusal> {
+        let mounted = self.mount_part(part, self.fs.as_deref(), self.options.as_deref())?;
+        if self.recovery && mounted.stale() {
+            eprintln!(
+                "userctl: warning: {}: mounted without recovery, it may look older than it is",
+                self.what(part)
+            );
+        }
+        if part.missing_bytes > 0 {
+            eprintln!(
+                "userctl: warning: {}: {}; what was there cannot be read",
+                self.what(part),
+                missing(part)
+            );
+        }
+        Ok(mounted)
+    }
+
+    /// Mounts a part as this file system, or the one that is recognised, with these options.
+    pub fn mount_part(
+        &self,
+        part: &Part,
+        fs: Option<&str>,
+        options: Option<&str>,
+    ) -> Result<Mounted, Refusal> {
+        // What a partition table counts in is its own matter. File systems ask only that sectors are no larger than theirs.
+        let block_size = 512;
+        // As long as the table or the file system says: an image that was cut off gives what it has.
+        let (offset, size) = (part.offset, part.size_bytes);
         let other = |why: String| Refusal {
             unknown: false,
             failure: Failure::new(
                 self.dead_or(Exit::Other),
-                format_args!("{}: {why}", self.what(&part)),
+                format_args!("{}: {why}", self.what(part)),
             ),
         };
         if size < u64::from(block_size) {
             let failure = format!(
                 "{}: too small to hold a file system; check the image",
-                self.what(&part)
+                self.what(part)
             );
             return Err(Refusal {
                 unknown: true,
@@ -196,52 +236,44 @@ impl Session {
                     "Linux does not take it as a disk: {errno}; try another --memory"
                 ))
             })?;
+        let extra = options.unwrap_or_default();
         let options = MountOptions {
             recovery: self.recovery,
-            ..MountOptions::default()
+            extra,
         };
-        let kind = self.fs.as_deref().map_or(FsKind::Probe, FsKind::Named);
+        let kind = fs.map_or(FsKind::Probe, FsKind::Named);
         let before = self.kernel.log().len();
         let mount = self.kernel.mount(&device, kind, &options);
         watchdog::progress();
         match mount {
-            Ok(mount) => {
-                if self.recovery && mount.stale() {
-                    eprintln!(
-                        "userctl: warning: {}: mounted without recovery, it may look older than it is",
-                        self.what(&part)
-                    );
-                }
-                Ok(Mounted {
-                    part,
-                    mount,
-                    _device: device,
-                    kernel: self.kernel.clone(),
-                })
-            }
-            Err(error) => Err(self.refusal(&part, error, before)),
+            Ok(mount) => Ok(Mounted {
+                part: part.number,
+                mount,
+                device,
+                recovery: self.recovery,
+                kernel: self.kernel.clone(),
+            }),
+            Err(error) => Err(self.refusal(part, error, before, !extra.is_empty())),
         }
     }
 
-    fn refusal(&self, part: &Part, mut error: MountError, log: usize) -> Refusal {
+    fn refusal(&self, part: &Part, mut error: MountError, log: usize, with_options: bool) -> Refusal {
         if error.detail.is_empty() && error.fs_name.is_some() {
             error.detail = self.complaint(log);
         }
         let what = self.what(part);
-        let missing = match part {
-            Part::Whole => 0,
-            Part::Partition(partition) => partition.missing_bytes,
-        };
         let unknown = error.fs_name.is_none() && error.errno == Errno::EINVAL;
+        // As in the driver: options are right or wrong, and a subvolume is there or not.
+        let told_wrong = with_options && !unknown && matches!(error.errno, Errno::EINVAL | Errno::ENOENT);
         let message = if self.kernel.is_dead() {
             format!(
                 "{what}: Linux stopped while mounting it{}; the file system is damaged, repair a copy of it",
                 self.last_words()
             )
-        } else if missing > 0 {
-            format!(
-                "{what}: {error}; the image ends {missing} bytes before the partition does, get all of it"
-            )
+        } else if part.missing_bytes > 0 {
+            format!("{what}: {error}; {}", missing(part))
+        } else if told_wrong {
+            format!("{what}: {error}; check the options of -o, which are those of mount -o on Linux")
         } else if unknown {
             format!("{what}: {error}; check the image, or name the file system with --fs")
         } else if error.errno == Errno::ENODEV {
@@ -255,7 +287,10 @@ impl Session {
         };
         Refusal {
             unknown,
-            failure: Failure::new(self.dead_or(Exit::FileSystem), message),
+            failure: Failure::new(
+                self.dead_or(if told_wrong { Exit::Usage } else { Exit::FileSystem }),
+                message,
+            ),
         }
     }
 
@@ -293,9 +328,9 @@ impl Session {
     /// The part of the image, for a message.
     fn what(&self, part: &Part) -> String {
         let image = self.image.path.display();
-        match part {
-            Part::Whole => image.to_string(),
-            Part::Partition(partition) => format!("{image}: partition {}", partition.index),
+        match part.number {
+            0 => image.to_string(),
+            number => format!("{image}: partition {number}"),
         }
     }
 
@@ -305,6 +340,18 @@ impl Session {
             .file_stem()
             .map_or_else(|| "volume".into(), |stem| stem.to_string_lossy().into_owned())
     }
+}
+
+/// How much of a part that was cut off is not there.
+fn missing(part: &Part) -> String {
+    let whole = match part.number {
+        0 => "the file system",
+        _ => "the partition",
+    };
+    format!(
+        "the image ends {} bytes before {whole} does, get all of it",
+        part.missing_bytes
+    )
 }
 
 impl Drop for Session {
@@ -339,6 +386,34 @@ impl Mounted {
     /// Whether it was mounted without replaying its journal.
     pub fn stale(&self) -> bool {
         self.mount.stale()
+    }
+
+    /// The subvolumes at the top of a btrfs of which only the default subvolume is shown; `None` when the top itself is
+    /// shown, or it cannot be told.
+    ///
+    /// Each subvolume is a device of its own to `stat`, and its root has the same number everywhere.
+    pub fn hidden_subvolumes(&self) -> Option<Vec<Vec<u8>>> {
+        const ROOT: u64 = 256;
+        if self.fs_name() != "btrfs" {
+            return None;
+        }
+        let options = MountOptions {
+            extra: "subvolid=5",
+            recovery: self.recovery,
+        };
+        let whole = self.kernel.mount(&self.device, FsKind::Probe, &options).ok()?;
+        let top = whole.root().ok()?;
+        let (shown, all) = (self.mount.root().ok()?.statx().ok()?, top.statx().ok()?);
+        if shown.dev == all.dev {
+            return None;
+        }
+        let mut names = self.list(&top).ok()?;
+        names.sort_unstable();
+        names.retain(|name| {
+            let found = self.child(&top, name).and_then(|node| node.statx());
+            found.is_ok_and(|stat| stat.ino == ROOT && stat.dev != all.dev)
+        });
+        Some(names)
     }
 
     /// Space and names.

@@ -32,6 +32,7 @@ pub enum Opened {
 /// Starts the time limit, then opens what `source` names.
 pub fn open(source: &Source) -> Result<Opened, Failure> {
     watchdog::start(source.timeout, source.image.display().to_string());
+    check_options(source.options.as_deref())?;
     let mounted = match source.direct {
         true => None,
         false => mounted(source.image.as_os_str())?,
@@ -42,6 +43,21 @@ pub fn open(source: &Source) -> Result<Opened, Failure> {
             Ok(Opened::Driver(mounted))
         }
         None => Ok(Opened::Linux(Box::new(Session::open(source)?))),
+    }
+}
+
+/// Refuses options of a file system that no reader may have, as the driver does.
+pub fn check_options(options: Option<&str>) -> Result<(), Failure> {
+    match options.and_then(lkl::refused_option) {
+        None => Ok(()),
+        Some("rw") => Err(Failure::new(
+            Exit::Usage,
+            "-o rw: volumes are only ever read; leave it out",
+        )),
+        Some(option) => Err(Failure::new(
+            Exit::Usage,
+            format_args!("-o {option}: damage would stop Linux and every volume with it; leave it out"),
+        )),
     }
 }
 
@@ -145,6 +161,7 @@ fn refuse_options(source: &Source, mounted: &Mounted) -> Result<(), Failure> {
     let given = [
         ("--part", source.part.is_some()),
         ("--fs", source.fs.is_some()),
+        ("-o", source.options.is_some()),
         ("--no-recovery", source.no_recovery),
         ("--memory", source.memory.is_some()),
         ("--linux-log", source.linux_log),

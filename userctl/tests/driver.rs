@@ -247,7 +247,11 @@ fn what_must_be_refused_is_refused_with_its_code_and_says_what_to_do() {
             2,
             &["these options", "userctl log"],
         ),
-        (&["mount", "C:\\other.img", "-o", "rw"], 2, &["these options"]),
+        (
+            &["mount", "C:\\other.img", "-o", "rw"],
+            2,
+            &["-o rw", "only ever read"],
+        ),
         (
             &["mount", "C:\\other.img", "--owner", "uid:1=me"],
             2,

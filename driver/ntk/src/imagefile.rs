@@ -2,11 +2,12 @@
 //! partition table are told in safe code, and one window of it is chosen by the signature of a file system.
 
 use crate::backing::BackingFile;
-use crate::imagedisk::{IDENTITY, OpenImage, Part, Window};
+use crate::imagedisk::{IDENTITY, OpenImage, Window};
 use crate::log;
 use crate::text::copy;
 use alloc::vec::Vec;
 use disk_images::Error;
+use disk_partitions::Unchosen;
 use lkl::probe;
 use lklfs_control::Format;
 use lklfs_nt::NtStatus;
@@ -39,7 +40,9 @@ pub fn open(path: &[u16], format: Option<Format>) -> Result<OpenImage, NtStatus>
             Error::NoMemory => NtStatus::INSUFFICIENT_RESOURCES,
             Error::Read { .. } => NtStatus::IO_DEVICE_ERROR,
             Error::Unresolved { .. } => NtStatus::OBJECT_NAME_NOT_FOUND,
-            Error::Unsupported { .. } | Error::UnknownFeature { .. } => NtStatus::NOT_SUPPORTED,
+            Error::Foreign { .. } | Error::Unsupported { .. } | Error::UnknownFeature { .. } => {
+                NtStatus::NOT_SUPPORTED
+            }
             _ => NtStatus::DISK_CORRUPT_ERROR,
         }
     })?;
@@ -56,8 +59,8 @@ fn declared(format: Format) -> disk_images::Declared {
     }
 }
 
-/// The window that is to be mounted, and what is there. UNRECOGNIZED_VOLUME when nothing is known there, unless the file
-/// system is `named`; NO_SUCH_DEVICE when there is no such partition.
+/// The window that is to be mounted, and what is there ([`disk_partitions::choose`]). UNRECOGNIZED_VOLUME when nothing is
+/// known there, unless the file system is `named`; NO_SUCH_DEVICE when there is no such partition.
 ///
 /// IRQL: PASSIVE_LEVEL; may block.
 pub fn choose(
@@ -66,35 +69,29 @@ pub fn choose(
     named: bool,
 ) -> Result<(OpenImage, Window, Option<probe::Superblock>), NtStatus> {
     let sector = u64::from(image.sector());
-    let whole = Window {
-        start: 0,
-        bytes: image
-            .bytes()
-            .saturating_sub(image.bytes().checked_rem(sector).unwrap_or(0)),
-        partition: 0,
-    };
-    let table = disk_partitions::find(&image, whole.bytes, image.sector());
-    let partitions = table.map(|table| table.partitions).unwrap_or_default();
-    let mut windows = partitions.iter().map(|partition| Window {
-        start: partition.offset,
-        bytes: partition.size_bytes,
-        partition: partition.index,
-    });
-    let look = |window: Window| (window, probe::probe(&Part(&image, window)));
-    let known = |window: Window| Some(look(window)).filter(|(_, found)| found.is_some());
-    let (window, found) = match partition {
-        None if partitions.is_empty() => look(whole),
-        None => windows.find_map(known).ok_or(NtStatus::UNRECOGNIZED_VOLUME)?,
-        Some(0) => look(whole),
-        Some(number) => {
-            let window = windows.find(|window| window.partition == number);
-            look(window.ok_or(NtStatus::NO_SUCH_DEVICE)?)
-        }
-    };
-    if found.is_none() && !named {
+    let whole_sectors = |bytes: u64| bytes.saturating_sub(bytes.checked_rem(sector).unwrap_or(0));
+    let bytes = whole_sectors(image.bytes());
+    let part = disk_partitions::choose(&image, bytes, image.sector(), partition, named);
+    let part = part.map_err(|why| match why {
+        Unchosen::NoSuchPartition => NtStatus::NO_SUCH_DEVICE,
+        Unchosen::NothingReadable => NtStatus::UNRECOGNIZED_VOLUME,
+        Unchosen::NoMemory => NtStatus::INSUFFICIENT_RESOURCES,
+    })?;
+    if part.superblock.is_none() && !named {
         return Err(NtStatus::UNRECOGNIZED_VOLUME);
     }
-    Ok((image, window, found))
+    if part.missing_bytes != 0 {
+        log::line(format_args!(
+            "the image ends {} bytes before its volume does",
+            part.missing_bytes
+        ));
+    }
+    let window = Window {
+        start: part.offset,
+        bytes: whole_sectors(part.size_bytes),
+        partition: part.number,
+    };
+    Ok((image, window, part.superblock))
 }
 
 /// What tells the volume from others, the same whenever it is mounted: its UUID, or what else it has.

@@ -79,6 +79,11 @@ fn folder() -> &'static Path {
             ];
             run("qemu-img", &parent, at);
             partitioned(at);
+            installed(at);
+            let volume = std::fs::read(at.join("ext4.img")).expect("readable");
+            std::fs::write(at.join("cut.img"), &volume[..volume.len() - (1 << 20)]).expect("writable");
+            let disk = std::fs::read(at.join("parts.img")).expect("readable");
+            std::fs::write(at.join("cut-parts.img"), &disk[..disk.len() - (1 << 20)]).expect("writable");
             std::fs::write(at.join("text.txt"), "not a disk\n".repeat(1000)).expect("writable");
             let whole = std::fs::read(at.join("ext4.qcow2")).expect("readable");
             std::fs::write(at.join("cut.qcow2"), &whole[..whole.len() / 2]).expect("writable");
@@ -103,6 +108,29 @@ fn partitioned(at: &Path) {
     }
     disk[510..512].copy_from_slice(&[0x55, 0xaa]);
     std::fs::write(at.join("parts.img"), disk).expect("writable");
+}
+
+/// `installed.img`: as an installer leaves a disk: what boots it, then the volume. `native.img`: the same, counted in sectors
+/// of 4096 bytes.
+fn installed(at: &Path) {
+    let volume = std::fs::read(at.join("ext4.img")).expect("readable");
+    let boot = std::fs::File::create(at.join("boot.img")).expect("writable");
+    boot.set_len(4 << 20).expect("writable");
+    run("/usr/sbin/mkfs.vfat", &["boot.img"], at);
+    let boot = std::fs::read(at.join("boot.img")).expect("readable");
+    for (name, unit) in [("installed.img", 512), ("native.img", 4096)] {
+        let mut disk = vec![0u8; 1 << 20];
+        for (slot, (kind, content)) in [(0xef, &boot), (0x83, &volume)].into_iter().enumerate() {
+            let (start, sectors) = ((disk.len() / unit) as u32, (content.len() / unit) as u32);
+            let entry = &mut disk[446 + slot * 16..][..16];
+            entry[4] = kind;
+            entry[8..12].copy_from_slice(&start.to_le_bytes());
+            entry[12..16].copy_from_slice(&sectors.to_le_bytes());
+            disk.extend_from_slice(content);
+        }
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        std::fs::write(at.join(name), disk).expect("writable");
+    }
 }
 
 /// Runs `act` on a machine with the folder as C:, then unloads and looks at what is left.
@@ -191,6 +219,52 @@ fn a_partition_is_chosen_by_number() {
             mount(&control, path, Some(0), None),
             Err(STATUS_UNRECOGNIZED_VOLUME)
         );
+    });
+}
+
+#[test]
+fn without_a_number_the_root_is_mounted_and_not_what_boots_it() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        for name in ["installed.img", "native.img"] {
+            let path = format!("\\??\\C:\\{name}");
+            let reply = mount(&control, &path, None, None)
+                .unwrap_or_else(|status| panic!("{name}: {}", ntos::nt::name(status)));
+            let at = letter(&reply);
+            assert_eq!(
+                read(machine, at, "hello.txt").expect("reads"),
+                b"hello\n",
+                "{name}"
+            );
+            assert_eq!(control.unmount(Some(reply.volume.get()), false), Ok(()));
+            // By its number what boots it can be had.
+            let reply = mount(&control, &path, Some(1), None).expect("mounts");
+            assert_eq!(control.unmount(Some(reply.volume.get()), false), Ok(()));
+        }
+    });
+}
+
+#[test]
+fn an_image_that_was_cut_off_gives_what_it_has_with_a_table_and_without() {
+    on(Some(true), |machine| {
+        let control = Control::open(machine);
+        for name in ["cut.img", "cut-parts.img"] {
+            let reply = mount(&control, &format!("\\??\\C:\\{name}"), None, None)
+                .unwrap_or_else(|status| panic!("{name}: {}", ntos::nt::name(status)));
+            let at = letter(&reply);
+            assert_eq!(
+                read(machine, at, "hello.txt").expect("reads"),
+                b"hello\n",
+                "{name}"
+            );
+            // What is missing is an error, never zeros.
+            let bytes = read(machine, at, "data.bin");
+            assert!(
+                bytes.is_err() || bytes.is_ok_and(|bytes| bytes == data()),
+                "{name}: invented bytes"
+            );
+            assert_eq!(control.unmount(Some(reply.volume.get()), false), Ok(()));
+        }
     });
 }
 

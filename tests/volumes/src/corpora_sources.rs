@@ -9,23 +9,30 @@ use std::process::{Command, Stdio};
 /// No image is larger; a limit in case one that is comes along.
 const LARGEST: u64 = 16 << 30;
 
-/// The source packages.
-const PACKAGES: [&str; 2] = ["e2fsprogs", "btrfs-progs"];
+/// The source packages with damaged images.
+pub(super) const DAMAGED: &[&str] = &["e2fsprogs", "btrfs-progs"];
 
-/// The images by name, unpacked into the cache.
-pub(super) fn images() -> io::Result<Vec<(String, PathBuf)>> {
-    let place = crate::make::cache().with_file_name("corpora");
+/// The source package with an image of everything that `blkid` has a name for.
+pub(super) const NAMED: &[&str] = &["util-linux"];
+
+/// The images of some packages by name, unpacked into the cache.
+pub(super) fn images(packages: &[&str]) -> io::Result<Vec<(String, PathBuf)>> {
+    let folder = match packages == DAMAGED {
+        true => "corpora".to_string(),
+        false => format!("corpora-{}", packages.join("-")),
+    };
+    let place = crate::make::cache().with_file_name(folder);
     let done = place.join("done");
     if !done.exists() {
         fs::create_dir_all(&place)?;
-        let sources = fetch(&place)?;
+        let sources = fetch(&place, packages)?;
         for source in sources {
-            unpack(&source, &place)?;
+            unpack(&source, &place, packages)?;
         }
         fs::write(&done, "")?;
     }
     let mut images = Vec::new();
-    for package in PACKAGES {
+    for package in packages {
         for entry in fs::read_dir(place.join(package))? {
             let entry = entry?;
             images.push((
@@ -38,7 +45,7 @@ pub(super) fn images() -> io::Result<Vec<(String, PathBuf)>> {
 }
 
 /// Has apt fetch the packages' sources; returns the archives.
-fn fetch(place: &Path) -> io::Result<Vec<PathBuf>> {
+fn fetch(place: &Path, packages: &[&str]) -> io::Result<Vec<PathBuf>> {
     let release = fs::read_to_string("/etc/os-release")?;
     let release = release
         .lines()
@@ -98,7 +105,7 @@ fn fetch(place: &Path) -> io::Result<Vec<PathBuf>> {
         }
     };
     apt(&["update"])?;
-    for package in PACKAGES {
+    for package in packages {
         apt(&["source", "--download-only", package])?;
     }
     let is_archive = |path: &PathBuf| {
@@ -161,14 +168,14 @@ fn source_stanzas(text: &str, release: &str) -> String {
 }
 
 /// Takes the images out of one source archive.
-fn unpack(archive: &Path, place: &Path) -> io::Result<()> {
+fn unpack(archive: &Path, place: &Path, packages: &[&str]) -> io::Result<()> {
     let name = archive
         .file_name()
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let Some(package) = PACKAGES
-        .into_iter()
+    let Some(package) = packages
+        .iter()
         .find(|package| name.starts_with(&format!("{package}_")))
     else {
         return Ok(());
@@ -220,8 +227,10 @@ fn extract(path: &Path, name: &str, out: &Path) -> io::Result<()> {
         _ => (name, None),
     };
     let raw = stem.ends_with(".raw") || stem.ends_with("image");
-    // What btrfs-image has made: metadata only, to be restored.
-    let dump = stem.ends_with(".img");
+    // What blkid is tested with are images as they are; what btrfs-image has made is metadata only, to be restored.
+    let named = stem.contains("_blkid_") && stem.ends_with(".img");
+    let raw = raw || named;
+    let dump = stem.ends_with(".img") && !named;
     if !raw && !dump {
         return Ok(());
     }
