@@ -151,7 +151,7 @@ const AT_START: &[Row] = &[
         "BeOS BFS",
         &[(544, b"BFS1"), (544, b"1SFB"), (32, b"BFS1"), (32, b"1SFB")],
     ),
-    ("mpool", "HSE mpool", &[(8, b"mpoolDev")]),
+    ("mpool", "HSE mpool", &[(0, b"mpoolDev")]),
     ("zonefs", "zonefs", &[(0, b"SFOZ")]),
     (
         "sysv",
@@ -194,6 +194,7 @@ pub fn name<V: ReadAt + ?Sized>(volume: &V, size_bytes: u64) -> Option<Signature
         .or_else(|| xfs_log(window))
         .or_else(|| gfs(window))
         .or_else(|| old_squashfs(window))
+        .or_else(|| other_byte_order(window))
 }
 
 /// Whether these bytes are at the offset.
@@ -325,9 +326,7 @@ fn raid_at_end<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, size_bytes: u64) 
     if highpoint(window, Some(9 * 512), b"\xf0\x16\x78\x5a", b"\xfd\x16\x78\x5a") {
         return Some(signature("hpt37x_raid_member", "HighPoint RAID, a member"));
     }
-    let drbd = size_bytes
-        .checked_sub(size_bytes.checked_rem(4096)?)
-        .and_then(|end| end.checked_sub(4096));
+    let drbd = size_bytes.checked_sub(4096);
     if [b"\x83\x74\x02\x6b", b"\x83\x74\x02\x6c", b"\x83\x74\x02\x6d"]
         .iter()
         .any(|magic| fields(window, drbd, 60, *magic))
@@ -418,4 +417,23 @@ fn old_squashfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Signat
     let little = fields.is(0, b"hsqs") && fields.le16(28)? < 4;
     let big = fields.is(0, b"sqsh") && fields.be16(28)? < 4;
     (little || big).then_some(signature("squashfs3", "squashfs before version 4"))
+}
+
+/// What Linux reads on a machine of its own byte order only.
+fn other_byte_order<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Signature> {
+    let fields = window.at(0, 512)?;
+    if fields.be32(0)? == 0x28cd_3d45 && fields.is(16, b"Compressed ROMFS") {
+        return Some(signature("cramfs", "cramfs, in the byte order of other machines"));
+    }
+    // The magic numbers of Minix have two bytes: its maps must be there, and the first zone of data behind them.
+    let fields = window.at(1024, 64)?;
+    if !matches!(fields.be16(16)?, 0x137f | 0x138f | 0x2468 | 0x2478) {
+        return None;
+    }
+    let (inodes, zones) = (fields.be16(4)?, fields.be16(6)?);
+    let sensible = inodes != 0 && zones != 0 && fields.be16(8)? > inodes.max(zones);
+    sensible.then_some(signature(
+        "minix",
+        "Minix file system, in the byte order of other machines",
+    ))
 }
