@@ -37,7 +37,7 @@ pub enum Source {
 pub struct Mount {
     /// What.
     pub source: Source,
-    /// The partition of an image, 0 for the whole; `None` for the first that is recognised. `None` for devices.
+    /// The partition of an image, 0 for the whole; `None` for the one that `disk_partitions` prefers. `None` for devices.
     pub partition: Option<u32>,
     /// The format of an image; `None` for what its content says. `None` for devices.
     pub format: Option<Format>,
