@@ -76,8 +76,8 @@ pub enum Request<'a> {
 pub struct Mount<'a> {
     /// What.
     pub source: Source<'a>,
-    /// The partition of an image: its number, 0 for the whole; `None` for the whole if a file system begins there, else
-    /// the first partition with one.
+    /// The partition of an image: its number, 0 for the whole; `None` for the part that is meant then
+    /// (`disk_partitions::choose`).
     pub partition: Option<u32>,
     /// The format of an image; `None` for what its content says.
     pub format: Option<Format>,
