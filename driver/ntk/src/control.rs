@@ -22,6 +22,7 @@ use crate::text::{self, units};
 use crate::volume::MountedVolume;
 use crate::work::{self, Output, Scratch};
 use crate::{mount, refuse};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl::probe::ReadAt;
 use lkl_host_ntk::{DeviceDisk, NtkHost, clock, pool, stack};
@@ -96,9 +97,13 @@ fn device_control(driver: &Driver, mut irp: Irp, interface: Interface) -> NTSTAT
         Ok(client) => client,
         Err(status) => return irp.fail(status),
     };
-    work::post(irp, &driver.posts, None, file, move |request, scratch| {
-        in_worker(request, scratch, (interface, code, length), &input, client)
-    })
+    work::post(
+        irp,
+        Arc::clone(&driver.posts),
+        None,
+        file,
+        move |request, scratch| in_worker(request, scratch, (interface, code, length), &input, client),
+    )
 }
 
 /// Whether a request may wait for a disk, a server or another file system.

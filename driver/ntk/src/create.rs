@@ -66,7 +66,7 @@ pub fn create(mut irp: Irp, blocking: Blocking) -> NTSTATUS {
             return irp.complete(outcome);
         }
     }
-    work::run(irp, &volume, related, blocking, move |request, _| {
+    work::run(irp, volume, related, blocking, move |request, _| {
         asked.open(request, admission)
     })
 }

@@ -22,6 +22,7 @@ use crate::{
     buffer, cleanup, close, control, create, devctrl, dirctrl, ea, fileinfo, fsctrl, imagedisk, lockctrl,
     mount, pnp, read, refuse, secur, verify, volinfo,
 };
+use alloc::sync::Arc;
 use core::ptr::{NonNull, null_mut};
 use lkl_host_ntk::routines;
 use lklfs_control::Interface;
@@ -140,19 +141,25 @@ fn once_verified(mut irp: Irp, open: &Open, major: u32, blocking: Blocking) -> N
     }
     // SAFETY: the file object of an IRP that is ours.
     let file = unsafe { FileRef::new(irp.file_object()) };
-    work::run(irp, &open.volume, file, blocking, move |request, _| {
-        let verified = request.open().map_or(Ok(()), |open| verify::ensure(&open.volume));
-        if let Err(status) = verified {
-            return request.fail(status);
-        }
-        request.take(|irp| {
-            // SAFETY: as in on_volume().
-            match unsafe { Open::of(irp.file_object()) } {
-                Some(open) => on_file(irp, open, major, Blocking::Here),
-                None => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
+    work::run(
+        irp,
+        Arc::clone(&open.volume),
+        file,
+        blocking,
+        move |request, _| {
+            let verified = request.open().map_or(Ok(()), |open| verify::ensure(&open.volume));
+            if let Err(status) = verified {
+                return request.fail(status);
             }
-        })
-    })
+            request.take(|irp| {
+                // SAFETY: as in on_volume().
+                match unsafe { Open::of(irp.file_object()) } {
+                    Some(open) => on_file(irp, open, major, Blocking::Here),
+                    None => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
+                }
+            })
+        },
+    )
 }
 
 /// What is answered from what is known, or says itself that it may block.

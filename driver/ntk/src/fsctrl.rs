@@ -77,7 +77,7 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         Plan::Lock => {
             // SAFETY: the file object of an IRP that is ours.
             let file = unsafe { FileRef::new(irp.file_object()) };
-            work::run(irp, &open.volume, file, blocking, lock)
+            work::run(irp, Arc::clone(&open.volume), file, blocking, lock)
         }
         Plan::Unlock => irp.complete(Outcome::success(0)),
         Plan::Dismount => {

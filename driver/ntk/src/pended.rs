@@ -125,7 +125,7 @@ impl MountedVolume {
     /// IRQL: PASSIVE_LEVEL.
     pub fn end_pended(&self) {
         if let Some(refusal) = self.refusal() {
-            self.posts.end_all(refusal);
+            self.posts.close(refusal);
         }
         loop {
             let entry = {

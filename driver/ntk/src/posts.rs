@@ -1,5 +1,9 @@
 //! The posted requests of a volume, or of the control devices, and to whom their IRPs belong: to a worker, for the moments in which it uses them; to the
 //! cancel routine; or to the end of the volume. Whoever comes first.
+//!
+//! An IRP that was admitted may be complete, its handle closed, and the volume gone with that handle, before
+//! [`Posts::admit`] has returned: what the IRP or its file object keeps alive is not touched any more, and the posts
+//! themselves are there because the caller has a count of its own.
 //
 // UNSAFETY: the cancel routine, the IRP between two owners.
 
@@ -41,6 +45,8 @@ struct Entry {
 unsafe impl Send for Entry {}
 
 struct State {
+    /// What all of them end with since their volume is given up.
+    refusal: Option<NtStatus>,
     workers: u32,
     last_id: u64,
     /// Those whose IRP is not complete, by their numbers.
@@ -91,6 +97,7 @@ impl Posts {
     pub const fn new() -> Self {
         Posts {
             state: SpinLock::new(State {
+                refusal: None,
                 workers: 0,
                 last_id: 0,
                 entries: Vec::new(),
@@ -102,6 +109,9 @@ impl Posts {
     /// Takes a request whose IRP is marked pending. From now on it may be cancelled.
     pub fn admit(self: &Arc<Self>, irp: Irp, mut task: Task) -> Admitted {
         let mut state = self.state.lock();
+        if let Some(refusal) = state.refusal {
+            return Admitted::Fail(irp, task, refusal);
+        }
         if state.entries.try_reserve(1).is_err() || state.waiting.try_reserve(1).is_err() {
             return Admitted::Fail(irp, task, NtStatus::INSUFFICIENT_RESOURCES);
         }
@@ -193,10 +203,11 @@ impl Posts {
         true
     }
 
-    /// Ends all of them, begun or not, whatever their workers wait for: their volume is given up.
+    /// Ends all of them, begun or not, whatever their workers wait for, and all that are to come: their volume is given up.
     ///
     /// IRQL: PASSIVE_LEVEL.
-    pub fn end_all(&self, status: NtStatus) {
+    pub fn close(&self, status: NtStatus) {
+        self.state.lock().refusal = Some(status);
         loop {
             let (entry, waiting) = {
                 let mut state = self.state.lock();

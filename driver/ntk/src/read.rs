@@ -78,9 +78,13 @@ pub fn read(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         mdl,
         position: u64::try_from(offset).unwrap_or(0),
     };
-    work::run(irp, &open.volume, file, blocking, move |request, scratch| {
-        work.perform(request, scratch)
-    })
+    work::run(
+        irp,
+        Arc::clone(&open.volume),
+        file,
+        blocking,
+        move |request, scratch| work.perform(request, scratch),
+    )
 }
 
 /// A paging read: into the pages themselves, in the thread that the memory manager has chosen.

@@ -17,7 +17,7 @@ use crate::nt::{IRP, NTSTATUS, PFILE_OBJECT, raw_status};
 use crate::open::{FileRef, Open};
 use crate::posts::{Admitted, Posts};
 use crate::volume::MountedVolume;
-use crate::{buffer, entry, verify};
+use crate::{buffer, create, entry, verify};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -283,7 +283,8 @@ pub fn ask(
 ) -> NTSTATUS {
     // SAFETY: the file object of an IRP that is ours.
     let file = unsafe { FileRef::new(irp.file_object()) };
-    run(irp, &open.volume, file, blocking, move |request, scratch| {
+    let volume = Arc::clone(&open.volume);
+    run(irp, volume, file, blocking, move |request, scratch| {
         let room = match scratch.zeros(length) {
             Ok(room) => room,
             Err(status) => return request.fail(status),
@@ -304,10 +305,12 @@ pub fn ask(
 /// that the work needs. Buffers that only the caller's address space shows must be locked before. Returns what the dispatch
 /// routine returns.
 ///
+/// When this returns, the IRP may be complete, its handle closed and the volume gone: the caller touches none of them any more.
+///
 /// IRQL: PASSIVE_LEVEL; <= APC_LEVEL for [`Blocking::Here`].
 pub fn run(
     irp: Irp,
-    volume: &Arc<MountedVolume>,
+    volume: Arc<MountedVolume>,
     file: Option<FileRef>,
     blocking: Blocking,
     act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
@@ -322,21 +325,17 @@ pub fn run(
         };
         return act(request, &mut Scratch::new());
     }
-    let status = post(irp, &volume.posts, Some(volume), file, act);
-    // The volume may have been given up meanwhile, with all of its workers waiting for a disk that hangs.
-    if let Some(refusal) = volume.refusal() {
-        volume.posts.end_all(refusal);
-    }
-    status
+    let posts = Arc::clone(&volume.posts);
+    post(irp, posts, Some(volume), file, act)
 }
 
-/// Has a worker thread do `act` for a request.
+/// Has a worker thread do `act` for a request. As for [`run`], nothing of it is touched afterwards.
 ///
 /// IRQL: PASSIVE_LEVEL.
 pub fn post(
     irp: Irp,
-    posts: &Arc<Posts>,
-    volume: Option<&Arc<MountedVolume>>,
+    posts: Arc<Posts>,
+    volume: Option<Arc<MountedVolume>>,
     file: Option<FileRef>,
     act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
 ) -> NTSTATUS {
@@ -350,22 +349,19 @@ pub fn post(
     let request = Request {
         irp: raw,
         id: 0,
-        posts: Arc::clone(posts),
+        posts: Arc::clone(&posts),
         file,
         // The IRP is not its own before it is admitted.
         over: true,
     };
-    let task = Task {
-        request,
-        volume: volume.map(Arc::clone),
-        act,
-    };
+    let task = Task { request, volume, act };
     match posts.admit(irp, task) {
-        Admitted::Start(task) => start(task, posts),
+        Admitted::Start(task) => start(task, &posts),
         Admitted::Waits => {}
         Admitted::Fail(irp, task, status) => {
             drop(task);
-            let _ = irp.fail(status);
+            let outcome = create::refused(&irp, status);
+            let _ = irp.complete(outcome);
         }
     }
     raw_status(NtStatus::PENDING)

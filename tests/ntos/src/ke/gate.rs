@@ -148,6 +148,7 @@ unsafe extern "win64" fn enter(frame: *mut Frame) -> usize {
     crate::verifier::choose::maybe_yield();
     crate::verifier::moments::pass(crate::verifier::moments::Kind::Import);
     ps::suspend::point(thread);
+    crate::verifier::moments::step();
     if thread.irql.get() > gate.ceiling {
         frame_ref.target = too_high as *const () as u64;
     }
@@ -189,6 +190,7 @@ unsafe extern "win64" fn too_high() -> ! {
 unsafe extern "win64" fn leave(frame: *mut Frame) {
     // SAFETY: the gate passes its own frame.
     let frame = unsafe { &*frame };
+    crate::verifier::moments::step();
     let thread = ps::current();
     thread.restore(frame);
 }

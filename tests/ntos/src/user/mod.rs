@@ -7,6 +7,7 @@
 //! | [`handle`] | opening, sending requests, closing |
 //! | [`queries`], [`transfer`] | the requests on an open file |
 //! | [`request`] | one request under way, synchronous or not |
+//! | [`port`] | a request whose completion another thread takes, which closes the handle at once |
 //! | [`records`] | what the answers' bytes mean |
 //! | [`volume`] | a mounted volume as a tree of entries |
 //! | [`report`] | what a machine's life left behind |
@@ -18,6 +19,7 @@
 
 pub mod handle;
 pub mod machine;
+pub mod port;
 pub mod queries;
 pub mod records;
 pub mod report;

@@ -5,10 +5,11 @@
 //! ([`Armed::wait`]) acts while the thread that has reached it stands still there for a moment. So what happens from
 //! outside happens at that point or close behind it, whatever the thread holds.
 
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the thread that reaches an armed moment stands still, at most.
 const STANDSTILL: Duration = Duration::from_millis(2);
@@ -103,4 +104,58 @@ pub fn pass(kind: Kind) {
         let _ = tell.send(());
         let _ = released.recv_timeout(STANDSTILL);
     }
+}
+
+/// What a thread that pauses waits for, and from which step on.
+struct Pause {
+    at: u64,
+    until: Box<dyn Fn() -> bool>,
+    limit: Duration,
+}
+
+thread_local! {
+    static STEPS: Cell<Option<u64>> = const { Cell::new(None) };
+    static PAUSE: RefCell<Option<Pause>> = const { RefCell::new(None) };
+}
+
+/// The calling thread counts its steps. Dropped, it does so no more.
+pub struct Steps(());
+
+/// The calling thread counts its steps from now on, and stands still at step `at` (from 1; 0 for none) until `until` is true,
+/// or for `limit` if it cannot become true there.
+pub fn pause_here(at: u64, limit: Duration, until: impl Fn() -> bool + 'static) -> Steps {
+    let until = Box::new(until);
+    PAUSE.with(|pause| *pause.borrow_mut() = Some(Pause { at, until, limit }));
+    STEPS.set(Some(0));
+    Steps(())
+}
+
+impl Steps {
+    /// How many steps there were.
+    pub fn count(&self) -> u64 {
+        STEPS.get().unwrap_or(0)
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        STEPS.set(None);
+        PAUSE.with(|pause| *pause.borrow_mut() = None);
+    }
+}
+
+/// The calling thread is about to call an import, or has called it.
+pub fn step() {
+    let Some(before) = STEPS.get() else { return };
+    STEPS.set(Some(before + 1));
+    PAUSE.with(|pause| {
+        let Ok(pause) = pause.try_borrow() else { return };
+        let Some(pause) = pause.as_ref().filter(|pause| pause.at == before + 1) else {
+            return;
+        };
+        let end = Instant::now() + pause.limit;
+        while !(pause.until)() && Instant::now() < end {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    });
 }
