@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::destination::{
     destination_failure, dress, final_path, parent_of, publish, refuse_overwriting, symlink, write_with_holes,
 };
+use crate::entries::Trouble;
 use crate::exit::{Exit, Failure};
 use crate::names::native_name;
 use crate::resolve::{Found, Last, resolve};
@@ -29,6 +30,10 @@ use crate::watchdog;
 
 /// Bytes asked for at a time.
 const CHUNK: usize = 1 << 20;
+/// Bytes for the names of files that have several.
+const KNOWN_FILES: usize = 256 << 20;
+/// What one of them takes besides its path, about.
+const KNOWN_FILE: usize = 96;
 /// What temporary names begin with.
 const TEMPORARY: &str = ".userctl-";
 
@@ -113,6 +118,8 @@ pub fn run<V: Volume>(
         progress,
         buffer: vec![0; CHUNK],
         seen: HashMap::new(),
+        room: KNOWN_FILES,
+        crowded: false,
         summary: Summary::default(),
         damage: Damage::default(),
     };
@@ -137,6 +144,10 @@ struct Copy<'a, V: Volume> {
     buffer: Vec<u8>,
     /// The first copy of each file that has several names.
     seen: HashMap<(u64, u64), PathBuf>,
+    /// Bytes that more of them may take.
+    room: usize,
+    /// There was no room for one.
+    crowded: bool,
     summary: Summary,
     damage: Damage,
 }
@@ -215,7 +226,7 @@ impl<V: Volume> Copy<'_, V> {
                     let here = place(scratch.path(), path, base);
                     dress(&here, stat).map_err(|error| destination_failure(&here, &error))
                 }
-                Step::Damaged { path, errno } => self.unreadable(path, errno),
+                Step::Damaged { path, trouble } => self.unreadable(path, trouble),
             }
         })
         .map_err(|failure| final_names(failure, scratch.path(), target))?;
@@ -249,7 +260,7 @@ impl<V: Volume> Copy<'_, V> {
                 drop(file);
                 dress(here, stat).map_err(fail)?;
                 if stat.links > 1 {
-                    self.seen.insert((stat.device, stat.inode), here.to_path_buf());
+                    self.remember(path, stat, here);
                 }
             }
             Kind::Link => match self.volume.read_link(node) {
@@ -277,9 +288,23 @@ impl<V: Volume> Copy<'_, V> {
             .note(&format!("{}: left out, this is {what}", shown(path)));
     }
 
-    fn unreadable(&mut self, path: &[u8], errno: Errno) -> Result<(), Failure> {
+    fn unreadable(&mut self, path: &[u8], trouble: impl Into<Trouble>) -> Result<(), Failure> {
+        let trouble = trouble.into();
         if self.volume.is_dead() || !self.options.keep_going {
-            let mut failure = self.volume.failure(path, errno);
+            let mut failure = match trouble {
+                Trouble::Errno(errno) => self.volume.failure(path, errno),
+                Trouble::TooMany => Failure::new(
+                    Exit::Other,
+                    format_args!("{}: {trouble}; copy what is in it one by one", shown(path)),
+                ),
+                Trouble::Endless | Trouble::Again => Failure::new(
+                    Exit::FileSystem,
+                    format_args!(
+                        "{}: {trouble}; the file system is damaged, repair a copy of it",
+                        shown(path)
+                    ),
+                ),
+            };
             if !self.volume.is_dead() {
                 failure
                     .message
@@ -288,8 +313,23 @@ impl<V: Volume> Copy<'_, V> {
             return Err(failure);
         }
         self.summary.unreadable += 1;
-        self.damage.note(path, errno);
+        self.damage.note(path, trouble);
         Ok(())
+    }
+
+    /// Remembers the first copy of a file with several names, as long as there is room.
+    fn remember(&mut self, path: &[u8], stat: &Stat, here: &Path) {
+        let bytes = here.as_os_str().len() + KNOWN_FILE;
+        if bytes <= self.room {
+            self.room -= bytes;
+            self.seen.insert((stat.device, stat.inode), here.to_path_buf());
+        } else if !self.crowded {
+            self.crowded = true;
+            self.progress.note(&format!(
+                "{}: too many files with several names; from here on each name becomes a file of its own",
+                shown(path)
+            ));
+        }
     }
 
     /// Copies the data of a file. `Ok(false)`: it cannot all be read, and the options say to go on.

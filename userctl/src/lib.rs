@@ -22,6 +22,7 @@ pub mod copy;
 mod destination;
 pub mod diag;
 pub mod driver;
+pub mod entries;
 pub mod exit;
 mod formats;
 pub mod host;

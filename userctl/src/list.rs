@@ -7,7 +7,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use crate::exit::{Exit, Failure, stdout_failure};
+use crate::entries::{MOST_BYTES, Names, Trouble};
+use crate::exit::{Failure, stdout_failure};
 use crate::resolve::{Last, resolve};
 use crate::text::{escaped, mode_string, shown, time};
 use crate::volume::{Kind, Stat, Volume};
@@ -82,24 +83,34 @@ struct Printer<'a, V: Volume> {
 impl<V: Volume> Printer<'_, V> {
     /// The entries of one directory.
     fn directory(&mut self, directory: &V::Node, path: &[u8]) -> Result<(), Failure> {
-        let fail = |errno| self.volume.failure(path, errno);
-        let mut names = self.volume.list(directory).map_err(fail)?;
-        names.sort_unstable();
-        for name in names {
+        let (names, trouble) = Names::of(self.volume, directory, MOST_BYTES);
+        self.children(directory, path, &names)?;
+        match trouble {
+            None => Ok(()),
+            Some(Trouble::Errno(errno)) => Err(self.volume.failure(path, errno)),
+            Some(trouble) => {
+                self.damage.note(path, trouble);
+                Ok(())
+            }
+        }
+    }
+
+    fn children(&mut self, directory: &V::Node, path: &[u8], names: &Names) -> Result<(), Failure> {
+        for name in names.iter() {
             watchdog::progress();
             let mut whole = if path == b"/" { Vec::new() } else { path.to_vec() };
             whole.push(b'/');
-            whole.extend_from_slice(&name);
+            whole.extend_from_slice(name);
             if !self.options.long && !self.options.json {
-                self.line(&shown(&name))?;
+                self.line(&shown(name))?;
                 continue;
             }
             let found = self
                 .volume
-                .child(directory, &name)
+                .child(directory, name)
                 .and_then(|node| Ok((self.volume.stat(&node)?, node)));
             match found {
-                Ok((stat, node)) => self.entry(&whole, &node, &stat, &shown(&name))?,
+                Ok((stat, node)) => self.entry(&whole, &node, &stat, &shown(name))?,
                 Err(errno) if self.volume.is_dead() => return Err(self.volume.failure(&whole, errno)),
                 Err(errno) => self.damage.note(&whole, errno),
             }
@@ -118,17 +129,12 @@ impl<V: Volume> Printer<'_, V> {
                     self.line("")?;
                 }
                 self.line(&format!("{}:", shown(path)))?;
-                match self.directory(node, path) {
-                    // The walk meets and reports what cannot be listed.
-                    Err(Failure {
-                        exit: Exit::FileSystem | Exit::Rights,
-                        ..
-                    }) => Ok(()),
-                    other => other,
-                }
+                // The walk meets and reports what cannot be listed.
+                let (names, _) = Names::of(self.volume, node, MOST_BYTES);
+                self.children(node, path, &names)
             }
-            Step::Damaged { path, errno } => {
-                self.damage.note(path, errno);
+            Step::Damaged { path, trouble } => {
+                self.damage.note(path, trouble);
                 Ok(())
             }
             _ => Ok(()),
@@ -193,6 +199,7 @@ impl<V: Volume> Printer<'_, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
     use crate::memory::Memory;
     use crate::volume::{Errno, Time};
 

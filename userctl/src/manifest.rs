@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::exit::{Failure, stdout_failure};
 use crate::text::{escaped, hex};
 use crate::volume::{Errno, Kind, Stat, Volume};
-use crate::walk::{Damage, Step, walk};
+use crate::walk::{Damage, Order, Step, walk_in};
 use crate::watchdog;
 
 /// Bytes asked for at a time.
@@ -88,35 +88,50 @@ impl std::fmt::Display for Line {
     }
 }
 
-/// Writes the manifest of `volume` to `out`, as lines or as one JSON object a line.
+/// How many files with several names have their hash kept for the next name. Of more, it is made again.
+const HASHES: usize = 1 << 19;
+
+/// Writes the manifest of `volume` to `out`, as lines or as one JSON object a line. Nothing is collected: a line is
+/// written when its entry is met.
 pub fn run<V: Volume>(volume: &V, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    let (lines, damage) = collect(volume)?;
-    for line in lines {
+    let damage = lines(volume, &mut |line| {
         if json {
             serde_json::to_writer(&mut *out, &line).map_err(|error| stdout_failure(&error.into()))?;
-            writeln!(out).map_err(|error| stdout_failure(&error))?;
+            writeln!(out).map_err(|error| stdout_failure(&error))
         } else {
-            writeln!(out, "{line}").map_err(|error| stdout_failure(&error))?;
+            writeln!(out, "{line}").map_err(|error| stdout_failure(&error))
         }
-    }
+    })?;
     out.flush().map_err(|error| stdout_failure(&error))?;
     damage.finish()
 }
 
 /// The lines of `volume` in their order, and what could not be read.
 pub fn collect<V: Volume>(volume: &V) -> Result<(Vec<Line>, Damage), Failure> {
-    let mut lines: Vec<(Vec<u8>, Line)> = Vec::new();
+    let mut all = Vec::new();
+    let damage = lines(volume, &mut |line| {
+        all.push(line);
+        Ok(())
+    })?;
+    Ok((all, damage))
+}
+
+/// Gives `sink` the lines of `volume` in their order; what could not be read.
+fn lines<V: Volume>(
+    volume: &V,
+    sink: &mut dyn FnMut(Line) -> Result<(), Failure>,
+) -> Result<Damage, Failure> {
     let mut damage = Damage::default();
     // A file with several names is read once.
     let mut hashes: HashMap<(u64, u64), String> = HashMap::new();
     let mut buffer = vec![0; CHUNK];
     let root = volume.root().map_err(|errno| volume.failure(b"/", errno))?;
-    walk(volume, root, b"/", &mut |step| {
+    walk_in(Order::Paths, volume, root, b"/", &mut |step| {
         let (path, node, stat) = match step {
             Step::Entry { path, node, stat } => (path, node, stat),
             Step::Leave { .. } => return Ok(()),
-            Step::Damaged { path, errno } => {
-                damage.note(path, errno);
+            Step::Damaged { path, trouble } => {
+                damage.note(path, trouble);
                 return Ok(());
             }
         };
@@ -130,20 +145,19 @@ pub fn collect<V: Volume>(volume: &V) -> Result<(Vec<Line>, Damage), Failure> {
         };
         match content {
             Ok(content) => {
-                if stat.kind == Kind::File && stat.links > 1 {
+                if stat.kind == Kind::File && stat.links > 1 && hashes.len() < HASHES {
                     hashes
                         .entry((stat.device, stat.inode))
                         .or_insert_with(|| content.clone());
                 }
-                lines.push((path.to_vec(), Line::new(path, stat, content)));
+                sink(Line::new(path, stat, content))?;
             }
             Err(errno) if volume.is_dead() => return Err(volume.failure(path, errno)),
             Err(errno) => damage.note(path, errno),
         }
         Ok(())
     })?;
-    lines.sort_by(|(a, _), (b, _)| a.cmp(b));
-    Ok((lines.into_iter().map(|(_, line)| line).collect(), damage))
+    Ok(damage)
 }
 
 /// The sha256 of a file, in hexadecimal digits.

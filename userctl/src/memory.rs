@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use crate::volume::{Errno, Kind, Stat, Time, Volume};
@@ -17,6 +18,7 @@ struct Inode {
     children: BTreeMap<Vec<u8>, u64>,
     broken: Option<Errno>,
     broken_data: Option<(u64, Errno)>,
+    endless: bool,
 }
 
 /// The volume. Inode 1 is its root.
@@ -109,6 +111,12 @@ impl Memory {
         self.get(inode).broken_data = Some((offset, errno));
     }
 
+    /// Makes the listing of the directory at `path` begin again for ever.
+    pub fn never_ends(&mut self, path: &str) {
+        let inode = self.find(path);
+        self.get(inode).endless = true;
+    }
+
     /// Makes everything fail from now on, as after a panic of Linux.
     pub fn die(&mut self) {
         self.dead = true;
@@ -197,6 +205,7 @@ impl Inode {
             children: BTreeMap::new(),
             broken: None,
             broken_data: None,
+            endless: false,
         }
     }
 }
@@ -230,8 +239,26 @@ impl Volume for Memory {
         }
     }
 
-    fn list(&self, directory: &Handle) -> Result<Vec<Vec<u8>>, Errno> {
-        Ok(self.inode(directory)?.children.keys().rev().cloned().collect())
+    fn list(
+        &self,
+        directory: &Handle,
+        sink: &mut dyn FnMut(&[u8], u64) -> ControlFlow<()>,
+    ) -> Result<(), Errno> {
+        let inode = self.inode(directory)?;
+        let rounds = if inode.endless { usize::MAX } else { 1 };
+        let mut place = 0;
+        for _ in 0..rounds {
+            for name in [&b"."[..], b".."]
+                .into_iter()
+                .chain(inode.children.keys().rev().map(Vec::as_slice))
+            {
+                place += 1;
+                if sink(name, place).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn open(&self, node: &Handle) -> Result<Handle, Errno> {

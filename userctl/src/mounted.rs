@@ -6,6 +6,7 @@
 //! the one that was wanted.
 
 use std::cell::OnceCell;
+use std::ops::ControlFlow;
 
 use lklfs_client::answer::Linux;
 use lklfs_client::files::{File, OpenAs, Volume as About};
@@ -22,6 +23,9 @@ use crate::watchdog;
 
 /// STATUS_CONNECTION_DISCONNECTED: the double has gone.
 const DISCONNECTED: NtStatus = NtStatus(0xc000_020c);
+
+/// `.`, in Windows' characters.
+const DOT: u16 = b'.' as u16;
 
 /// A volume of the driver's.
 #[derive(Debug)]
@@ -183,18 +187,32 @@ impl Volume for Mounted {
         }
     }
 
-    fn list(&self, directory: &Node) -> Result<Vec<Vec<u8>>, Errno> {
+    fn list(
+        &self,
+        directory: &Node,
+        sink: &mut dyn FnMut(&[u8], u64) -> ControlFlow<()>,
+    ) -> Result<(), Errno> {
         let open = directory.file.again(OpenAs::LIST).map_err(errno)?;
-        let found = open.names().map_err(errno)?;
-        watchdog::progress();
-        let dot = u16::from(b'.');
-        found
-            .iter()
-            .filter(|name| !matches!(name.as_slice(), [a] if *a == dot))
-            .filter(|name| !matches!(name.as_slice(), [a, b] if *a == dot && *b == dot))
-            // Every name that the driver shows stands for one of Linux's.
-            .map(|name| names::to_linux(name).map_err(|_| Errno::EPROTO))
-            .collect()
+        let (mut count, mut foreign) = (0u64, false);
+        let listed = open.names(&mut |name| {
+            count += 1;
+            // The two that are no names of Linux's have no other form.
+            if matches!(name, [DOT] | [DOT, DOT]) {
+                return ControlFlow::Continue(());
+            }
+            match names::to_linux(name) {
+                Ok(linux) => sink(&linux, count),
+                // Every name that the driver shows stands for one of Linux's.
+                Err(_) => {
+                    foreign = true;
+                    ControlFlow::Break(())
+                }
+            }
+        });
+        match listed {
+            _ if foreign => Err(Errno::EPROTO),
+            listed => listed.map_err(errno),
+        }
     }
 
     fn open(&self, node: &Node) -> Result<File, Errno> {
@@ -440,7 +458,12 @@ mod tests {
         let list = |shown: &[&str]| {
             let names = shown.iter().map(|name| units(name)).collect();
             let volume = mounted(Fake { names, ..fake() });
-            volume.list(&volume.root().unwrap())
+            let mut names = Vec::new();
+            let listed = volume.list(&volume.root().unwrap(), &mut |name, _| {
+                names.push(name.to_vec());
+                ControlFlow::Continue(())
+            });
+            listed.map(|()| names)
         };
         assert_eq!(
             list(&[".", "..", "co\u{f04e}", "...x", "\u{f0ff}"]),

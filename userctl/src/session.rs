@@ -4,6 +4,7 @@
 //! [`Mounted`] is one file system of the image, and a `Volume` for the commands. Everything that Linux refuses is
 //! made a `Failure` here that names the image and says what to do.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use disk_partitions::{Part, Survey};
@@ -475,17 +476,14 @@ impl Volume for Mounted {
         node.read_link()
     }
 
-    fn list(&self, directory: &OwnedFd) -> Result<Vec<Vec<u8>>, Errno> {
+    fn list(
+        &self,
+        directory: &OwnedFd,
+        sink: &mut dyn FnMut(&[u8], u64) -> ControlFlow<()>,
+    ) -> Result<(), Errno> {
         let open = directory.reopen(OpenMode::Directory)?;
-        let mut names = Vec::new();
-        open.read_dir(0, &mut |entry| {
-            if entry.name != b"." && entry.name != b".." {
-                names.push(entry.name.to_vec());
-            }
-            std::ops::ControlFlow::Continue(())
-        })?;
-        watchdog::progress();
-        Ok(names)
+        open.read_dir(0, &mut |entry| sink(entry.name, entry.cookie))?;
+        Ok(())
     }
 
     fn open(&self, node: &OwnedFd) -> Result<OwnedFd, Errno> {

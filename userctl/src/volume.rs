@@ -5,6 +5,8 @@
 //! `session` implements the trait with Linux, `mounted` with a volume that the driver has mounted, `memory` with Rust
 //! values.
 
+use std::ops::ControlFlow;
+
 use crate::exit::Failure;
 
 pub use lkl::Errno;
@@ -147,8 +149,14 @@ pub trait Volume {
     fn stat(&self, node: &Self::Node) -> Result<Stat, Errno>;
     /// The target of a symbolic link.
     fn read_link(&self, node: &Self::Node) -> Result<Vec<u8>, Errno>;
-    /// The names in a directory without `.` and `..`, in the file system's order.
-    fn list(&self, directory: &Self::Node) -> Result<Vec<Vec<u8>>, Errno>;
+    /// Gives `sink` each entry of a directory in the file system's order, until it breaks off: the name, `.` and `..` among
+    /// them or not, and where the listing goes on after it (a count, where that is not told). [`crate::entries`] collects
+    /// them within bounds.
+    fn list(
+        &self,
+        directory: &Self::Node,
+        sink: &mut dyn FnMut(&[u8], u64) -> ControlFlow<()>,
+    ) -> Result<(), Errno>;
     /// Opens a regular file.
     fn open(&self, node: &Self::Node) -> Result<Self::File, Errno>;
     /// Reads at a byte offset; fewer bytes than asked only at the end of the file.

@@ -3,14 +3,30 @@
 //! Used by `manifest`, `ls -R` and `cp -r`. A volume may be damaged on purpose, so the walk trusts nothing: it refuses
 //! a directory that is its own ancestor, a name that holds a separator, and goes on after an entry that cannot be
 //! read, which it reports. It keeps at most [`KEPT`] directories open however deep the tree is, and finds an outer
-//! one again by name when it comes back to it.
+//! one again by name when it comes back to it. What it keeps is bounded: names ([`MOST_BYTES`]), and numbers of
+//! directories ([`KNOWN`]).
 
+use std::collections::HashSet;
+
+use crate::entries::{MOST_BYTES, Names, Trouble};
 use crate::exit::{Exit, Failure};
 use crate::volume::{Errno, Kind, Stat, Volume};
 use crate::watchdog;
 
 /// How many directories on the way down stay open. Linux allows 1,024 files at a time, and other commands need some.
 const KEPT: usize = 128;
+
+/// How many directories are known again when they are met by another path.
+const KNOWN: usize = 1 << 20;
+
+/// In which order entries are met. Parents come before children in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By name in each directory, and what is below a directory right after it.
+    Names,
+    /// By the bytes of the whole path: `/a b` is met between `/a` and `/a/c`.
+    Paths,
+}
 
 /// What the walk meets.
 pub enum Step<'a, N> {
@@ -35,7 +51,7 @@ pub enum Step<'a, N> {
         /// Its whole path.
         path: &'a [u8],
         /// Why.
-        errno: Errno,
+        trouble: Trouble,
     },
 }
 
@@ -47,97 +63,193 @@ struct Frame<N> {
     stat: Stat,
     /// The directory's own name, for finding it again.
     name: Vec<u8>,
-    children: std::vec::IntoIter<Vec<u8>>,
+    children: Names,
+    /// The number of the child that is met next.
+    next: usize,
+    /// Directories that were met and not entered yet, since names that begin like theirs come before what is in them:
+    /// the innermost last. Only in the order of paths.
+    waiting: Vec<(Vec<u8>, Stat)>,
     /// Length of the path of this directory, without a closing slash.
     path_length: usize,
 }
 
-/// Walks the tree at `start`, whose path is `path` (`/` for the root). Ends at the first failure that `sink` returns,
-/// or when Linux has stopped.
+impl<N> Frame<N> {
+    /// Whether what is below the child `name` comes before the next child.
+    fn is_due(&self, name: &[u8]) -> bool {
+        let next = self.children.get(self.next);
+        next.is_none_or(|next| next.iter().gt(name.iter().chain(b"/")))
+    }
+}
+
+/// Walks the tree at `start`, whose path is `path` (`/` for the root), by names. Ends at the first failure that `sink`
+/// returns, or when Linux has stopped.
 pub fn walk<V: Volume>(
     volume: &V,
     start: V::Node,
     path: &[u8],
     sink: &mut Sink<'_, V::Node>,
 ) -> Result<(), Failure> {
-    let mut path = path.to_vec();
-    let stat = volume
-        .stat(&start)
-        .map_err(|errno| volume.failure(&path, errno))?;
+    walk_in(Order::Names, volume, start, path, sink)
+}
+
+/// The same in a chosen order.
+pub fn walk_in<V: Volume>(
+    order: Order,
+    volume: &V,
+    start: V::Node,
+    path: &[u8],
+    sink: &mut Sink<'_, V::Node>,
+) -> Result<(), Failure> {
+    let stat = volume.stat(&start).map_err(|errno| volume.failure(path, errno))?;
     sink(Step::Entry {
-        path: &path,
+        path,
         node: &start,
         stat: &stat,
     })?;
     if stat.kind != Kind::Directory {
         return Ok(());
     }
-    let children = names(volume, &start, &path, sink)?;
-    // The root's path is a lone slash, which its children's paths already begin with.
-    let path_length = if path == b"/" { 0 } else { path.len() };
-    let mut frames = vec![Frame {
-        node: Some(start),
-        stat,
-        name: Vec::new(),
-        children,
-        path_length,
-    }];
+    let mut walk = Walk {
+        volume,
+        path: path.to_vec(),
+        frames: Vec::new(),
+        known: HashSet::new(),
+        names: 0,
+    };
+    walk.enter(start, stat, Vec::new(), sink)?;
+    walk.run(order, sink)
+}
 
-    while let Some(frame) = frames.last_mut() {
-        let Some(name) = frame.children.next() else {
-            path.truncate(frame.path_length.max(1));
-            sink(Step::Leave {
-                path: &path,
-                stat: &frame.stat,
-            })?;
-            frames.pop();
-            continue;
-        };
-        path.truncate(frame.path_length);
-        path.push(b'/');
-        path.extend_from_slice(&name);
-        watchdog::progress();
+struct Walk<'v, V: Volume> {
+    volume: &'v V,
+    /// Of what is met now.
+    path: Vec<u8>,
+    /// The directories on the way down.
+    frames: Vec<Frame<V::Node>>,
+    /// Those that have been entered.
+    known: HashSet<(u64, u64)>,
+    /// Bytes of the names in all frames.
+    names: usize,
+}
 
-        let found = reopen(volume, &mut frames).and_then(|parent| {
-            let node = volume.child(parent, &name)?;
-            let stat = volume.stat(&node)?;
-            Ok((node, stat))
-        });
-        let (node, stat) = match found {
-            Ok(found) => found,
-            Err(errno) => {
-                damaged(volume, &path, errno, sink)?;
+impl<V: Volume> Walk<'_, V> {
+    fn run(&mut self, order: Order, sink: &mut Sink<'_, V::Node>) -> Result<(), Failure> {
+        while let Some(frame) = self.frames.last_mut() {
+            let (name, known) = match frame.waiting.pop() {
+                Some((name, stat)) if frame.is_due(&name) => (name, Some(stat)),
+                other => {
+                    frame.waiting.extend(other);
+                    let Some(name) = frame.children.get(frame.next) else {
+                        self.leave(sink)?;
+                        continue;
+                    };
+                    let name = name.to_vec();
+                    frame.next += 1;
+                    (name, None)
+                }
+            };
+            self.path.truncate(frame.path_length);
+            self.path.push(b'/');
+            self.path.extend_from_slice(&name);
+            watchdog::progress();
+
+            let found = reopen(self.volume, &mut self.frames).and_then(|parent| {
+                let node = self.volume.child(parent, &name)?;
+                let stat = match &known {
+                    Some(stat) => stat.clone(),
+                    None => self.volume.stat(&node)?,
+                };
+                Ok((node, stat))
+            });
+            let (node, stat) = match found {
+                Ok(found) => found,
+                Err(errno) => {
+                    damaged(self.volume, &self.path, errno.into(), sink)?;
+                    continue;
+                }
+            };
+            if known.is_none() {
+                if stat.kind == Kind::Directory && self.is_around(&stat) {
+                    damaged(self.volume, &self.path, Errno::ELOOP.into(), sink)?;
+                    continue;
+                }
+                sink(Step::Entry {
+                    path: &self.path,
+                    node: &node,
+                    stat: &stat,
+                })?;
+            }
+            if stat.kind != Kind::Directory {
                 continue;
             }
-        };
-        if stat.kind == Kind::Directory
-            && frames
-                .iter()
-                .any(|frame| (frame.stat.device, frame.stat.inode) == (stat.device, stat.inode))
-        {
-            damaged(volume, &path, Errno::ELOOP, sink)?;
-            continue;
-        }
-        sink(Step::Entry {
-            path: &path,
-            node: &node,
-            stat: &stat,
-        })?;
-        if stat.kind == Kind::Directory {
-            let children = names(volume, &node, &path, sink)?;
-            if let Some(outer) = frames.len().checked_sub(KEPT).filter(|&outer| outer > 0) {
-                frames[outer].node = None;
+            match self.frames.last_mut() {
+                Some(frame) if order == Order::Paths && !frame.is_due(&name) => {
+                    frame.waiting.push((name, stat));
+                }
+                _ => self.enter(node, stat, name, sink)?,
             }
-            frames.push(Frame {
-                node: Some(node),
-                stat,
-                name,
-                children,
-                path_length: path.len(),
-            });
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Whether the walk is inside this directory.
+    fn is_around(&self, stat: &Stat) -> bool {
+        let around =
+            |frame: &Frame<V::Node>| (frame.stat.device, frame.stat.inode) == (stat.device, stat.inode);
+        self.frames.iter().any(around)
+    }
+
+    /// Goes into the directory at the path. One that cannot be listed, or only in part, is reported and has what was
+    /// found. One that has been entered before is reported, too: in a damaged tree each level may lead twice to the next,
+    /// and then there are more paths than anybody can wait for. (Empty ones may share a number: in cramfs they do.)
+    fn enter(
+        &mut self,
+        node: V::Node,
+        stat: Stat,
+        name: Vec<u8>,
+        sink: &mut Sink<'_, V::Node>,
+    ) -> Result<(), Failure> {
+        let room = MOST_BYTES.saturating_sub(self.names);
+        let (mut children, mut trouble) = Names::of(self.volume, &node, room);
+        if children.get(0).is_some() {
+            let id = (stat.device, stat.inode);
+            if self.known.contains(&id) {
+                (children, trouble) = (Names::default(), Some(Trouble::Again));
+            } else if self.known.len() < KNOWN {
+                self.known.insert(id);
+            }
+        }
+        if let Some(trouble) = trouble {
+            damaged(self.volume, &self.path, trouble, sink)?;
+        }
+        self.names += children.size();
+        if let Some(outer) = self.frames.len().checked_sub(KEPT).filter(|&outer| outer > 0) {
+            self.frames[outer].node = None;
+        }
+        self.frames.push(Frame {
+            node: Some(node),
+            stat,
+            name,
+            children,
+            next: 0,
+            waiting: Vec::new(),
+            // The root's path is a lone slash, which its children's paths already begin with.
+            path_length: if self.path == b"/" { 0 } else { self.path.len() },
+        });
+        Ok(())
+    }
+
+    fn leave(&mut self, sink: &mut Sink<'_, V::Node>) -> Result<(), Failure> {
+        let Some(frame) = self.frames.pop() else {
+            return Ok(());
+        };
+        self.names -= frame.children.size();
+        self.path.truncate(frame.path_length.max(1));
+        sink(Step::Leave {
+            path: &self.path,
+            stat: &frame.stat,
+        })
+    }
 }
 
 /// The innermost directory, opened again from the nearest outer one that is still open.
@@ -165,37 +277,18 @@ fn reopen<'a, V: Volume>(volume: &V, frames: &'a mut [Frame<V::Node>]) -> Result
     frames[last].node.as_ref().ok_or(Errno::EIO)
 }
 
-/// The names in a directory, sorted. A directory that cannot be listed is reported and has none.
-fn names<V: Volume>(
-    volume: &V,
-    node: &V::Node,
-    path: &[u8],
-    sink: &mut Sink<'_, V::Node>,
-) -> Result<std::vec::IntoIter<Vec<u8>>, Failure> {
-    let mut names = match volume.list(node) {
-        Ok(names) => names,
-        Err(errno) => {
-            damaged(volume, path, errno, sink)?;
-            Vec::new()
-        }
-    };
-    names.sort_unstable();
-    // A damaged directory can hold a name twice; opened by name, the second would be the first again.
-    names.dedup();
-    names.retain(|name| !name.is_empty() && !name.contains(&b'/') && !name.contains(&0));
-    Ok(names.into_iter())
-}
-
 fn damaged<V: Volume>(
     volume: &V,
     path: &[u8],
-    errno: Errno,
+    trouble: Trouble,
     sink: &mut Sink<'_, V::Node>,
 ) -> Result<(), Failure> {
-    if volume.is_dead() {
+    if let Trouble::Errno(errno) = trouble
+        && volume.is_dead()
+    {
         return Err(volume.failure(path, errno));
     }
-    sink(Step::Damaged { path, errno })
+    sink(Step::Damaged { path, trouble })
 }
 
 /// Collects what could not be read during a walk, so that it is told at the end: the first few by path, then a count.
@@ -205,6 +298,8 @@ pub struct Damage {
     count: u64,
     /// Those that this user may not read.
     denied: u64,
+    /// Those for which there is no room.
+    crowded: u64,
 }
 
 impl Damage {
@@ -212,11 +307,14 @@ impl Damage {
     const NAMED: usize = 20;
 
     /// Notes one path.
-    pub fn note(&mut self, path: &[u8], errno: Errno) {
+    pub fn note(&mut self, path: &[u8], trouble: impl Into<Trouble>) {
+        let trouble = trouble.into();
         self.count += 1;
-        self.denied += u64::from(errno == Errno::EACCES);
+        self.denied += u64::from(trouble == Trouble::Errno(Errno::EACCES));
+        self.crowded += u64::from(trouble == Trouble::TooMany);
         if self.first.len() < Self::NAMED {
-            self.first.push(format!("{}: {errno}", crate::text::shown(path)));
+            self.first
+                .push(format!("{}: {trouble}", crate::text::shown(path)));
         }
     }
 
@@ -228,13 +326,27 @@ impl Damage {
         for line in &self.first {
             eprintln!("userctl: {line}");
         }
-        let Damage { count, denied, .. } = self;
+        let Damage {
+            count,
+            denied,
+            crowded,
+            ..
+        } = self;
         if denied == count {
             return Err(Failure::new(
                 Exit::Rights,
                 format_args!(
                     "{count} entries may not be read by this user; {}",
                     crate::exit::RUN_AS
+                ),
+            ));
+        }
+        if crowded == count {
+            return Err(Failure::new(
+                Exit::Other,
+                format_args!(
+                    "{count} directories have more names than fit into {} MiB; read what is below them one by one",
+                    MOST_BYTES >> 20
                 ),
             ));
         }
@@ -259,9 +371,14 @@ mod tests {
             match step {
                 Step::Entry { path, .. } => entries.push(String::from_utf8_lossy(path).into_owned()),
                 Step::Leave { .. } => {}
-                Step::Damaged { path, errno } => {
-                    bad.push(format!("{} {errno:?}", String::from_utf8_lossy(path)))
-                }
+                Step::Damaged { path, trouble } => bad.push(format!(
+                    "{} {}",
+                    String::from_utf8_lossy(path),
+                    match trouble {
+                        Trouble::Errno(errno) => format!("{errno:?}"),
+                        other => format!("{other:?}"),
+                    }
+                )),
             }
             Ok(())
         })
@@ -308,6 +425,55 @@ mod tests {
         let (entries, bad) = paths(&volume);
         assert_eq!(entries, ["/", "/a", "/a/b"]);
         assert_eq!(bad, ["/a/b/again ELOOP"]);
+    }
+
+    #[test]
+    fn a_directory_that_never_ends_shows_what_it_has() {
+        let mut volume = Memory::new();
+        volume.add_file("/a/x", b"");
+        volume.add_file("/a/y", b"");
+        volume.never_ends("/a");
+        let (entries, bad) = paths(&volume);
+        assert_eq!(entries, ["/", "/a", "/a/x", "/a/y"]);
+        assert_eq!(bad, ["/a Endless"]);
+    }
+
+    #[test]
+    fn a_tree_with_more_paths_than_directories_is_walked_once() {
+        let mut volume = Memory::new();
+        let mut deep = String::new();
+        for _ in 0..40 {
+            volume.add_directory(&format!("{deep}/l"));
+            volume.add_hard_link(&format!("{deep}/r"), &format!("{deep}/l"));
+            deep.push_str("/l");
+        }
+        volume.add_file(&format!("{deep}/end"), b"");
+        let (entries, bad) = paths(&volume);
+        assert_eq!(entries.len(), 1 + 2 * 40 + 1);
+        assert_eq!(bad.len(), 40);
+        assert!(bad.iter().all(|line| line.ends_with(" Again")), "{bad:?}");
+    }
+
+    #[test]
+    fn the_order_of_paths_is_that_of_their_bytes() {
+        let mut volume = Memory::new();
+        for path in [
+            "/a/x", "/a b/y", "/a b c", "/a-/z/1", "/a-/z.", "/a.b", "/a0", "/b",
+        ] {
+            volume.add_file(path, b"");
+        }
+        let mut met = Vec::new();
+        walk_in(Order::Paths, &volume, volume.root().unwrap(), b"/", &mut |step| {
+            if let Step::Entry { path, .. } = step {
+                met.push(path.to_vec());
+            }
+            Ok(())
+        })
+        .unwrap();
+        let mut sorted = met.clone();
+        sorted.sort();
+        assert_eq!(met, sorted);
+        assert_eq!(met.len(), 1 + 12);
     }
 
     #[test]

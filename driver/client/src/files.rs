@@ -7,6 +7,7 @@
 //! controls of its own ([`lklfs_nt::linux`]). Other file systems do not know them.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use lklfs_control::Refusal;
 use lklfs_nt::linux::{self, LinuxFile, LinuxVolume};
@@ -151,21 +152,25 @@ impl File {
         Ok(filled)
     }
 
-    /// The names in this directory, `.` and `..` among them or not.
+    /// Gives `sink` the names in this directory, `.` and `..` among them or not, until it breaks off. Each answer of the
+    /// driver's is forgotten before the next: what is kept is the sink's to bound.
     ///
     /// # Errors
-    /// [`CallError::Refused`].
-    pub fn names(&self) -> Result<Vec<Vec<u16>>, CallError> {
-        let mut names = Vec::new();
+    /// [`CallError::Refused`], after the names that came before it.
+    pub fn names(&self, sink: &mut dyn FnMut(&[u16]) -> ControlFlow<()>) -> Result<(), CallError> {
         let mut restart = true;
         loop {
+            let mut names = Vec::new();
             let class = FileInformationClass::FileNamesInformation;
             match self.handle.directory(class, restart, LIST_ROOM) {
                 Ok(answer) => {
                     dirinfo::names(&answer, &mut names).map_err(|_| MALFORMED)?;
                 }
-                Err(NtStatus::NO_MORE_FILES | NtStatus::NO_SUCH_FILE) => return Ok(names),
+                Err(NtStatus::NO_MORE_FILES | NtStatus::NO_SUCH_FILE) => return Ok(()),
                 Err(status) => return Err(status.into()),
+            }
+            if names.iter().try_for_each(|name| sink(name)).is_break() {
+                return Ok(());
             }
             restart = false;
         }
@@ -295,7 +300,13 @@ mod tests {
                 lists: lists.to_vec().into(),
                 ..Told::default()
             };
-            File::over(Box::new(told)).names()
+            let mut names = Vec::new();
+            File::over(Box::new(told))
+                .names(&mut |name| {
+                    names.push(name.to_vec());
+                    ControlFlow::Continue(())
+                })
+                .map(|()| names)
         };
         let end = Err(NtStatus::NO_MORE_FILES);
         assert_eq!(

@@ -5,6 +5,10 @@
 //! changes between queries. Linux is asked for entries in batches, and for each entry's metadata only when the class
 //! shows any; entries that no longer fit the buffer wait in the [`DirCursor`] for the next query.
 //!
+//! A damaged directory may lead in a circle. Its listing ends with FILE_CORRUPT_ERROR once that is seen
+//! ([`lklfs_nt::repeats`]), whatever the pattern: a program that collects names would collect them for ever, and a search
+//! for a name that is not there would never come back.
+//!
 //! A pattern without wildcards is a name, and is looked up instead of searched for.
 
 use alloc::{collections::VecDeque, vec::Vec};
@@ -12,6 +16,7 @@ use core::ops::ControlFlow;
 
 use lklfs_nt::{
     FileInformationClass, NtStatus, dirinfo,
+    repeats::Repeats,
     utf16::{self, DOT, SEPARATOR},
     wildcard,
     writer::{EntryList, Pushed},
@@ -40,6 +45,8 @@ pub struct DirCursor {
     cookie: u64,
     /// Linux has no more.
     exhausted: bool,
+    /// Whether what Linux gives goes in a circle.
+    repeats: Repeats,
 }
 
 /// The next thing to return.
@@ -70,6 +77,7 @@ impl DirCursor {
             waiting: VecDeque::new(),
             cookie: 0,
             exhausted: false,
+            repeats: Repeats::new(),
         }
     }
 
@@ -80,6 +88,7 @@ impl DirCursor {
         self.waiting.clear();
         self.cookie = 0;
         self.exhausted = false;
+        self.repeats = Repeats::new();
     }
 }
 
@@ -226,8 +235,15 @@ impl<V: Volume> Listing<'_, V> {
             .vcb
             .volume()
             .read_dir(self.node, cursor.cookie, &mut |entry| {
+                let mut repeats = cursor.repeats;
+                if repeats.entry(entry.name, entry.cookie) {
+                    cursor.repeats = repeats;
+                    failure = Some(NtStatus::FILE_CORRUPT_ERROR);
+                    return ControlFlow::Break(());
+                }
                 if matches!(entry.name, b"." | b"..") {
                     cursor.cookie = entry.cookie;
+                    cursor.repeats = repeats;
                     return ControlFlow::Continue(());
                 }
                 let index = cursor.index.saturating_add(1);
@@ -258,6 +274,7 @@ impl<V: Volume> Listing<'_, V> {
                 }
                 cursor.cookie = entry.cookie;
                 cursor.index = index;
+                cursor.repeats = repeats;
                 full = cursor.waiting.len() >= BATCH;
                 if full {
                     ControlFlow::Break(())

@@ -68,6 +68,8 @@ pub struct MemoryVolume {
     inodes: Vec<Inode>,
     info: VolumeInfo,
     longest_read: usize,
+    /// Directories whose listings begin again after their end.
+    circles: BTreeSet<usize>,
     cache: Cache,
 }
 
@@ -106,6 +108,7 @@ impl MemoryVolume {
             inodes: Vec::new(),
             info,
             longest_read: usize::MAX,
+            circles: BTreeSet::new(),
             cache: Cache::default(),
         };
         volume.inode(FileKind::Directory, Body::Directory(Vec::new()));
@@ -234,6 +237,13 @@ impl MemoryVolume {
     pub fn fail(&mut self, path: impl AsRef<[u8]>, errno: Errno) -> &mut Self {
         let inode = self.at(path.as_ref());
         self.inodes[inode].fault = Some(errno);
+        self
+    }
+
+    /// Makes the listing of a directory go in a circle.
+    pub fn circle(&mut self, path: impl AsRef<[u8]>) -> &mut Self {
+        let inode = self.at(path.as_ref());
+        self.circles.insert(inode);
         self
     }
 
@@ -387,10 +397,10 @@ impl Volume for MemoryVolume {
             return Err(Errno::ENOTDIR);
         };
         let dots = [(b".".to_vec(), *directory), (b"..".to_vec(), *directory)];
-        for (at, (name, child)) in dots.iter().chain(entries).enumerate() {
-            if cookie(at) <= from {
-                continue;
-            }
+        let once = dots.iter().chain(entries).enumerate();
+        let after = once.clone().skip_while(|(at, _)| cookie(*at) <= from);
+        let again = once.cycle().take_while(|_| self.circles.contains(directory));
+        for (at, (name, child)) in after.chain(again) {
             let Metadata { ino, kind, .. } = self.inodes[*child].metadata;
             if sink(DirEntry {
                 ino,

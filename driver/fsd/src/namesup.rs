@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
 pub use lklfs_nt::names::{to_linux, to_windows};
-use lklfs_nt::{NtStatus, utf16};
+use lklfs_nt::{NtStatus, repeats::Repeats, utf16};
 
 use crate::{Errno, Volume, Wait, errno::Context};
 
@@ -89,7 +89,12 @@ fn first_without_case<V: Volume>(
 ) -> Result<Option<Vec<u8>>, NtStatus> {
     let mut best: Option<Vec<u8>> = None;
     let mut failure = None;
+    let mut repeats = Repeats::new();
     let read = volume.read_dir(directory, 0, &mut |entry| {
+        if repeats.entry(entry.name, entry.cookie) {
+            failure = Some(NtStatus::FILE_CORRUPT_ERROR);
+            return ControlFlow::Break(());
+        }
         if matches!(entry.name, b"." | b"..")
             || best.as_deref().is_some_and(|best| best <= entry.name)
             || differs(entry.name, name)

@@ -396,6 +396,56 @@ fn a_directory_that_cannot_be_read_says_why() {
 }
 
 #[test]
+fn a_directory_that_goes_in_a_circle_ends_as_damaged() {
+    for count in [1usize, 5, 123, 128, 400] {
+        let mut volume = MemoryVolume::new();
+        volume.directory("/d");
+        for number in 0..count {
+            volume.file(format!("/d/f{number}"), b"");
+        }
+        volume.circle("/d");
+        let mut session = Session::new(volume);
+        let mut handle = session.open_name("\\d");
+        for length in [200, 4096, 65536] {
+            let mut listed = Vec::new();
+            let mut names = Query {
+                restart: true,
+                ..query(Class::FileNamesInformation)
+            };
+            let end = loop {
+                match session.list(&mut handle, &names, length) {
+                    (NtStatus::SUCCESS, answer) => listed.extend(names_in(&answer, names.class)),
+                    (status, _) => break status,
+                }
+                names.restart = false;
+                assert!(listed.len() < 8 * count + 300, "{count} names come for ever");
+            };
+            assert_eq!(end, NtStatus::FILE_CORRUPT_ERROR);
+            // And again: the end is not forgotten.
+            assert_eq!(session.list(&mut handle, &names, length).0, end);
+            let all: BTreeSet<String> = listed.into_iter().collect();
+            assert_eq!(all.len(), count + 2, "what is there is shown");
+        }
+        let none = utf16("no*such");
+        let none = Query {
+            pattern: Some(&none),
+            restart: true,
+            ..query(Class::FileNamesInformation)
+        };
+        assert_eq!(
+            session.list(&mut handle, &none, 4096).0,
+            NtStatus::FILE_CORRUPT_ERROR,
+            "a search comes back"
+        );
+        assert_eq!(
+            session.refused(&open("\\d\\NoSuchName")),
+            NtStatus::FILE_CORRUPT_ERROR,
+            "an open by a name that is not there comes back"
+        );
+    }
+}
+
+#[test]
 fn notifications_wait_on_directories_only() {
     let mut session = session();
     let directory = session.open_name("\\d");

@@ -49,6 +49,7 @@ pub mod linux;
 pub mod names;
 pub mod record;
 pub mod reparse;
+pub mod repeats;
 pub mod security;
 pub mod status;
 pub mod time;

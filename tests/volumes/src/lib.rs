@@ -10,10 +10,12 @@
 //!   mount, or the user-mode one.
 //! - [`manifest`] writes and compares manifests. It spells the format by itself, from its specification, and shares no
 //!   code with `userctl`, which it judges.
+//! - [`damage`] makes directories of images lead in a circle.
 //! - [`disk`] puts images into partitions. [`corpora`] fetches the damaged images of other projects' test suites.
 
 pub mod content;
 pub mod corpora;
+pub mod damage;
 pub mod disk;
 pub mod kind;
 pub mod make;

@@ -58,8 +58,8 @@ pub fn check(volume: &DriverVolume, who: Who) -> Result<Opens, String> {
         let (path, node, stat) = match step {
             Step::Entry { path, node, stat } => (path, node, stat),
             Step::Leave { .. } => return Ok(()),
-            Step::Damaged { path, errno } => {
-                wrong.get_or_insert(format!("{}: {errno}", String::from_utf8_lossy(path)));
+            Step::Damaged { path, trouble } => {
+                wrong.get_or_insert(format!("{}: {trouble}", String::from_utf8_lossy(path)));
                 return Ok(());
             }
         };
