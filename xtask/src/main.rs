@@ -51,8 +51,10 @@ enum Task {
     },
     /// Install with apt what this machine lacks
     Setup,
-    /// Run every test
+    /// Run every test, or one part of them
     Test {
+        /// Only this part
+        part: Option<test::Part>,
         /// Leave out the build of the port against another Linux
         #[arg(long)]
         quick: bool,
@@ -133,7 +135,8 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("setup: everything is installed");
         }
         Task::Demo { image } => demo::run(&sh, image)?,
-        Task::Test { quick } => test::run(&sh, quick)?,
+        Task::Test { part: None, quick } => test::run(&sh, quick)?,
+        Task::Test { part: Some(part), .. } => test::run_part(&sh, part)?,
         Task::Ci => test::run(&sh, false)?,
         Task::Driver { release, selftest } => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;

@@ -122,6 +122,35 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
     steps.finish()
 }
 
+/// A part of the tests that prints a table of its own.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// The bugs that are seeded in test drivers, and what the NT kernel double makes of each
+    Verifier,
+}
+
+/// Runs one part.
+pub fn run_part(sh: &Shell, part: Part) -> Result<()> {
+    match part {
+        Part::Verifier => verifier(sh),
+    }
+}
+
+/// Has the double find the seeded bugs, and prints the table that the test writes.
+fn verifier(sh: &Shell) -> Result<()> {
+    setup::ensure(sh, &[&setup::KERNEL, &setup::WINDOWS])?;
+    let table = repo::target_dir().join("seeded-bugs.txt");
+    let _ = std::fs::remove_file(&table);
+    let run = sh
+        .cmd("cargo")
+        .args(["test", "-q", "-p", "ntos", "--test", "verifier"])
+        .env("NTOS_SEEDED_BUGS", &table)
+        .run();
+    let text = std::fs::read_to_string(&table).context("the seeded bugs were not tried")?;
+    print!("{text}");
+    run.context("the double misses a bug")
+}
+
 /// Builds Linux, or finds it in the cache.
 pub fn linux(sh: &Shell, source: Option<&str>) -> Result<()> {
     let mut cmd = sh.cmd("cargo").args(["run", "-q", "-p", "lkl-build", "--"]);

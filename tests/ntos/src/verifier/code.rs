@@ -1,8 +1,22 @@
 //! The rules, by name.
 
-/// A rule that a driver can break. The comment names the bug check or Verifier code that NT would stop with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-pub enum Code {
+/// Makes the rules, and the list of them.
+macro_rules! rules {
+    ($($(#[$about:meta])* $name:ident,)*) => {
+        /// A rule that a driver can break. The comment names the bug check or Verifier code that NT would stop with.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+        pub enum Code {
+            $($(#[$about])* $name,)*
+        }
+
+        impl Code {
+            /// Every rule. `tests/verifier.rs` has a seeded bug for each.
+            pub const ALL: &[Code] = &[$(Code::$name),*];
+        }
+    };
+}
+
+rules! {
     /// An import was called above its IRQL ceiling (0xA, 0xC4/0x30 and others).
     IrqlTooHigh,
     /// The driver returned, or a lock was released, at another IRQL than expected (0xC8, 0xC4/0x31).
@@ -48,8 +62,6 @@ pub enum Code {
     ApcsEnabled,
     /// KeLeaveCriticalRegion without an enter, or a return with one left (0xC4/0x39, 0x4000).
     CriticalRegion,
-    /// A semaphore above its limit, a mutant not owned: an exception that NT raises (0x1E).
-    BadRelease,
     /// A wrong or uninitialised dispatcher object.
     BadObject,
     /// A reference or handle count went wrong (0x18, 0x93).

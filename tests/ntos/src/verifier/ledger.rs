@@ -1,9 +1,6 @@
 //! What the driver holds: every object that must be given back before unload.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Mutex,
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 /// A kind of holding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -69,7 +66,8 @@ struct Entry {
 }
 
 struct Ledger {
-    holdings: HashMap<(Kind, usize), (Entry, Option<String>)>,
+    /// In the order of kinds and addresses: each freed block asks whether it holds one of a few kinds ([`find_in`]).
+    holdings: BTreeMap<(Kind, usize), (Entry, Option<String>)>,
     peaks: BTreeMap<Kind, (usize, usize)>,
     now: BTreeMap<Kind, (usize, usize)>,
 }
@@ -79,7 +77,7 @@ static LEDGER: Mutex<Option<Ledger>> = Mutex::new(None);
 fn with<R>(act: impl FnOnce(&mut Ledger) -> R) -> R {
     let mut ledger = LEDGER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     act(ledger.get_or_insert_with(|| Ledger {
-        holdings: HashMap::new(),
+        holdings: BTreeMap::new(),
         peaks: BTreeMap::new(),
         now: BTreeMap::new(),
     }))
@@ -139,11 +137,8 @@ pub fn holds(kind: Kind, address: usize) -> bool {
 /// The first holding of a kind whose address lies in `range`.
 pub fn find_in(kind: Kind, range: std::ops::Range<usize>) -> Option<usize> {
     with(|ledger| {
-        let mut hits = ledger
-            .holdings
-            .keys()
-            .filter(|(k, a)| *k == kind && range.contains(a));
-        hits.next().map(|(_, address)| *address)
+        let mut hits = ledger.holdings.range((kind, range.start)..(kind, range.end));
+        hits.next().map(|((_, address), _)| *address)
     })
 }
 

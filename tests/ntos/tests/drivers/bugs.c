@@ -408,6 +408,30 @@ NTSTATUS DriverEntry(int which, char *user)
 		KeAcquireSpinLockAtDpcLevel(&lock);
 		break;
 	}
+	case 59: /* a work item without a routine */
+	{
+		static WORK_ITEM item;
+
+		ExQueueWorkItem(&item, DelayedWorkQueue);
+		break;
+	}
+	case 60: /* a semaphore that begins above its limit */
+		KeInitializeSemaphore(&semaphore, 2, 1);
+		break;
+	case 61: /* a DPC that is queued is initialised again */
+	{
+		static KDPC busy, queued;
+
+		KeInitializeDpc(&busy, spin_dpc, NULL);
+		KeInitializeDpc(&queued, empty_dpc, NULL);
+		KeInsertQueueDpc(&busy, NULL, NULL);
+		KeInsertQueueDpc(&queued, NULL, NULL);
+		KeInitializeDpc(&queued, empty_dpc, NULL);
+		break;
+	}
+	case 62: /* waits for what never happens */
+		wait_for_ever(&never);
+		break;
 	case 70: /* a file system's stack limits are asked for on a stack from pool */
 	{
 		ULONG_PTR low, high;

@@ -35,6 +35,7 @@ typedef char CCHAR;
 #define KernelMode 0
 #define UserMode 1
 #define DISPATCH_LEVEL 2
+#define DelayedWorkQueue 1
 #define THREAD_ALL_ACCESS 0x1FFFFF
 
 typedef struct _LIST_ENTRY {
@@ -59,6 +60,7 @@ typedef struct _MDL {
 } MDL;
 typedef struct { USHORT Length, MaximumLength; WCHAR *Buffer; } UNICODE_STRING;
 typedef void (*PKSTART_ROUTINE)(PVOID);
+typedef struct { LIST_ENTRY List; void (*Routine)(PVOID); PVOID Parameter; } WORK_ITEM;
 
 IMPORT PVOID ExAllocatePoolWithTag(int type, SIZE_T size, ULONG tag);
 IMPORT PVOID ExAllocatePool2(ULONGLONG flags, SIZE_T size, ULONG tag);
@@ -109,6 +111,7 @@ IMPORT void ExInitializePagedLookasideList(LOOKASIDE *list, PVOID allocate, PVOI
 IMPORT void ExDeletePagedLookasideList(LOOKASIDE *list);
 IMPORT PVOID ExAllocateFromPagedLookasideList(LOOKASIDE *list);
 IMPORT void ExFreeToPagedLookasideList(LOOKASIDE *list, PVOID entry);
+IMPORT void ExQueueWorkItem(WORK_ITEM *item, int queue);
 IMPORT void ExRaiseStatus(NTSTATUS status);
 IMPORT NTSTATUS PsCreateSystemThread(HANDLE *handle, ULONG access, PVOID attributes, HANDLE process, PVOID client,
 				     PKSTART_ROUTINE routine, PVOID context);

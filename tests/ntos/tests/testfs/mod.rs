@@ -1,7 +1,7 @@
 //! Builds the test driver with clang and lld, and images for it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 const MINGW: &str = "/usr/x86_64-w64-mingw32";
@@ -76,6 +76,18 @@ pub fn driver(bug: &str) -> PathBuf {
             .arg(format!("{MINGW}/lib/libntoskrnl.a")),
     );
     sys
+}
+
+/// Lists a test volume through the driver with the fault `bug`, in a double of its own.
+#[allow(dead_code, reason = "not every test program has faults")]
+pub fn manifest(bug: &str, seed: u32) -> Output {
+    let image = image(&format!("{bug}-{seed}.img"));
+    Command::new(env!("CARGO_BIN_EXE_double"))
+        .args(["manifest", "--seed", &seed.to_string(), "--driver"])
+        .arg(driver(bug))
+        .arg(image)
+        .output()
+        .expect("the double runs")
 }
 
 /// Bytes that differ from place to place.

@@ -6,7 +6,7 @@
  * size); the root directory holds the files, and there is no other directory. All that a read-only file system does with
  * the kernel is done once: mount, open, cached, uncached and paging reads, listing, queries, dismount, unload.
  *
- * -DBUG=n builds the driver with one known fault each (see tests/double.rs), to see that the double finds it.
+ * -DBUG=n builds the driver with one known fault each (see tests/verifier.rs), to see that the double finds it.
  */
 #include <ntifs.h>
 
@@ -29,6 +29,12 @@
 #define KEEPS_SPIN_LOCK 13
 #define USES_FREED_POOL 14
 #define INFORMATION_TOO_LARGE 15
+#define DELETES_DEVICE_TWICE 16
+#define REGISTERS_TWICE 17
+#define UNPINS_NOTHING 18
+#define FORGETS_FILE_LOCK 19
+#define FREES_SENT_IRP 20
+#define COMPLETES_PENDING 21
 
 #define TAG 'sfsT'
 #define MAX_FILES 14
@@ -115,6 +121,9 @@ static NTSTATUS read_disk(PDEVICE_OBJECT target, ULONGLONG offset, PVOID buffer,
         return STATUS_INSUFFICIENT_RESOURCES;
     IoSetCompletionRoutine(irp, read_done, &event, TRUE, TRUE, TRUE);
     IoCallDriver(target, irp);
+#if BUG == FREES_SENT_IRP
+    IoFreeIrp(irp);
+#endif
     KeWaitForSingleObject(&event, Executive, KernelMode, FALSE, NULL);
     return BUG == WRITES_TO_DISK ? STATUS_SUCCESS : iosb.Status;
 }
@@ -185,7 +194,9 @@ static NTSTATUS mount(PDEVICE_OBJECT device, PIRP irp, PIO_STACK_LOCATION loc)
         ExInitializeResourceLite(&fcb->paging);
         ExInitializeFastMutex(&fcb->mutex);
         FsRtlSetupAdvancedHeader(&fcb->header, &fcb->mutex);
+#if BUG != FORGETS_FILE_LOCK
         FsRtlInitializeFileLock(&fcb->locks, NULL, NULL);
+#endif
         fcb->header.Resource = &fcb->main;
         fcb->header.PagingIoResource = &fcb->paging;
         fcb->header.IsFastIoPossible = FastIoIsPossible;
@@ -367,7 +378,11 @@ static NTSTATUS read(VCB *vcb, PIRP irp, PIO_STACK_LOCATION loc)
         file->CurrentByteOffset.QuadPart = offset + wanted;
     ExReleaseResourceLite(lock);
     FsRtlExitFileSystem();
-#if BUG == PENDS_UNMARKED
+#if BUG == UNPINS_NOTHING
+    CcUnpinData(fcb);
+#elif BUG == COMPLETES_PENDING
+    return done(irp, STATUS_PENDING, 0);
+#elif BUG == PENDS_UNMARKED
     done(irp, status, wanted);
     return STATUS_PENDING;
 #elif BUG == MARKS_AND_RETURNS
@@ -554,6 +569,9 @@ static VOID NTAPI unload(PDRIVER_OBJECT driver)
     UNREFERENCED_PARAMETER(driver);
     IoUnregisterFileSystem(file_system);
     IoDeleteDevice(file_system);
+#if BUG == DELETES_DEVICE_TWICE
+    IoDeleteDevice(file_system);
+#endif
 }
 
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry)
@@ -574,5 +592,8 @@ NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry)
     driver->FastIoDispatch = &fast_io;
     driver->DriverUnload = unload;
     IoRegisterFileSystem(file_system);
+#if BUG == REGISTERS_TWICE
+    IoRegisterFileSystem(file_system);
+#endif
     return STATUS_SUCCESS;
 }
