@@ -188,20 +188,11 @@ fn look(session: &Session, partition: &Partition, part: &Part) -> Result<Partiti
     })
 }
 
-/// What a part holds: by its signature, or a file system that this Linux has not got.
 fn holds(session: &Session, part: &Part) -> Option<Holds> {
-    let signature = session.holds(part).map(|found| Holds {
+    session.holds(part).map(|found| Holds {
         name: found.name,
         words: found.words,
-    });
-    let unreadable = || {
-        let superblock = part.superblock.as_ref().filter(|_| !part.is_readable())?;
-        Some(Holds {
-            name: superblock.kind.name(),
-            words: "a file system that cannot be read here",
-        })
-    };
-    signature.or_else(unreadable)
+    })
 }
 
 fn file_system(mounted: &Mounted) -> Result<FileSystem, Failure> {

@@ -1,6 +1,7 @@
 //! `userctl mount`: an image or a device becomes a volume with a drive letter.
 
 use std::io::Write;
+use std::path::Path;
 
 use lklfs_client::answer::{Linux, Mounted};
 use lklfs_client::{CallError, Driver, Format, NtStatus, OpenError, Settings, Source};
@@ -9,6 +10,8 @@ use serde::Serialize;
 use crate::cli::{self, Choice, Mount};
 use crate::driver::{self, failed, refused, write_json, write_text};
 use crate::exit::{Exit, Failure};
+use crate::image::Image;
+use crate::partition;
 use crate::source::check_options;
 use crate::target::{self, Named, Target};
 use crate::text::plain;
@@ -65,6 +68,9 @@ pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
     if state.stale {
         eprintln!("userctl: warning: {shown}: shown without its journal, newer changes may be missing");
     }
+    if let Some(note) = others(options) {
+        eprintln!("userctl: note: {shown}: {note}");
+    }
     if options.json {
         let report = Report {
             volume,
@@ -78,6 +84,17 @@ pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
         Some(letter) => write_text(&format!("{letter}:\n"), out),
         None => write_text(&format!("volume {volume}, without a letter\n"), out),
     }
+}
+
+/// What else an image holds, when the driver has chosen. It chooses by the same function; an image that this program cannot
+/// read keeps it for itself.
+fn others(options: &Mount) -> Option<String> {
+    if options.part.is_some() || options.format.is_some() {
+        return None;
+    }
+    let image = Image::open(Path::new(&options.target)).ok()?;
+    let survey = partition::survey(&image).ok()?;
+    partition::others(&survey, survey.preferred()?)
 }
 
 /// A volume that is mounted already, by its UUID or label: it keeps the letter that it has, or gets one.

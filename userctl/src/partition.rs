@@ -5,7 +5,7 @@
 use std::cell::RefCell;
 use std::io;
 
-use disk_partitions::{PartitionType, Survey};
+use disk_partitions::{Part, PartitionType, Survey};
 use fs_probe::{ReadAt, ReadError};
 
 use crate::image::Image;
@@ -21,6 +21,26 @@ pub fn survey(image: &Image) -> io::Result<Survey> {
         (false, _) | (true, None) => Ok(survey),
         (true, Some(error)) => Err(error),
     }
+}
+
+/// For somebody who has not said which part of an image is meant, and is given this one: what else could be read.
+pub fn others(survey: &Survey, part: &Part) -> Option<String> {
+    let others: Vec<String> = survey
+        .others(part)
+        .map(|other| {
+            let kind = other
+                .superblock
+                .as_ref()
+                .map_or("", |superblock| superblock.kind.name());
+            format!("{} ({kind})", other.number)
+        })
+        .collect();
+    let this = match part.number {
+        0 => "the whole disk".to_string(),
+        number => format!("partition {number}"),
+    };
+    let others = (!others.is_empty()).then(|| others.join(", "))?;
+    Some(format!("{this} is read; --part reads another one: {others}"))
 }
 
 /// An image that remembers the first error of the disk below it.

@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use disk_partitions::{Part, Survey};
-use fs_probe::signature::{self, Signature};
 use lkl::{
     BlockDevice, BootConfig, DiskOptions, Errno, FsKind, Kernel, Mount, MountError, MountOptions, OpenMode,
     OwnedFd,
@@ -20,6 +19,8 @@ use crate::image::{Image, Section};
 use crate::partition;
 use crate::volume::{Kind, Space, Stat, Time, Volume};
 use crate::watchdog;
+
+mod choice;
 
 /// MiB that Linux gets unless told otherwise.
 const MEMORY: u32 = 128;
@@ -93,91 +94,16 @@ impl Session {
         })
     }
 
-    /// Whether the user says how to mount: a failure is then an answer to that.
-    pub fn is_told_how(&self) -> bool {
-        self.fs.is_some() || self.options.is_some()
-    }
-
-    /// The part that was asked for, or the one that is meant when none is named.
-    pub fn part(&self, asked: Option<u32>) -> Result<&Part, Failure> {
-        let (image, partitions) = (self.image.path.display(), &self.survey.partitions);
-        let Some(number) = asked else {
-            let whole = &self.survey.whole;
-            let may_be_named = partitions.is_empty() && self.fs.is_some();
-            let preferred = self.survey.preferred().or(Some(whole).filter(|_| may_be_named));
-            return preferred.ok_or_else(|| self.nothing_readable());
-        };
-        let there: Vec<String> = partitions.iter().map(|part| part.number.to_string()).collect();
-        self.survey.part(number).ok_or_else(|| match there.as_slice() {
-            [] if self.survey.table.is_none() => Failure::new(
-                Exit::Partition,
-                format_args!("{image}: there is no partition table; leave --part out, or use --part 0"),
-            ),
-            [] => Failure::new(
-                Exit::Partition,
-                format_args!("{image}: there is no partition {number}; its table has none"),
-            ),
-            there => Failure::new(
-                Exit::Partition,
-                format_args!(
-                    "{image}: there is no partition {number}; choose one of: {}",
-                    there.join(", ")
-                ),
-            ),
-        })
-    }
-
-    fn nothing_readable(&self) -> Failure {
-        let (image, count) = (self.image.path.display(), self.survey.partitions.len());
-        let message = match (count, self.holds(&self.survey.whole)) {
-            (0, Some(signature)) => format!(
-                "{image}: holds {} ({}) and no file system that can be read; see userctl info",
-                signature.words, signature.name
-            ),
-            (0, None) => format!(
-                "{image}: no file system is recognised; check the image, or name the file system with --fs"
-            ),
-            _ => format!(
-                "{image}: none of its {count} partitions holds a file system that can be read; see userctl info"
-            ),
-        };
-        Failure::new(Exit::FileSystem, message)
-    }
-
-    /// What a part bears besides a file system that can be read.
-    pub fn holds(&self, part: &Part) -> Option<Signature> {
-        signature::name(
-            &part.view(&partition::Disk::new(&self.image)),
-            part.present_bytes(),
-        )
-    }
-
     /// Mounts the part that was asked for, or the one that is meant when none is named, and says what else is to be known.
     pub fn mount(&self, asked: Option<u32>) -> Result<Mounted, Failure> {
         let part = self.part(asked)?;
         if asked.is_none()
-            && let Some(others) = self.others(part)
+            && let Some(note) = partition::others(&self.survey, part)
         {
-            let read = match part.number {
-                0 => "the whole disk".to_string(),
-                number => format!("partition {number}"),
-            };
             let image = self.image.path.display();
-            eprintln!("userctl: note: {image}: {read} is read; --part reads another one: {others}");
+            eprintln!("userctl: note: {image}: {note}");
         }
         self.mount_and_warn(part).map_err(|refusal| refusal.failure)
-    }
-
-    /// The partitions that could be read as well, for people.
-    fn others(&self, part: &Part) -> Option<String> {
-        let others = self.survey.others(part).map(|other| {
-            let kind = other
-                .superblock
-                .as_ref()
-                .map_or("", |superblock| superblock.kind.name());
-            format!("{} ({kind})", other.number)
-        });
-        Some(others.collect::<Vec<_>>().join(", ")).filter(|others| !others.is_empty())
     }
 
     /// Mounts a part in the way that the user says, and warns of what is missing.

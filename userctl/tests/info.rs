@@ -172,6 +172,16 @@ fn what_is_on_a_disk_is_named_though_nothing_can_be_mounted() {
         said(&assert).1.contains("LUKS1 encryption (crypto_LUKS)"),
         "{assert}"
     );
+    // A file system that is recognised, and that this Linux has not got.
+    let reiser = place.join("reiser");
+    std::fs::write(
+        &reiser,
+        signed(&[(65_536 + 52, b"ReIsEr2Fs"), (65_536 + 44, &[0, 16])]),
+    )
+    .unwrap();
+    assert_eq!(json(&reiser)["holds"]["name"], "reiserfs");
+    let assert = userctl(&["ls", reiser.to_str().unwrap()]).code(4);
+    assert!(said(&assert).1.contains("has not got (reiserfs)"), "{assert}");
 }
 
 #[test]
