@@ -14,6 +14,7 @@ use lkl::{
 };
 
 use crate::cli::Source;
+use crate::entries::{MOST_BYTES, Names};
 use crate::exit::{Exit, Failure, reason};
 use crate::image::{Image, Section};
 use crate::partition;
@@ -334,13 +335,12 @@ impl Mounted {
         if shown.dev == all.dev {
             return None;
         }
-        let mut names = self.list(&top).ok()?;
-        names.sort_unstable();
-        names.retain(|name| {
+        let (names, _) = Names::of(self, &top, MOST_BYTES);
+        let subvolumes = names.iter().filter(|name| {
             let found = self.child(&top, name).and_then(|node| node.statx());
             found.is_ok_and(|stat| stat.ino == ROOT && stat.dev != all.dev)
         });
-        Some(names)
+        Some(subvolumes.map(<[u8]>::to_vec).collect())
     }
 
     /// Space and names.
