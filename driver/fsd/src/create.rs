@@ -13,10 +13,14 @@ use lklfs_nt::{
 };
 
 use crate::{
-    Ccb, Fcb, FcbKind, FileKind, IrpContext, LinkView, Vcb, Volume, Wait, linksup,
+    Ccb, Fcb, FcbKind, FileKind, IrpContext, LinkView, Metadata, Vcb, Volume, Wait, linksup,
     pathname::{self, Pathname, Stream},
+    secur::READING,
     walk::{Place, Walked, root, walk},
 };
+
+/// Says whether a directory may be passed through; the error ends the walk.
+pub type MayPass<'a> = &'a dyn Fn(&Metadata) -> Result<(), NtStatus>;
 
 /// What the IRP asks for, decoded.
 pub struct Request<'a, V: Volume> {
@@ -37,6 +41,9 @@ pub struct Request<'a, V: Volume> {
     pub disposition: CreateDisposition,
     /// Bytes of extended attributes that a new file should get.
     pub ea_length: u32,
+    /// Asked for each directory on the way, the first included, when the opener may not pass through whatever directory
+    /// comes (no SeChangeNotifyPrivilege).
+    pub may_pass: Option<MayPass<'a>>,
 }
 
 /// What a good CREATE leads to.
@@ -78,8 +85,6 @@ pub struct Reparse {
     pub data: Vec<u8>,
 }
 
-/// What MAXIMUM_ALLOWED gives on a read-only volume.
-const READING: AccessMask = AccessMask(AccessMask::FILE_GENERIC_READ.0 | AccessMask::FILE_GENERIC_EXECUTE.0);
 /// The rights that neither take share access nor break oplocks.
 const ATTRIBUTES_ONLY: AccessMask =
     AccessMask(AccessMask::FILE_READ_ATTRIBUTES.0 | AccessMask::SYNCHRONIZE.0 | AccessMask::READ_CONTROL.0);
@@ -301,7 +306,7 @@ fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>, wait: Wait) -> Resu
         Some((_, ccb)) if pathname.components.is_empty() => {
             match ccb.path.strip_prefix(&[SEPARATOR]).unwrap_or_default() {
                 [] => Walked::Found(root(vcb)?),
-                path => walk(vcb, None, path, true, 0, wait)?,
+                path => walk(vcb, None, path, true, 0, None, wait)?,
             }
         }
         Some((fcb, _)) if fcb.kind() != FcbKind::Directory => return Err(NtStatus::INVALID_PARAMETER),
@@ -315,6 +320,7 @@ fn decide<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>, wait: Wait) -> Resu
                 pathname.components,
                 request.case_sensitive,
                 after,
+                request.may_pass,
                 wait,
             )?
         }

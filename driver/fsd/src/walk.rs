@@ -14,7 +14,8 @@ use lklfs_nt::{
 };
 
 use crate::{
-    Ccb, Errno, Fcb, FileKind, LinkView, Metadata, Vcb, Volume, Wait, errno::Context, linksup, namesup,
+    Ccb, Errno, Fcb, FileKind, LinkView, Metadata, Vcb, Volume, Wait, create::MayPass, errno::Context,
+    linksup, namesup,
 };
 
 /// Where a walk ended.
@@ -48,6 +49,7 @@ pub(crate) fn walk<V: Volume>(
     components: &[u16],
     case_sensitive: bool,
     unparsed_end: u16,
+    may_pass: Option<MayPass<'_>>,
     wait: Wait,
 ) -> Result<Walked<V>, NtStatus> {
     let volume = vcb.volume();
@@ -80,6 +82,9 @@ pub(crate) fn walk<V: Volume>(
             Some(place) => (&place.node, place.metadata),
             None => (start, start_metadata),
         };
+        if let Some(may_pass) = may_pass {
+            may_pass(&metadata)?;
+        }
         let parent_length = path.len();
         let Some(entry) = namesup::find(volume, node, name, case_sensitive, wait)
             .map_err(|status| if last { status } else { on_the_way(status) })?

@@ -380,3 +380,81 @@ fn the_table_lets_go_of_what_nobody_holds() {
     assert_eq!(table.leave(key(9), successor), Some(90));
     assert!(table.get(key(9)).is_none());
 }
+
+#[test]
+fn the_descriptor_is_asked_for_what_is_not_granted_yet() {
+    use lklfs_fsd::secur::{Asked, Decision, READING, decide};
+    type A = AccessMask;
+    let mut session = session();
+    let file = session.open_name("\\file");
+    let volume = session.open(&open("").access(A::FILE_READ_ATTRIBUTES));
+    let asked = |desired: A, granted_before: A, maximum: bool| Asked {
+        desired: match maximum {
+            true => desired | A::MAXIMUM_ALLOWED,
+            false => desired,
+        },
+        granted_before,
+        maximum,
+    };
+    let most = READING | A::ACCESS_SYSTEM_SECURITY;
+    let none = A::empty();
+    // What everyone may read needs no descriptor; what only a privilege grants does.
+    let strict = |asked| decide(&file.fcb, false, asked);
+    let open_to_all = |asked| decide(&file.fcb, true, asked);
+    assert_eq!(
+        open_to_all(asked(A::GENERIC_READ, none, false)),
+        Decision::Granted(A::FILE_GENERIC_READ)
+    );
+    assert_eq!(open_to_all(asked(none, none, true)), Decision::Granted(READING));
+    assert_eq!(
+        open_to_all(asked(A::ACCESS_SYSTEM_SECURITY, none, false)),
+        Decision::Check {
+            before: none,
+            desired: A::ACCESS_SYSTEM_SECURITY,
+            most
+        }
+    );
+    assert_eq!(
+        strict(asked(A::FILE_READ_DATA, none, true)),
+        Decision::Check {
+            before: none,
+            desired: A::FILE_READ_DATA | A::MAXIMUM_ALLOWED,
+            most
+        }
+    );
+    // A backup privilege has granted it all; what a restore privilege has granted is not this volume's.
+    assert_eq!(
+        strict(asked(
+            A::FILE_READ_DATA,
+            A::FILE_GENERIC_READ | A::FILE_GENERIC_WRITE,
+            false
+        )),
+        Decision::Granted(A::FILE_READ_DATA)
+    );
+    assert_eq!(
+        strict(asked(none, A::FILE_GENERIC_READ | A::FILE_GENERIC_WRITE, true)),
+        Decision::Check {
+            before: A::FILE_GENERIC_READ,
+            desired: A::MAXIMUM_ALLOWED,
+            most
+        }
+    );
+    // The volume: what the device's descriptor has granted, writing included; never by "everyone reads".
+    let of_volume = |asked| decide(&volume.fcb, true, asked);
+    let both = A::FILE_READ_DATA | A::FILE_WRITE_DATA;
+    assert_eq!(of_volume(asked(both, both, false)), Decision::Granted(both));
+    let answered = Asked {
+        maximum: false,
+        ..asked(none, both, true)
+    };
+    assert_eq!(of_volume(answered), Decision::Granted(both));
+    assert!(matches!(
+        of_volume(asked(A::FILE_READ_DATA, none, false)),
+        Decision::Check {
+            desired: A::FILE_READ_DATA,
+            ..
+        }
+    ));
+    session.close(file);
+    session.close(volume);
+}

@@ -17,6 +17,10 @@ named_numbers! {
     NOTIFY_ENUM_DIR = 0x0000_010C;
     /// A notification ended since its handle is closed.
     NOTIFY_CLEANUP = 0x0000_010B;
+    /// A callback has done the whole operation: FsRtl does no more.
+    FSFILTER_OP_COMPLETED_SUCCESSFULLY = 0x0000_0126;
+    /// The file is acquired for a section, and nothing that uses it can write.
+    FILE_LOCKED_WITH_ONLY_READERS = 0x0000_012A;
     /// Not all locks could be had; an informational answer of some controls.
     OPLOCK_BREAK_IN_PROGRESS = 0x0000_0108;
     /// The buffer holds the beginning of a longer answer.

@@ -14,10 +14,11 @@ use crate::nt::{
 };
 use crate::open::{CacheUsers, Cursors, FcbHandle, FileRef, Open};
 use crate::pended;
+use crate::secur::{self, Subject};
 use crate::sync::{Guarded, SpinLock};
+use crate::verify;
 use crate::volume::{MountedVolume, volume_of};
 use crate::work::{self, Blocking};
-use crate::{secur, verify};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,7 +27,7 @@ use core::sync::atomic::AtomicU8;
 use lkl_host_ntk::{pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::create::{self, Opening, Plan, Reparse};
-use lklfs_fsd::{Ccb, FcbKind, IrpContext, Outcome};
+use lklfs_fsd::{Ccb, FcbKind, IrpContext, Metadata, Outcome};
 use lklfs_nt::{AccessMask, CreateDisposition, CreateInformation, CreateOptions, NtStatus};
 
 /// `IO_REMOUNT`: with STATUS_REPARSE, the I/O manager looks at the device's VPB once more.
@@ -107,6 +108,7 @@ struct Asked {
     disposition: CreateDisposition,
     share: u32,
     ea_length: u32,
+    traverser: Option<Subject>,
 }
 
 /// What a CREATE leads to, before NT has its say.
@@ -121,7 +123,6 @@ struct Entered {
     ccb: Ccb,
     cursors: Guarded<Cursors>,
     information: CreateInformation,
-    maximum_allowed: bool,
     shares: bool,
     no_buffering: bool,
 }
@@ -189,6 +190,7 @@ impl Asked {
             disposition: CreateDisposition(parameters.options >> 24),
             share: parameters.share_access.into(),
             ea_length: parameters.ea_length,
+            traverser: Subject::to_traverse(irp),
         })
     }
 
@@ -252,7 +254,13 @@ impl Asked {
         } else {
             (self.name.as_slice(), related)
         };
+        let may_pass = |directory: &Metadata| match &self.traverser {
+            Some(subject) => subject.may_pass(volume, directory),
+            None => Ok(()),
+        };
+        let traversed = self.traverser.is_some() && !by_id;
         let request = create::Request {
+            may_pass: traversed.then_some(&may_pass),
             related: related.map(|open| (&open.fcb.fcb, &open.ccb)),
             name,
             case_sensitive: by_id || self.flags & SL_CASE_SENSITIVE != 0,
@@ -328,9 +336,9 @@ fn enter(volume: &Arc<MountedVolume>, opening: Opening<LklVolume>) -> Result<Ent
         fcb,
         ccb,
         information,
-        maximum_allowed,
         attributes_only,
         no_buffering,
+        ..
     } = opening;
     let key = fcb.key();
     let sector = volume.vcb.geometry().sector_size;
@@ -350,7 +358,6 @@ fn enter(volume: &Arc<MountedVolume>, opening: Opening<LklVolume>) -> Result<Ent
         ccb,
         cursors,
         information,
-        maximum_allowed,
         shares: !attributes_only,
         no_buffering,
     })
@@ -363,14 +370,14 @@ fn attach(irp: &mut Irp, entered: Entered, share: u32) -> Result<Outcome, NtStat
         mut ccb,
         cursors,
         information,
-        maximum_allowed,
         shares,
         no_buffering,
     } = entered;
     let file: PFILE_OBJECT = irp.file_object();
     let volume = Arc::clone(&inode.volume);
     let fcb = Arc::clone(inode.fcb.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?);
-    ccb.granted = secur::check(&volume, irp, &fcb, ccb.granted, maximum_allowed)?;
+    ccb.granted = secur::check(&volume, irp, &fcb, ccb.granted)?;
+    let granted = ccb.granted;
     if shares {
         // SAFETY: the main resource, which guards the record, is held; the file object is the one of the CREATE under way.
         let status = unsafe { IoCheckShareAccess(ccb.granted.0, share, file, fcb.share(), YES) };
@@ -410,6 +417,7 @@ fn attach(irp: &mut Irp, entered: Entered, share: u32) -> Result<Outcome, NtStat
     };
     // SAFETY: as above.
     unsafe { (*file).Flags |= flag };
+    secur::tell(irp, granted);
     Ok(Outcome::success(information.0 as usize))
 }
 

@@ -13,7 +13,7 @@ use crate::nt::{
     IRP_MJ_SET_EA, IRP_MJ_SET_INFORMATION, IRP_MJ_SET_SECURITY, IRP_MJ_SET_VOLUME_INFORMATION,
     IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IRP_MN_MOUNT_VOLUME, IRP_MN_NOTIFY_CHANGE_DIRECTORY,
     IRP_MN_QUERY_DIRECTORY, IoGetTopLevelIrp, IoSetTopLevelIrp, KeEnterCriticalRegion, KeLeaveCriticalRegion,
-    NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIRP, raw_status,
+    NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIRP, SACL_SECURITY_INFORMATION, raw_status,
 };
 use crate::open::{FileRef, Open};
 use crate::volume::{Kind, kind_of};
@@ -26,7 +26,8 @@ use alloc::sync::Arc;
 use core::ptr::{NonNull, null_mut};
 use lkl_host_ntk::routines;
 use lklfs_control::Interface;
-use lklfs_fsd::{FcbKind, Outcome};
+use lklfs_fsd::secur::Operation;
+use lklfs_fsd::{FcbKind, Outcome, Requestor};
 use lklfs_nt::NtStatus;
 
 /// The MajorFunction of every major.
@@ -119,6 +120,9 @@ fn on_volume(irp: Irp, major: u32, blocking: Blocking) -> NTSTATUS {
     {
         return irp.fail(status);
     }
+    if !permits(&irp, open, major) {
+        return irp.fail(NtStatus::ACCESS_DENIED);
+    }
     match major {
         IRP_MJ_READ => read::read(irp, open, blocking),
         IRP_MJ_DIRECTORY_CONTROL if u32::from(irp.minor()) == IRP_MN_QUERY_DIRECTORY => {
@@ -128,6 +132,21 @@ fn on_volume(irp: Irp, major: u32, blocking: Blocking) -> NTSTATUS {
         _ if open.volume.wants_verification() => once_verified(irp, open, major, blocking),
         _ => on_file(irp, open, major, blocking),
     }
+}
+
+/// Whether the open was granted what a program's request needs. Paging reads and the kernel's own requests are not a
+/// program's, whatever its handle may do: a file that was opened to be run is read, too.
+fn permits(irp: &Irp, open: &Open, major: u32) -> bool {
+    let asked = match major {
+        _ if irp.context().requestor == Requestor::Kernel || irp.is_paging() => return true,
+        IRP_MJ_READ => Operation::Read,
+        IRP_MJ_DIRECTORY_CONTROL => Operation::List,
+        IRP_MJ_QUERY_EA => Operation::ReadEa,
+        IRP_MJ_QUERY_SECURITY if irp.query_security().0 == SACL_SECURITY_INFORMATION => Operation::ReadAudit,
+        IRP_MJ_QUERY_SECURITY => Operation::ReadSecurity,
+        _ => return true,
+    };
+    lklfs_fsd::secur::permits(&open.ccb, asked)
 }
 
 /// Has the volume verified, which may block, before an IRP that does not.

@@ -159,6 +159,8 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
     }
     ours.FastIoDispatch = fastio::table();
     ours.DriverUnload = Some(unload);
+    // SAFETY: promised by the caller.
+    unsafe { fastio::register_callbacks(object) };
     let file_systems = driver.file_systems;
     let control = driver.control;
     DRIVER.store(Box::into_raw(driver), Ordering::Release);

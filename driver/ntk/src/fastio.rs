@@ -4,16 +4,18 @@
 // UNSAFETY: callbacks of the I/O manager with raw file objects and buffers.
 
 use crate::nt::{
-    self, BOOLEAN, FAST_IO_DISPATCH, FILE_BASIC_INFORMATION, FILE_NETWORK_OPEN_INFORMATION,
-    FILE_STANDARD_INFORMATION, FsRtlCopyRead, FsRtlFastCheckLockForRead, FsRtlMdlReadCompleteDev,
-    FsRtlMdlReadDev, IO_STATUS_BLOCK, KeEnterCriticalRegion, KeLeaveCriticalRegion, PDEVICE_OBJECT,
-    PFILE_OBJECT, PLARGE_INTEGER, PVOID, ULONG,
+    self, _FS_FILTER_SECTION_SYNC_TYPE, BOOLEAN, FAST_IO_DISPATCH, FILE_BASIC_INFORMATION,
+    FILE_NETWORK_OPEN_INFORMATION, FILE_STANDARD_INFORMATION, FS_FILTER_CALLBACK_DATA, FS_FILTER_CALLBACKS,
+    FsRtlCopyRead, FsRtlFastCheckLockForRead, FsRtlMdlReadCompleteDev, FsRtlMdlReadDev,
+    FsRtlRegisterFileSystemFilterCallbacks, IO_STATUS_BLOCK, KeEnterCriticalRegion, KeLeaveCriticalRegion,
+    NTSTATUS, PAGE_EXECUTE_READWRITE, PAGE_READWRITE, PDEVICE_OBJECT, PDRIVER_OBJECT, PFILE_OBJECT,
+    PLARGE_INTEGER, PVOID, ULONG, raw_status,
 };
 use crate::open::Open;
 use core::cell::UnsafeCell;
 use lklfs_fsd::FcbKind;
 use lklfs_fsd::fileinfo::{self, FileObjectState};
-use lklfs_nt::FileInformationClass;
+use lklfs_nt::{FileInformationClass, NtStatus};
 
 struct Table(UnsafeCell<FAST_IO_DISPATCH>);
 
@@ -33,7 +35,7 @@ static TABLE: Table = Table(UnsafeCell::new(FAST_IO_DISPATCH {
     FastIoUnlockAllByKey: None,
     FastIoDeviceControl: None,
     AcquireFileForNtCreateSection: None,
-    ReleaseFileForNtCreateSection: None,
+    ReleaseFileForNtCreateSection: Some(release_for_section),
     FastIoDetachDevice: None,
     FastIoQueryNetworkOpenInfo: Some(query_network_open),
     AcquireForModWrite: None,
@@ -51,9 +53,79 @@ static TABLE: Table = Table(UnsafeCell::new(FAST_IO_DISPATCH {
     ReleaseForCcFlush: None,
 }));
 
-/// The driver's table. Sections are synchronised by FsRtl's default, the FCB's main resource.
+/// The driver's table. Sections are synchronised by the FCB's main resource, as FsRtl's default has it.
 pub fn table() -> *mut FAST_IO_DISPATCH {
     TABLE.0.get()
+}
+
+struct Callbacks(UnsafeCell<FS_FILTER_CALLBACKS>);
+
+// SAFETY: nobody writes to it.
+unsafe impl Sync for Callbacks {}
+
+/// What the memory manager asks before it makes a section. The fast I/O table has a routine for that, too, which cannot
+/// say no.
+static CALLBACKS: Callbacks = Callbacks(UnsafeCell::new(FS_FILTER_CALLBACKS {
+    SizeOfFsFilterCallbacks: size_of::<FS_FILTER_CALLBACKS>() as u32,
+    Reserved: 0,
+    PreAcquireForSectionSynchronization: Some(acquire_for_section),
+    PostAcquireForSectionSynchronization: None,
+    PreReleaseForSectionSynchronization: None,
+    PostReleaseForSectionSynchronization: None,
+    PreAcquireForCcFlush: None,
+    PostAcquireForCcFlush: None,
+    PreReleaseForCcFlush: None,
+    PostReleaseForCcFlush: None,
+    PreAcquireForModifiedPageWriter: None,
+    PostAcquireForModifiedPageWriter: None,
+    PreReleaseForModifiedPageWriter: None,
+    PostReleaseForModifiedPageWriter: None,
+}));
+
+/// Registers what is asked before a section is made. A kernel that has no such callbacks (Wine's) takes FsRtl's default:
+/// handles have no right that a writable section needs in any case.
+///
+/// IRQL: PASSIVE_LEVEL; from DriverEntry.
+///
+/// # Safety
+/// `driver` is this driver's object.
+pub unsafe fn register_callbacks(driver: PDRIVER_OBJECT) {
+    // SAFETY: promised by the caller; the callbacks live as long as the driver.
+    let _ = unsafe { FsRtlRegisterFileSystemFilterCallbacks(driver, CALLBACKS.0.get()) };
+}
+
+/// Acquires the file before a section of it is made; FsRtl has entered a critical region. A section whose pages can be written is refused, whoever wants it:
+/// its pages are those that all others read and run.
+unsafe extern "C" fn acquire_for_section(
+    data: *mut FS_FILTER_CALLBACK_DATA,
+    _context: *mut PVOID,
+) -> NTSTATUS {
+    // SAFETY: FsRtl's own argument.
+    let data = unsafe { &*data };
+    // SAFETY: for this operation the union holds these parameters.
+    let parameters = unsafe { data.Parameters.AcquireForSectionSynchronization };
+    let creates = parameters.SyncType == _FS_FILTER_SECTION_SYNC_TYPE::SyncTypeCreateSection;
+    if creates && parameters.PageProtection & (PAGE_READWRITE | PAGE_EXECUTE_READWRITE) != 0 {
+        return raw_status(NtStatus::ACCESS_DENIED);
+    }
+    // SAFETY: FsRtl holds the file object, which is on a device of ours.
+    let Some(open) = (unsafe { Open::of(data.FileObject) }) else {
+        return raw_status(NtStatus::SUCCESS);
+    };
+    open.fcb.main().acquire_inside_region();
+    raw_status(if creates {
+        NtStatus::FILE_LOCKED_WITH_ONLY_READERS
+    } else {
+        NtStatus::FSFILTER_OP_COMPLETED_SUCCESSFULLY
+    })
+}
+
+/// Releases what was acquired for a section: by [`acquire_for_section`], or by FsRtl, which takes the same resource.
+unsafe extern "C" fn release_for_section(file: PFILE_OBJECT) {
+    // SAFETY: the memory manager holds the file object, which is on a device of ours.
+    if let Some(open) = unsafe { Open::of(file) } {
+        open.fcb.main().release_inside_region();
+    }
 }
 
 /// Without leave to wait: whoever waits for a disk without an IRP cannot be cancelled.

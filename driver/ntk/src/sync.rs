@@ -4,7 +4,7 @@
 // UNSAFETY: calls Ex* on resources that it owns.
 
 use crate::nt::{
-    ERESOURCE, ExAcquireResourceExclusiveLite, ExDeleteResourceLite, ExInitializeResourceLite,
+    self, ERESOURCE, ExAcquireResourceExclusiveLite, ExDeleteResourceLite, ExInitializeResourceLite,
     ExReleaseResourceLite, KeEnterCriticalRegion, KeLeaveCriticalRegion,
 };
 use alloc::boxed::Box;
@@ -57,6 +57,19 @@ impl Resource {
         let taken = unsafe { ExAcquireResourceExclusiveLite(self.object.get(), u8::from(wait)) != 0 };
         Self::leave_unless(taken);
         taken
+    }
+
+    /// Takes it for a caller who is in a critical region of his own, and stays there until
+    /// [`Resource::release_inside_region`].
+    pub fn acquire_inside_region(&self) {
+        // SAFETY: initialised by new(); the caller has normal kernel APCs off. It waits, so it is taken.
+        let _ = unsafe { ExAcquireResourceExclusiveLite(self.object.get(), nt::YES) };
+    }
+
+    /// Lets it go for a caller who leaves his critical region himself.
+    pub fn release_inside_region(&self) {
+        // SAFETY: initialised by new(), and taken by this thread.
+        unsafe { ExReleaseResourceLite(self.object.get()) };
     }
 
     fn leave_unless(taken: bool) {

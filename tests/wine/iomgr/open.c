@@ -149,6 +149,8 @@ static NTSTATUS send_create(struct file *file, const struct opening *opening, IO
 		request.mode = UserMode;
 		se_subject(&state, opening->opener);
 	}
+	/* As everyone has it by default. */
+	state.Flags = TOKEN_HAS_TRAVERSE_PRIVILEGE;
 	state.OriginalDesiredAccess = state.RemainingDesiredAccess = opening->access;
 	request.location.MajorFunction = IRP_MJ_CREATE;
 	if (!(opening->attributes & OBJ_CASE_INSENSITIVE))

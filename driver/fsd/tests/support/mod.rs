@@ -168,6 +168,7 @@ impl Session {
             options: open.options,
             disposition: open.disposition,
             ea_length: 0,
+            may_pass: None,
         };
         create::open(&self.vcb, context, &request)
     }

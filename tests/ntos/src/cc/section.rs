@@ -16,20 +16,43 @@ use std::sync::atomic::Ordering;
 pub struct Section {
     segment: Arc<Segment>,
     size: u64,
+    protection: u32,
+}
+
+/// The rights on the file that a section of that page protection needs.
+fn needed(protection: u32) -> Option<ACCESS_MASK> {
+    Some(match protection {
+        PAGE_READONLY | PAGE_WRITECOPY => FILE_READ_DATA,
+        PAGE_EXECUTE => FILE_EXECUTE,
+        PAGE_READWRITE => FILE_READ_DATA | FILE_WRITE_DATA,
+        PAGE_EXECUTE_READ | PAGE_EXECUTE_WRITECOPY => FILE_EXECUTE | FILE_READ_DATA,
+        PAGE_EXECUTE_READWRITE => FILE_EXECUTE | FILE_READ_DATA | FILE_WRITE_DATA,
+        _ => return None,
+    })
 }
 
 impl Section {
-    /// Maps the file that `file_object` has open, as data or as a program.
+    /// Maps the file that `file_object` has open, as data or as a program, for a program whose handle has the rights
+    /// `granted`; `None` is a kernel-mode caller, whose handles are not checked.
     ///
     /// # Safety
-    /// `file_object` is live and open for reading.
-    pub unsafe fn create(file_object: PFILE_OBJECT, role: Role) -> Result<Section, NTSTATUS> {
+    /// `file_object` is live.
+    pub unsafe fn create(
+        file_object: PFILE_OBJECT,
+        role: Role,
+        protection: u32,
+        granted: Option<ACCESS_MASK>,
+    ) -> Result<Section, NTSTATUS> {
+        let needed = needed(protection).ok_or(STATUS_INVALID_PAGE_PROTECTION)?;
+        if granted.is_some_and(|granted| granted & needed != needed) {
+            return Err(STATUS_ACCESS_DENIED);
+        }
         // SAFETY: by contract.
         unsafe {
             if (*file_object).SectionObjectPointer.is_null() {
                 return Err(STATUS_INVALID_FILE_FOR_SECTION);
             }
-            fast::acquire_for_section(file_object)?;
+            fast::acquire_for_section(file_object, protection)?;
             let size = fast::file_size(file_object);
             let result = size.and_then(|size| {
                 if size == 0 {
@@ -37,7 +60,11 @@ impl Section {
                 }
                 let segment = Segment::get(file_object, role, size);
                 segment.views.fetch_add(1, Ordering::AcqRel);
-                Ok(Section { segment, size })
+                Ok(Section {
+                    segment,
+                    size,
+                    protection,
+                })
             });
             fast::release_for_section(file_object);
             result
@@ -47,6 +74,23 @@ impl Section {
     /// Bytes of the file.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Writes through the view. The pages are those that the cache and every other section of the file have.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), NTSTATUS> {
+        let len = bytes.len() as u64;
+        let writable = matches!(self.protection, PAGE_READWRITE | PAGE_EXECUTE_READWRITE);
+        if !writable || offset.checked_add(len).is_none_or(|end| end > self.size) {
+            return Err(STATUS_ACCESS_VIOLATION);
+        }
+        if len != 0 {
+            self.segment
+                .fault_in(offset, len)
+                .map_err(|_| STATUS_IN_PAGE_ERROR)?;
+            // SAFETY: as in read().
+            unsafe { kernel::copy(self.segment.address(offset), bytes.as_ptr(), bytes.len()) };
+        }
+        Ok(())
     }
 
     /// Reads through the view, faulting pages in.

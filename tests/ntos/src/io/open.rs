@@ -243,6 +243,9 @@ unsafe fn create(
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         }
         let mut access = Box::new(se::AccessState::new(request.access));
+        if request.options & FILE_OPEN_FOR_BACKUP_INTENT != 0 && request.mode != 0 {
+            access.grant_backup_intent();
+        }
         let mut context: Box<IO_SECURITY_CONTEXT> = Box::new(std::mem::zeroed());
         context.AccessState = access.raw();
         context.DesiredAccess = access.desired();
@@ -275,9 +278,7 @@ unsafe fn create(
         super::cancel::list(packet, file_object);
         let (status, information) = waiter.send(target, packet);
         let link = reparse::take(packet);
-        // What the file system granted, and what it left alone: it is the one that checks.
-        let remaining = (*access.raw()).RemainingDesiredAccess & !MAXIMUM_ALLOWED;
-        Ok((status, information, access.granted() | remaining, link))
+        Ok((status, information, access.handle_access(), link))
     }
 }
 

@@ -44,6 +44,19 @@ pub struct AccessState {
     raw: Box<ACCESS_STATE>,
 }
 
+/// What SeBackupPrivilege grants to an open with FILE_OPEN_FOR_BACKUP_INTENT, and what SeRestorePrivilege does.
+const BACKUP_ACCESS: ACCESS_MASK = READ_CONTROL | ACCESS_SYSTEM_SECURITY | FILE_GENERIC_READ | FILE_TRAVERSE;
+const RESTORE_ACCESS: ACCESS_MASK = WRITE_DAC
+    | WRITE_OWNER
+    | ACCESS_SYSTEM_SECURITY
+    | FILE_GENERIC_WRITE
+    | FILE_ADD_FILE
+    | FILE_ADD_SUBDIRECTORY
+    | DELETE;
+/// TOKEN_HAS_BACKUP_PRIVILEGE and TOKEN_HAS_RESTORE_PRIVILEGE, flags of access states.
+const BACKUP_PRIVILEGE: u32 = 2;
+const RESTORE_PRIVILEGE: u32 = 4;
+
 impl AccessState {
     /// For an open of a file by the current thread. Generic rights are mapped.
     pub fn new(access: ACCESS_MASK) -> Self {
@@ -52,9 +65,35 @@ impl AccessState {
         let mut raw: Box<ACCESS_STATE> = Box::new(unsafe { std::mem::zeroed() });
         raw.RemainingDesiredAccess = mapped;
         raw.OriginalDesiredAccess = mapped;
-        raw.Flags = token::TRAVERSE_PRIVILEGE;
         token::capture(&mut raw.SubjectSecurityContext);
+        let token = token::effective(&raw.SubjectSecurityContext);
+        if token.has_privilege(token::privilege::CHANGE_NOTIFY) {
+            raw.Flags |= token::TRAVERSE_PRIVILEGE;
+        }
         Self { raw }
+    }
+
+    /// An open with FILE_OPEN_FOR_BACKUP_INTENT from user mode: the I/O manager grants what the backup and restore
+    /// privileges are for before any file system sees the request.
+    pub fn grant_backup_intent(&mut self) {
+        let token = token::effective(&self.raw.SubjectSecurityContext);
+        let raw = &mut *self.raw;
+        for (privilege, rights, flag) in [
+            (token::privilege::BACKUP, BACKUP_ACCESS, BACKUP_PRIVILEGE),
+            (token::privilege::RESTORE, RESTORE_ACCESS, RESTORE_PRIVILEGE),
+        ] {
+            if !token.has_privilege(privilege) {
+                continue;
+            }
+            let granted = if raw.RemainingDesiredAccess & MAXIMUM_ALLOWED != 0 {
+                rights
+            } else {
+                raw.RemainingDesiredAccess & rights
+            };
+            raw.PreviouslyGrantedAccess |= granted;
+            raw.RemainingDesiredAccess &= !rights;
+            raw.Flags |= flag;
+        }
     }
 
     /// What the driver gets.
@@ -67,9 +106,17 @@ impl AccessState {
         self.raw.OriginalDesiredAccess
     }
 
-    /// The rights that the driver granted.
-    pub fn granted(&self) -> ACCESS_MASK {
-        self.raw.PreviouslyGrantedAccess
+    /// What the object manager gives to the handle of a successful open: what was granted, and all that the file system
+    /// has left in what remains. MAXIMUM_ALLOWED that is still there becomes GENERIC_ALL, hence every right of a file's.
+    pub fn handle_access(&self) -> ACCESS_MASK {
+        let remaining = self.raw.RemainingDesiredAccess;
+        let wanted = if remaining & MAXIMUM_ALLOWED != 0 {
+            (remaining & !MAXIMUM_ALLOWED) | GENERIC_ALL
+        } else {
+            remaining
+        };
+        (map_generic(wanted, &FILE_MAPPING) | self.raw.PreviouslyGrantedAccess)
+            & (FILE_ALL_ACCESS | ACCESS_SYSTEM_SECURITY)
     }
 }
 

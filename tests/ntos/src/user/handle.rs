@@ -177,6 +177,16 @@ impl Handle {
         self.information
     }
 
+    /// Opened for the kernel, whose handles are not checked.
+    pub(super) fn is_kernel(&self) -> bool {
+        self.mode == 0
+    }
+
+    /// Whether the handle has all of these rights.
+    pub(super) fn may(&self, rights: u32) -> bool {
+        self.is_kernel() || self.granted & rights == rights
+    }
+
     pub(super) fn flags(&self) -> u32 {
         // SAFETY: the handle references the file object.
         unsafe { (*self.file_object()).Flags }

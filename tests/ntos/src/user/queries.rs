@@ -1,7 +1,7 @@
 //! Queries, controls and locks: everything on a handle that moves no file data.
 //!
 //! What NT's I/O manager answers without the file system is answered here, too: the access, mode, alignment
-//! and position classes.
+//! and position classes. So is a handle that lacks the right that a request needs: the file system never hears of it.
 
 use super::handle::Handle;
 use super::request::{Outcome, Pending};
@@ -31,6 +31,15 @@ impl Handle {
 
     /// NtQueryInformationFile with a buffer of `len` bytes.
     pub fn query_information(&self, class: i32, len: usize) -> Outcome {
+        // Basic, All, NetworkOpen, AttributeTag, Stat; StatLx tells of extended attributes, too.
+        let rights = match class {
+            4 | 18 | 34 | 35 | 68 => FILE_READ_ATTRIBUTES,
+            70 => FILE_READ_ATTRIBUTES | FILE_READ_EA,
+            _ => 0,
+        };
+        if !self.may(rights) {
+            return Outcome::failed(STATUS_ACCESS_DENIED);
+        }
         if let Some(answer) = self.own_answer(class, len) {
             return answer;
         }
@@ -141,6 +150,9 @@ impl Handle {
 
     /// NtQueryDirectoryFile. The pattern counts on the first call of a handle, and with `restart`.
     pub fn query_directory(&self, class: u32, len: usize, pattern: Option<&str>, flags: u32) -> Outcome {
+        if !self.may(FILE_LIST_DIRECTORY) {
+            return Outcome::failed(STATUS_ACCESS_DENIED);
+        }
         let pattern: Option<Vec<u16>> = pattern.map(wide);
         self.request(
             (IRP_MJ_DIRECTORY_CONTROL, IRP_MN_QUERY_DIRECTORY),
@@ -182,6 +194,9 @@ impl Handle {
 
     /// NtNotifyChangeDirectoryFile, not waited for.
     pub fn notify(&self, filter: u32, tree: bool, len: usize) -> Result<Pending, NTSTATUS> {
+        if !self.may(FILE_LIST_DIRECTORY) {
+            return Err(STATUS_ACCESS_DENIED);
+        }
         let function = (IRP_MJ_DIRECTORY_CONTROL, IRP_MN_NOTIFY_CHANGE_DIRECTORY);
         self.submit(
             function,
@@ -214,6 +229,10 @@ impl Handle {
     }
 
     fn control(&self, function: (u32, u32), code: u32, input: &[u8], output_len: usize) -> Outcome {
+        // The code says itself what its handle needs: FILE_READ_ACCESS and FILE_WRITE_ACCESS are the data rights.
+        if !self.may((code >> 14) & (FILE_READ_DATA | FILE_WRITE_DATA)) {
+            return Outcome::failed(STATUS_ACCESS_DENIED);
+        }
         let given = UserRegion::new(input.len());
         given.write(input);
         let output = Some(UserRegion::new(output_len));
@@ -252,6 +271,9 @@ impl Handle {
     }
 
     fn range(&self, function: (u32, u32), offset: u64, len: u64, flags: u32) -> Result<Pending, NTSTATUS> {
+        if !self.may(FILE_READ_DATA) && !self.may(FILE_WRITE_DATA) {
+            return Err(STATUS_ACCESS_DENIED);
+        }
         self.submit(function, None, |packet, location, _| {
             // SAFETY: the IRP is being built; the length is in a block that goes with it.
             unsafe {
@@ -266,6 +288,19 @@ impl Handle {
 
     /// NtQuerySecurityObject.
     pub fn query_security(&self, information: u32, len: usize) -> Outcome {
+        let sacl = if information & SACL_SECURITY_INFORMATION != 0 {
+            ACCESS_SYSTEM_SECURITY
+        } else {
+            0
+        };
+        let rest = if information & !SACL_SECURITY_INFORMATION != 0 {
+            READ_CONTROL
+        } else {
+            0
+        };
+        if !self.may(sacl | rest) {
+            return Outcome::failed(STATUS_ACCESS_DENIED);
+        }
         self.request(
             (IRP_MJ_QUERY_SECURITY, 0),
             Some(UserRegion::new(len)),
@@ -283,6 +318,9 @@ impl Handle {
 
     /// NtQueryEaFile, all attributes from the first.
     pub fn query_ea(&self, len: usize) -> Outcome {
+        if !self.may(FILE_READ_EA) {
+            return Outcome::failed(STATUS_ACCESS_DENIED);
+        }
         self.request(
             (IRP_MJ_QUERY_EA, 0),
             Some(UserRegion::new(len)),

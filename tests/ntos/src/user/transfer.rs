@@ -55,7 +55,7 @@ impl Handle {
         offset: Option<u64>,
         len: usize,
     ) -> Result<Pending, NTSTATUS> {
-        if self.granted & (FILE_READ_DATA | FILE_EXECUTE) == 0 {
+        if !self.may(FILE_READ_DATA) {
             return Err(STATUS_ACCESS_DENIED);
         }
         // SAFETY: the handle references the file object; the IRP is being built; the caller keeps the buffer.
@@ -89,7 +89,7 @@ impl Handle {
             let file_object = self.file_object();
             let cached =
                 !(*file_object).PrivateCacheMap.is_null() && self.flags() & FO_NO_INTERMEDIATE_BUFFERING == 0;
-            if !cached || self.granted & (FILE_READ_DATA | FILE_EXECUTE) == 0 || choose(4) == 0 {
+            if !cached || !self.may(FILE_READ_DATA) || choose(4) == 0 {
                 return None;
             }
             let (device, table) = fast::table_of(file_object)?;
@@ -136,9 +136,15 @@ impl Handle {
         outcome.status
     }
 
-    /// NtCreateSection and a view of the whole file.
+    /// NtCreateSection and a view of the whole file, to be read.
     pub fn map(&self, role: Role) -> Result<Section, NTSTATUS> {
+        self.map_as(role, PAGE_READONLY)
+    }
+
+    /// NtCreateSection and a view of the whole file, with pages of that protection.
+    pub fn map_as(&self, role: Role, protection: u32) -> Result<Section, NTSTATUS> {
+        let granted = (!self.is_kernel()).then_some(self.granted);
         // SAFETY: the handle references the file object.
-        unsafe { Section::create(self.file_object(), role) }
+        unsafe { Section::create(self.file_object(), role, protection, granted) }
     }
 }

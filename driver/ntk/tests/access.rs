@@ -1,0 +1,251 @@
+//! Who may do what, through the real `lklfs.sys` in the NT kernel double: which rights a handle gets, and what can be done
+//! with them.
+//!
+//! Every scenario ends with an unload that must leave nothing behind.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use ntos::cc::segment::Role;
+use ntos::nt::*;
+use ntos::se::token::{self, Token, privilege};
+use ntos::user::{Machine, OpenAs};
+use std::path::Path;
+use std::sync::OnceLock;
+use support::{Asked, Control, Said, driver, run};
+
+/// All that reading allows.
+const READING: u32 = FILE_GENERIC_READ | FILE_GENERIC_EXECUTE;
+/// What everyone may do with a file that its modes close.
+const STAT: u32 = FILE_READ_ATTRIBUTES | FILE_READ_EA | READ_CONTROL | SYNCHRONIZE;
+const IMAGE: &str = "\\??\\C:\\ext4.img";
+
+/// `ext4.img`: files and directories, root's, whose names are their modes. Made once.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let at = folder.path();
+            std::fs::create_dir(at.join("tree")).expect("writable");
+            for name in ["0644", "0600", "0755"] {
+                std::fs::write(at.join("tree").join(name), name.repeat(1000)).expect("writable");
+            }
+            for name in ["d0755", "d0700"] {
+                let directory = at.join("tree").join(name);
+                std::fs::create_dir(&directory).expect("writable");
+                std::fs::write(directory.join("open"), "open\n").expect("writable");
+            }
+            for name in ["0644", "0600", "0755", "d0755", "d0700"] {
+                run(
+                    "chmod",
+                    &[name.trim_start_matches('d'), &format!("tree/{name}")],
+                    at,
+                );
+            }
+            let words = ["-q", "-F", "-L", "Access", "-d", "tree", "ext4.img", "8M"];
+            run("mkfs.ext4", &words, at);
+            folder
+        })
+        .path()
+}
+
+/// Runs `act` with the image mounted at D:, for everyone or as modes say, then unloads.
+fn on(everyone: bool, act: impl FnOnce(&Machine)) {
+    let mut machine = Machine::builder()
+        .drive_c(folder())
+        .mount_manager(false)
+        .start()
+        .expect("the folder is good");
+    machine.load_driver(&driver()).expect("the driver loads");
+    machine.settle();
+    let control = Control::open(&machine);
+    let asked = Asked {
+        letter: Some('D'),
+        said: Said {
+            everyone: Some(everyone),
+            ..Said::default()
+        },
+        ..Asked::default()
+    };
+    control.mount_as(IMAGE, &asked).expect("mounts");
+    drop(control);
+    act(&machine);
+    let report = machine.unload();
+    assert!(report.is_clean(), "left behind:\n{report}");
+}
+
+/// As somebody else than an administrator.
+fn by<R>(token: Token, act: impl FnOnce() -> R) -> R {
+    token::set_user(Some(token));
+    let result = act();
+    token::set_user(None);
+    result
+}
+
+fn user_with(privileges: &[u32]) -> Token {
+    let mut token = Token::user();
+    token.privileges = privileges.to_vec();
+    token
+}
+
+fn path(name: &str) -> String {
+    format!("\\??\\D:\\{name}")
+}
+
+fn granted(machine: &Machine, name: &str, access: u32) -> Result<u32, NTSTATUS> {
+    let handle = machine.open(&path(name), OpenAs::read().access(access))?;
+    Ok(handle.granted())
+}
+
+#[test]
+fn maximum_allowed_is_what_reading_allows_and_no_more() {
+    on(true, |machine| {
+        for token in [Token::user(), Token::administrator()] {
+            by(token, || {
+                assert_eq!(granted(machine, "0600", MAXIMUM_ALLOWED), Ok(READING));
+                assert_eq!(granted(machine, "d0700", MAXIMUM_ALLOWED), Ok(READING));
+                assert_eq!(
+                    granted(machine, "0644", MAXIMUM_ALLOWED | FILE_READ_DATA),
+                    Ok(READING)
+                );
+                assert_eq!(granted(machine, "0644", GENERIC_READ), Ok(FILE_GENERIC_READ));
+            });
+        }
+    });
+    on(false, |machine| {
+        by(Token::user(), || {
+            let most = |name| granted(machine, name, MAXIMUM_ALLOWED);
+            assert_eq!(most("0644"), Ok(STAT | FILE_READ_DATA));
+            assert_eq!(most("0755"), Ok(STAT | FILE_READ_DATA | FILE_EXECUTE));
+            assert_eq!(most("0600"), Ok(STAT));
+            assert_eq!(most("d0700"), Ok(STAT));
+            for access in [FILE_READ_DATA, MAXIMUM_ALLOWED | FILE_READ_DATA, FILE_EXECUTE] {
+                assert_eq!(granted(machine, "0600", access), Err(STATUS_ACCESS_DENIED));
+            }
+            assert_eq!(granted(machine, "0644", FILE_EXECUTE), Err(STATUS_ACCESS_DENIED));
+        });
+        assert_eq!(
+            granted(machine, "0600", MAXIMUM_ALLOWED),
+            Ok(READING | ACCESS_SYSTEM_SECURITY)
+        );
+    });
+}
+
+#[test]
+fn the_system_list_is_for_those_with_the_privilege() {
+    for everyone in [true, false] {
+        on(everyone, |machine| {
+            let access = ACCESS_SYSTEM_SECURITY | FILE_READ_ATTRIBUTES;
+            assert_eq!(granted(machine, "0644", access), Ok(access));
+            by(Token::user(), || {
+                assert!(granted(machine, "0644", access).is_err());
+            });
+        });
+    }
+}
+
+#[test]
+fn no_section_of_a_file_can_be_written() {
+    on(true, |machine| {
+        let read = || {
+            let file = machine.open(&path("0644"), OpenAs::read()).expect("opens");
+            file.read(Some(0), 4000).bytes
+        };
+        let before = read();
+        for kernel in [false, true] {
+            let how = OpenAs {
+                kernel,
+                ..OpenAs::read().access(MAXIMUM_ALLOWED)
+            };
+            let file = machine.open(&path("0644"), how).expect("opens");
+            for protection in [PAGE_READWRITE, PAGE_EXECUTE_READWRITE] {
+                let section = file.map_as(Role::Data, protection);
+                // What would be so bad about it: everybody reads what one has written.
+                if let Ok(section) = &section {
+                    section.write(0, b"changed").expect("is written");
+                    assert!(read() == before, "a page of the cache was changed");
+                }
+                assert_eq!(section.err(), Some(STATUS_ACCESS_DENIED));
+            }
+            for protection in [
+                PAGE_READONLY,
+                PAGE_WRITECOPY,
+                PAGE_EXECUTE,
+                PAGE_EXECUTE_READ,
+                PAGE_EXECUTE_WRITECOPY,
+            ] {
+                for role in [Role::Data, Role::Image] {
+                    let section = file.map_as(role, protection).expect("is made");
+                    let mut bytes = vec![0; 4000];
+                    section.read(0, &mut bytes).expect("reads");
+                    assert_eq!(bytes, before);
+                }
+            }
+        }
+        // A file that may be read but not run.
+        let file = machine.open(&path("0644"), OpenAs::read()).expect("opens");
+        let section = file.map_as(Role::Image, PAGE_EXECUTE);
+        assert_eq!(section.err(), Some(STATUS_ACCESS_DENIED));
+        // Nothing is left locked: the file is opened, read and mapped by others.
+        assert_eq!(read(), before);
+    });
+}
+
+#[test]
+fn a_backup_reads_what_its_privilege_allows() {
+    on(false, |machine| {
+        let open = |access| {
+            let how = OpenAs::read().access(access).with(FILE_OPEN_FOR_BACKUP_INTENT);
+            machine.open(&path("0600"), how)
+        };
+        by(Token::user(), || {
+            assert_eq!(open(GENERIC_READ).err(), Some(STATUS_ACCESS_DENIED));
+        });
+        by(user_with(&[privilege::CHANGE_NOTIFY, privilege::BACKUP]), || {
+            let file = open(GENERIC_READ).expect("opens");
+            assert_eq!(file.granted(), FILE_GENERIC_READ);
+            assert_eq!(file.read(Some(0), 4).bytes, b"0600");
+            assert_eq!(
+                granted(machine, "0600", GENERIC_READ),
+                Err(STATUS_ACCESS_DENIED),
+                "the intent must be said"
+            );
+        });
+        // What a restore may write elsewhere it may not write here.
+        let both = [privilege::CHANGE_NOTIFY, privilege::BACKUP, privilege::RESTORE];
+        by(user_with(&both), || {
+            let file = open(MAXIMUM_ALLOWED).expect("opens");
+            assert_eq!(file.granted(), READING | ACCESS_SYSTEM_SECURITY);
+            assert_eq!(open(GENERIC_WRITE).err(), Some(STATUS_MEDIA_WRITE_PROTECTED));
+        });
+    });
+}
+
+#[test]
+fn directories_are_passed_through_by_those_who_may() {
+    on(false, |machine| {
+        let read = |name: &str| granted(machine, name, FILE_READ_DATA).map(|_| ());
+        by(Token::user(), || {
+            assert_eq!(read("d0755\\open"), Ok(()));
+            assert_eq!(
+                read("d0700\\open"),
+                Ok(()),
+                "everyone has the privilege by default"
+            );
+        });
+        by(user_with(&[]), || {
+            assert_eq!(read("d0755\\open"), Ok(()));
+            assert_eq!(read("d0700\\open"), Err(STATUS_ACCESS_DENIED));
+            assert_eq!(read("d0700\\none"), Err(STATUS_ACCESS_DENIED));
+            let how = OpenAs::read().access(FILE_READ_ATTRIBUTES);
+            let directory = machine
+                .open(&path("d0700"), how)
+                .expect("its parent may be passed");
+            let name: Vec<u16> = "open".encode_utf16().collect();
+            let below = directory.open_at(&name, OpenAs::read());
+            assert_eq!(below.err(), Some(STATUS_ACCESS_DENIED));
+        });
+    });
+}
