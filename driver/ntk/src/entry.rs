@@ -26,7 +26,7 @@ use crate::places::{self, Places, Seen};
 use crate::policies::Policies;
 use crate::posts::Posts;
 use crate::power::Power;
-use crate::protect;
+use crate::protect::{self, Audience};
 use crate::stranded;
 use crate::text;
 use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
@@ -201,7 +201,7 @@ fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
         unsafe { (**slot).Flags |= DO_LOW_PRIORITY_FILESYSTEM };
     }
     for (device, interface) in driver.control.into_iter().zip(Interface::ALL) {
-        protect::device(device, interface)?;
+        protect::device(device, Audience::Of(interface))?;
         let mut link = Name::new(interface.link_name());
         let mut target = Name::new(interface.device_name());
         // SAFETY: both strings outlive the call.

@@ -30,6 +30,7 @@ use crate::nt::{
     IRP_MJ_FLUSH_BUFFERS, IRP_MJ_READ, IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IoCreateDevice, IoDeleteDevice,
     NTSTATUS, PDEVICE_OBJECT,
 };
+use crate::protect::{self, Audience};
 use crate::stranded;
 use crate::sync::{Event, Guarded, SpinLock};
 use crate::volume::{self, Extension, Kind};
@@ -204,6 +205,10 @@ impl ImageDisk {
         disk.device.store(device, Ordering::Release);
         // SAFETY: the device is new and not ready yet.
         unsafe { (*device).Flags |= DO_DIRECT_IO };
+        if let Err(status) = protect::device(device, Audience::Disk) {
+            disk.remove();
+            return Err(status);
+        }
         // SAFETY: as above.
         unsafe { (*device).SectorSize = u16::try_from(sector).unwrap_or(512) };
         // SAFETY: as above.

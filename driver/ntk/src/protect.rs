@@ -1,4 +1,4 @@
-//! Who may open the control devices: security descriptors, set once a device is made and before it is ready.
+//! Who may open the driver's devices: security descriptors, set once a device is made and before it is ready.
 //
 // UNSAFETY: a handle of a device of ours, and the call that takes a descriptor's bytes.
 
@@ -29,16 +29,30 @@ const ADMINISTRATORS: &[u8] = &[
 /// `(A;;GR;;;WD)`: S-1-1-0.
 const EVERYBODY_READS: &[u8] = &[0, 0, 20, 0, 0, 0, 0, 0x80, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
 
+/// `(A;;GX;;;WD)`: look at it, pass through it to what is mounted, and read no sector.
+const EVERYBODY_PASSES: &[u8] = &[0, 0, 20, 0, 0, 0, 0, 0x20, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+
+/// Whose a device is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Audience {
+    /// Those of one of the control devices.
+    Of(Interface),
+    /// Everyone may reach what is mounted on a disk; its sectors are administrators' and the system's. So it is with
+    /// Windows' own fixed disks, and a disk made of an image would else show what the image file's own descriptor hides.
+    Disk,
+}
+
 /// A descriptor, aligned as the kernel reads it.
 #[repr(align(8))]
 struct Descriptor([u8; 96]);
 
 impl Descriptor {
-    /// What [`Interface::sddl`] says, in bytes.
-    fn of(interface: Interface) -> Self {
-        let entries: &[&[u8]] = match interface {
-            Interface::Control => &[SYSTEM, ADMINISTRATORS],
-            Interface::Status => &[SYSTEM, ADMINISTRATORS, EVERYBODY_READS],
+    /// What [`Interface::sddl`] says, in bytes; for a disk `D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GX;;;WD)`.
+    fn of(audience: Audience) -> Self {
+        let entries: &[&[u8]] = match audience {
+            Audience::Of(Interface::Control) => &[SYSTEM, ADMINISTRATORS],
+            Audience::Of(Interface::Status) => &[SYSTEM, ADMINISTRATORS, EVERYBODY_READS],
+            Audience::Disk => &[SYSTEM, ADMINISTRATORS, EVERYBODY_PASSES],
         };
         let bytes = entries.iter().copied().flatten();
         let mut descriptor = Descriptor([0; 96]);
@@ -59,10 +73,10 @@ impl Descriptor {
     }
 }
 
-/// Lets only those open a device whom its interface is for.
+/// Lets only those open a device whose it is.
 ///
 /// IRQL: PASSIVE_LEVEL.
-pub fn device(device: PDEVICE_OBJECT, interface: Interface) -> Result<(), NtStatus> {
+pub fn device(device: PDEVICE_OBJECT, audience: Audience) -> Result<(), NtStatus> {
     let mut handle: HANDLE = null_mut();
     // SAFETY: the device is ours; a null type means "whatever it is", which a kernel-mode caller may say.
     let status = unsafe {
@@ -79,7 +93,7 @@ pub fn device(device: PDEVICE_OBJECT, interface: Interface) -> Result<(), NtStat
     if status < 0 {
         return Err(nt::status(status));
     }
-    let mut descriptor = Descriptor::of(interface);
+    let mut descriptor = Descriptor::of(audience);
     // SAFETY: the descriptor is well formed and outlives the call.
     let status = unsafe { ZwSetSecurityObject(handle, PROTECTED_DACL, descriptor.0.as_mut_ptr().cast()) };
     // SAFETY: the handle is ours and not used again.

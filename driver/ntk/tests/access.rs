@@ -7,6 +7,7 @@
 
 mod support;
 
+use lklfs_control::{Code, Interface, Request};
 use ntos::cc::segment::Role;
 use ntos::nt::*;
 use ntos::se::token::{self, Token, privilege};
@@ -19,6 +20,8 @@ use support::{Asked, Control, Said, driver, run};
 const READING: u32 = FILE_GENERIC_READ | FILE_GENERIC_EXECUTE;
 /// What everyone may do with a file that its modes close.
 const STAT: u32 = FILE_READ_ATTRIBUTES | FILE_READ_EA | READ_CONTROL | SYNCHRONIZE;
+/// The volume itself, without a name below it.
+const VOLUME: &str = "\\??\\D:";
 const IMAGE: &str = "\\??\\C:\\ext4.img";
 
 /// `ext4.img`: files and directories, root's, whose names are their modes. Made once.
@@ -246,6 +249,72 @@ fn directories_are_passed_through_by_those_who_may() {
             let name: Vec<u16> = "open".encode_utf16().collect();
             let below = directory.open_at(&name, OpenAs::read());
             assert_eq!(below.err(), Some(STATUS_ACCESS_DENIED));
+        });
+    });
+}
+
+#[test]
+fn the_sectors_of_an_image_are_not_for_everyone() {
+    on(true, |machine| {
+        let open = |access| machine.open(VOLUME, OpenAs::read().access(access));
+        by(Token::user(), || {
+            for access in [
+                GENERIC_READ,
+                FILE_READ_DATA,
+                FILE_WRITE_DATA,
+                GENERIC_ALL,
+                MAXIMUM_ALLOWED | FILE_READ_DATA,
+            ] {
+                assert_eq!(open(access).err(), Some(STATUS_ACCESS_DENIED), "{access:#x}");
+            }
+            // What Explorer does, and all that one may have.
+            open(FILE_READ_ATTRIBUTES | SYNCHRONIZE).expect("attributes may be read");
+            let most = open(MAXIMUM_ALLOWED).expect("opens");
+            assert_eq!(most.granted(), FILE_GENERIC_EXECUTE);
+            assert_eq!(most.read(Some(0), 512).status, STATUS_ACCESS_DENIED);
+            // By a detour over a handle that may look only.
+            let look = open(FILE_READ_ATTRIBUTES | FILE_TRAVERSE).expect("opens");
+            let again = look.open_at(&[], OpenAs::read().access(GENERIC_READ));
+            assert_eq!(again.err(), Some(STATUS_ACCESS_DENIED));
+            // The files are for everyone.
+            let file = machine.open(&path("0600"), OpenAs::read()).expect("opens");
+            assert_eq!(file.read(Some(0), 4).bytes, b"0600");
+        });
+        let sectors = open(GENERIC_READ).expect("an administrator may");
+        let magic = sectors.read(Some(1024), 512).bytes[0x38..0x3a].to_vec();
+        assert_eq!(magic, [0x53, 0xef], "ext4's superblock");
+    });
+}
+
+#[test]
+fn the_control_devices_are_for_whom_they_say() {
+    on(true, |machine| {
+        by(Token::user(), || {
+            let open = |interface: Interface, access| {
+                machine.open(interface.device_name(), OpenAs::read().access(access))
+            };
+            for access in [FILE_READ_ATTRIBUTES, GENERIC_READ, GENERIC_WRITE, MAXIMUM_ALLOWED] {
+                let control = open(Interface::Control, access);
+                assert_eq!(control.err(), Some(STATUS_ACCESS_DENIED), "{access:#x}");
+            }
+            let status = open(Interface::Status, GENERIC_READ | GENERIC_WRITE);
+            assert_eq!(status.err(), Some(STATUS_ACCESS_DENIED));
+            let status = open(Interface::Status, GENERIC_READ).expect("everyone may");
+            for code in Code::ALL {
+                let input = match code {
+                    Code::Version => Request::Version.encode(),
+                    Code::Status => Request::Status.encode(),
+                    Code::Places => Request::Places { after: 0 }.encode(),
+                    Code::Policies => Request::Policies { after: 0 }.encode(),
+                    _ => Request::List { after: 0 }.encode(),
+                };
+                let answer = status.ioctl(code.number(), &input.expect("memory"), 4096).status;
+                if code.allowed(Interface::Status) {
+                    assert_eq!(answer, STATUS_SUCCESS, "{code:?}");
+                } else {
+                    assert_eq!(answer, STATUS_ACCESS_DENIED, "{code:?}");
+                }
+            }
         });
     });
 }

@@ -7,6 +7,7 @@ use super::{Disk, DiskConfig, Image, ImageError, Layout, Partition, Volume, ioct
 use crate::io::{complete, device, irp, names, native};
 use crate::nt::*;
 use crate::verifier::fail;
+use crate::{ob, se};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -163,6 +164,13 @@ fn create(disk: &Arc<Disk>, (start, len): (u64, u64), partition: Option<Partitio
             Ok(device) => device,
             Err(status) => fail!(Device, "{name}: {}", crate::nt::name(status)),
         };
+        // As Windows has it: a fixed disk is looked at and passed through by everyone, a medium that can be taken out read.
+        let everyone = if disk.config().removable {
+            GENERIC_READ | GENERIC_EXECUTE
+        } else {
+            GENERIC_EXECUTE
+        };
+        ob::set_security(device.cast(), se::for_everyone(everyone));
         *(*device).DeviceExtension.cast::<*mut Unit>() = unit;
         (*device).SectorSize = disk.image.sector() as u16;
         (*device).AlignmentRequirement = FILE_WORD_ALIGNMENT;

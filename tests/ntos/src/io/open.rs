@@ -125,13 +125,20 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
             );
         }
         let target = device::top(if vpb.is_null() { real } else { (*vpb).DeviceObject });
+        let access = match check_device(request, real, target, &name, related) {
+            Ok(access) => access,
+            Err(status) => {
+                release_vpb(vpb);
+                return Err(status);
+            }
+        };
         let file_object = file::create(real, &name, flags_of(request, direct, vpb, &name));
         if file_object.is_null() {
             release_vpb(vpb);
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         }
         (*file_object).RelatedFileObject = related;
-        let sent = create(request, target, file_object);
+        let sent = create(request, access, target, file_object);
         (*file_object).RelatedFileObject = ptr::null_mut();
         let (status, information, granted, link) = match sent {
             Ok(sent) => sent,
@@ -167,6 +174,36 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
             _ => Err(status),
         }
     }
+}
+
+/// The access state of an open from user mode, once the device's own descriptor has been asked: an open of the device itself
+/// needs from it all that is wanted; so does any name below one whose topmost device has FILE_DEVICE_SECURE_OPEN, where all
+/// names are the device's. Other names are checked by who serves them.
+///
+/// # Safety
+/// The devices are live; `related` is null or live.
+unsafe fn check_device(
+    request: &Open,
+    real: PDEVICE_OBJECT,
+    target: PDEVICE_OBJECT,
+    name: &[u16],
+    related: PFILE_OBJECT,
+) -> Result<Box<se::AccessState>, NTSTATUS> {
+    let mut access = Box::new(se::AccessState::new(request.access));
+    if request.mode == 0 {
+        return Ok(access);
+    }
+    if request.options & FILE_OPEN_FOR_BACKUP_INTENT != 0 {
+        access.grant_backup_intent();
+    }
+    // SAFETY: by contract.
+    let secure = unsafe { (*target).Characteristics } & FILE_DEVICE_SECURE_OPEN != 0;
+    let allowed = if secure || (name.is_empty() && related.is_null()) {
+        access.check_device(real)
+    } else {
+        !related.is_null() || access.check_traverse(real)
+    };
+    allowed.then_some(access).ok_or(STATUS_ACCESS_DENIED)
 }
 
 fn flags_of(request: &Open, direct: bool, vpb: PVPB, name: &[u16]) -> u32 {
@@ -232,6 +269,7 @@ type Sent = (NTSTATUS, usize, u32, Option<Vec<u8>>);
 /// `target` and `file_object` are live.
 unsafe fn create(
     request: &Open,
+    mut access: Box<se::AccessState>,
     target: PDEVICE_OBJECT,
     file_object: PFILE_OBJECT,
 ) -> Result<Sent, NTSTATUS> {
@@ -241,10 +279,6 @@ unsafe fn create(
         let packet = request::start(target, super::ledger::Owner::Manager, request.mode);
         if packet.is_null() {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
-        }
-        let mut access = Box::new(se::AccessState::new(request.access));
-        if request.options & FILE_OPEN_FOR_BACKUP_INTENT != 0 && request.mode != 0 {
-            access.grant_backup_intent();
         }
         let mut context: Box<IO_SECURITY_CONTEXT> = Box::new(std::mem::zeroed());
         context.AccessState = access.raw();

@@ -277,6 +277,26 @@ pub unsafe fn to_relative(descriptor: PSECURITY_DESCRIPTOR, information: u32) ->
     bytes
 }
 
+/// A self-relative descriptor with nothing but a list that allows these SIDs these rights.
+pub fn of_entries(entries: &[(Vec<u8>, ACCESS_MASK)]) -> Vec<u8> {
+    let mut list = vec![2, 0, 0, 0, entries.len() as u8, 0, 0, 0];
+    for (sid, mask) in entries {
+        list.extend([0, 0]);
+        list.extend(((8 + sid.len()) as u16).to_le_bytes());
+        list.extend(mask.to_le_bytes());
+        list.extend(sid);
+    }
+    let size = (list.len() as u16).to_le_bytes();
+    list[2..4].copy_from_slice(&size);
+    let mut bytes = vec![0; size_of::<SECURITY_DESCRIPTOR_RELATIVE>()];
+    bytes[0] = 1;
+    bytes[2..4].copy_from_slice(&(SELF_RELATIVE | DACL_PRESENT).to_le_bytes());
+    let offset = bytes.len() as u32;
+    bytes[16..20].copy_from_slice(&offset.to_le_bytes());
+    bytes.extend(list);
+    bytes
+}
+
 /// Everything that a descriptor can have.
 const ALL: u32 = OWNER_SECURITY_INFORMATION
     | GROUP_SECURITY_INFORMATION

@@ -106,6 +106,35 @@ impl AccessState {
         self.raw.OriginalDesiredAccess
     }
 
+    /// The I/O manager's check of a device's own descriptor, for all that is asked for. False: it is denied.
+    pub fn check_device(&mut self, device: PDEVICE_OBJECT) -> bool {
+        let (granted, enough) = self.device_grants(device, self.raw.RemainingDesiredAccess);
+        if enough {
+            self.raw.PreviouslyGrantedAccess |= granted;
+            self.raw.RemainingDesiredAccess &= !(granted | MAXIMUM_ALLOWED);
+        }
+        enough
+    }
+
+    /// The I/O manager's check of an open of a name below a device: a creator without the privilege to pass through
+    /// whatever comes must be allowed to pass through the device.
+    pub fn check_traverse(&mut self, device: PDEVICE_OBJECT) -> bool {
+        self.raw.Flags & token::TRAVERSE_PRIVILEGE != 0 || self.device_grants(device, FILE_TRAVERSE).1
+    }
+
+    fn device_grants(&self, device: PDEVICE_OBJECT, access: ACCESS_MASK) -> (ACCESS_MASK, bool) {
+        if access == 0 {
+            return (0, true);
+        }
+        let token = token::effective(&self.raw.SubjectSecurityContext);
+        let mut bytes = device_descriptor(device);
+        // SAFETY: the bytes are a descriptor that was checked when it was set, or one of ours, and live to the end.
+        unsafe {
+            let parts = descriptor::parts(bytes.as_mut_ptr().cast());
+            check::granted(&parts, &token, access, &FILE_MAPPING)
+        }
+    }
+
     /// What the object manager gives to the handle of a successful open: what was granted, and all that the file system
     /// has left in what remains. MAXIMUM_ALLOWED that is still there becomes GENERIC_ALL, hence every right of a file's.
     pub fn handle_access(&self) -> ACCESS_MASK {
@@ -118,6 +147,22 @@ impl AccessState {
         (map_generic(wanted, &FILE_MAPPING) | self.raw.PreviouslyGrantedAccess)
             & (FILE_ALL_ACCESS | ACCESS_SYSTEM_SECURITY)
     }
+}
+
+/// The descriptor of a device: the one that its driver set, else the one that the I/O manager gives to a device of most
+/// types, of which everyone may read and write.
+fn device_descriptor(device: PDEVICE_OBJECT) -> Vec<u8> {
+    crate::ob::security_of(device.cast())
+        .unwrap_or_else(|| for_everyone(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE))
+}
+
+/// A descriptor that grants `rights` to everyone, and all to administrators and the system.
+pub fn for_everyone(rights: ACCESS_MASK) -> Vec<u8> {
+    descriptor::of_entries(&[
+        (sid::local_system(), GENERIC_ALL),
+        (sid::administrators(), GENERIC_ALL),
+        (sid::world(), rights),
+    ])
 }
 
 impl Drop for AccessState {

@@ -16,10 +16,8 @@ use clap::Args;
 use lklfs_client::NtStatus;
 use lklfs_client::wire::{Frame, Reply};
 use ntos::disk::DiskConfig;
-use ntos::io::{misc, names};
 use ntos::nt::*;
 use ntos::se::token::{self, Token};
-use ntos::se::{FILE_MAPPING, check, descriptor};
 use ntos::user::{Handle, Machine, OpenAs, Outcome};
 use std::collections::HashMap;
 use std::io;
@@ -291,15 +289,9 @@ fn first(frame: Frame, connections: &Connections) -> Result<Handle, NTSTATUS> {
 /// A request on a handle.
 fn ask(handle: &Handle, frame: Frame) -> Outcome {
     match frame {
-        Frame::Control { code, .. } | Frame::FsControl { code, .. } if !permits(handle, code) => {
-            Outcome::failed(STATUS_ACCESS_DENIED)
-        }
         Frame::Control { code, room, input } => handle.ioctl(code, &input, room as usize),
         Frame::FsControl { code, room, input } => handle.fsctl(code, &input, room as usize),
         Frame::Read { offset, length } => handle.read(Some(offset), length as usize),
-        Frame::Directory { .. } if handle.granted() & FILE_READ_DATA == 0 => {
-            Outcome::failed(STATUS_ACCESS_DENIED)
-        }
         Frame::Directory { class, restart, room } => {
             let flags = if restart { SL_RESTART_SCAN } else { 0 };
             handle.query_directory(class, room as usize, None, flags)
@@ -310,23 +302,5 @@ fn ask(handle: &Handle, frame: Frame) -> Outcome {
 
 /// Opens `name`, relative to `root` if there is one, as a program does.
 fn open(name: &[u16], root: Option<&Handle>, how: OpenAs) -> Result<Handle, NTSTATUS> {
-    let access = misc::map_generic(how.access);
-    if root.is_none()
-        && let Ok((names::Node::Device(device), _)) = names::resolve(name)
-        && let Some(mut security) = ntos::ob::security_of(device as PVOID)
-    {
-        // SAFETY: the descriptor was checked when it was set, and lives until the end of this block.
-        let parts = unsafe { descriptor::parts(security.as_mut_ptr().cast()) };
-        // SAFETY: as above.
-        if !unsafe { check::granted(&parts, &token::current(), access, &FILE_MAPPING) }.1 {
-            return Err(STATUS_ACCESS_DENIED);
-        }
-    }
-    Handle::open(name.to_vec(), root, how.access(access))
-}
-
-/// Whether a control code may be sent on a handle: it says what access it needs.
-fn permits(handle: &Handle, code: u32) -> bool {
-    let wanted = code >> 14 & (FILE_READ_DATA | FILE_WRITE_DATA);
-    handle.granted() & wanted == wanted
+    Handle::open(name.to_vec(), root, how)
 }
