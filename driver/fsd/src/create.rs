@@ -156,6 +156,7 @@ fn open_volume<V: Volume>(vcb: &Vcb<V>, request: &Request<'_, V>) -> Result<Plan
         } else {
             granted
         },
+        manages_volumes: false,
         options: request.options,
         case_sensitive: request.case_sensitive,
         parent: *fcb.metadata(),
@@ -240,6 +241,7 @@ fn open_found<V: Volume>(
     let ccb = Ccb {
         path: place.path,
         granted,
+        manages_volumes: false,
         options: request.options,
         case_sensitive: request.case_sensitive,
         parent: place.parent,

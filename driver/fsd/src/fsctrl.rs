@@ -4,7 +4,7 @@
 //! before Linux sees a byte. [`user_request`] decides `IRP_MN_USER_FS_REQUEST` and `IRP_MN_KERNEL_CALL`.
 
 use lklfs_nt::{
-    ControlCode, NtStatus,
+    AccessMask, ControlCode, NtStatus,
     linux::{FSCTL_LKLFS_QUERY_FILE, FSCTL_LKLFS_QUERY_VOLUME},
     record::Field,
     reparse,
@@ -54,9 +54,12 @@ const fn done(status: NtStatus) -> Plan {
     Plan::Done(Outcome::failed(status))
 }
 
-fn lock<V: Volume>(fcb: &Fcb<V>, state: &mut VolumeState, handle: u64) -> Plan {
+fn lock<V: Volume>(fcb: &Fcb<V>, ccb: &Ccb, state: &mut VolumeState, handle: u64) -> Plan {
     if fcb.kind() != FcbKind::Volume {
         return done(NtStatus::INVALID_PARAMETER);
+    }
+    if !ccb.may_take_away() {
+        return done(NtStatus::ACCESS_DENIED);
     }
     // The one handle is the caller's.
     if state.locked_by.is_some() || state.handles > 1 {
@@ -77,9 +80,12 @@ fn unlock<V: Volume>(fcb: &Fcb<V>, state: &mut VolumeState, handle: u64) -> Plan
     Plan::Unlock
 }
 
-fn dismount<V: Volume>(fcb: &Fcb<V>, state: &mut VolumeState, handle: u64) -> Plan {
+fn dismount<V: Volume>(fcb: &Fcb<V>, ccb: &Ccb, state: &mut VolumeState, handle: u64) -> Plan {
     if fcb.kind() != FcbKind::Volume {
         return done(NtStatus::INVALID_PARAMETER);
+    }
+    if !ccb.may_take_away() {
+        return done(NtStatus::ACCESS_DENIED);
     }
     if state.locked_by.is_some_and(|holder| holder != handle) {
         return done(NtStatus::ACCESS_DENIED);
@@ -156,9 +162,9 @@ pub fn user_request<V: Volume>(
     type C = ControlCode;
     let handle = request.handle;
     match request.code {
-        C::FSCTL_LOCK_VOLUME => lock(fcb, state, handle),
+        C::FSCTL_LOCK_VOLUME => lock(fcb, ccb, state, handle),
         C::FSCTL_UNLOCK_VOLUME => unlock(fcb, state, handle),
-        C::FSCTL_DISMOUNT_VOLUME => dismount(fcb, state, handle),
+        C::FSCTL_DISMOUNT_VOLUME => dismount(fcb, ccb, state, handle),
         C::FSCTL_IS_VOLUME_MOUNTED if state.dismounted => done(NtStatus::VOLUME_DISMOUNTED),
         C::FSCTL_IS_VOLUME_MOUNTED | C::FSCTL_IS_PATHNAME_VALID => Plan::Done(Outcome::success(0)),
         C::FSCTL_ALLOW_EXTENDED_DASD_IO if fcb.kind() == FcbKind::Volume => Plan::Done(Outcome::success(0)),
@@ -184,6 +190,7 @@ pub fn user_request<V: Volume>(
         },
         FSCTL_LKLFS_QUERY_FILE | FSCTL_LKLFS_QUERY_VOLUME => match state.refusal() {
             Some(status) => done(status),
+            None if !ccb.granted.contains(AccessMask::FILE_READ_ATTRIBUTES) => done(NtStatus::ACCESS_DENIED),
             None if request.code == FSCTL_LKLFS_QUERY_FILE => Plan::LinuxFile,
             None => Plan::LinuxVolume,
         },

@@ -248,6 +248,8 @@ pub struct Ccb {
     pub path: Vec<u16>,
     /// The rights that were granted, generic rights and MAXIMUM_ALLOWED resolved.
     pub granted: AccessMask,
+    /// The opener may manage volumes (SeManageVolumePrivilege, or the kernel itself): known for opens of the volume itself.
+    pub manages_volumes: bool,
     /// The options of the open.
     pub options: CreateOptions,
     /// Names below this handle are compared with case.
@@ -256,6 +258,15 @@ pub struct Ccb {
     pub parent: Metadata,
     /// How a link or special file shows itself under this path.
     pub link: Option<LinkView>,
+}
+
+impl Ccb {
+    /// Whether this open of the volume may lock and dismount it: by the privilege, or since it may read and write the whole
+    /// volume.
+    pub const fn may_take_away(&self) -> bool {
+        const BOTH: AccessMask = AccessMask(AccessMask::FILE_READ_DATA.0 | AccessMask::FILE_WRITE_DATA.0);
+        self.manages_volumes || self.granted.contains(BOTH)
+    }
 }
 
 /// The Fcbs of a volume by key: the same inode is always the same Fcb.

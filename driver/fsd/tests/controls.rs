@@ -12,7 +12,7 @@ use lklfs_fsd::{
     pnp::{self, Minor},
     ranges, secur, shutdown, write,
 };
-use lklfs_nt::{ControlCode as Code, NtStatus, ReparseTag, reparse};
+use lklfs_nt::{AccessMask, ControlCode as Code, NtStatus, ReparseTag, reparse};
 use support::{Handle, Session, open, written};
 
 fn session() -> Session {
@@ -43,7 +43,8 @@ fn control(
 #[test]
 fn a_volume_is_locked_by_its_only_handle() {
     let mut session = session();
-    let volume = session.open_name("");
+    let both = AccessMask::FILE_READ_DATA | AccessMask::FILE_WRITE_DATA;
+    let volume = session.open(&open("").access(both));
     let file = session.open_name("\\file");
     let mut state = VolumeState {
         handles: 2,
@@ -89,6 +90,47 @@ fn a_volume_is_locked_by_its_only_handle() {
     let plan = cleanup::cleanup(&volume.fcb, &volume.ccb, s, 1);
     assert!(plan.volume_unlocked && s.locked_by.is_none());
     assert_eq!((close::close(s), close::close(s)), (false, true));
+}
+
+#[test]
+fn a_volume_is_taken_away_by_those_who_may_manage_or_write_it() {
+    let mut session = session();
+    for (access, manages, may) in [
+        (AccessMask::FILE_READ_DATA, false, false),
+        (AccessMask::FILE_WRITE_DATA, false, false),
+        (AccessMask::FILE_TRAVERSE, false, false),
+        (AccessMask::FILE_TRAVERSE, true, true),
+        (AccessMask::GENERIC_READ | AccessMask::GENERIC_WRITE, false, true),
+    ] {
+        let mut volume = session.open(&open("").access(access));
+        volume.ccb.manages_volumes = manages;
+        for (code, plan) in [
+            (Code::FSCTL_LOCK_VOLUME, Plan::Lock),
+            (Code::FSCTL_DISMOUNT_VOLUME, Plan::Dismount),
+        ] {
+            let mut state = VolumeState {
+                handles: 1,
+                references: 1,
+                ..VolumeState::default()
+            };
+            let wanted = if may {
+                plan
+            } else {
+                REFUSED(NtStatus::ACCESS_DENIED)
+            };
+            let answer = control(&volume, &mut state, 1, code, &[], &mut []);
+            assert_eq!(answer, wanted, "{access:?}, {manages}");
+            assert_eq!(
+                (state.locked_by.is_some(), state.dismounted),
+                match answer {
+                    Plan::Lock => (true, false),
+                    Plan::Dismount => (false, true),
+                    _ => (false, false),
+                }
+            );
+        }
+        session.close(volume);
+    }
 }
 
 #[test]

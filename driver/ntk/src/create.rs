@@ -378,6 +378,7 @@ fn attach(irp: &mut Irp, entered: Entered, share: u32) -> Result<Outcome, NtStat
     let fcb = Arc::clone(inode.fcb.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?);
     ccb.granted = secur::check(&volume, irp, &fcb, ccb.granted)?;
     let granted = ccb.granted;
+    ccb.manages_volumes = fcb.fcb.kind() == FcbKind::Volume && secur::manages_volumes(irp);
     if shares {
         // SAFETY: the main resource, which guards the record, is held; the file object is the one of the CREATE under way.
         let status = unsafe { IoCheckShareAccess(ccb.granted.0, share, file, fcb.share(), YES) };

@@ -7,7 +7,8 @@ use crate::buffer;
 use crate::irp::Irp;
 use crate::nt::{
     self, GENERIC_MAPPING, IoGetFileObjectGenericMapping, NTSTATUS, ObfDereferenceObject, ObfReferenceObject,
-    PRIVILEGE_SET, SECURITY_SUBJECT_CONTEXT, SeAccessCheck, SeFreePrivileges, TOKEN_HAS_TRAVERSE_PRIVILEGE,
+    PRIVILEGE_SET, PRIVILEGE_SET_ALL_NECESSARY, SE_MANAGE_VOLUME_PRIVILEGE, SECURITY_SUBJECT_CONTEXT,
+    SeAccessCheck, SeFreePrivileges, SePrivilegeCheck, TOKEN_HAS_TRAVERSE_PRIVILEGE,
 };
 use crate::open::{FcbHandle, Open};
 use crate::volume::MountedVolume;
@@ -157,6 +158,30 @@ fn access_check(
     } else {
         Err(NtStatus::ACCESS_DENIED)
     }
+}
+
+/// Whether the creator may manage volumes: the kernel may, others by their privilege.
+///
+/// IRQL: PASSIVE_LEVEL; waits for nothing.
+pub fn manages_volumes(irp: &Irp) -> bool {
+    let forced = irp.stack_flags() & nt::SL_FORCE_ACCESS_CHECK != 0;
+    if irp.context().requestor == Requestor::Kernel && !forced {
+        return true;
+    }
+    // SAFETY: null, or the access state of the CREATE under way, which nothing else uses meanwhile.
+    let Some(state) = (unsafe { irp.create().access_state.as_mut() }) else {
+        return false;
+    };
+    let mut set = PRIVILEGE_SET {
+        PrivilegeCount: 1,
+        Control: PRIVILEGE_SET_ALL_NECESSARY,
+        ..PRIVILEGE_SET::default()
+    };
+    if let Some(place) = set.Privilege.first_mut() {
+        place.Luid.LowPart = SE_MANAGE_VOLUME_PRIVILEGE;
+    }
+    // SAFETY: the set has as many privileges as it says; the subject context belongs to the CREATE under way.
+    unsafe { SePrivilegeCheck(&mut set, &mut state.SubjectSecurityContext, nt::USER_MODE) != 0 }
 }
 
 /// Tells the object manager what a CREATE that succeeds has granted: exactly this. What it finds left to be granted it

@@ -20,6 +20,9 @@ use support::{Asked, Control, Said, driver, run};
 const READING: u32 = FILE_GENERIC_READ | FILE_GENERIC_EXECUTE;
 /// What everyone may do with a file that its modes close.
 const STAT: u32 = FILE_READ_ATTRIBUTES | FILE_READ_EA | READ_CONTROL | SYNCHRONIZE;
+const FSCTL_LOCK_VOLUME: u32 = 0x0009_0018;
+const FSCTL_UNLOCK_VOLUME: u32 = 0x0009_001c;
+const FSCTL_DISMOUNT_VOLUME: u32 = 0x0009_0020;
 /// The volume itself, without a name below it.
 const VOLUME: &str = "\\??\\D:";
 const IMAGE: &str = "\\??\\C:\\ext4.img";
@@ -283,6 +286,134 @@ fn the_sectors_of_an_image_are_not_for_everyone() {
         let sectors = open(GENERIC_READ).expect("an administrator may");
         let magic = sectors.read(Some(1024), 512).bytes[0x38..0x3a].to_vec();
         assert_eq!(magic, [0x53, 0xef], "ext4's superblock");
+    });
+}
+
+/// A control on a handle with these rights: what it ends with.
+fn answers(machine: &Machine, name: &str, access: u32, code: u32) -> NTSTATUS {
+    let handle = machine.open(name, OpenAs::read().access(access));
+    let outcome = handle.expect("opens").fsctl(code, &[], 64);
+    outcome.status
+}
+
+#[test]
+fn a_volume_is_taken_away_by_those_who_may_manage_it() {
+    on(true, |machine| {
+        let on_volume = |code| answers(machine, VOLUME, FILE_TRAVERSE | SYNCHRONIZE, code);
+        by(Token::user(), || {
+            assert_eq!(on_volume(FSCTL_LOCK_VOLUME), STATUS_ACCESS_DENIED);
+            assert_eq!(on_volume(FSCTL_DISMOUNT_VOLUME), STATUS_ACCESS_DENIED);
+            assert_eq!(on_volume(FSCTL_UNLOCK_VOLUME), STATUS_NOT_LOCKED);
+            // Neither did anything.
+            let file = machine.open(&path("0644"), OpenAs::read()).expect("opens");
+            assert_eq!(file.read(Some(0), 4).bytes, b"0644");
+            for code in [FSCTL_LOCK_VOLUME, FSCTL_UNLOCK_VOLUME, FSCTL_DISMOUNT_VOLUME] {
+                assert_eq!(file.fsctl(code, &[], 0).status, STATUS_INVALID_PARAMETER);
+            }
+        });
+        machine.settle();
+        machine.trim();
+        by(
+            user_with(&[privilege::CHANGE_NOTIFY, privilege::MANAGE_VOLUME]),
+            || {
+                let how = OpenAs::read().access(FILE_TRAVERSE | SYNCHRONIZE);
+                let volume = machine.open(VOLUME, how).expect("opens");
+                assert_eq!(volume.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+                assert_eq!(volume.fsctl(FSCTL_UNLOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+            },
+        );
+        // Read and write access to the volume is as good: here an administrator's without the privilege.
+        let mut token = Token::administrator();
+        token.privileges = vec![privilege::CHANGE_NOTIFY];
+        by(token, || {
+            let both = FILE_READ_DATA | FILE_WRITE_DATA | SYNCHRONIZE;
+            assert_eq!(
+                answers(machine, VOLUME, FILE_READ_DATA, FSCTL_LOCK_VOLUME),
+                STATUS_ACCESS_DENIED
+            );
+            assert_eq!(answers(machine, VOLUME, both, FSCTL_LOCK_VOLUME), STATUS_SUCCESS);
+        });
+    });
+}
+
+#[test]
+fn a_standard_user_sends_what_the_table_says_and_nothing_else() {
+    on(true, |machine| {
+        by(Token::user(), || {
+            let volume = |code| answers(machine, VOLUME, FILE_TRAVERSE | SYNCHRONIZE, code);
+            let look = |code| answers(machine, &path("0644"), FILE_READ_ATTRIBUTES, code);
+            let read = |code| answers(machine, &path("0644"), GENERIC_READ, code);
+            // Whoever has the volume or a file open.
+            for (code, status) in [
+                (0x0009_0028, STATUS_SUCCESS),            // IS_VOLUME_MOUNTED
+                (0x0009_002c, STATUS_SUCCESS),            // IS_PATHNAME_VALID
+                (0x0009_003c, STATUS_SUCCESS),            // GET_COMPRESSION
+                (0x0009_0078, STATUS_SUCCESS),            // IS_VOLUME_DIRTY
+                (0x0009_009c, STATUS_OBJECTID_NOT_FOUND), // GET_OBJECT_ID
+                (0x0009_00a8, STATUS_NOT_A_REPARSE_POINT),
+            ] {
+                assert_eq!([look(code), volume(code)], [status; 2], "{code:#x}");
+            }
+            // Who may read the file's data.
+            assert_eq!(look(0x0009_40cf), STATUS_ACCESS_DENIED, "QUERY_ALLOCATED_RANGES");
+            assert_ne!(read(0x0009_40cf), STATUS_ACCESS_DENIED);
+            // Oplocks: asked for by anyone with a file, granted to nobody.
+            assert_eq!(read(0x0009_0004), STATUS_OPLOCK_NOT_GRANTED);
+            // What changes something.
+            for code in [
+                0x0009_0030, // MARK_VOLUME_DIRTY
+                0x0009_0074, // MOVE_FILE
+                0x0009_0098, // SET_OBJECT_ID
+                0x0009_00a0, // DELETE_OBJECT_ID
+                0x0009_00a4, // SET_REPARSE_POINT
+                0x0009_00ac, // DELETE_REPARSE_POINT
+                0x0009_00c0, // CREATE_OR_GET_OBJECT_ID
+                0x0009_00c4, // SET_SPARSE
+            ] {
+                assert_eq!(read(code), STATUS_MEDIA_WRITE_PROTECTED, "{code:#x}");
+            }
+            for code in [0x0009_c040, 0x0009_80c8, 0x0009_8208] {
+                assert_eq!(
+                    read(code),
+                    STATUS_ACCESS_DENIED,
+                    "{code:#x} needs a handle that may write"
+                );
+            }
+            // Linux's own view: who may read attributes.
+            for code in [
+                lklfs_nt::linux::FSCTL_LKLFS_QUERY_FILE.0,
+                lklfs_nt::linux::FSCTL_LKLFS_QUERY_VOLUME.0,
+            ] {
+                assert_ne!(look(code), STATUS_ACCESS_DENIED);
+                let blind = answers(machine, &path("0644"), FILE_EXECUTE, code);
+                assert_eq!(blind, STATUS_ACCESS_DENIED, "{code:#x}");
+            }
+            // Of the disk below: what needs no right goes down, what needs one is not for him.
+            let how = OpenAs::read().access(FILE_TRAVERSE | SYNCHRONIZE);
+            let handle = machine.open(VOLUME, how).expect("opens");
+            let device = |code| handle.ioctl(code, &[], 64).status;
+            assert_eq!(
+                device(0x0007_0000),
+                STATUS_SUCCESS,
+                "IOCTL_DISK_GET_DRIVE_GEOMETRY"
+            );
+            assert_eq!(
+                device(0x0007_405c),
+                STATUS_ACCESS_DENIED,
+                "IOCTL_DISK_GET_LENGTH_INFO"
+            );
+            assert_eq!(
+                device(0x0007_c054),
+                STATUS_ACCESS_DENIED,
+                "IOCTL_DISK_SET_DRIVE_LAYOUT_EX"
+            );
+            let file = machine.open(&path("0644"), OpenAs::read()).expect("opens");
+            assert_eq!(file.ioctl(0x0007_0000, &[], 64).status, STATUS_INVALID_PARAMETER);
+        });
+        let how = OpenAs::read().access(GENERIC_READ | GENERIC_WRITE);
+        let handle = machine.open(VOLUME, how).expect("an administrator may");
+        let device = handle.ioctl(0x0007_c054, &[], 64).status;
+        assert_eq!(device, STATUS_MEDIA_WRITE_PROTECTED, "not even an administrator");
     });
 }
 
