@@ -236,7 +236,8 @@ pub struct Settings {
     /// Take it for this file system, by Linux's name for it [default: what is recognised]
     #[arg(long, value_name = "FS")]
     pub read_as: Option<String>,
-    /// Let everyone read everything, or let owners and modes decide [default: yes]
+    /// Let everyone read everything, or administrators, and others what owners and modes allow [default: auto, which is yes
+    /// on images, removable media and USB disks, and no on fixed disks]
     #[arg(long, value_enum, value_name = "YES|NO")]
     pub everyone: Option<Choice>,
     /// Hide names that begin with a dot, or do not [default: yes]
@@ -283,6 +284,7 @@ pub enum Choice {
     /// No.
     No,
     /// As the driver does by itself.
+    #[value(alias = "auto")]
     Default,
 }
 

@@ -312,7 +312,8 @@ fn settings(kept: &KeptPolicy) -> String {
     };
     let words = [
         settings.no_recovery.then(|| "--recovery no".to_string()),
-        choice("--everyone", settings.everyone),
+        // Said although it is what the driver does by itself, since that differs: see userctl mount --help.
+        choice("--everyone", settings.everyone).or(Some("--everyone auto".to_string())),
         choice("--hide-dot-files", settings.hide_dot_files),
         given("--read-as", settings.fs_name.as_deref().unwrap_or_default()),
         given("-o", &settings.options),
@@ -349,6 +350,8 @@ mod tests {
             &said(&["E:", "--everyone", "default", "--mount", "never"]),
         );
         assert_eq!((policy.settings.everyone, policy.never), (None, true));
+        change(&mut policy, &said(&["E:", "--everyone", "auto"]));
+        assert_eq!(policy.settings.everyone, None);
         assert_eq!(policy.letter, Letter::This('Q'));
         assert_eq!(policy.settings.options, "subvol=home");
         change(
@@ -450,6 +453,9 @@ mod tests {
         let expected =
             "1234-ABCD  none    E:    never  --everyone no --owner uid:1=S-1-1-0 --owner gid:2=S-1-1-0";
         assert_eq!(plain.lines().nth(1).unwrap().trim_end(), expected);
+        let mut unsaid = kept.clone();
+        unsaid.policy.settings.everyone = None;
+        assert!(settings(&unsaid).starts_with("--everyone auto"));
         let json = serde_json::to_value(report(vec![kept], vec![7])).unwrap();
         assert_eq!(json["in_use"], serde_json::json!([7]));
         assert_eq!(json["policies"][0]["hidden"], true);

@@ -84,7 +84,9 @@ mod walk;
 
 pub use errno::Errno;
 pub use linksup::LinkView;
-pub use objects::{Ccb, Fcb, FcbKind, FcbTable, FileKey, Geometry, REMOVAL, Vcb, VolumeOptions, VolumeState};
+pub use objects::{
+    Ccb, Fcb, FcbKind, FcbTable, FileKey, Geometry, Medium, REMOVAL, Vcb, VolumeOptions, VolumeState,
+};
 pub use outcome::{IrpContext, Outcome, Requestor, Wait};
 pub use owners::OwnerMap;
 pub use volume::{DirEntry, FileKind, InodeFlags, Metadata, UnixTime, Volume, VolumeInfo};

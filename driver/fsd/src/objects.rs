@@ -49,6 +49,41 @@ pub struct Geometry {
     pub alignment_requirement: u32,
 }
 
+/// What a volume is on, as far as it decides who may read it when nobody has said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Medium {
+    /// An image, which an administrator has mounted.
+    Image,
+    /// A medium or a disk that is carried from machine to machine: its users are not this machine's.
+    Removable,
+    /// A disk of this machine's.
+    Fixed,
+}
+
+impl Medium {
+    /// `BusTypeUsb`, `BusType1394`, `BusTypeSd`, `BusTypeMmc`: disks on these are carried about, though their media are
+    /// fixed. Not so a bus that allows it and is mostly not used for it, as SATA.
+    const CARRIED: [u32; 4] = [7, 4, 12, 13];
+    /// `BusTypeFileBackedVirtual`: an image that Windows itself has attached.
+    const FILE_BACKED: u32 = 15;
+
+    /// What a disk is that is no image of the driver's own. `removable` is what the device says of its media, `bus` the
+    /// `STORAGE_BUS_TYPE` that it is on, if it says that.
+    pub fn of(removable: bool, bus: Option<u32>) -> Self {
+        match bus {
+            _ if removable => Medium::Removable,
+            Some(bus) if Self::CARRIED.contains(&bus) => Medium::Removable,
+            Some(Self::FILE_BACKED) => Medium::Image,
+            Some(_) | None => Medium::Fixed,
+        }
+    }
+
+    /// Whether everyone may read everything on it by default.
+    pub const fn is_for_everyone(self) -> bool {
+        !matches!(self, Medium::Fixed)
+    }
+}
+
 /// What a volume's policy decides.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VolumeOptions {

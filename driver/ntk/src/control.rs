@@ -30,7 +30,7 @@ use lklfs_control::reply::{
     self, ListWriter, PlaceRecord, PolicyEntry, VolumeRecord, place_flags, status_flags, volume_flags,
 };
 use lklfs_control::{self as control, Interface, LogSource, Mount, Refusal, Request, Text};
-use lklfs_fsd::{Outcome, Volume as _};
+use lklfs_fsd::{Medium, Outcome, Volume as _};
 use lklfs_nt::NtStatus;
 
 /// The largest input: a record and its longest texts.
@@ -202,7 +202,7 @@ fn answer(driver: &Driver, request: Request<'_>, out: &mut [u8]) -> Result<usize
                 None => Settings::default(),
             };
             // What could never be mounted is not kept.
-            drop(settings.decide(&Settings::default())?);
+            drop(settings.decide(&Settings::default(), Medium::Fixed)?);
             let name = units_of(key)?;
             driver.policies.set(key, policy.as_ref())?;
             log::line(format_args!("the policy of {} has changed", Wide(&name)));

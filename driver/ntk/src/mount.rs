@@ -18,7 +18,7 @@ use crate::nt::{
 use crate::policies::{self, Kept};
 use crate::settings::How;
 use crate::verify;
-use crate::volume::{Extension, MountedVolume};
+use crate::volume::{Extension, Kind, MountedVolume, kind_of};
 use alloc::sync::Arc;
 use core::cell::Cell;
 use core::ptr::null_mut;
@@ -27,7 +27,7 @@ use lkl::{DiskOptions, MountError};
 use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
-use lklfs_fsd::{Errno, Geometry, Outcome, Vcb, volinfo};
+use lklfs_fsd::{Errno, Geometry, Medium, Outcome, Vcb, volinfo};
 use lklfs_nt::NtStatus;
 
 /// The largest piece that the probe reads at once, with room for sectors at both ends.
@@ -144,6 +144,7 @@ fn try_mount_for(
     let looked_at = unsafe { DeviceDisk::open(target, host) };
     let probed = looked_at.map_err(|DiskError(status)| nt::status(status))?;
     let looked = look(&probed);
+    let medium = medium(driver, real, target, &probed);
     drop(probed);
     let asked = driver.mounts.asked(real)?;
     let names_it = asked.as_ref().is_some_and(|asked| !asked.fs_name.is_empty());
@@ -168,7 +169,7 @@ fn try_mount_for(
     }
     let how = asked
         .unwrap_or_default()
-        .decide(&kept.settings)
+        .decide(&kept.settings, medium)
         .inspect_err(|_| {
             log::line(format_args!(
                 "a volume is not mounted, since its settings make no sense"
@@ -252,6 +253,26 @@ unsafe fn real_device(vpb: PVPB) -> Option<DeviceRef> {
     let device = unsafe { vpb.as_ref() }?.RealDevice;
     // SAFETY: as above.
     Some(unsafe { DeviceRef::new(device) })
+}
+
+/// What a volume is on.
+fn medium(driver: &Driver, real: &DeviceRef, target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Medium {
+    // SAFETY: the device is referenced.
+    let maker = unsafe { (*real.as_ptr()).DriverObject };
+    // SAFETY: a device of this driver's, which has this driver's extension.
+    if maker == driver.object() && unsafe { kind_of(real.as_ptr()) } == Kind::ImageDisk {
+        return Medium::Image;
+    }
+    let attachment = disk.attachment().ok();
+    let removable = [real.as_ptr(), target].into_iter().any(|device| {
+        // SAFETY: the device that is being mounted is live, and so is the real one.
+        let device = unsafe { &*device };
+        device.DeviceType == FILE_DEVICE_CD_ROM || device.Characteristics & FILE_REMOVABLE_MEDIA != 0
+    });
+    Medium::of(
+        removable || attachment.is_some_and(|attachment| attachment.removable_media),
+        attachment.map(|attachment| attachment.bus),
+    )
 }
 
 /// What a mount that Linux refuses ends with. EINVAL is its answer to an option that it does not know, ENOENT to a subvolume

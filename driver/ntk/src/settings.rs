@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use lkl::{FsKind, MountOptions};
 use lklfs_control as control;
 use lklfs_control::{Refusal, Text};
-use lklfs_fsd::{OwnerMap, VolumeOptions};
+use lklfs_fsd::{Medium, OwnerMap, VolumeOptions};
 use lklfs_nt::NtStatus;
 
 /// [`control::Settings`] that own their texts, as bytes of UTF-16.
@@ -110,11 +110,11 @@ impl Settings {
         self.as_control() == control::Settings::default()
     }
 
-    /// What these, over `kept` where they say nothing, come to.
+    /// What these, over `kept` where they say nothing, come to for a volume on `medium`.
     ///
     /// # Errors
     /// INVALID_PARAMETER for an option that no reader may have, and for a map of owners that is none.
-    pub fn decide(&self, kept: &Settings) -> Result<How, NtStatus> {
+    pub fn decide(&self, kept: &Settings, medium: Medium) -> Result<How, NtStatus> {
         let first = |mine: &Vec<u8>, its: &Vec<u8>| string(if mine.is_empty() { its } else { mine });
         let default = VolumeOptions::default();
         let options = first(&self.options, &kept.options)?;
@@ -130,7 +130,10 @@ impl Settings {
                     .hide_dot_files
                     .or(kept.hide_dot_files)
                     .unwrap_or(default.hide_dot_files),
-                everyone_reads: self.everyone.or(kept.everyone).unwrap_or(default.everyone_reads),
+                everyone_reads: self
+                    .everyone
+                    .or(kept.everyone)
+                    .unwrap_or(medium.is_for_everyone()),
                 owners: OwnerMap::parse(first(&self.owners, &kept.owners)?.as_bytes())?,
             },
         })

@@ -9,6 +9,7 @@ mod support;
 
 use lklfs_control::{Code, Interface, Request};
 use ntos::cc::segment::Role;
+use ntos::disk::DiskConfig;
 use ntos::nt::*;
 use ntos::se::token::{self, Token, privilege};
 use ntos::user::{Machine, OpenAs};
@@ -448,4 +449,89 @@ fn the_control_devices_are_for_whom_they_say() {
             }
         });
     });
+}
+
+/// Whether a standard user reads a file that its modes close, on this disk.
+fn shows_all(disk: DiskConfig, everyone: Option<bool>) -> bool {
+    let mut machine = Machine::builder().disk(disk).start().expect("the image is good");
+    machine.load_driver(&driver()).expect("the driver loads");
+    machine.settle();
+    if everyone.is_some() {
+        let control = Control::open(&machine);
+        let asked = Asked {
+            no_letter: true,
+            said: Said {
+                everyone,
+                ..Said::default()
+            },
+            ..Asked::default()
+        };
+        let device = "\\Device\\HarddiskVolume1";
+        control.mount_as(device, &asked).expect("mounts");
+    }
+    let read = |name: &str| {
+        let name = format!("\\Device\\HarddiskVolume1\\{name}");
+        let file = machine.open(&name, OpenAs::read())?;
+        file.read(Some(0), 4).into_result()
+    };
+    assert_eq!(read("0600").expect("an administrator may"), b"0600");
+    let shows = by(Token::user(), || {
+        assert_eq!(read("0644").expect("modes allow it"), b"0644");
+        match read("0600") {
+            Ok(bytes) => bytes == b"0600",
+            Err(status) => {
+                assert_eq!(status, STATUS_ACCESS_DENIED);
+                false
+            }
+        }
+    });
+    let report = machine.unload();
+    assert!(report.is_clean(), "left behind:\n{report}");
+    shows
+}
+
+#[test]
+fn by_default_modes_count_on_fixed_disks_only() {
+    let disk = || DiskConfig::image(folder().join("ext4.img"));
+    assert!(!shows_all(disk(), None), "a fixed disk");
+    assert!(
+        shows_all(disk(), Some(true)),
+        "a fixed disk, and an administrator said so"
+    );
+    for bus in [4, 7, 12, 13] {
+        assert!(shows_all(disk().bus(bus), None), "a disk on bus {bus}");
+    }
+    let removable = || DiskConfig {
+        removable: true,
+        ..disk()
+    };
+    assert!(shows_all(removable(), None), "a removable medium");
+    assert!(
+        !shows_all(removable(), Some(false)),
+        "a removable medium that is said to be private"
+    );
+    for bus in [1, 3, 8, 10, 11, 17] {
+        assert!(!shows_all(disk().bus(bus), None), "a disk on bus {bus}");
+    }
+}
+
+#[test]
+fn by_default_an_image_is_for_everyone() {
+    let mut machine = Machine::builder()
+        .drive_c(folder())
+        .mount_manager(false)
+        .start()
+        .expect("the folder is good");
+    machine.load_driver(&driver()).expect("the driver loads");
+    machine.settle();
+    let control = Control::open(&machine);
+    let (_, letter) = control.mount(IMAGE, None, &Said::default()).expect("mounts");
+    drop(control);
+    by(Token::user(), || {
+        let name = format!("\\??\\{}:\\0600", letter.expect("a letter"));
+        let file = machine.open(&name, OpenAs::read()).expect("opens");
+        assert_eq!(file.read(Some(0), 4).bytes, b"0600");
+    });
+    let report = machine.unload();
+    assert!(report.is_clean(), "left behind:\n{report}");
 }

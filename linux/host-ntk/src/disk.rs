@@ -7,7 +7,7 @@
 //! page frames of its pieces.
 //!
 //! Nothing here can write: the only major function that this file sends is IRP_MJ_READ, and the only control codes
-//! ask for the size.
+//! ask for the size and for the bus.
 //
 // UNSAFETY: builds IRPs and MDLs, and receives their completion.
 
@@ -34,6 +34,9 @@ const IOCTL_DISK_GET_LENGTH_INFO: ULONG = 0x0007_405c;
 const IOCTL_DISK_GET_DRIVE_GEOMETRY: ULONG = 0x0007_0000;
 /// `IOCTL_CDROM_GET_DRIVE_GEOMETRY`: the same for CDs.
 const IOCTL_CDROM_GET_DRIVE_GEOMETRY: ULONG = 0x0002_404c;
+/// `IOCTL_STORAGE_QUERY_PROPERTY`: for a `STORAGE_PROPERTY_QUERY`, here of StorageDeviceProperty in the standard way (all
+/// zero), a `STORAGE_DEVICE_DESCRIPTOR` with strings behind it.
+const IOCTL_STORAGE_QUERY_PROPERTY: ULONG = 0x002d_1400;
 const STATUS_PENDING: NTSTATUS = 0x103;
 const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xc000_0016_u32 as i32;
 const STATUS_IO_DEVICE_ERROR: NTSTATUS = 0xc000_0185_u32 as i32;
@@ -54,6 +57,35 @@ struct DiskGeometry {
 }
 
 const _: () = assert!(size_of::<DiskGeometry>() == 24);
+
+/// How a device is attached: the beginning of its `STORAGE_DEVICE_DESCRIPTOR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attachment {
+    /// `RemovableMedia`.
+    pub removable_media: bool,
+    /// `STORAGE_BUS_TYPE`.
+    pub bus: u32,
+}
+
+/// `STORAGE_DEVICE_DESCRIPTOR` and what follows it.
+#[repr(C)]
+struct DeviceDescriptor {
+    version: u32,
+    size: u32,
+    device_type: u8,
+    device_type_modifier: u8,
+    removable_media: u8,
+    command_queueing: u8,
+    offsets: [u32; 4],
+    bus: u32,
+    /// The strings: nothing that is looked at.
+    rest: [u8; 476],
+}
+
+const _: () = {
+    assert!(size_of::<DeviceDescriptor>() == 508);
+    assert!(core::mem::offset_of!(DeviceDescriptor, bus) == 28);
+};
 
 /// An NT disk device, referenced, with its size.
 pub struct DeviceDisk {
@@ -149,6 +181,31 @@ impl DeviceDisk {
     /// Bytes in a sector.
     pub fn block_bytes(&self) -> u32 {
         self.block_bytes
+    }
+
+    /// How it is attached, if the device tells.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks.
+    pub fn attachment(&self) -> Result<Attachment, DiskError> {
+        let mut question = [0; 12];
+        // SAFETY: any bytes are a descriptor.
+        let mut descriptor: DeviceDescriptor = unsafe { core::mem::zeroed() };
+        // SAFETY: the device is referenced; any bytes are a descriptor.
+        let bytes = unsafe {
+            query_with(
+                self.device,
+                IOCTL_STORAGE_QUERY_PROPERTY,
+                &mut question,
+                &mut descriptor,
+            )
+        }?;
+        if bytes < core::mem::offset_of!(DeviceDescriptor, rest) {
+            return Err(DiskError(STATUS_IO_DEVICE_ERROR));
+        }
+        Ok(Attachment {
+            removable_media: descriptor.removable_media != 0,
+            bus: descriptor.bus,
+        })
     }
 
     /// The device itself.
@@ -508,6 +565,24 @@ unsafe fn next_stack_location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
 /// # Safety
 /// `device` is live; any bytes are a `T`.
 unsafe fn query<T>(device: PDEVICE_OBJECT, code: ULONG, answer: &mut T) -> Result<(), DiskError> {
+    // SAFETY: promised by the caller.
+    let bytes = unsafe { query_with(device, code, &mut [], answer) }?;
+    if bytes < size_of::<T>() {
+        return Err(DiskError(STATUS_IO_DEVICE_ERROR));
+    }
+    Ok(())
+}
+
+/// Sends a control request with an input, whose answer fills a `T` or its beginning, and waits; how many bytes came.
+///
+/// # Safety
+/// `device` is live; any bytes are a `T`.
+unsafe fn query_with<T>(
+    device: PDEVICE_OBJECT,
+    code: ULONG,
+    input: &mut [u8],
+    answer: &mut T,
+) -> Result<usize, DiskError> {
     let event = Event::uninit();
     event.init();
     let mut status_block = IO_STATUS_BLOCK::default();
@@ -516,8 +591,12 @@ unsafe fn query<T>(device: PDEVICE_OBJECT, code: ULONG, answer: &mut T) -> Resul
         IoBuildDeviceIoControlRequest(
             code,
             device,
-            null_mut(),
-            0,
+            if input.is_empty() {
+                null_mut()
+            } else {
+                input.as_mut_ptr().cast()
+            },
+            input.len() as ULONG,
             (&raw mut *answer).cast(),
             size_of::<T>() as ULONG,
             NO,
@@ -542,8 +621,5 @@ unsafe fn query<T>(device: PDEVICE_OBJECT, code: ULONG, answer: &mut T) -> Resul
     if status < 0 {
         return Err(DiskError(status));
     }
-    if (status_block.Information as usize) < size_of::<T>() {
-        return Err(DiskError(STATUS_IO_DEVICE_ERROR));
-    }
-    Ok(())
+    Ok(status_block.Information as usize)
 }

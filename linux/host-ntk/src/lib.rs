@@ -45,5 +45,5 @@ pub mod sync;
 pub mod thread;
 pub mod timer;
 
-pub use disk::{DeviceDisk, DiskError};
+pub use disk::{Attachment, DeviceDisk, DiskError};
 pub use host::{NtkHost, print_line};

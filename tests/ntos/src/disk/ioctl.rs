@@ -287,16 +287,19 @@ fn property(unit: &Unit, input: &[u8]) -> Answer {
             let removable = u8::from(unit.disk.config().removable);
             let mut bytes = header(40 + strings.len());
             bytes.0[40..].copy_from_slice(strings);
-            // SATA is bus type 11.
             bytes
                 .u32(0, 40)
                 .put(10, [removable, 1])
                 .u32(12, 40)
                 .u32(16, 45)
                 .u32(20, 56)
-                .u32(28, 11)
+                .u32(28, unit.disk.config().bus)
         }
-        1 => header(32).u32(8, 1 << 20).u32(12, 257).u32(16, 1).put(24, [11]),
+        1 => header(32)
+            .u32(8, 1 << 20)
+            .u32(12, 257)
+            .u32(16, 1)
+            .put(24, [unit.disk.config().bus as u8]),
         6 => header(28).u32(16, sector).u32(20, sector.max(4096)),
         7 | 8 => header(12),
         _ => return Answer::Failed(STATUS_NOT_SUPPORTED),

@@ -56,6 +56,8 @@ pub struct DiskConfig {
     pub delay: Duration,
     /// Removable media.
     pub removable: bool,
+    /// STORAGE_BUS_TYPE: 7 is USB, 11 SATA.
+    pub bus: u32,
     /// Without a partition table it has no volume, as Windows has it with fixed disks.
     pub bare: bool,
 }
@@ -69,8 +71,15 @@ impl DiskConfig {
             completion: Completion::Seeded,
             delay: Duration::ZERO,
             removable: false,
+            bus: 11,
             bare: false,
         }
+    }
+
+    /// On this bus (STORAGE_BUS_TYPE).
+    pub fn bus(mut self, bus: u32) -> DiskConfig {
+        self.bus = bus;
+        self
     }
 
     /// With sectors of `bytes`.
