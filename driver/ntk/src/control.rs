@@ -71,6 +71,11 @@ fn device_control(driver: &Driver, mut irp: Irp, interface: Interface) -> NTSTAT
         return irp
             .complete(outcome.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into()));
     }
+    #[cfg(feature = "selftest")]
+    if code == crate::selftest::IOCTL_OF {
+        let outcome = on_large_stack(|| crate::selftest::one(driver, &input));
+        return irp.complete(outcome);
+    }
     let request = match control::parse(interface, code, &input, length as usize) {
         Ok(request) => request,
         Err(refusal) => return irp.fail(refused(refusal)),

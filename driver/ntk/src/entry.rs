@@ -79,6 +79,20 @@ pub fn driver<'a>() -> Option<&'a Driver> {
     unsafe { DRIVER.load(Ordering::Acquire).as_ref() }
 }
 
+/// A thread runs inside this image for ever: it must not be unloaded any more. The I/O manager refuses to unload a driver
+/// that has no routine for it.
+///
+/// Any IRQL.
+pub fn stay() {
+    if let Some(driver) = driver() {
+        log::line(format_args!(
+            "a loop in Linux cannot be stopped: the driver stays until the machine restarts"
+        ));
+        // SAFETY: the object lives as long as the driver.
+        unsafe { (*driver.object).DriverUnload = None };
+    }
+}
+
 impl Driver {
     /// The driver object.
     pub fn object(&self) -> PDRIVER_OBJECT {

@@ -3,10 +3,12 @@
 //! Linux is linked into the image and its data cannot be made new, so it boots once in the life of the image. If that
 //! fails, or if Linux dies, mounts fail until the driver is loaded afresh.
 
+use crate::entry;
 use crate::log;
 use crate::sync::Guarded;
 use alloc::sync::Arc;
-use lkl::{BootConfig, BootError, Kernel};
+use lkl::{BootConfig, BootError, Halt, Kernel};
+use lkl_host_ntk::sync::Event;
 use lkl_host_ntk::{NtkHost, clock, pool};
 use lklfs_nt::NtStatus;
 
@@ -85,14 +87,20 @@ impl Linux {
         }
     }
 
-    /// Stops Linux for good. All of its threads are joined and its memory is given back when this returns.
+    /// Stops Linux for good. All of its threads are joined and its memory is given back when this returns. If one is in a
+    /// loop that does not end, this does not return either: the image that the thread runs in must not go. (The driver has
+    /// no unload routine any more then, so that only an unload that has begun comes here.)
     ///
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
     pub fn halt(&self) {
         let before = core::mem::replace(&mut *self.state.lock(), State::Over(NtStatus::NO_SUCH_DEVICE));
         if let State::Running { kernel, host, .. } = before {
-            kernel.halt();
-            drop(host);
+            let never = Event::uninit();
+            never.init();
+            while kernel.clone().halt() == Halt::Stuck {
+                never.wait_for(1000);
+            }
+            drop((kernel, host));
         }
     }
 
@@ -104,7 +112,8 @@ impl Linux {
 
 fn boot() -> Result<(Kernel, Arc<NtkHost>, Boot), NtStatus> {
     let start = clock::monotonic_ns();
-    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let host = NtkHost::new().on_stuck(entry::stay);
+    let host = pool::try_arc(host).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     host.init();
     let config = BootConfig {
         pool_size: POOL_BYTES,

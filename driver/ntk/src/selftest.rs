@@ -2,8 +2,9 @@
 //! built with the feature `selftest`, which are never shipped.
 //!
 //! The control code [`IOCTL`] runs it and answers with one line a scenario: `ok NAME FIGURE`, `skip NAME: WHY` or
-//! `not ok NAME: WHY`. Linux must not run meanwhile.
+//! `not ok NAME: WHY`. Linux must not run meanwhile. [`IOCTL_OF`] runs one of the port's own tests in the Linux that runs.
 
+use crate::entry::Driver;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -14,6 +15,23 @@ use lklfs_nt::NtStatus;
 
 /// `CTL_CODE(0x9C4B, 0x8F0, METHOD_BUFFERED, FILE_WRITE_ACCESS)`: beyond what the shipped interface uses.
 pub const IOCTL: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f0 << 2);
+
+/// The next code: runs the test of the port whose number (`LKL_SELFTEST_*` of host_ops.h) the input is, eight bytes.
+pub const IOCTL_OF: u32 = IOCTL + (1 << 2);
+
+/// Runs one test of the port's.
+///
+/// IRQL: PASSIVE_LEVEL, on a large stack; blocks as long as the test does.
+pub fn one(driver: &Driver, input: &[u8]) -> Result<usize, NtStatus> {
+    let what = input.try_into().map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let kernel = driver.linux.booted().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    match kernel.self_test_of(u64::from_le_bytes(what)) {
+        Ok(0) => Ok(0),
+        Ok(_) => Err(NtStatus::UNSUCCESSFUL),
+        Err(lkl::Errno::ENODEV) => Err(NtStatus::NO_SUCH_DEVICE),
+        Err(_) => Err(NtStatus::INVALID_PARAMETER),
+    }
+}
 
 struct Lines(String);
 

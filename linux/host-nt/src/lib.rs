@@ -132,6 +132,18 @@ impl Host for NtHost {
         thread::exit()
     }
 
+    fn thread_self(&self) -> u64 {
+        thread::name()
+    }
+
+    fn thread_ran_ns(&self, thread: u64) -> Option<u64> {
+        thread::ran_ns(thread)
+    }
+
+    fn thread_urgent(&self) {
+        thread::be_urgent();
+    }
+
     fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>> {
         self.pool.alloc(size)
     }

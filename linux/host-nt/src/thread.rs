@@ -7,10 +7,11 @@
 use lkl::ThreadBody;
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
-use windows_sys::Win32::Foundation::{CloseHandle, HANDLE};
+use windows_sys::Win32::Foundation::{CloseHandle, FILETIME, HANDLE};
 use windows_sys::Win32::System::Threading::{
-    CreateThread, ExitThread, INFINITE, STACK_SIZE_PARAM_IS_A_RESERVATION, SetThreadStackGuarantee,
-    WaitForSingleObject,
+    CreateThread, ExitThread, GetCurrentThread, GetCurrentThreadId, GetThreadTimes, INFINITE, OpenThread,
+    STACK_SIZE_PARAM_IS_A_RESERVATION, SetThreadPriority, SetThreadStackGuarantee,
+    THREAD_PRIORITY_TIME_CRITICAL, THREAD_QUERY_INFORMATION, WaitForSingleObject,
 };
 
 /// Stack of a thread, bytes of address space; memory is taken as it is touched. Linux's own frames need under 16 KiB.
@@ -57,6 +58,39 @@ impl lkl::Thread for Thread {
 pub fn exit() -> ! {
     // SAFETY: the frames that are left own nothing (the contract of exit_thread).
     unsafe { ExitThread(0) }
+}
+
+/// The number of the calling thread.
+pub fn name() -> u64 {
+    // SAFETY: always works.
+    u64::from(unsafe { GetCurrentThreadId() })
+}
+
+/// What the thread of that number has run, in user and in kernel mode.
+pub fn ran_ns(number: u64) -> Option<u64> {
+    let number = u32::try_from(number).ok()?;
+    // SAFETY: a thread that is gone is an error.
+    let handle = unsafe { OpenThread(THREAD_QUERY_INFORMATION, 0, number) };
+    if handle.is_null() {
+        return None;
+    }
+    let nothing = FILETIME {
+        dwLowDateTime: 0,
+        dwHighDateTime: 0,
+    };
+    let (mut created, mut ended, mut kernel, mut user) = (nothing, nothing, nothing, nothing);
+    // SAFETY: the handle is ours, and there is room for each time.
+    let told = unsafe { GetThreadTimes(handle, &mut created, &mut ended, &mut kernel, &mut user) };
+    // SAFETY: as above, and it is not used again.
+    unsafe { CloseHandle(handle) };
+    let units = |time: FILETIME| u64::from(time.dwHighDateTime) << 32 | u64::from(time.dwLowDateTime);
+    (told != 0).then(|| units(kernel).saturating_add(units(user)).saturating_mul(100))
+}
+
+/// The calling thread runs before threads that are in a loop.
+pub fn be_urgent() {
+    // SAFETY: the calling thread's own pseudo handle. Failure only costs time.
+    unsafe { SetThreadPriority(GetCurrentThread(), THREAD_PRIORITY_TIME_CRITICAL) };
 }
 
 unsafe extern "system" fn run(body: *mut c_void) -> u32 {

@@ -28,6 +28,8 @@ pub struct NtkHost {
     died: AtomicBool,
     /// Set when Linux dies.
     death: Event,
+    /// Told when a thread is in a loop inside Linux for good.
+    on_stuck: Option<fn()>,
 }
 
 impl NtkHost {
@@ -37,7 +39,15 @@ impl NtkHost {
             pages: Pages::new(),
             died: AtomicBool::new(false),
             death: Event::uninit(),
+            on_stuck: None,
         }
+    }
+
+    /// Calls `act` when a thread is found to be in a loop inside Linux that does not end: the image that it runs in must
+    /// stay. At PASSIVE_LEVEL, on a thread of Linux's.
+    pub fn on_stuck(mut self, act: fn()) -> Self {
+        self.on_stuck = Some(act);
+        self
     }
 
     /// Completes the construction in place.
@@ -101,6 +111,28 @@ impl lkl::Host for NtkHost {
 
     fn exit_thread(&self) -> ! {
         thread::exit()
+    }
+
+    fn thread_self(&self) -> u64 {
+        thread::name()
+    }
+
+    fn thread_ran_ns(&self, thread: u64) -> Option<u64> {
+        thread::ran_ns(thread)
+    }
+
+    fn thread_urgent(&self) {
+        thread::be_urgent();
+    }
+
+    fn stuck(&self) {
+        if let Some(act) = self.on_stuck {
+            act();
+        }
+        debug_print(
+            DPFLTR_ERROR_LEVEL,
+            b"lklfs: a thread is in a loop inside Linux and cannot be stopped: the driver stays until the machine restarts\n",
+        );
     }
 
     fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>> {

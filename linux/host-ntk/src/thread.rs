@@ -10,9 +10,10 @@
 // UNSAFETY: creates and references NT threads, keeps a list of records that lie on other threads' stacks.
 
 use crate::nt::{
-    HANDLE, KERNEL_MODE, KeDelayExecutionThread, NO, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
-    ObReferenceObjectByHandle, ObfDereferenceObject, PVOID, PsCreateSystemThread, PsGetCurrentThread,
-    PsTerminateSystemThread, THREAD_ALL_ACCESS, ZwClose, large,
+    HANDLE, KERNEL_MODE, KeDelayExecutionThread, KeQueryRuntimeThread, KeQueryTimeIncrement,
+    KeSetPriorityThread, NO, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, ObReferenceObjectByHandle,
+    ObfDereferenceObject, PVOID, PsCreateSystemThread, PsGetCurrentThread, PsGetCurrentThreadId,
+    PsLookupThreadByThreadId, PsTerminateSystemThread, THREAD_ALL_ACCESS, ZwClose, large,
 };
 use crate::stack::{self, Base};
 use crate::sync::{self, Event, SpinLock};
@@ -210,6 +211,50 @@ unsafe extern "C" fn call_body(body: PVOID) {
     if let Some(body) = body {
         body.run();
     }
+}
+
+/// The number of the calling thread. Any IRQL.
+pub fn name() -> u64 {
+    // SAFETY: may be called anywhere.
+    unsafe { PsGetCurrentThreadId() }.addr() as u64
+}
+
+/// What the thread of that number has run, in ticks of the kernel's clock (KeQueryRuntimeThread) as nanoseconds. `None`
+/// when it is gone.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn ran_ns(number: u64) -> Option<u64> {
+    let number: HANDLE = core::ptr::without_provenance_mut(number as usize);
+    let mut thread = core::ptr::null_mut();
+    // SAFETY: there is room for the pointer, which comes with a reference.
+    if unsafe { PsLookupThreadByThreadId(number, &mut thread) } < 0 {
+        return None;
+    }
+    let mut user = 0;
+    // SAFETY: a referenced thread, and room for the number.
+    let kernel = unsafe { KeQueryRuntimeThread(thread.cast(), &mut user) };
+    // SAFETY: the reference is given back once.
+    unsafe { ObfDereferenceObject(thread.cast()) };
+    // SAFETY: may be called anywhere. A tick's length in 100 ns.
+    let tick = u64::from(unsafe { KeQueryTimeIncrement() }).saturating_mul(100);
+    Some(
+        u64::from(kernel)
+            .saturating_add(u64::from(user))
+            .saturating_mul(tick),
+    )
+}
+
+/// `LOW_REALTIME_PRIORITY`: above what threads get unless they ask for more.
+const URGENT: i32 = 16;
+
+/// The calling thread runs before threads that are in a loop.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn be_urgent() {
+    // SAFETY: may be called anywhere.
+    let me = unsafe { PsGetCurrentThread() };
+    // SAFETY: the calling thread.
+    unsafe { KeSetPriorityThread(me.cast(), URGENT) };
 }
 
 /// Ends the calling thread, which [`Thread::spawn`] created.

@@ -63,6 +63,42 @@ pub fn exit() -> ! {
     unsafe { go_back(way_back) }
 }
 
+thread_local! {
+    /// The calling thread's number; asked for once.
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The number of the calling thread.
+pub fn name() -> u64 {
+    match NUMBER.get() {
+        0 => {
+            // SAFETY: always works.
+            let number = unsafe { libc::gettid() };
+            NUMBER.set(u64::try_from(number).unwrap_or(0));
+            NUMBER.get()
+        }
+        number => number,
+    }
+}
+
+/// What the thread of that number, one of this process, has run.
+pub fn ran_ns(number: u64) -> Option<u64> {
+    // The clock of one thread, as the kernel's ABI has it (CPUCLOCK_PERTHREAD, CPUCLOCK_SCHED).
+    let clock = (!libc::clockid_t::try_from(number).ok()? << 3) | 0b110;
+    let mut ran = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: room for the time. A thread that is gone is an error.
+    if unsafe { libc::clock_gettime(clock, &mut ran) } != 0 {
+        return None;
+    }
+    let seconds = u64::try_from(ran.tv_sec).ok()?;
+    seconds
+        .checked_mul(1_000_000_000)?
+        .checked_add(u64::try_from(ran.tv_nsec).ok()?)
+}
+
 /// Takes the body out of its place and runs it.
 unsafe extern "sysv64" fn run(place: *mut c_void) {
     // SAFETY: `place` is the Option of Thread::start, which nobody else touches.

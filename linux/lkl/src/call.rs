@@ -134,19 +134,19 @@ fn with_task<T>(
     act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
     let inner = &*kernel.inner;
-    inner.marks.enter_linux();
-    let result = if inner.calls.enter() {
+    inner.marks().enter_linux();
+    let result = if inner.shared.calls.enter() {
         let result = inner.tasks.take(new_task).and_then(|lent| {
             let result = contained(|| act(lent.task));
             inner.tasks.give_back(lent);
             result
         });
-        inner.calls.leave();
+        inner.shared.calls.leave();
         result
     } else {
         Err(Errno::ENODEV)
     };
-    inner.marks.leave_linux();
+    inner.marks().leave_linux();
     result
 }
 
@@ -182,10 +182,11 @@ pub(crate) fn boot(
     NonNull::new(first).ok_or(Errno::EIO)
 }
 
-/// Only when no thread is inside Linux and none can enter.
-pub(crate) fn halt() {
+/// Only when no thread is inside Linux and none can enter. False when one of Linux's own is in a loop that does not end:
+/// nothing was freed then.
+pub(crate) fn halt() -> bool {
     // SAFETY: Inner has closed both gates, or nobody has entered yet.
-    unsafe { sys::lkl_halt() }
+    unsafe { sys::lkl_halt() == 0 }
 }
 
 pub(crate) fn is_dead() -> bool {
@@ -200,10 +201,10 @@ pub fn fault(why: &core::ffi::CStr) {
     unsafe { sys::lkl_fault(why.as_ptr()) }
 }
 
-pub(crate) fn self_test(kernel: &Kernel) -> Result<u64, Errno> {
+pub(crate) fn self_test(kernel: &Kernel, what: u64) -> Result<u64, Errno> {
     with_task(kernel, |task| {
         // SAFETY: the task is lent.
-        Errno::check(unsafe { sys::lkl_selftest(task.as_ptr()) })
+        Errno::check(unsafe { sys::lkl_selftest(task.as_ptr(), what) })
     })
 }
 

@@ -2,11 +2,12 @@
 //!
 //! `halt` must know that no thread is inside Linux and that no disk read is under way before it takes Linux's memory
 //! away. Both are counted by a gate. Passing costs one atomic addition; nobody polls: the last one to leave a closed
-//! gate wakes who closed it.
+//! gate wakes who closed it. A thread that never leaves, since it is in a loop inside Linux, would keep that one waiting
+//! for ever; when that is known the wait is called off.
 
 use crate::host::Semaphore;
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Set once the gate is closed; the bits below count who is inside.
 const CLOSED: usize = 1 << (usize::BITS - 1);
@@ -14,6 +15,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 pub(crate) struct Gate {
     state: AtomicUsize,
     drained: Box<dyn Semaphore>,
+    called_off: AtomicBool,
 }
 
 impl Gate {
@@ -22,6 +24,7 @@ impl Gate {
         Gate {
             state: AtomicUsize::new(0),
             drained,
+            called_off: AtomicBool::new(false),
         }
     }
 
@@ -44,8 +47,9 @@ impl Gate {
         }
     }
 
-    /// Closes the gate and waits until everybody is out. Blocks. For one caller, once.
-    pub(crate) fn close(&self) {
+    /// Closes the gate and waits until everybody is out, or until the wait is called off. Whether everybody is out.
+    /// Blocks. For one caller, once.
+    pub(crate) fn close(&self) -> bool {
         // Counting the closer in makes exactly one leave see the count fall to zero after the gate has closed, be it
         // the closer's own or the last visitor's; a late visitor that finds it closed may make it zero once more,
         // and an extra `up` on a semaphore that nobody waits for any more harms nothing.
@@ -53,6 +57,19 @@ impl Gate {
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
         self.leave();
         self.drained.down();
+        self.is_empty()
+    }
+
+    /// Whether it is closed and everybody is out.
+    pub(crate) fn is_empty(&self) -> bool {
+        // A late visitor that finds it closed is no visitor, but may be seen here for a moment.
+        self.state.load(Ordering::Acquire) == CLOSED || !self.called_off.load(Ordering::Acquire)
+    }
+
+    /// Ends the wait of `close`, now or to come: a visitor may never leave. Any context.
+    pub(crate) fn call_off(&self) {
+        self.called_off.store(true, Ordering::Release);
+        self.drained.up();
     }
 
     /// Whether `close` was called.

@@ -55,3 +55,19 @@ fn closing_an_empty_gate_does_not_wait() {
     gate.close();
     assert!(!gate.enter());
 }
+
+#[test]
+fn a_wait_that_is_called_off_says_whether_somebody_is_inside() {
+    let gate = Arc::new(Gate::new(try_box(Plain::default()).unwrap()));
+    assert!(gate.enter());
+    let closing = gate.clone();
+    let closer = thread::spawn(move || closing.close());
+    while !gate.is_closed() {
+        thread::yield_now();
+    }
+    gate.call_off();
+    assert!(!closer.join().unwrap(), "a visitor is inside");
+    assert!(!gate.is_empty());
+    gate.leave();
+    assert!(gate.is_empty());
+}

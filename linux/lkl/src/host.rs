@@ -59,6 +59,11 @@ pub trait Host: Send + Sync + 'static {
     /// Linux has died and `why` says of what. Called once; must not call into Linux. Any context.
     fn panicked(&self, why: &[u8]);
 
+    /// After [`Host::panicked`]: the thread that was in a loop still is, and cannot be stopped. What it uses stays:
+    /// [`crate::Kernel::halt`] says [`crate::Halt::Stuck`]. Called once at most, by a thread of Linux's; must not call
+    /// into Linux.
+    fn stuck(&self) {}
+
     /// A semaphore that starts at `count`. `None` for lack of memory.
     fn semaphore(&self, count: u32) -> Option<Box<Self::Semaphore>>;
 
@@ -68,6 +73,18 @@ pub trait Host: Send + Sync + 'static {
     /// Ends the calling thread, which is one of [`Host::thread`]'s, from any depth of its stack. Frames below are
     /// abandoned without being unwound; none of them holds anything that must be dropped.
     fn exit_thread(&self) -> !;
+
+    /// A name for the calling thread: a number that no other thread has, not 0. Called at each entry into Linux.
+    fn thread_self(&self) -> u64;
+
+    /// For how many nanoseconds the thread of that name has run on a processor; what it sleeps, is stopped or waits for a
+    /// processor does not count. As coarse as a clock tick, perhaps. `None` when it cannot be told. Called by threads of
+    /// [`Host::thread`]'s only (IRQL: PASSIVE_LEVEL).
+    fn thread_ran_ns(&self, thread: u64) -> Option<u64>;
+
+    /// The calling thread, one of [`Host::thread`]'s, is to run before threads that are in a loop, if the host's
+    /// scheduler would let them keep it from running.
+    fn thread_urgent(&self) {}
 
     /// `size` bytes (a multiple of 4096), page-aligned, zero-filled; called once per boot.
     fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>>;

@@ -18,12 +18,13 @@ use crate::memory::{try_arc, try_box, try_zeroed};
 use crate::mount::{FsKind, Mount, MountError, MountOptions};
 use crate::ops::{self, Context};
 use crate::sys;
-use crate::tasks::TaskPool;
+use crate::tasks::{TaskPool, Waits};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
@@ -77,8 +78,12 @@ const MAX_DISKS: usize = 1024;
 /// What callbacks from Linux and requests under way need, with no host type in it.
 pub(crate) struct Shared {
     pub(crate) log: LogRing,
+    /// Threads that are inside a system call.
+    pub(crate) calls: Gate,
     /// Disk reads that Linux has sent and that are not answered yet.
     pub(crate) reads: Gate,
+    /// What callers wait for before they are inside.
+    pub(crate) waits: Arc<Waits>,
 }
 
 /// The host's part in a visit to Linux, with the host's type forgotten.
@@ -104,19 +109,55 @@ impl<H: Host> Marks for Context<H> {
     }
 }
 
+/// What Linux calls: the table, and what it points to. Both are given back when Linux has gone. If a thread of Linux's is
+/// in a loop it never has, and they stay for ever.
+struct Seam {
+    marks: ManuallyDrop<Box<dyn Marks>>,
+    table: ManuallyDrop<Box<sys::lkl_host_ops>>,
+}
+
+impl Seam {
+    /// Linux has gone.
+    fn give_back(self) {
+        drop(ManuallyDrop::into_inner(self.table));
+        drop(ManuallyDrop::into_inner(self.marks));
+    }
+}
+
+/// The marks of a host that is not there any more.
+struct NoMarks;
+
+impl Marks for NoMarks {
+    fn enter_linux(&self) {}
+    fn leave_linux(&self) {}
+    fn set_aside(&self, _: Layout) -> bool {
+        false
+    }
+    fn take_back(&self, _: Layout) {}
+}
+
 pub(crate) struct Inner {
-    /// What Linux's table points to. Before `table`'s memory goes, Linux has been halted (see `drop`).
-    pub(crate) marks: Box<dyn Marks>,
-    _table: Box<sys::lkl_host_ops>,
+    /// `None` only while it is dropped.
+    seam: Option<Seam>,
     pub(crate) shared: Arc<Shared>,
-    /// Threads that are inside a system call.
-    pub(crate) calls: Gate,
     pub(crate) tasks: Box<TaskPool>,
     halted: AtomicBool,
+    /// A halt has ended; another one is not under way.
+    stuck: AtomicBool,
     /// Each non-null slot owns one count of a link.
     disks: Vec<AtomicPtr<DiskLink>>,
     /// A descriptor of /proc/self/fd for reopening, or -1 until it is first wanted.
     pub(crate) proc_fd: AtomicI32,
+}
+
+/// How a halt has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Halt {
+    /// Linux is gone, and what it had is given back.
+    Whole,
+    /// A thread is in a loop inside Linux that does not end and cannot be stopped. What it may use stays: Linux's memory and
+    /// threads, the host, the disks. The program or driver that Linux is a part of must not be unloaded.
+    Stuck,
 }
 
 /// A running Linux. Cheap to clone; see the module for what keeps it alive.
@@ -147,12 +188,19 @@ impl Kernel {
             .try_reserve_exact(MAX_DISKS)
             .map_err(|_| BootError::NoMemory)?;
         disks.resize_with(MAX_DISKS, || AtomicPtr::new(null_mut()));
-        let calls = Gate::new(semaphore(&*host, 0)?);
         let growing = semaphore(&*host, 1)?;
         let freed = semaphore(&*host, 0)?;
+        let waits = try_arc(
+            |layout| host.set_aside(layout),
+            |layout| host.take_back(layout),
+            Waits::new(growing, freed),
+        );
+        let waits = waits.ok_or(BootError::NoMemory)?;
         let shared = Shared {
             log: LogRing::new().ok_or(BootError::NoMemory)?,
+            calls: Gate::new(semaphore(&*host, 0)?),
             reads: Gate::new(semaphore(&*host, 0)?),
+            waits: Arc::clone(&waits),
         };
         let shared = try_arc(
             |layout| host.set_aside(layout),
@@ -170,26 +218,40 @@ impl Kernel {
         context.enter_linux();
         let first = call::boot(&table, config.pool_size, &command_line);
         context.leave_linux();
-        let first = first.map_err(|errno| match errno {
-            Errno::EBUSY => BootError::AlreadyBooted,
-            Errno::ENOMEM => BootError::NoMemory,
-            errno => BootError::Linux(errno),
-        })?;
+        let seam = Seam {
+            marks: ManuallyDrop::new(context),
+            table: ManuallyDrop::new(table),
+        };
+        let first = match first {
+            Ok(first) => first,
+            // A thread of Linux's is in a loop, and may use both.
+            Err(Errno::EDEADLK) => return Err(BootError::Linux(Errno::EDEADLK)),
+            Err(errno) => {
+                seam.give_back();
+                return Err(match errno {
+                    Errno::EBUSY => BootError::AlreadyBooted,
+                    Errno::ENOMEM => BootError::NoMemory,
+                    errno => BootError::Linux(errno),
+                });
+            }
+        };
         // From here on Linux runs. Lack of memory for what is made below is met by halting it again.
-        let tasks = try_box(TaskPool::new(first, growing, freed));
+        let tasks = try_box(TaskPool::new(first, waits));
         let Some(tasks) = tasks else {
-            context.enter_linux();
-            call::halt();
-            context.leave_linux();
+            seam.marks.enter_linux();
+            let gone = call::halt();
+            seam.marks.leave_linux();
+            if gone {
+                seam.give_back();
+            }
             return Err(BootError::NoMemory);
         };
         let inner = Inner {
-            marks: context,
-            _table: table,
+            seam: Some(seam),
             shared,
-            calls,
             tasks,
             halted: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
             disks,
             proc_fd: AtomicI32::new(-1),
         };
@@ -209,14 +271,17 @@ impl Kernel {
     /// Stops Linux for all holders of this kernel: waits for system calls and disk reads under way, ends all of its
     /// threads, gives the pool back. What was mounted is gone; what was open answers ENODEV. Disks are told that they
     /// are gone first, so a call that waits for a device ends as soon as the [`Disk`] answers; a call that waits for
-    /// something else (a pipe) is waited for. Works after a panic of Linux, too. Calling it again does nothing.
-    pub fn halt(self) {
-        self.inner.halt();
+    /// something else (a pipe) is waited for. Works after a panic of Linux, too. Calling it again does nothing, unless it
+    /// ended with [`Halt::Stuck`]: then it looks whether the thread has left its loop meanwhile.
+    ///
+    /// A call that loops inside Linux is waited for until the watchdog finds it (30 s of running time, as a rule).
+    pub fn halt(self) -> Halt {
+        self.inner.halt()
     }
 
     /// True once Linux has died or was halted. Any context.
     pub fn is_dead(&self) -> bool {
-        self.inner.calls.is_closed() || call::is_dead()
+        self.inner.shared.calls.is_closed() || call::is_dead()
     }
 
     /// The last 64 KiB of what Linux printed, oldest byte first.
@@ -275,7 +340,12 @@ impl Kernel {
     /// Runs the port's self-tests. The number of failed ones; ENOSYS when the kernel was built without. Each prints
     /// a TAP line to the log.
     pub fn self_test(&self) -> Result<u64, Errno> {
-        call::self_test(self)
+        call::self_test(self, 0)
+    }
+
+    /// Runs one of the port's self-tests by its number: `LKL_SELFTEST_*` of host_ops.h.
+    pub fn self_test_of(&self, what: u64) -> Result<u64, Errno> {
+        call::self_test(self, what)
     }
 
     /// A system call of any kind, on this thread: Linux's own x86-64 number and arguments. Blocks as the call does.
@@ -302,7 +372,7 @@ impl Kernel {
             overlay_limit: options.overlay_limit.unwrap_or(u64::MAX),
         };
         let link = DiskLink::new(disk, Arc::clone(&self.inner.shared));
-        let marks = &self.inner.marks;
+        let marks = self.inner.marks();
         let link = try_arc(
             |layout| marks.set_aside(layout),
             |layout| marks.take_back(layout),
@@ -341,9 +411,9 @@ impl Kernel {
 
     pub(crate) fn disk_gone(&self, major: u32, minor: u32) {
         // Inside the gate, so that Linux is not halted under the call.
-        if self.inner.calls.enter() {
+        if self.inner.shared.calls.enter() {
             call::disk_gone(major, minor);
-            self.inner.calls.leave();
+            self.inner.shared.calls.leave();
         }
     }
 }
@@ -357,6 +427,10 @@ pub(crate) struct DiskParams {
 }
 
 impl Inner {
+    pub(crate) fn marks(&self) -> &dyn Marks {
+        self.seam.as_ref().map_or(&NoMarks, |seam| &**seam.marks)
+    }
+
     /// Keeps a link alive until `forget`, or until the end. The pointer that Linux gets.
     fn keep(&self, link: &Arc<DiskLink>) -> Result<NonNull<DiskLink>, Errno> {
         let pointer = Arc::into_raw(Arc::clone(link)).cast_mut();
@@ -385,29 +459,55 @@ impl Inner {
         }
     }
 
-    fn halt(&self) {
+    fn halt(&self) -> Halt {
         if self.halted.swap(true, Ordering::AcqRel) {
-            return;
+            return self.halt_again();
         }
         for slot in &self.disks {
             if let Some((major, minor)) = call::peek_link(slot) {
                 call::disk_gone(major, minor);
             }
         }
-        self.marks.enter_linux();
-        self.calls.close();
-        self.shared.reads.close();
-        call::halt();
-        self.marks.leave_linux();
+        self.marks().enter_linux();
+        let mut out = self.shared.calls.close();
+        // A read that Linux has sent is answered by its disk, whatever Linux does.
+        out &= self.shared.reads.close();
+        let halt = self.end(out);
+        self.marks().leave_linux();
+        halt
+    }
+
+    /// After a halt that was the first: whether what kept it has gone meanwhile.
+    fn halt_again(&self) -> Halt {
+        if !self.stuck.swap(false, Ordering::AcqRel) {
+            return Halt::Whole;
+        }
+        self.marks().enter_linux();
+        let halt = self.end(self.shared.calls.is_empty() && self.shared.reads.is_empty());
+        self.marks().leave_linux();
+        halt
+    }
+
+    /// The last of a halt. `out`: no thread of the host's is inside Linux.
+    fn end(&self, out: bool) -> Halt {
+        if !out || !call::halt() {
+            self.stuck.store(true, Ordering::Release);
+            return Halt::Stuck;
+        }
         for slot in &self.disks {
             call::drop_link(slot.swap(null_mut(), Ordering::AcqRel));
         }
+        Halt::Whole
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.halt();
+        if self.halt() == Halt::Whole
+            && let Some(seam) = self.seam.take()
+        {
+            seam.give_back();
+        }
     }
 }
 

@@ -74,7 +74,7 @@ pub use errno::Errno;
 pub use fd::{OpenMode, OwnedFd};
 pub use fs_probe as probe;
 pub use host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
-pub use kernel::{BootConfig, BootError, Kernel};
+pub use kernel::{BootConfig, BootError, Halt, Kernel};
 pub use log::LogRing;
 pub use memory::{try_arc, try_box};
 pub use mount::{FsKind, Mount, MountError, MountOptions};

@@ -32,6 +32,7 @@ pub(crate) fn table<H: Host>(context: &Context<H>) -> lkl_host_ops {
         host: core::ptr::from_ref(context).cast_mut().cast(),
         print: print::<H>,
         panicked: panicked::<H>,
+        stuck: stuck::<H>,
         sem_alloc: sem_alloc::<H>,
         sem_free: sem_free::<H>,
         sem_up: sem_up::<H>,
@@ -39,6 +40,9 @@ pub(crate) fn table<H: Host>(context: &Context<H>) -> lkl_host_ops {
         thread_create: thread_create::<H>,
         thread_exit: thread_exit::<H>,
         thread_join: thread_join::<H>,
+        thread_self: thread_self::<H>,
+        thread_ran_ns: thread_ran_ns::<H>,
+        thread_urgent: thread_urgent::<H>,
         pool_alloc: pool_alloc::<H>,
         pool_free: pool_free::<H>,
         pages_map: pages_map::<H>,
@@ -113,7 +117,15 @@ unsafe extern "sysv64" fn panicked<H: Host>(host: *mut c_void, why: *const u8, l
     let context = unsafe { context::<H>(host) };
     // SAFETY: host_ops.h.
     let why = unsafe { bytes(why, len) };
+    context.shared.waits.call_off();
     context.host.panicked(why);
+}
+
+unsafe extern "sysv64" fn stuck<H: Host>(host: *mut c_void) {
+    // SAFETY: host_ops.h.
+    let context = unsafe { context::<H>(host) };
+    context.shared.calls.call_off();
+    context.host.stuck();
 }
 
 unsafe extern "sysv64" fn sem_alloc<H: Host>(host: *mut c_void, count: u32) -> *mut c_void {
@@ -157,6 +169,22 @@ unsafe extern "sysv64" fn thread_exit<H: Host>(host: *mut c_void) -> ! {
 unsafe extern "sysv64" fn thread_join<H: Host>(_host: *mut c_void, thread: *mut c_void) {
     // SAFETY: host_ops.h: it came from thread_create and is joined once.
     unsafe { take::<H::Thread>(thread) }.join();
+}
+
+unsafe extern "sysv64" fn thread_self<H: Host>(host: *mut c_void) -> u64 {
+    // SAFETY: host_ops.h.
+    unsafe { context::<H>(host) }.host.thread_self()
+}
+
+unsafe extern "sysv64" fn thread_ran_ns<H: Host>(host: *mut c_void, thread: u64) -> u64 {
+    // SAFETY: host_ops.h.
+    let context = unsafe { context::<H>(host) };
+    context.host.thread_ran_ns(thread).unwrap_or(u64::MAX)
+}
+
+unsafe extern "sysv64" fn thread_urgent<H: Host>(host: *mut c_void) {
+    // SAFETY: host_ops.h.
+    unsafe { context::<H>(host) }.host.thread_urgent();
 }
 
 unsafe extern "sysv64" fn pool_alloc<H: Host>(host: *mut c_void, size: usize) -> *mut c_void {

@@ -13,7 +13,7 @@
 use core::ffi::{c_char, c_int, c_long, c_void};
 
 /// `LKL_HOST_OPS_VERSION`
-pub const LKL_HOST_OPS_VERSION: u32 = 1;
+pub const LKL_HOST_OPS_VERSION: u32 = 2;
 /// `LKL_PAGE_SIZE`, bytes.
 pub const LKL_PAGE_SIZE: usize = 4096;
 
@@ -64,6 +64,7 @@ pub struct lkl_host_ops {
     pub host: *mut c_void,
     pub print: unsafe extern "sysv64" fn(*mut c_void, *const u8, usize),
     pub panicked: unsafe extern "sysv64" fn(*mut c_void, *const u8, usize),
+    pub stuck: unsafe extern "sysv64" fn(*mut c_void),
     pub sem_alloc: unsafe extern "sysv64" fn(*mut c_void, u32) -> *mut c_void,
     pub sem_free: unsafe extern "sysv64" fn(*mut c_void, *mut c_void),
     pub sem_up: unsafe extern "sysv64" fn(*mut c_void, *mut c_void),
@@ -71,6 +72,9 @@ pub struct lkl_host_ops {
     pub thread_create: unsafe extern "sysv64" fn(*mut c_void, Entry, *mut c_void) -> *mut c_void,
     pub thread_exit: unsafe extern "sysv64" fn(*mut c_void) -> !,
     pub thread_join: unsafe extern "sysv64" fn(*mut c_void, *mut c_void),
+    pub thread_self: unsafe extern "sysv64" fn(*mut c_void) -> u64,
+    pub thread_ran_ns: unsafe extern "sysv64" fn(*mut c_void, u64) -> u64,
+    pub thread_urgent: unsafe extern "sysv64" fn(*mut c_void),
     pub pool_alloc: unsafe extern "sysv64" fn(*mut c_void, usize) -> *mut c_void,
     pub pool_free: unsafe extern "sysv64" fn(*mut c_void, *mut c_void, usize),
     pub pages_map: unsafe extern "sysv64" fn(*mut c_void, *const usize, usize) -> *mut c_void,
@@ -156,7 +160,7 @@ unsafe extern "sysv64" {
         params: *const lkl_boot_params,
         first: *mut *mut lkl_task,
     ) -> Long;
-    pub fn lkl_halt();
+    pub fn lkl_halt() -> Long;
     pub fn lkl_task_new(parent: *mut lkl_task, child: *mut *mut lkl_task) -> Long;
     pub fn lkl_task_free(parent: *mut lkl_task, task: *mut lkl_task);
     pub fn lkl_syscall(task: *mut lkl_task, number: Long, args: *const [Long; 6]) -> Long;
@@ -172,7 +176,7 @@ unsafe extern "sysv64" {
     pub fn lkl_fault(why: *const c_char);
     pub fn lkl_fault_caught(why: *const c_char, at: usize);
     pub fn lkl_is_dead() -> c_int;
-    pub fn lkl_selftest(task: *mut lkl_task) -> Long;
+    pub fn lkl_selftest(task: *mut lkl_task, what: u64) -> Long;
 }
 
 #[cfg(test)]

@@ -47,8 +47,8 @@ fn mirror() -> Mirror {
         lkl_segment { addr, len }
         lkl_disk_read { offset, len, segment_count, segments, host_private, linux_private }
         lkl_host_ops {
-            size, version, host, print, panicked, sem_alloc, sem_free, sem_up, sem_down, thread_create, thread_exit,
-            thread_join, pool_alloc, pool_free, pages_map, pages_unmap, monotonic_ns, realtime_ns, timer_alloc,
+            size, version, host, print, panicked, stuck, sem_alloc, sem_free, sem_up, sem_down, thread_create,
+            thread_exit, thread_join, thread_self, thread_ran_ns, thread_urgent, pool_alloc, pool_free, pages_map, pages_unmap, monotonic_ns, realtime_ns, timer_alloc,
             timer_arm, timer_free, disk_read, yield_ = "yield",
         }
         lkl_boot_params { pool_size, command_line }

@@ -5,13 +5,16 @@
 //! and giving back is one compare-and-swap on a bit: no lock, nothing to block on, no ABA.
 //!
 //! The task that `lkl_boot` returned is never lent: it is the parent that new ones are cloned from, one at a time.
+//!
+//! When Linux dies, the thread that a waiter waits for may never come back ([`Waits::call_off`]).
 
 use crate::errno::Errno;
 use crate::host::Semaphore;
 use crate::sys::lkl_task;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Words of 64 tasks each.
 const WORDS: usize = 16;
@@ -25,11 +28,46 @@ pub(crate) struct TaskPool {
     idle: [AtomicU64; WORDS],
     /// Slots that hold a task; only changed with `growing` held.
     made: AtomicUsize,
-    /// A mutex around the making of tasks: it goes into Linux with `parent`.
-    growing: Box<dyn Semaphore>,
     /// Callers that found all CAPACITY tasks in use.
     waiting: AtomicUsize,
+    waits: Arc<Waits>,
+}
+
+/// What callers wait for.
+pub(crate) struct Waits {
+    /// A mutex around the making of tasks: it goes into Linux with `parent`.
+    growing: Box<dyn Semaphore>,
+    /// A task has come back that somebody waits for.
     freed: Box<dyn Semaphore>,
+    over: AtomicBool,
+}
+
+impl Waits {
+    /// `growing` starts at one, `freed` at zero.
+    pub(crate) fn new(growing: Box<dyn Semaphore>, freed: Box<dyn Semaphore>) -> Self {
+        Waits {
+            growing,
+            freed,
+            over: AtomicBool::new(false),
+        }
+    }
+
+    /// Linux is dead: nobody need wait for a task any more. One of each kind is woken, and wakes the next. Any context.
+    pub(crate) fn call_off(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        self.growing.up();
+        self.freed.up();
+    }
+
+    /// Waits. ENODEV when that was called off.
+    fn down(&self, semaphore: &dyn Semaphore) -> Result<(), Errno> {
+        semaphore.down();
+        if self.over.load(Ordering::SeqCst) {
+            semaphore.up();
+            return Err(Errno::ENODEV);
+        }
+        Ok(())
+    }
 }
 
 /// A task that is lent to this thread.
@@ -39,20 +77,15 @@ pub(crate) struct Lent {
 }
 
 impl TaskPool {
-    /// `growing` starts at one, `freed` at zero.
-    pub(crate) fn new(
-        parent: NonNull<lkl_task>,
-        growing: Box<dyn Semaphore>,
-        freed: Box<dyn Semaphore>,
-    ) -> Self {
+    /// None made yet.
+    pub(crate) fn new(parent: NonNull<lkl_task>, waits: Arc<Waits>) -> Self {
         TaskPool {
             parent: AtomicPtr::new(parent.as_ptr()),
             slots: [const { AtomicPtr::new(null_mut()) }; CAPACITY],
             idle: [const { AtomicU64::new(0) }; WORDS],
             made: AtomicUsize::new(0),
-            growing,
             waiting: AtomicUsize::new(0),
-            freed,
+            waits,
         }
     }
 
@@ -79,7 +112,7 @@ impl TaskPool {
                         self.stop_waiting();
                         return Ok(lent);
                     }
-                    None => self.freed.down(),
+                    None => self.waits.down(&*self.waits.freed)?,
                 }
             }
         }
@@ -92,7 +125,7 @@ impl TaskPool {
             idle.fetch_or(bit, Ordering::SeqCst);
         }
         if self.waiting.load(Ordering::SeqCst) != 0 && self.stop_waiting() {
-            self.freed.up();
+            self.waits.freed.up();
         }
     }
 
@@ -131,9 +164,9 @@ impl TaskPool {
         &self,
         make: impl Fn(NonNull<lkl_task>) -> Result<NonNull<lkl_task>, Errno>,
     ) -> Result<Option<Lent>, Errno> {
-        self.growing.down();
+        self.waits.down(&*self.waits.growing)?;
         let grown = self.grow_alone(make);
-        self.growing.up();
+        self.waits.growing.up();
         grown
     }
 

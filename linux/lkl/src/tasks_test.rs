@@ -29,11 +29,8 @@ fn task(number: usize) -> NonNull<lkl_task> {
 
 fn pool() -> TaskPool {
     let growing = Plain(Mutex::new(1), Condvar::new());
-    TaskPool::new(
-        task(usize::MAX),
-        try_box(growing).unwrap(),
-        try_box(Plain::default()).unwrap(),
-    )
+    let waits = Waits::new(try_box(growing).unwrap(), try_box(Plain::default()).unwrap());
+    TaskPool::new(task(usize::MAX), Arc::new(waits))
 }
 
 #[test]
@@ -99,4 +96,32 @@ fn a_failure_to_grow_is_the_callers() {
     pool.give_back(lent);
     let again = pool.take(|_| Err(Errno::ENOMEM)).unwrap();
     assert_eq!(again.task, task(usize::MAX - 1));
+}
+
+/// One thread makes a task and never comes back; the others wait for their turn to make one.
+#[test]
+fn waiters_are_sent_away_when_the_wait_is_called_off() {
+    let pool = Arc::new(pool());
+    let maker = pool.clone();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        maker.take(|_| {
+            begun.send(()).unwrap();
+            loop {
+                thread::park();
+            }
+        })
+    });
+    has_begun.recv().unwrap();
+    let waiters: Vec<_> = (0..4)
+        .map(|_| {
+            let pool = pool.clone();
+            thread::spawn(move || pool.take(|_| unreachable!("nobody gets that far")).map(drop))
+        })
+        .collect();
+    thread::sleep(std::time::Duration::from_millis(20));
+    pool.waits.call_off();
+    for waiter in waiters {
+        assert_eq!(waiter.join().unwrap(), Err(Errno::ENODEV));
+    }
 }

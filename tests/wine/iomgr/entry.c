@@ -28,6 +28,7 @@ static const struct routine routines[] = {
 	SUPPLY(IoReleaseVpbSpinLock, devices_release_vpb_lock),
 	SUPPLY(IoRemoveShareAccess, fsrtl_remove_share),
 	SUPPLY(IoSetTopLevelIrp, request_set_top_level),
+	SUPPLY(KeQueryRuntimeThread, time_of_thread),
 	SUPPLY(MmAllocatePagesForMdlEx, memory_allocate_pages),
 	SUPPLY(MmFlushImageSection, cache_flush_image),
 	SUPPLY(MmFreePagesFromMdl, memory_free_pages),

@@ -223,6 +223,7 @@ void NTAPI time_initialize(KTIMER *timer);
 BOOLEAN NTAPI time_set(KTIMER *timer, LARGE_INTEGER due, KDPC *dpc);
 BOOLEAN NTAPI time_cancel(KTIMER *timer);
 void NTAPI time_flush(void);
+ULONG NTAPI time_of_thread(PVOID thread, ULONG *user);
 ULONG time_count(void);
 
 /* fsrtl.c */

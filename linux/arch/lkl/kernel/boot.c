@@ -32,6 +32,7 @@ void lkl_boot_finished(struct task_struct *first)
 {
 	if (first) {
 		lkl_first_task = first;
+		lkl_watch_booted(first->thread.host);
 		lkl_cpu_retire(first->thread.host);
 	}
 	if (!__atomic_exchange_n(&boot_over, true, __ATOMIC_SEQ_CST))
@@ -40,6 +41,7 @@ void lkl_boot_finished(struct task_struct *first)
 
 static void __ref boot_main(void *unused)
 {
+	lkl_boot_thread.host_thread = host(thread_self);
 	start_kernel();
 	host(thread_exit);
 }
@@ -75,6 +77,8 @@ long __ref lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params
 	lkl_servant.sem = host(sem_alloc, 0);
 	if (!lkl_servant.sem)
 		goto no_servant_sem;
+	if (!lkl_watch_start())
+		goto no_watch;
 	lkl_servant.handle = host(thread_create, lkl_servant_main, NULL);
 	if (!lkl_servant.handle)
 		goto no_servant;
@@ -84,10 +88,8 @@ long __ref lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params
 
 	host(sem_down, boot_sem);
 	host(sem_free, boot_sem);
-	if (lkl_is_dead()) {
-		lkl_halt();
-		return -ENODEV;
-	}
+	if (lkl_is_dead())
+		return lkl_halt() ?: -ENODEV;
 	*first = (struct lkl_task *)lkl_first_task;
 	return 0;
 
@@ -96,6 +98,11 @@ no_boot_thread:
 	host(sem_up, lkl_servant.sem);
 	host(thread_join, lkl_servant.handle);
 no_servant:
+	__atomic_store_n(&lkl_dead, 2, __ATOMIC_SEQ_CST);
+	lkl_watch_call_off();
+	lkl_watch_join();
+	lkl_watch_free();
+no_watch:
 	host(sem_free, lkl_servant.sem);
 no_servant_sem:
 	host(sem_free, lkl_boot_thread.sem);

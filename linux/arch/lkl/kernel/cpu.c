@@ -32,6 +32,7 @@ enum { CPU_FREE, CPU_HELD, CPU_WANTED };
 #define SPINS 200
 
 static unsigned int cpu_state = CPU_HELD;
+unsigned long lkl_cpu_turns = 1;
 struct lkl_thread *lkl_running = &lkl_boot_thread;
 static void *cpu_sem;
 
@@ -46,6 +47,14 @@ void lkl_cpu_free(void)
 	host(sem_free, cpu_sem);
 }
 
+/* A turn begins. Only who holds the CPU writes the count. */
+static void begin_turn(void)
+{
+	WRITE_ONCE(lkl_cpu_turns, lkl_cpu_turns + 1);
+	if (unlikely(__atomic_load_n(&lkl_watch_sleeps, __ATOMIC_SEQ_CST)))
+		lkl_watch_wake();
+}
+
 /* Takes the CPU if it is free. Nobody gets it once Linux is dead, so a loop around this has an end. */
 bool lkl_cpu_try_get(void)
 {
@@ -54,8 +63,10 @@ bool lkl_cpu_try_get(void)
 	if (!__atomic_compare_exchange_n(&cpu_state, &expected, CPU_HELD, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_RELAXED))
 		return false;
-	if (likely(!lkl_is_dead()))
+	if (likely(!lkl_is_dead())) {
+		begin_turn();
 		return true;
+	}
 	lkl_cpu_put();
 	return false;
 }
@@ -87,8 +98,10 @@ bool lkl_cpu_get(void)
 		}
 		host(sem_down, cpu_sem);
 	}
-	if (likely(!lkl_is_dead()))
+	if (likely(!lkl_is_dead())) {
+		begin_turn();
 		return true;
+	}
 	lkl_cpu_put();
 	return false;
 }

@@ -17,6 +17,9 @@
  *   __switch_to()			another task's turn: goes home
  *   lkl_boot()				the first task: lkl_boot_finished(NULL)
  *   lkl_halt()				the ends of threads: all of the above
+ *
+ * Linux may also be declared dead from outside, by the watchdog (kernel/watch.c), while a thread runs it. All others go
+ * home; that thread does where it next looks at lkl_dead, which the list above says.
  */
 #include <linux/init.h>
 #include <linux/notifier.h>
@@ -27,6 +30,8 @@
 
 /* 1: died, 2: halted */
 int lkl_dead;
+/* It died by lkl_condemn(). */
+static bool condemned;
 
 int lkl_is_dead(void)
 {
@@ -36,6 +41,9 @@ int lkl_is_dead(void)
 /* Out of Linux, from wherever the calling thread is in it. */
 void lkl_go_home(struct lkl_thread *me)
 {
+	/* Nobody takes the CPU any more. That it is free says that nobody runs Linux code. */
+	if (lkl_running == me)
+		lkl_cpu_put();
 	if (me->entry)
 		lkl_jump_to(&me->home, 1);
 	host(thread_exit);
@@ -53,6 +61,7 @@ static void wake_everybody(void)
 		host(sem_up, thread->sem);
 	host(sem_up, lkl_boot_thread.sem);
 	host(sem_up, lkl_servant.sem);
+	lkl_watch_call_off();
 	lkl_cpu_call_off();
 	lkl_boot_finished(NULL);
 }
@@ -67,6 +76,32 @@ static void die(const char *why)
 	wake_everybody();
 	lkl_cpu_put();
 	lkl_go_home(me);
+}
+
+/**
+ * lkl_condemn - declares Linux dead while a thread runs it
+ * @why: for the host
+ *
+ * Any context. Return: false when it was dead already.
+ */
+bool lkl_condemn(const char *why)
+{
+	int alive = 0;
+
+	if (!__atomic_compare_exchange_n(&lkl_dead, &alive, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	WRITE_ONCE(condemned, true);
+	/* So that the thread looks. */
+	__atomic_fetch_or(&lkl_irqs_pending, 1UL << LKL_IRQ_TIMER, __ATOMIC_SEQ_CST);
+	host(panicked, why, strlen(why));
+	wake_everybody();
+	return true;
+}
+
+/* Linux is dead, and a thread runs it all the same. */
+bool lkl_is_stuck(void)
+{
+	return READ_ONCE(condemned) && READ_ONCE(lkl_running);
 }
 
 static int on_panic(struct notifier_block *block, unsigned long event, void *why)
@@ -117,7 +152,7 @@ void lkl_fault_caught(const char *why, unsigned long at)
 	die(why);
 }
 
-void lkl_halt(void)
+long lkl_halt(void)
 {
 	struct lkl_thread *thread;
 
@@ -127,18 +162,23 @@ void lkl_halt(void)
 		wake_everybody();
 		lkl_cpu_put();
 	}
+	lkl_watch_join();
+	if (lkl_is_stuck())
+		return -EDEADLK;
 	lkl_for_each_thread(thread)
 		if (thread->handle)
 			host(thread_join, thread->handle);
 	host(thread_join, lkl_servant.handle);
 	host(thread_join, lkl_boot_thread.handle);
 	lkl_time_free();
+	lkl_watch_free();
 	lkl_for_each_thread(thread)
 		host(sem_free, thread->sem);
 	host(sem_free, lkl_servant.sem);
 	host(sem_free, lkl_boot_thread.sem);
 	lkl_cpu_free();
 	host(pool_free, (void *)lkl_pool_base, lkl_pool_size);
+	return 0;
 }
 
 /* The generic kernel's own ways to end. */

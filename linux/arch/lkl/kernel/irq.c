@@ -110,5 +110,6 @@ void __init init_IRQ(void)
 /* The thread that serves interrupts while nobody is inside. Waiting is all that it does, and those who wait serve. */
 void lkl_servant_main(void *unused)
 {
+	lkl_servant.host_thread = host(thread_self);
 	lkl_wait_for_cpu(&lkl_servant);
 }

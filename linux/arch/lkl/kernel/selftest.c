@@ -373,11 +373,81 @@ static const struct {
 	TEST(scattered_pages_appear_side_by_side),
 };
 
-long lkl_run_selftest(void)
+/* ---- loops, for the watchdog ---- */
+
+/* Beyond what is asked for, an unsigned long of nanoseconds would not do. */
+#define FOR_EVER	(1UL << 40)
+
+static void loop_deaf(unsigned long milliseconds)
+{
+	unsigned long end = 0;
+
+	raw_local_irq_disable();
+	while (milliseconds >= FOR_EVER || !end || (long)(host(monotonic_ns) - end) < 0)
+		if (!end && lkl_is_dead())
+			end = host(monotonic_ns) + milliseconds * NSEC_PER_MSEC + 1;
+	raw_local_irq_enable();
+}
+
+static int deaf_thread(void *milliseconds)
+{
+	loop_deaf((unsigned long)milliseconds);
+	return 0;
+}
+
+static int restless_thread(void *unused)
+{
+	while (true)
+		cond_resched();
+	return 0;
+}
+
+static void stay_busy(unsigned long milliseconds)
+{
+	unsigned long end = host(monotonic_ns) + milliseconds * NSEC_PER_MSEC;
+
+	while ((long)(host(monotonic_ns) - end) < 0) {
+		unsigned long pause = host(monotonic_ns) + 50 * NSEC_PER_MSEC;
+
+		while ((long)(host(monotonic_ns) - pause) < 0)
+			;
+		usleep_range(100, 200);
+	}
+}
+
+static long try_watchdog(unsigned long what, unsigned long milliseconds)
+{
+	switch (what) {
+	case LKL_SELFTEST_DEAF:
+		loop_deaf(milliseconds);
+		return 0;
+	case LKL_SELFTEST_RESTLESS:
+		/* Two of them pass the CPU to each other and never leave it free. */
+		if (IS_ERR(kthread_run(restless_thread, NULL, "restless")))
+			return -ENOMEM;
+		return restless_thread(NULL);
+	case LKL_SELFTEST_THREAD:
+		return PTR_ERR_OR_ZERO(kthread_run(deaf_thread, (void *)milliseconds, "deaf"));
+	case LKL_SELFTEST_BUSY:
+		stay_busy(milliseconds);
+		return 0;
+	case LKL_SELFTEST_PANIC:
+		panic("a self-test");
+	case LKL_SELFTEST_LIMIT:
+		lkl_watch_set(milliseconds * NSEC_PER_MSEC);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+long lkl_run_selftest(unsigned long what)
 {
 	long failed = 0;
 	unsigned int i;
 
+	if (what != LKL_SELFTEST_ALL)
+		return try_watchdog(what & 0xff, what >> 8);
 	pr_info("1..%zu\n", ARRAY_SIZE(tests));
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
 		bool ok = tests[i].run();

@@ -43,6 +43,7 @@ long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg)
 		return -ENODEV;
 	if (lkl_jump_save(&me->home))
 		return -ENODEV;
+	me->host_thread = host(thread_self);
 	if (!lkl_cpu_get())
 		return -ENODEV;
 	lkl_become(me);
@@ -112,12 +113,12 @@ void lkl_task_free(struct lkl_task *parent, struct lkl_task *task)
 		lkl_enter_and(task, do_task_free, &way_out);
 }
 
-static long do_selftest(void *unused)
+static long do_selftest(void *what)
 {
-	return IS_ENABLED(CONFIG_LKL_SELFTEST) ? lkl_run_selftest() : -ENOSYS;
+	return IS_ENABLED(CONFIG_LKL_SELFTEST) ? lkl_run_selftest((unsigned long)what) : -ENOSYS;
 }
 
-long lkl_selftest(struct lkl_task *task)
+long lkl_selftest(struct lkl_task *task, unsigned long what)
 {
-	return lkl_enter_and(task, do_selftest, NULL);
+	return lkl_enter_and(task, do_selftest, (void *)what);
 }

@@ -76,6 +76,9 @@ static void hand_cpu_to(struct lkl_thread *to)
 	lkl_running = to;
 	__atomic_store_n(&to->handed, true, __ATOMIC_RELEASE);
 	host(sem_up, sem);
+	/* It may have gone home before. */
+	if (unlikely(lkl_is_dead()))
+		lkl_cpu_put();
 }
 
 /* The idle task's second half of a switch, done by the thread of the task that ran before. */
@@ -149,6 +152,7 @@ static void thread_main(void *arg)
 {
 	struct lkl_thread *me = arg;
 
+	me->host_thread = host(thread_self);
 	lkl_wait_for_cpu(me);
 	if (me->dying)
 		host(thread_exit);

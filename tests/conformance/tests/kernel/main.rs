@@ -20,6 +20,8 @@ mod image;
 #[cfg(target_os = "linux")]
 mod life;
 #[cfg(target_os = "linux")]
+mod loops;
+#[cfg(target_os = "linux")]
 mod unruly;
 #[cfg(target_os = "linux")]
 mod volume;
@@ -34,7 +36,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod runner {
-    use super::{cached, calls, death, disks, ends, life, volume};
+    use super::{cached, calls, death, disks, ends, life, loops, volume};
     use libtest_mimic::{Arguments, Failed, Trial};
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
@@ -76,6 +78,23 @@ mod runner {
         ("a fault in Linux is contained", death::fault),
         ("a panic of Linux is contained", death::panic),
         ("an interrupt comes after the end", ends::late_interrupt),
+        ("a call loops for ever", loops::deaf),
+        (
+            "a call loops, and sees that Linux is dead",
+            loops::deaf_for_a_moment,
+        ),
+        ("a call loops, and sees late that Linux is dead", loops::late),
+        (
+            "two tasks loop and pass the processor to each other",
+            loops::restless,
+        ),
+        ("a thread of Linux's loops for ever", loops::own_thread),
+        (
+            "a thread of Linux's loops, and sees late that Linux is dead",
+            loops::own_thread_late,
+        ),
+        ("a halt comes while a call loops", loops::halt_meanwhile),
+        ("a busy or stopped Linux is in no loop", loops::busy),
         ("a damaged volume that asks for a panic gets none", death::none),
     ];
 

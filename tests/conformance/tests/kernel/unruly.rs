@@ -100,6 +100,12 @@ impl<K: Hook> Host for Unruly<K> {
     fn exit_thread(&self) -> ! {
         self.host.exit_thread()
     }
+    fn thread_self(&self) -> u64 {
+        self.host.thread_self()
+    }
+    fn thread_ran_ns(&self, thread: u64) -> Option<u64> {
+        self.host.thread_ran_ns(thread)
+    }
     fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>> {
         self.host.pool_alloc(size)
     }

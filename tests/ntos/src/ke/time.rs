@@ -30,7 +30,7 @@ crate::table! {
 /// 100 ns units between 1601 and 1970.
 const EPOCH: i64 = 116_444_736_000_000_000;
 /// Length of a clock tick in 100 ns.
-const INCREMENT: u32 = 156_250;
+pub const INCREMENT: u32 = 156_250;
 /// The performance counter's frequency.
 const FREQUENCY: i64 = 10_000_000;
 

@@ -34,6 +34,8 @@ crate::table! {
         PsGetCurrentThreadId <= HIGH;
         PsGetCurrentProcessId <= HIGH;
         PsGetThreadId <= HIGH;
+        PsLookupThreadByThreadId <= PASSIVE;
+        KeQueryRuntimeThread <= PASSIVE;
         PsGetProcessId <= HIGH;
         PsIsSystemThread <= HIGH;
         IoThreadToProcess <= HIGH;
@@ -149,6 +151,25 @@ fn thread_of(object: PVOID) -> &'static Thread {
 
 unsafe extern "win64" fn PsGetThreadId(thread: PVOID) -> HANDLE {
     thread_of(thread).id as usize as HANDLE
+}
+
+unsafe extern "win64" fn PsLookupThreadByThreadId(id: HANDLE, thread: *mut PVOID) -> NTSTATUS {
+    match ps::lookup(id as usize) {
+        Some(object) => {
+            // SAFETY: the driver passes a pointer for the thread.
+            unsafe { *thread = object };
+            STATUS_SUCCESS
+        }
+        None => STATUS_INVALID_CID,
+    }
+}
+
+/// All of a thread's time counts as the kernel's. Whole ticks, as on NT.
+unsafe extern "win64" fn KeQueryRuntimeThread(thread: PVOID, user: *mut ULONG) -> ULONG {
+    // SAFETY: the driver passes a pointer for the user time.
+    unsafe { *user = 0 };
+    let units = thread_of(thread).ran().as_nanos() / 100;
+    (units / u128::from(crate::ke::time::INCREMENT)) as ULONG
 }
 
 unsafe extern "win64" fn PsGetProcessId(process: PEPROCESS) -> HANDLE {

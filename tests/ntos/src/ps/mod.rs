@@ -54,6 +54,8 @@ pub struct Thread {
     pub io: Cell<*mut c_void>,
     /// Calls of imports after which it is suspended, as soon as it may be; 0: never (see [`suspend`]).
     pub(crate) suspend_after: Cell<u64>,
+    /// The host thread that it is; 0 before it runs.
+    host: AtomicI32,
     /// Its priority; only kept.
     pub priority: AtomicI32,
     /// Locks that it holds, in the order of taking. Another thread may release a resource for it.
@@ -100,6 +102,21 @@ impl Thread {
     /// The locks that it holds.
     pub fn held(&self) -> std::sync::MutexGuard<'_, Vec<locks::Held>> {
         self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// How long it has run on a processor. Zero before it runs and after its end.
+    pub fn ran(&self) -> std::time::Duration {
+        let mut ran = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // The clock of one thread, as Linux's ABI has it.
+        let clock = (!self.host.load(Ordering::Relaxed) << 3) | 0b110;
+        // SAFETY: room for the time; a thread that is gone is an error.
+        if unsafe { libc::clock_gettime(clock, &mut ran) } != 0 {
+            return std::time::Duration::ZERO;
+        }
+        std::time::Duration::new(ran.tv_sec.unsigned_abs(), ran.tv_nsec.unsigned_abs() as u32)
     }
 
     /// Its kernel stack's addresses.
@@ -179,6 +196,7 @@ fn create(name: String, is_system: bool) -> &'static Thread {
         top_level_irp: Cell::new(0),
         io: Cell::new(std::ptr::null_mut()),
         suspend_after: Cell::new(0),
+        host: AtomicI32::new(0),
         priority: AtomicI32::new(8),
         held: Mutex::new(Vec::new()),
         expansions: Cell::new(0),
@@ -207,6 +225,8 @@ fn create(name: String, is_system: bool) -> &'static Thread {
 /// Makes the calling host thread that NT thread.
 fn attach(thread: &'static Thread) {
     crate::ke::fault::install();
+    // SAFETY: always works.
+    thread.host.store(unsafe { libc::gettid() }, Ordering::Relaxed);
     CURRENT.set(thread);
     live().push(thread as *const Thread as usize);
     ATTACHMENT.with(|slot| *slot.borrow_mut() = Some(Attachment(thread, SignalStack::install())));
@@ -284,6 +304,18 @@ pub(crate) fn with_thread(object: usize, act: impl FnOnce(&Thread)) {
         // SAFETY: threads leave the list before they drop their reference, and the list is locked.
         act(unsafe { &*(object as *const Thread) });
     }
+}
+
+/// The living thread of that ID, with a reference for the caller.
+pub(crate) fn lookup(id: usize) -> Option<*mut c_void> {
+    let threads = live();
+    // SAFETY: threads leave the list before they drop their reference, and the list is locked.
+    let mut all = threads
+        .iter()
+        .map(|address| unsafe { &*(*address as *const Thread) });
+    let thread = all.find(|thread| thread.id as usize == id)?;
+    ob::reference(thread.object());
+    Some(thread.object())
 }
 
 /// Notes how deep the stacks of living threads were used.

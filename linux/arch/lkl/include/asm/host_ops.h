@@ -19,7 +19,7 @@
 #ifndef _ASM_LKL_HOST_OPS_H
 #define _ASM_LKL_HOST_OPS_H
 
-#define LKL_HOST_OPS_VERSION	1
+#define LKL_HOST_OPS_VERSION	2
 #define LKL_PAGE_SIZE		4096UL
 
 #ifdef __cplusplus
@@ -62,10 +62,18 @@ struct lkl_host_ops {
 	void (*print)(void *host, const char *text, unsigned long len);
 
 	/*
-	 * Linux has died: it panicked or hit a bug. Called once, before Linux sends its threads away. It returns, and
-	 * must not call into Linux. Every system call in progress or to come returns -ENODEV (-19) afterwards.
+	 * Linux has died: it panicked, hit a bug, or the watchdog found it in a loop. Called once, before Linux sends its
+	 * threads away. It returns, and must not call into Linux. Every system call in progress or to come returns -ENODEV
+	 * (-19) afterwards, but for the one that is in the loop. Any context.
 	 */
 	void (*panicked)(void *host, const char *why, unsigned long len);
+
+	/*
+	 * After panicked(): the thread that was in the loop still is, 2 s later, and cannot be stopped. If it is one of
+	 * the host's, its call may never return. lkl_halt() then says -EDEADLK, and what it has was not freed. Called once
+	 * at most, by a thread of Linux's; must not call into Linux.
+	 */
+	void (*stuck)(void *host);
 
 	/* Counting semaphores with no upper limit. sem_alloc returns NULL for lack of memory. sem_up: any context. */
 	void *(*sem_alloc)(void *host, unsigned int count);
@@ -81,6 +89,17 @@ struct lkl_host_ops {
 	void *(*thread_create)(void *host, void (*entry)(void *arg), void *arg);
 	void (*thread_exit)(void *host) __attribute__((noreturn));
 	void (*thread_join)(void *host, void *thread);
+
+	/*
+	 * For the watchdog. thread_self names the calling thread, by a number that is not 0; it is called at each entry
+	 * into Linux. thread_ran_ns says how long the thread of that name has run on a processor, in nanoseconds, whatever
+	 * it ran; neither sleep, nor a debugger's stop, nor waiting for a processor counts. It may be as coarse as a clock
+	 * tick; ~0 when it cannot be told. It is called by threads that thread_create made. thread_urgent has the calling
+	 * thread run before threads that are in a loop.
+	 */
+	unsigned long (*thread_self)(void *host);
+	unsigned long (*thread_ran_ns)(void *host, unsigned long thread);
+	void (*thread_urgent)(void *host);
 
 	/* The pool: page-aligned, zero-filled. NULL for lack of memory. Called once, and once at the end. */
 	void *(*pool_alloc)(void *host, unsigned long size);
@@ -156,8 +175,12 @@ long lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *para
 /*
  * Stops Linux: all of its threads end and are joined, the pool is freed. No thread of the host may be inside Linux or
  * enter it any more, and all entry tasks are void afterwards. Works after a panic too.
+ *
+ * Returns 0; or -EDEADLK (-35) when a thread is in a loop inside Linux and cannot be stopped. Then nothing was freed: that
+ * thread uses the pool, the table and the image, for ever perhaps. The host keeps them. It may call again, to see whether
+ * the thread has left. A thread of the host's that is in the loop is the one that may be inside Linux meanwhile.
  */
-void lkl_halt(void);
+long lkl_halt(void);
 
 /* One more entry task, cloned from `parent` (which is used for the call); files, directory and mounts are shared. */
 long lkl_task_new(struct lkl_task *parent, struct lkl_task **child);
@@ -199,10 +222,21 @@ void lkl_fault_caught(const char *why, unsigned long at);
 int lkl_is_dead(void);
 
 /*
- * Runs the port's self-tests (cpu, irq, threads, timer); the image must be built with CONFIG_LKL_SELFTEST, else
- * -ENOSYS (-38). Returns the number of failed tests; each prints a TAP line.
+ * Runs a self-test of the port; the image must be built with CONFIG_LKL_SELFTEST, else -ENOSYS (-38).
+ *
+ * LKL_SELFTEST_ALL: cpu, irq, threads, timer; returns the number of failed tests, and each prints a TAP line. The others
+ * try death and the watchdog: what loops does so until Linux is dead, and for so many milliseconds beyond that (~0: for ever), as
+ * LKL_SELFTEST_FOR(what, milliseconds) says.
  */
-long lkl_selftest(struct lkl_task *task);
+#define LKL_SELFTEST_ALL	0UL
+#define LKL_SELFTEST_DEAF	1UL	/* a loop with interrupts off */
+#define LKL_SELFTEST_RESTLESS	2UL	/* a loop that takes interrupts and lets other tasks run */
+#define LKL_SELFTEST_THREAD	3UL	/* a thread of Linux's is in the first loop; the call returns */
+#define LKL_SELFTEST_BUSY	4UL	/* much work that leaves the CPU now and then: for so many milliseconds, not to be killed */
+#define LKL_SELFTEST_PANIC	5UL	/* dies at once */
+#define LKL_SELFTEST_LIMIT	6UL	/* sets the watchdog's limit, in milliseconds */
+#define LKL_SELFTEST_FOR(what, milliseconds)	((what) | (unsigned long)(milliseconds) << 8)
+long lkl_selftest(struct lkl_task *task, unsigned long what);
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,7 @@
  *   kernel/idle.c     nothing to do
  *   kernel/time.c     clock, tick and timers
  *   kernel/halt.c     the end: panic, fault, halt
+ *   kernel/watch.c    a loop that does not leave the processor is the end, too
  *   kernel/syscalls.c the calls offered
  *   mm/vmap.c         scattered pages side by side
  *   drivers/hostblk.c disks
@@ -21,9 +22,9 @@
 #include <linux/types.h>
 #include <asm/host_ops.h>
 
-/* Where lkl_jump_to() continues: the registers that the ABI says a call preserves. */
+/* Where lkl_jump_to() continues: the registers that the ABI says a call preserves, and the shadow stack's pointer. */
 struct lkl_jump {
-	unsigned long rbx, rbp, r12, r13, r14, r15, rsp, rip;
+	unsigned long rbx, rbp, r12, r13, r14, r15, rsp, rip, ssp;
 };
 
 int lkl_jump_save(struct lkl_jump *jump) __attribute__((returns_twice));
@@ -50,6 +51,8 @@ enum { LKL_HANDED_ON = 1, LKL_STILL_HELD = 2 };
  * @after_death: out of do_exit(), to whoever ended this entry task
  * @home: out of Linux, when Linux has died
  * @entries: how often a host thread came in as this task
+ * @host_thread: the host's name for the thread, for the watchdog
+ * @seen: what the watchdog saw here last: in which turn, of which thread, and what that had run
  * @fn: what the task runs
  * @arg: its argument
  */
@@ -70,6 +73,10 @@ struct lkl_thread {
 	struct lkl_jump *after_death;
 	struct lkl_jump home;
 	unsigned long entries;
+	unsigned long host_thread;
+	struct {
+		unsigned long turn, host_thread, ran;
+	} seen;
 	int (*fn)(void *arg);
 	void *arg;
 };
@@ -83,6 +90,8 @@ extern struct lkl_thread *lkl_running;
 #define host(op, ...) (lkl_ops.op(lkl_ops.host, ##__VA_ARGS__))
 
 /* kernel/cpu.c */
+/* How often the CPU was taken. */
+extern unsigned long lkl_cpu_turns;
 bool lkl_cpu_init(void);
 void lkl_cpu_free(void);
 bool lkl_cpu_get(void);
@@ -126,6 +135,18 @@ void lkl_servant_main(void *unused);
 /* kernel/halt.c */
 extern int lkl_dead;
 void lkl_go_home(struct lkl_thread *me) __noreturn;
+bool lkl_condemn(const char *why);
+bool lkl_is_stuck(void);
+
+/* kernel/watch.c */
+extern bool lkl_watch_sleeps;
+bool lkl_watch_start(void);
+void lkl_watch_set(unsigned long ns);
+void lkl_watch_booted(struct lkl_thread *me);
+void lkl_watch_wake(void);
+void lkl_watch_call_off(void);
+void lkl_watch_join(void);
+void lkl_watch_free(void);
 
 /* kernel/boot.c */
 extern struct task_struct *lkl_first_task;
@@ -141,6 +162,6 @@ long lkl_syscall_dispatch(long number, const long args[6]);
 long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg);
 
 /* kernel/selftest.c */
-long lkl_run_selftest(void);
+long lkl_run_selftest(unsigned long what);
 
 #endif
