@@ -81,7 +81,10 @@ const BUGS: &[(u32, &str)] = &[
     (72, "CalloutException"),
     (73, "InvalidKernelAddress"),
     (74, "UseAfterFree"),
+    (75, "ShadowStack"),
 ];
+/// In `bugs.c`: what is nearly a bug.
+const A_JUMP_THAT_IS_RIGHT: u32 = 76;
 
 /// The bug that takes for ever.
 const HANGS: u32 = 62;
@@ -253,6 +256,13 @@ fn a_driver_without_faults_passes_with_every_seed() {
         let lines = String::from_utf8_lossy(&output.stdout).lines().count();
         assert_eq!(lines, 1 + testfs::files().len(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_jump_that_takes_what_it_leaves_off_the_shadow_stack_is_right() {
+    let image = subject::driver("bugs", "jumps", &[]);
+    let (output, report) = subject::child(&image, A_JUMP_THAT_IS_RIGHT);
+    assert!(output.status.success() && report.is_none(), "{report:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! The handler itself only looks at where the thread was and changes where it goes on:
 //!
 //! * in the driver, at a load that only kernel mode can do: after it ([`emulate`]);
+//! * in the driver, at an instruction of shadow stacks or a step at a time: after it ([`shadow`]);
 //! * else in the driver: at [`landing`], on the thread's host stack, which starts the search for a handler;
 //! * in a guarded copy: at its error exit;
 //! * in the double, at an address of the modelled kernel: the driver passed a bad pointer to an import, and
@@ -13,6 +14,7 @@ use crate::{
     ke::{
         emulate,
         seh::{self, Exception},
+        shadow::{self, Verdict},
         unwind::Context,
     },
     loader, mm,
@@ -125,6 +127,26 @@ unsafe extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, machine:
     if let Some(fixup) = seh::guarded_fixup(rip) {
         return go(machine, fixup, None);
     }
+    let verdict = match signal {
+        libc::SIGTRAP if info.si_code == libc::TRAP_TRACE => shadow::step(machine),
+        libc::SIGILL => {
+            let context = context_of(machine);
+            shadow::illegal(machine, || context)
+        }
+        _ => Verdict::NotMine,
+    };
+    match verdict {
+        Verdict::GoOn => return,
+        Verdict::Broken => {
+            let stack = ps::current_if_attached().map(|thread| (thread.host_stack() - 0x400) & !15);
+            return go(
+                machine,
+                shadow::landing as *const () as u64,
+                stack.map(|stack| stack - 8),
+            );
+        }
+        Verdict::NotMine => {}
+    }
     // SAFETY: si_addr is meaningful for these signals.
     let touched = unsafe { info.si_addr() } as usize;
     let error = machine.uc_mcontext.gregs[libc::REG_ERR as usize];
@@ -161,6 +183,10 @@ unsafe extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, machine:
     };
     if thread.in_driver.get() {
         if signal == libc::SIGSEGV && emulate::load(machine, touched, thread.irql.get()) {
+            // In a window the next instruction is executed before the trap comes.
+            if machine.uc_mcontext.gregs[libc::REG_EFL as usize] & shadow::TRAP != 0 {
+                let _ = shadow::ahead(machine);
+            }
             return;
         }
         PENDING.set(Some((exception, context_of(machine))));
@@ -182,12 +208,13 @@ unsafe extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, machine:
 
 /// Changes where the interrupted thread goes on.
 fn go(machine: &mut libc::ucontext_t, to: u64, stack: Option<usize>) {
+    shadow::close();
     let registers = &mut machine.uc_mcontext.gregs;
     registers[libc::REG_RIP as usize] = to.cast_signed();
     if let Some(stack) = stack {
         registers[libc::REG_RSP as usize] = stack as i64;
-        // The flags that matter to compiled code: direction and alignment check off.
-        registers[libc::REG_EFL as usize] &= !0x4_0400;
+        // The flags that matter to compiled code: direction, alignment check and single steps off.
+        registers[libc::REG_EFL as usize] &= !0x4_0500;
     }
 }
 

@@ -10,7 +10,10 @@
 //! thread's chain of frames tells which import was called from where with which registers, which is what exceptions
 //! ([`crate::ke::seh`]) and reports need.
 
-use crate::ps::{self, Thread};
+use crate::{
+    ke::shadow,
+    ps::{self, Thread},
+};
 use std::{
     arch::naked_asm,
     sync::atomic::{AtomicUsize, Ordering},
@@ -101,6 +104,7 @@ unsafe extern "C" fn gate() {
         "mov rcx, rbp",
         "lea rsp, [rbp - 0x20]",
         "call {leave}",
+        "test eax, eax",
         "mov rax, [rbp]",
         "lea rsp, [rbp + 0xE8]",
         "pop rbx",
@@ -111,6 +115,13 @@ unsafe extern "C" fn gate() {
         "pop r14",
         "pop r15",
         "pop rbp",
+        "jnz 2f",
+        "ret",
+        // The trap flag: the first trap comes where the driver goes on.
+        "2:",
+        "pushfq",
+        "or qword ptr [rsp], 0x100",
+        "popfq",
         "ret",
         enter = sym enter,
         leave = sym leave,
@@ -186,13 +197,17 @@ unsafe extern "win64" fn too_high() -> ! {
     )
 }
 
-/// Undoes [`enter`].
-unsafe extern "win64" fn leave(frame: *mut Frame) {
+/// Undoes [`enter`]. Not 0: the driver goes on a step at a time.
+unsafe extern "win64" fn leave(frame: *mut Frame) -> u32 {
     // SAFETY: the gate passes its own frame.
     let frame = unsafe { &*frame };
     crate::verifier::moments::step();
     let thread = ps::current();
     thread.restore(frame);
+    if !shadow::is_on() || !thread.in_driver.get() {
+        return 0;
+    }
+    gate_of(frame.index as usize).map_or(0, |gate| u32::from(shadow::resume(frame, &gate.name)))
 }
 
 impl Thread {
@@ -345,12 +360,14 @@ pub unsafe fn call(thread: &Thread, function: *const (), arguments: &[u64], top:
     }
     let outer_host = thread.host_rsp.get();
     let outer_kernel = thread.kernel_rsp.get();
+    let window = shadow::suspend();
     thread.in_driver.set(true);
     // SAFETY: passed on from the caller.
     let result = unsafe { switch_and_call(function, block.as_ptr(), top & !15, thread.host_rsp.as_ptr()) };
     thread.in_driver.set(false);
     thread.host_rsp.set(outer_host);
     thread.kernel_rsp.set(outer_kernel);
+    shadow::restore(window);
     result
 }
 

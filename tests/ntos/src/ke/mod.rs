@@ -7,6 +7,7 @@
 //! | [`irql`] | the level, critical and guarded regions |
 //! | [`unwind`], [`seh`], [`fault`] | frames, exceptions, processor faults |
 //! | [`emulate`] | loads that only kernel mode can do |
+//! | [`shadow`] | shadow stacks |
 //! | [`wait`] | the dispatcher: waiting and waking |
 //! | [`event`], [`semaphore`], [`mutex`] | dispatcher objects |
 //! | [`timer`], [`dpc`], [`time`] | timers, deferred calls, clocks |
@@ -26,6 +27,7 @@ pub mod irql;
 pub mod mutex;
 pub mod seh;
 pub mod semaphore;
+pub mod shadow;
 pub mod spin;
 pub mod stack;
 pub mod stop;

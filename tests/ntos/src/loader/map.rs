@@ -66,6 +66,7 @@ impl Image {
         image.relocate(parsed, file, header.image_base())?;
         image.bind(parsed, file)?;
         image.read_functions(parsed);
+        image.patch();
         image.protect(headers);
         Ok(image)
     }
@@ -166,6 +167,17 @@ impl Image {
             .unwrap_or_default();
         self.functions = table.chunks_exact(12).map(Function::read).collect();
         self.functions.sort_by_key(|function| function.begin);
+    }
+
+    /// Makes what has to be another instruction in the double so.
+    fn patch(&mut self) {
+        for section in self.sections.clone() {
+            if section.characteristics & pe::IMAGE_SCN_MEM_EXECUTE != 0
+                && let Some(code) = self.memory(section.rva, section.size as usize)
+            {
+                crate::ke::shadow::patch(code);
+            }
+        }
     }
 
     fn protect(&self, headers: usize) {

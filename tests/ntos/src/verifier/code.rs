@@ -50,6 +50,8 @@ rules! {
     /// An import was called on a stack outside of the limits that NT has for the thread: a stack that the driver made
     /// itself. Whoever asks for the limits below it is wrong, and no exception is dispatched (0x1E, 0x139/4).
     ForeignStack,
+    /// A return that the shadow stack has otherwise: a jump has left return addresses on it (0x139/0x39).
+    ShadowStack,
     /// An illegal instruction, a division by zero, a breakpoint in the driver (0x7E).
     IllegalInstruction,
     /// An exception nobody handled (0x1E).

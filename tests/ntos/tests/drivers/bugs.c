@@ -41,6 +41,49 @@ static void wait_for_ever(PVOID event)
 	KeWaitForSingleObject(event, 0, KernelMode, FALSE, NULL);
 }
 
+/* A way back over frames, with and without what a shadow stack needs. */
+struct jump {
+	ULONGLONG rbx, rbp, rsi, rdi, r12, r13, r14, r15, rsp, rip, ssp;
+};
+
+int save_jump(struct jump *jump) __attribute__((returns_twice));
+void jump_to(struct jump *jump) __attribute__((noreturn));
+void jump_and_forget(struct jump *jump) __attribute__((noreturn));
+
+__asm__(".text\n"
+	"save_jump:\n"
+	"	movq %rbx, 0(%rcx)\n	movq %rbp, 8(%rcx)\n	movq %rsi, 16(%rcx)\n	movq %rdi, 24(%rcx)\n"
+	"	movq %r12, 32(%rcx)\n	movq %r13, 40(%rcx)\n	movq %r14, 48(%rcx)\n	movq %r15, 56(%rcx)\n"
+	"	leaq 8(%rsp), %rax\n	movq %rax, 64(%rcx)\n	movq (%rsp), %rax\n	movq %rax, 72(%rcx)\n"
+	"	xorl %eax, %eax\n	rdsspq %rax\n	movq %rax, 80(%rcx)\n"
+	"	xorl %eax, %eax\n	ret\n"
+	"jump_to:\n"
+	"	xorl %eax, %eax\n	rdsspq %rax\n	testq %rax, %rax\n	jz jump_and_forget\n"
+	"	movq 80(%rcx), %rdx\n	addq $8, %rdx\n	subq %rax, %rdx\n	shrq $3, %rdx\n	incsspq %rdx\n"
+	"jump_and_forget:\n"
+	"	movq 0(%rcx), %rbx\n	movq 8(%rcx), %rbp\n	movq 16(%rcx), %rsi\n	movq 24(%rcx), %rdi\n"
+	"	movq 32(%rcx), %r12\n	movq 40(%rcx), %r13\n	movq 48(%rcx), %r14\n	movq 56(%rcx), %r15\n"
+	"	movq 64(%rcx), %rsp\n	movl $1, %eax\n	jmp *72(%rcx)\n");
+
+static __attribute__((noinline)) void jump_from(int depth, void (*how)(struct jump *), struct jump *jump)
+{
+	if (depth) {
+		jump_from(depth - 1, how, jump);
+		sink++;
+	}
+	KeClearEvent(&never);
+	how(jump);
+}
+
+static __attribute__((noinline)) void go_and_come_back(void (*how)(struct jump *))
+{
+	struct jump jump;
+
+	if (!save_jump(&jump))
+		jump_from(5, how, &jump);
+	KeClearEvent(&never);
+}
+
 static void end_with_resource(PVOID resource)
 {
 	KeEnterCriticalRegion();
@@ -475,6 +518,14 @@ NTSTATUS DriverEntry(int which, char *user)
 		} __except (1) {
 			break;
 		}
+		break;
+	case 75: /* a jump leaves return addresses on the shadow stack */
+		KeInitializeEvent(&never, 0, FALSE);
+		go_and_come_back(jump_and_forget);
+		break;
+	case 76: /* no bug: a jump that does not */
+		KeInitializeEvent(&never, 0, FALSE);
+		go_and_come_back(jump_to);
 		break;
 	default:
 		return 1;
