@@ -232,7 +232,7 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
             Exit::Letter,
             match options.letter {
                 Some(letter) => format!("{letter}: is taken; choose another letter, or none"),
-                None => "its letter is taken; choose another".into(),
+                None => "Windows gives it no letter; name one that is free, or say --no-letter".into(),
             },
         ),
         NtStatus::NOT_SUPPORTED => (

@@ -76,8 +76,9 @@ pub fn run(said: &cli::Policy, out: &mut dyn Write) -> Result<(), Failure> {
         let mut policy = before.take().map(|kept| kept.policy).unwrap_or_default();
         change(&mut policy, said);
         let shown = plain(name.as_bytes());
-        driver
-            .set_policy(&uuid, Some(&policy).filter(|_| !said.forget))
+        let set = driver.set_policy(&uuid, Some(&policy).filter(|_| !said.forget));
+        let taken = matches!(set, Err(CallError::Refused(NtStatus::OBJECT_NAME_COLLISION)));
+        set.or_else(|error| if taken { Ok(()) } else { Err(error) })
             .map_err(|error| match error {
                 CallError::Refused(NtStatus::INVALID_PARAMETER) => Failure::new(
                     Exit::Usage,
@@ -89,6 +90,14 @@ pub fn run(said: &cli::Policy, out: &mut dyn Write) -> Result<(), Failure> {
             })?;
         let kept = driver.policies().map_err(failed)?;
         before = kept.into_iter().find(|kept| same_uuid(&kept.uuid, &uuid));
+        if let Letter::This(wanted) = policy.letter
+            && said.letter.is_some()
+        {
+            let now = driver.list().map_err(failed)?;
+            if let Some(warning) = keeps_its_letter(&now, &uuid, wanted, taken) {
+                eprintln!("userctl: warning: {shown}: {warning}");
+            }
+        }
         if changes_settings(said) {
             busy = in_use(&volumes, &driver.list().map_err(failed)?, &uuid);
         }
@@ -138,6 +147,29 @@ fn in_use(before: &[Volume], after: &[Volume], uuid: &str) -> Vec<u64> {
     let mut still = mounted(after);
     still.retain(|number| before.contains(number));
     still
+}
+
+/// What to say of a volume with this UUID that did not get the letter that its policy says now.
+fn keeps_its_letter(now: &[Volume], uuid: &str, wanted: char, taken: bool) -> Option<String> {
+    let ours = now.iter().find(|volume| {
+        let same = volume.uuid.as_deref().is_some_and(|its| same_uuid(its, uuid));
+        same && !volume.state.dismounted && !volume.state.removed && volume.letter != Some(wanted)
+    });
+    let keeps = match ours.map(|volume| volume.letter) {
+        Some(Some(letter)) => format!("it keeps {letter}: until then"),
+        Some(None) => "it has no letter until then".to_string(),
+        None => "it has another letter until then".to_string(),
+    };
+    if taken {
+        return Some(format!(
+            "{wanted}: is taken by another volume; it is given when {wanted}: is free and the volume is mounted again; {keeps}"
+        ));
+    }
+    ours.map(|_| {
+        format!(
+            "{wanted}: is given when the volume is mounted again, since its mount asked for another; {keeps}"
+        )
+    })
 }
 
 /// Changes what is said, and nothing else.
@@ -432,6 +464,28 @@ mod tests {
             assert!(!changes_settings(&said(letters_only)), "{letters_only:?}");
         }
         assert!(changes_settings(&said(&["E:", "--forget"])));
+    }
+
+    #[test]
+    fn a_letter_that_is_not_given_at_once_is_said_with_the_reason() {
+        let ab = "abababab-abab-abab-abab-abababababab";
+        let at = |letter| [volume(1, letter, "Data", 0xab), volume(2, Some('S'), "", 0xcd)];
+        let warning = |letter, taken| keeps_its_letter(&at(letter), ab, 'S', taken);
+        let taken = warning(Some('E'), true).expect("a warning");
+        assert!(taken.starts_with("S: is taken by another volume"), "{taken}");
+        assert!(taken.ends_with("it keeps E: until then"), "{taken}");
+        let asked = warning(Some('E'), false).expect("a warning");
+        assert!(
+            asked.contains("its mount asked for another; it keeps E:"),
+            "{asked}"
+        );
+        assert!(
+            warning(None, false)
+                .expect("a warning")
+                .contains("no letter until then")
+        );
+        assert_eq!(warning(Some('S'), false), None);
+        assert_eq!(keeps_its_letter(&[], ab, 'S', false), None, "it is not there");
     }
 
     #[test]

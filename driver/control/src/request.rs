@@ -47,7 +47,8 @@ pub enum Request<'a> {
         /// Where to go on: what the reply before said, or 0.
         position: u64,
     },
-    /// Keep a policy for the volume with this UUID, or forget what is kept (`None`).
+    /// Keep a policy for the volume with this UUID, or forget what is kept (`None`). OBJECT_NAME_COLLISION says that it is
+    /// kept, but that the volume could not be given its letter now, since another one has it.
     SetPolicy {
         /// The UUID, date or serial number, as `blkid` prints it.
         key: Text<'a>,

@@ -33,10 +33,16 @@ pub enum Whose {
     Image,
 }
 
-/// The link that the mount manager is to give the volume with this key of itself: its letter by policy, or the last one.
+/// The link that the mount manager is to give the volume with this key of itself: the letter that is asked for, its letter
+/// by policy, or the last one.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.
-pub fn link_before(driver: &Driver, key: Option<&[u16]>) -> Option<Name> {
+pub fn suggested_link(driver: &Driver, key: Option<&[u16]>, wanted: Wanted) -> Option<Name> {
+    match wanted {
+        Wanted::This(letter) => return Some(Name::letter(letter)),
+        Wanted::No => return None,
+        Wanted::Any => {}
+    }
     let kept = driver.policies.get(key?).ok()?;
     match kept.letter {
         LetterRule::This(letter) => Some(Name::letter(letter)),

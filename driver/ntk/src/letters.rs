@@ -5,24 +5,21 @@
 //
 // UNSAFETY: handles of the mount manager, symbolic links of the name space.
 
+use crate::log::{self, Wide};
+use crate::mountmanager::{self, create_point, delete_letter, is_taken, letter_of, next};
 use crate::name::{Name, string};
 use crate::nt::{
-    self, FILE_READ_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SYNCHRONOUS_IO_NONALERT, HANDLE,
-    IO_STATUS_BLOCK, IoCreateSymbolicLink, IoDeleteSymbolicLink, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE,
-    OBJECT_ATTRIBUTES, SYNCHRONIZE, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
+    self, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SYNCHRONOUS_IO_NONALERT, HANDLE, IO_STATUS_BLOCK,
+    IoCreateSymbolicLink, IoDeleteSymbolicLink, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
+    SYNCHRONIZE, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
 };
 use alloc::vec::Vec;
 use core::ptr::null_mut;
-use lklfs_nt::diskio::{self, CreatePoint, DriveLetter, MountPoint};
+use lklfs_nt::NtStatus;
 use lklfs_nt::record::Field;
-use lklfs_nt::{ControlCode, NtStatus};
 
-/// Room for one request to the mount manager: a record and two short names.
-const REQUEST: usize = 256;
-/// Room for a list of the links that one device has.
-const POINTS: usize = 4096;
-/// What a letter's link begins with.
-const DOS_DEVICES: &str = "\\DosDevices\\";
+/// How often a letter is asked for that the mount manager refuses since the volume has another.
+const ATTEMPTS: u32 = 3;
 
 /// A letter that a device has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,14 +105,6 @@ pub fn control(opened: &Opened, code: u32, input: &mut [u8], output: &mut [u8]) 
     Ok(block.Information as usize)
 }
 
-/// Asks the mount manager. OBJECT_NAME_NOT_FOUND when there is none.
-fn ask(code: u32, input: &mut [u8], output: &mut [u8]) -> Result<usize, NtStatus> {
-    // The rights that a code asks for have the bits of FILE_READ_DATA and FILE_WRITE_DATA.
-    let access = FILE_READ_ATTRIBUTES | ControlCode(code).access();
-    let manager = Opened::open(Name::new(diskio::MOUNT_MANAGER).units(), access)?;
-    control(&manager, code, input, output)
-}
-
 /// The name in a USHORT length and UTF-16: MOUNTDEV_NAME.
 pub fn counted_name(bytes: &[u8]) -> Result<Vec<u16>, NtStatus> {
     let length = u16::get(bytes).ok_or(NtStatus::INVALID_PARAMETER)?;
@@ -133,47 +122,6 @@ pub fn counted_name(bytes: &[u8]) -> Result<Vec<u16>, NtStatus> {
 
 fn is_missing(status: NtStatus) -> bool {
     status == NtStatus::OBJECT_NAME_NOT_FOUND || status == NtStatus::OBJECT_PATH_NOT_FOUND
-}
-
-/// A record and names behind it, for one request.
-struct Request {
-    bytes: [u8; REQUEST],
-    length: usize,
-}
-
-impl Request {
-    fn new(head: usize) -> Self {
-        Request {
-            bytes: [0; REQUEST],
-            length: head,
-        }
-    }
-
-    /// Appends a name; where it begins and its length, in bytes.
-    fn name(&mut self, name: &[u16]) -> Option<(u16, u16)> {
-        let start = self.length;
-        for unit in name {
-            let end = self.length.checked_add(2)?;
-            self.bytes
-                .get_mut(self.length..end)?
-                .copy_from_slice(&unit.to_le_bytes());
-            self.length = end;
-        }
-        let length = self.length.checked_sub(start)?;
-        Some((u16::try_from(start).ok()?, u16::try_from(length).ok()?))
-    }
-
-    fn bytes(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..self.length).unwrap_or_default()
-    }
-}
-
-/// A USHORT length and a name: MOUNTMGR_TARGET_NAME, MOUNTMGR_DRIVE_LETTER_TARGET.
-fn counted(name: &[u16]) -> Option<Request> {
-    let mut request = Request::new(2);
-    let (_, length) = request.name(name)?;
-    length.put(&mut request.bytes);
-    Some(request)
 }
 
 /// Which letter a device is to have.
@@ -204,6 +152,7 @@ pub fn assign(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> 
     match by_manager(device, wish) {
         // There is no mount manager, or the device is none of its clients, as a whole disk is not.
         Err(status) if is_missing(status) || status == NtStatus::INVALID_DEVICE_REQUEST => own(device, wish),
+        Ok(None) => Ok(first_free(device)?.map(|letter| Assigned { letter, own: false })),
         assigned => assigned,
     }
 }
@@ -211,58 +160,87 @@ pub fn assign(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> 
 /// Tells the mount manager of a device, and has it give the device a letter. OBJECT_NAME_NOT_FOUND or
 /// OBJECT_PATH_NOT_FOUND when there is no mount manager.
 ///
+/// # Errors
+/// OBJECT_NAME_COLLISION when the device cannot have the letter that it is to have.
+///
 /// IRQL: PASSIVE_LEVEL; blocks.
 pub fn by_manager(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
-    let mut arrival = counted(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
-    ask(
-        diskio::IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION,
-        arrival.bytes(),
-        &mut [],
-    )?;
+    mountmanager::announce(device)?;
     let now = letter_of(device)?;
-    let made = match (wish, now) {
-        (Wish::Exactly(letter) | Wish::Rather(letter), Some(now)) if now == letter => Some(letter),
-        (Wish::Any(_), Some(now)) => Some(now),
-        (Wish::Exactly(letter), _) => {
-            create_point(device, letter)?;
+    let letter = match (wish, now) {
+        (wish, Some(now)) if wish.is_met_by(now) => Some(now),
+        (Wish::Exactly(letter), now) => {
+            exchange(device, now, letter)?;
             Some(letter)
         }
-        (Wish::Rather(letter) | Wish::Any(Some(letter)), _) => match create_point(device, letter) {
+        (Wish::Rather(letter) | Wish::Any(Some(letter)), now) => match exchange(device, now, letter) {
             Ok(()) => Some(letter),
-            Err(NtStatus::OBJECT_NAME_COLLISION) => None,
+            Err(NtStatus::OBJECT_NAME_COLLISION) => match letter_of(device)? {
+                Some(now) => Some(now),
+                None => match next(device)? {
+                    Some(next) => Some(next),
+                    None => first_free(device)?,
+                },
+            },
             Err(status) => return Err(status),
         },
-        (Wish::Any(None), None) => None,
-    };
-    let letter = match (made, now) {
-        (Some(made), Some(before)) if made != before => {
-            delete_letter(before);
-            Some(made)
-        }
-        (Some(made), _) => Some(made),
-        (None, Some(now)) => Some(now),
-        (None, None) => next(device)?,
+        (Wish::Any(None), _) => next(device)?,
     };
     Ok(letter.map(|letter| Assigned { letter, own: false }))
 }
 
-/// The letter that the mount manager has for a device. `None` when it has none, or does not know the device.
+/// Gives a device this letter in place of the one that it has. OBJECT_NAME_COLLISION when it cannot have it, mostly since
+/// another device does: the old letter stays then, or comes back.
 ///
-/// IRQL: PASSIVE_LEVEL; blocks.
-pub fn letter_of(device: &[u16]) -> Result<Option<u8>, NtStatus> {
-    let mut request = Request::new(MountPoint::SIZE);
-    let place = request.name(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
-    of_device(place).put(&mut request.bytes);
-    let mut answer = Vec::new();
-    answer
-        .try_reserve_exact(POINTS)
-        .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
-    answer.resize(POINTS, 0u8);
-    match ask(diskio::IOCTL_MOUNTMGR_QUERY_POINTS, request.bytes(), &mut answer) {
-        Ok(_) => Ok(letter_in(&answer)),
-        Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::INVALID_PARAMETER) => Ok(None),
-        Err(status) => Err(status),
+/// The mount manager allows one letter a volume and refuses a second, so the old one has to go first.
+fn exchange(device: &[u16], mut now: Option<u8>, letter: u8) -> Result<(), NtStatus> {
+    // Windows may give or take letters between two requests of ours.
+    for _ in 0..ATTEMPTS {
+        if now.is_some() && is_taken(letter)? {
+            break;
+        }
+        if let Some(now) = now {
+            delete_letter(now);
+        }
+        let refused = match create_point(device, letter) {
+            Err(refused) => refused,
+            made => return made,
+        };
+        if refused != NtStatus::INVALID_PARAMETER {
+            if let Some(now) = now {
+                put_back(device, now);
+            }
+            return Err(refused);
+        }
+        now = letter_of(device)?;
     }
+    Err(NtStatus::OBJECT_NAME_COLLISION)
+}
+
+/// Gives a device the letter again that was taken away from it.
+fn put_back(device: &[u16], letter: u8) {
+    if let Err(status) = create_point(device, letter) {
+        log::line(format_args!(
+            "{} has lost {}:, and does not get it back: {status:?}",
+            Wide(device),
+            char::from(letter)
+        ));
+    }
+}
+
+/// Gives a device the first letter that is free, although the mount manager would give it none: it remembers of a volume
+/// whose letter was taken away that it wants no other. `None`: there are no letters left.
+fn first_free(device: &[u16]) -> Result<Option<u8>, NtStatus> {
+    for letter in b'D'..=b'Z' {
+        match create_point(device, letter) {
+            Ok(()) => return Ok(Some(letter)),
+            Err(NtStatus::OBJECT_NAME_COLLISION) => {}
+            // The volume has one meanwhile.
+            Err(NtStatus::INVALID_PARAMETER) => return letter_of(device),
+            Err(status) => return Err(status),
+        }
+    }
+    Ok(None)
 }
 
 /// The letter that a device has now: a link of ours stays as it was given, all others are the mount manager's to change.
@@ -273,64 +251,6 @@ pub fn current(device: &[u16], assigned: Option<Assigned>) -> Option<u8> {
         Some(Assigned { letter, own: true }) => Some(letter),
         _ => letter_of(device).unwrap_or(None),
     }
-}
-
-/// The first letter among MOUNTMGR_MOUNT_POINTS: size, count, and for each point where its names are.
-fn letter_in(points: &[u8]) -> Option<u8> {
-    let count = points.get(4..).and_then(u32::get)?;
-    let links = (0..count).map_while(|index| {
-        let at = 8usize.saturating_add(MountPoint::SIZE.saturating_mul(index as usize));
-        let point = MountPoint::get(points.get(at..)?)?;
-        let start = point.symbolic_link_name_offset as usize;
-        points.get(start..start.saturating_add(point.symbolic_link_name_length.into()))
-    });
-    let mut letters = links.filter_map(|link| {
-        let (units, _) = link.as_chunks::<2>();
-        let mut units = units.iter().map(|unit| u16::from_le_bytes(*unit));
-        let mut prefix = DOS_DEVICES.encode_utf16();
-        if !prefix.all(|unit| units.next() == Some(unit)) {
-            return None;
-        }
-        let letter = units.next().and_then(|unit| u8::try_from(unit).ok())?;
-        let colon = units.next() == Some(0x3a) && units.next().is_none();
-        Some(letter).filter(|letter| colon && letter.is_ascii_uppercase())
-    });
-    letters.next()
-}
-
-/// The letter that the mount manager gives a device that has none: the one that it remembers, or the next.
-fn next(device: &[u16]) -> Result<Option<u8>, NtStatus> {
-    let mut request = counted(device).ok_or(NtStatus::OBJECT_NAME_INVALID)?;
-    let mut answer = [0u8; DriveLetter::SIZE];
-    let written = ask(
-        diskio::IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER,
-        request.bytes(),
-        &mut answer,
-    );
-    match written {
-        Ok(_) => Ok(DriveLetter::get(&answer)
-            .map(|told| told.current_drive_letter)
-            .filter(u8::is_ascii_uppercase)),
-        Err(NtStatus::NO_MORE_ENTRIES) => Ok(None),
-        Err(status) => Err(status),
-    }
-}
-
-fn create_point(device: &[u16], letter: u8) -> Result<(), NtStatus> {
-    let mut request = Request::new(CreatePoint::SIZE);
-    let link = Name::letter(letter);
-    let places = request.name(link.units()).zip(request.name(device));
-    let Some((link, device)) = places else {
-        return Err(NtStatus::OBJECT_NAME_INVALID);
-    };
-    CreatePoint {
-        symbolic_link_name_offset: link.0,
-        symbolic_link_name_length: link.1,
-        device_name_offset: device.0,
-        device_name_length: device.1,
-    }
-    .put(&mut request.bytes);
-    ask(diskio::IOCTL_MOUNTMGR_CREATE_POINT, request.bytes(), &mut []).map(|_| ())
 }
 
 /// Gives a letter by a link of our own.
@@ -359,43 +279,6 @@ pub fn own(device: &[u16], wish: Wish) -> Result<Option<Assigned>, NtStatus> {
     }
 }
 
-/// Selects the links of a device.
-fn of_device((offset, length): (u16, u16)) -> MountPoint {
-    MountPoint {
-        symbolic_link_name_offset: 0,
-        symbolic_link_name_length: 0,
-        unique_id_offset: 0,
-        unique_id_length: 0,
-        device_name_offset: u32::from(offset),
-        device_name_length: length,
-    }
-}
-
-/// Takes a letter away from whatever has it.
-fn delete_letter(letter: u8) {
-    let mut request = Request::new(MountPoint::SIZE);
-    let link = Name::letter(letter);
-    let Some((offset, length)) = request.name(link.units()) else {
-        return;
-    };
-    MountPoint {
-        symbolic_link_name_offset: u32::from(offset),
-        symbolic_link_name_length: length,
-        unique_id_offset: 0,
-        unique_id_length: 0,
-        device_name_offset: 0,
-        device_name_length: 0,
-    }
-    .put(&mut request.bytes);
-    delete(&mut request);
-}
-
-fn delete(request: &mut Request) {
-    // The answer lists what went; it may be longer than there is room, which the mount manager forgives.
-    let mut answer = [0u8; 512];
-    let _ = ask(diskio::IOCTL_MOUNTMGR_DELETE_POINTS, request.bytes(), &mut answer);
-}
-
 /// Takes the link of our own away that a letter is. False when the letter is the mount manager's.
 ///
 /// IRQL: PASSIVE_LEVEL.
@@ -416,10 +299,7 @@ pub fn release(device: &[u16], assigned: Option<Assigned>) {
     if release_own(assigned) {
         return;
     }
-    let mut request = Request::new(MountPoint::SIZE);
-    let Some(place) = request.name(device) else { return };
-    of_device(place).put(&mut request.bytes);
-    delete(&mut request);
+    mountmanager::delete_all(device);
 }
 
 /// Takes the letters of a device away that stays.

@@ -71,6 +71,7 @@ pub mod linux;
 pub mod lockctrl;
 pub mod log;
 pub mod mount;
+pub mod mountmanager;
 pub mod mounts;
 pub mod name;
 pub mod nt;

@@ -15,7 +15,7 @@
 
 use crate::device::{DeviceRef, Mounter};
 use crate::dismount::dismount;
-use crate::driveletter::{Wanted, Whose, give_letter, link_before, remember_letter};
+use crate::driveletter::{Wanted, Whose, give_letter, remember_letter, suggested_link};
 use crate::entry::{self, Driver};
 use crate::imagedisk::ImageDisk;
 use crate::imagefile::{choose, identity, mark, open};
@@ -117,6 +117,22 @@ struct Requested {
     letter: Option<Assigned>,
     wanted: Wanted,
     is_image: bool,
+}
+
+/// Whether the letter of a policy was given to one of the devices that hold its volume; a copy beside it has another.
+#[derive(Default)]
+struct Followed {
+    given: bool,
+    refused: bool,
+}
+
+impl Followed {
+    fn note(&mut self, kept: &Kept, now: Option<u8>) {
+        if let (LetterRule::This(wanted), Some(now)) = (kept.letter, now) {
+            self.given |= now == wanted;
+            self.refused |= now != wanted;
+        }
+    }
 }
 
 /// What an unmount is about.
@@ -376,6 +392,10 @@ impl Mounts {
     /// The policy of the volume with this key has changed: its letters follow at once, unless its mount asked for one or for
     /// none, and what is mounted and not in use is mounted afresh. What is in use keeps its ways until it is mounted again.
     ///
+    /// # Errors
+    /// OBJECT_NAME_COLLISION when the letter that the policy says is another volume's: the letter stays as it was, and all
+    /// else is done.
+    ///
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
     pub fn policy_changed(&self, driver: &Driver, key: &[u16]) -> Result<(), NtStatus> {
         let kept = driver.policies.get(key)?;
@@ -391,19 +411,32 @@ impl Mounts {
                 }
             }
         }
+        let mut result = Ok(());
+        let mut letters = Followed::default();
         for device in devices {
             let requested = self.entry_on(&device);
             let on_request = requested.is_some();
             if requested.is_none_or(|requested| requested.wanted == Wanted::Any) {
-                let now = follow_letter_rule(driver, &device, key, &kept, requested);
-                self.set_letter(&device, now);
+                match follow_letter_rule(driver, &device, key, &kept, requested) {
+                    Ok(now) => {
+                        self.set_letter(&device, now);
+                        letters.note(&kept, now.map(|now| now.letter));
+                    }
+                    Err(status) => {
+                        log::line(format_args!("{} keeps its letter: {status:?}", Wide(&device)));
+                        result = Err(status);
+                    }
+                }
             }
             let mounted_by_us = places::now(driver, &device).mounter == Mounter::Us;
             if mounted_by_us && dismount(&device, false).is_ok() && (on_request || !kept.never) {
                 let _ = Opened::open(&device, FILE_READ_DATA | FILE_READ_ATTRIBUTES);
             }
         }
-        Ok(())
+        match letters.refused && !letters.given {
+            true => result.and(Err(NtStatus::OBJECT_NAME_COLLISION)),
+            false => result,
+        }
     }
 
     /// What was mounted on request on this device, as far as its letter goes.
@@ -455,7 +488,7 @@ fn of_image(
         key,
         superblock,
     };
-    let link = link_before(driver, seen.key.as_deref());
+    let link = suggested_link(driver, seen.key.as_deref(), wanted);
     let disk = ImageDisk::create(driver, image, window, identity, mark(path, window), link)?;
     let device = copy(disk.name())?;
     driver.places.came(&device);
@@ -486,11 +519,11 @@ fn follow_letter_rule(
     key: &[u16],
     kept: &Kept,
     requested: Option<Requested>,
-) -> Option<Assigned> {
+) -> Result<Option<Assigned>, NtStatus> {
     let before = requested.and_then(|requested| requested.letter);
     if kept.letter == LetterRule::Hidden || (kept.never && requested.is_none()) {
         places::hide(driver, device, before);
-        return None;
+        return Ok(None);
     }
     let whose = match requested {
         Some(requested) if requested.is_image => Whose::Image,
@@ -498,10 +531,13 @@ fn follow_letter_rule(
         None if driver.places.is_whole_disk(device) => Whose::WholeDisk,
         None => Whose::Arrived,
     };
-    give_letter(driver, device, Some(key), Wanted::Any, whose).unwrap_or_else(|status| {
-        log::line(format_args!("{} has no letter: {status:?}", Wide(device)));
-        before
-    })
+    match give_letter(driver, device, Some(key), Wanted::Any, whose) {
+        // Without a mount manager a volume that came by itself has none.
+        Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND) if whose == Whose::Arrived => {
+            Ok(None)
+        }
+        given => given,
+    }
 }
 
 /// Gives the letter back, and removes the disk of an image.

@@ -98,6 +98,32 @@ pub fn make(path: &str) {
     });
 }
 
+/// The binary values of a key, by their folded names; none when there is no such key.
+pub fn binaries(path: &str) -> Vec<(String, Vec<u8>)> {
+    keys(|keys| {
+        let values = keys.get(&fold(path)).map(|key| &key.values);
+        let binary = values
+            .into_iter()
+            .flatten()
+            .filter(|(_, (kind, _))| *kind == REG_BINARY);
+        binary
+            .map(|(name, (_, data))| (name.clone(), data.clone()))
+            .collect()
+    })
+}
+
+/// A key has these binary values and no others.
+pub fn set_binaries(path: &str, values: impl Iterator<Item = (String, Vec<u8>)>) {
+    make(path);
+    keys(|keys| {
+        if let Some(key) = keys.get_mut(&fold(path)) {
+            key.values = values
+                .map(|(name, data)| (fold(&name), (REG_BINARY, data)))
+                .collect();
+        }
+    });
+}
+
 fn named(path: &str) -> Node {
     Node {
         spelled: path.rsplit('\\').next().unwrap_or_default().to_owned(),

@@ -4,8 +4,14 @@
 //! (`IOCTL_MOUNTMGR_VOLUME_ARRIVAL_NOTIFICATION`), the mount manager opens that device and asks it for its unique ID and
 //! suggested link name (`IOCTL_MOUNTDEV_*`). Each volume gets a `\??\Volume{...}` link. Its letter is the one that the
 //! database remembers for the unique ID, else the suggested one, else the next free one if new volumes are mounted
-//! automatically. The database lives as long as the machine, over every arrival and removal. A volume with the unique ID of
-//! one that is there already gets nothing.
+//! automatically. A client may say that its suggestion is for a volume that has no other link in the database. The database
+//! is in the registry (`MountedDevices`), so that it outlives the machine if its hive does. A volume with the unique ID of one that is there already
+//! gets nothing.
+//!
+//! A volume has one letter at most: `IOCTL_MOUNTMGR_CREATE_POINT` with a second one is refused (INVALID_PARAMETER), unless
+//! the mount manager has not been told of the volume's arrival. A letter that `IOCTL_MOUNTMGR_DELETE_POINTS` takes away by
+//! its name alone leaves an entry in the database: this volume does not want a letter, and neither a later arrival nor
+//! `IOCTL_MOUNTMGR_NEXT_DRIVE_LETTER` gives it one, until `IOCTL_MOUNTMGR_CREATE_POINT` does.
 //!
 //! A link is made in the name space and the volume told of it (LINK_CREATED). What the real mount manager does about
 //! remote databases, GPT attributes and directories as mount points is not modelled.
@@ -15,8 +21,8 @@ use crate::io::ledger::Owner;
 use crate::io::open::{self, Open};
 use crate::io::{call, complete, device, irp, names, native, request};
 use crate::nt::*;
-use crate::ob;
-use std::collections::BTreeMap;
+use crate::{cm, ob};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 const DEVICE: &str = "\\Device\\MountPointManager";
@@ -43,6 +49,8 @@ pub struct Volume {
     pub unique_id: Vec<u8>,
     /// Its links: `\DosDevices\X:` and `\??\Volume{...}`.
     pub links: Vec<String>,
+    /// The mount manager was told that it has arrived.
+    pub announced: bool,
 }
 
 #[derive(Default)]
@@ -51,9 +59,13 @@ struct State {
     volumes: Vec<Volume>,
     /// Link name to unique ID.
     database: BTreeMap<String, Vec<u8>>,
+    /// Unique IDs of volumes that do not want a letter.
+    without_letter: BTreeSet<Vec<u8>>,
     /// New volumes get a letter.
     automount: bool,
     next_guid: u32,
+    /// Changes of the database reach the registry no more.
+    frozen: bool,
 }
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
@@ -81,9 +93,52 @@ pub fn start(automount: bool) {
     state(|state| {
         state.device = device;
         state.volumes.clear();
-        state.database.clear();
+        load(state);
         state.automount = automount;
     });
+}
+
+/// Where the database is.
+const DATABASE: &str = "\\Registry\\Machine\\System\\MountedDevices";
+/// What the name of a value begins with that says of a volume that it does not want a letter.
+const WITHOUT_LETTER: &str = "#";
+
+/// Reads the database.
+fn load(state: &mut State) {
+    state.database.clear();
+    state.without_letter.clear();
+    state.frozen = false;
+    for (name, id) in cm::binaries(DATABASE) {
+        // Names of values have no case.
+        if name.starts_with(WITHOUT_LETTER) {
+            state.without_letter.insert(id);
+        } else if let Some(letter) = name.strip_prefix("\\DOSDEVICES\\") {
+            state.database.insert(format!("\\DosDevices\\{letter}"), id);
+        } else if let Some(guid) = name.strip_prefix("\\??\\VOLUME") {
+            let link = format!("\\??\\Volume{}", guid.to_lowercase());
+            state.next_guid = state.next_guid.max(guid_number(&link));
+            state.database.insert(link, id);
+        }
+    }
+}
+
+/// The number in a unique name that this mount manager has made.
+fn guid_number(link: &str) -> u32 {
+    let digits = link.strip_suffix('}').and_then(|link| link.rsplit('-').next());
+    digits
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .unwrap_or(0)
+}
+
+/// Writes the database.
+fn save(state: &State) {
+    if state.frozen {
+        return;
+    }
+    let links = state.database.iter().map(|(link, id)| (link.clone(), id.clone()));
+    let without = state.without_letter.iter().enumerate();
+    let without = without.map(|(at, id)| (format!("{WITHOUT_LETTER}{at}"), id.clone()));
+    cm::set_binaries(DATABASE, links.chain(without));
 }
 
 /// Ends it with the machine, if it runs.
@@ -125,6 +180,22 @@ pub fn change_letter(device: &str, to: char) -> Result<(), NTSTATUS> {
     let points = letters.map(|link| (link, volume.unique_id.clone(), volume.device.clone()));
     delete(&points.collect::<Vec<_>>());
     link(device, &format!("\\DosDevices\\{to}:"))
+}
+
+/// Takes a letter away, as Windows' disk management does: its volume does not want one.
+pub fn take_letter(letter: char) -> Result<(), NTSTATUS> {
+    let link = wide_bytes(&format!("\\DosDevices\\{letter}:"));
+    let mut input = vec![0; 24];
+    input[0] = 24;
+    input[4..6].copy_from_slice(&u16::try_from(link.len()).unwrap_or(0).to_le_bytes());
+    input.extend_from_slice(&link);
+    let _alone = WORKING.lock().unwrap_or_else(PoisonError::into_inner);
+    delete_points(&input).map(|_| ())
+}
+
+/// What is in the database now stays there until the machine's end, as when the machine ends at this moment.
+pub fn keep_database() {
+    state(|state| state.frozen = true);
 }
 
 /// The PnP manager tells of a volume; it gets a letter if new volumes do and it is of a type that does.
@@ -312,47 +383,113 @@ fn arrived(device: &str, may_have_letter: bool) -> Result<(), NTSTATUS> {
         .get(2..2 + u16_at(&unique_id, 0).ok_or(STATUS_INVALID_PARAMETER)?)
         .ok_or(STATUS_INVALID_PARAMETER)?
         .to_vec();
-    if volumes().iter().any(|volume| same(&volume.device, &device)) {
+    if volumes()
+        .iter()
+        .any(|volume| volume.announced && same(&volume.device, &device))
+    {
         return Ok(());
     }
     // BOOLEAN UseOnlyIfThereAreNoOtherLinks; USHORT NameLength; WCHAR Name[].
     let suggested = ask(&device, IOCTL_MOUNTDEV_QUERY_SUGGESTED_LINK_NAME, &[]).ok();
-    let suggested = suggested.and_then(|answer| counted_name(answer.get(2..)?));
+    let suggested =
+        suggested.and_then(|answer| Some((*answer.first()? != 0, counted_name(answer.get(2..)?)?)));
     // Two volumes that say that they are the same one: the second is as good as dead to the mount manager.
-    if volumes().iter().any(|volume| volume.unique_id == unique_id) {
+    if volumes()
+        .iter()
+        .any(|volume| volume.unique_id == unique_id && !same(&volume.device, &device))
+    {
         return Err(STATUS_OBJECT_NAME_COLLISION);
     }
-    let (guid, remembered, automount) = state(|state| {
-        state.volumes.push(Volume {
-            device: device.clone(),
-            unique_id: unique_id.clone(),
-            links: Vec::new(),
+    let Arrival {
+        mut links,
+        has_letter,
+        remembered,
+        automount,
+    } = state(|state| announce(state, &device, &unique_id));
+    if !links.iter().chain(&remembered).any(|link| is_unique_name(link)) {
+        let guid = state(|state| {
+            state.next_guid += 1;
+            state.next_guid
         });
-        state.next_guid += 1;
-        let known = |link: &&String| letter(link).is_some();
-        let mut links = state
-            .database
-            .iter()
-            .filter(|(_, id)| **id == unique_id)
-            .map(|(link, _)| link);
-        (state.next_guid, links.find(known).cloned(), state.automount)
-    });
-    link(
-        &device,
-        &format!("\\??\\Volume{{00000000-0000-0000-0000-{guid:012x}}}"),
-    )?;
-    for wanted in [remembered, suggested].into_iter().flatten() {
-        if link(&device, &wanted).is_ok() {
-            return Ok(());
-        }
+        links.push(format!("\\??\\Volume{{00000000-0000-0000-0000-{guid:012x}}}"));
+        link(&device, links.last().expect("just pushed"))?;
     }
+    let letter_remembered = remembered.iter().any(|link| letter(link).is_some());
+    let is_first = remembered.is_empty();
+    let mut lettered = has_letter;
+    for wanted in remembered {
+        let made = link(&device, &wanted);
+        if made.is_err() && letter(&wanted).is_some() {
+            // Another has it, and the database says so from now on.
+            state(|state| {
+                state.database.retain(|link, _| *link != wanted);
+                save(state);
+            });
+        }
+        lettered |= made.is_ok() && letter(&wanted).is_some();
+    }
+    if let Some((only_without_others, wanted)) = suggested
+        && !lettered
+        && !letter_remembered
+        && (is_first || !only_without_others)
+    {
+        lettered = link(&device, &wanted).is_ok();
+    }
+    let unwanted = state(|state| state.without_letter.contains(&unique_id));
     if automount
         && may_have_letter
+        && !lettered
+        && !unwanted
         && let Some(free) = free_letter()
     {
         link(&device, &format!("\\DosDevices\\{free}:"))?;
     }
     Ok(())
+}
+
+/// What the mount manager knows of a volume when it arrives.
+struct Arrival {
+    /// The links that it has.
+    links: Vec<String>,
+    /// One of them is a letter.
+    has_letter: bool,
+    /// The links that it has in the database and not in the name space.
+    remembered: Vec<String>,
+    automount: bool,
+}
+
+/// Notes that a volume has arrived.
+fn announce(state: &mut State, device: &str, unique_id: &[u8]) -> Arrival {
+    let at = state
+        .volumes
+        .iter()
+        .position(|volume| same(&volume.device, device));
+    let at = at.unwrap_or_else(|| {
+        state.volumes.push(Volume {
+            device: device.to_owned(),
+            unique_id: unique_id.to_vec(),
+            links: Vec::new(),
+            announced: false,
+        });
+        state.volumes.len() - 1
+    });
+    let volume = &mut state.volumes[at];
+    volume.announced = true;
+    let known = state.database.iter().filter(|(_, id)| *id == unique_id);
+    let remembered = known
+        .map(|(link, _)| link)
+        .filter(|link| !volume.links.contains(link));
+    Arrival {
+        remembered: remembered.cloned().collect(),
+        has_letter: volume.links.iter().any(|link| letter(link).is_some()),
+        links: volume.links.clone(),
+        automount: state.automount,
+    }
+}
+
+/// A link of the form `\??\Volume{...}`.
+fn is_unique_name(link: &str) -> bool {
+    link.starts_with("\\??\\Volume{")
 }
 
 /// The letter stands for nothing.
@@ -380,9 +517,11 @@ fn link(device: &str, link: &str) -> Result<(), NTSTATUS> {
             return;
         };
         volume.links.push(link.to_owned());
+        state.database.insert(link.to_owned(), volume.unique_id.clone());
         if letter(link).is_some() {
-            state.database.insert(link.to_owned(), volume.unique_id.clone());
+            state.without_letter.remove(&volume.unique_id);
         }
+        save(state);
     });
     tell(device, IOCTL_MOUNTDEV_LINK_CREATED, link);
     Ok(())
@@ -404,7 +543,27 @@ fn create_point(input: &[u8]) -> Result<(), NTSTATUS> {
     let (Some(name), Some(device)) = (field(0), field(4)) else {
         return Err(STATUS_INVALID_PARAMETER);
     };
+    // A letter is upper case.
+    if !is_unique_name(&name) && letter(&name).is_none() {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
     arrived_silently(&device)?;
+    if letter(&name).is_some() {
+        let known = volumes().into_iter().find(|volume| same(&volume.device, &device));
+        let known = known.ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
+        // One letter a volume; what the database remembers of one that has not arrived yet makes room.
+        if known.announced && known.links.iter().any(|link| letter(link).is_some()) {
+            return Err(STATUS_INVALID_PARAMETER);
+        }
+        if !known.announced {
+            state(|state| {
+                state
+                    .database
+                    .retain(|link, id| *id != known.unique_id || letter(link).is_none());
+                save(state);
+            });
+        }
+    }
     link(&device, &name)
 }
 
@@ -427,6 +586,7 @@ fn arrived_silently(device: &str) -> Result<(), NTSTATUS> {
             device: device.to_owned(),
             unique_id,
             links: Vec::new(),
+            announced: false,
         });
     });
     Ok(())
@@ -494,6 +654,17 @@ fn query_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
 /// Takes links away, from the database as well; a volume without links is known no more.
 fn delete_points(input: &[u8]) -> Result<Vec<u8>, NTSTATUS> {
     let points = selected(input)?;
+    // A letter and nothing else: its volume does not want one.
+    if u16_at(input, 12) == Some(0)
+        && u16_at(input, 20) == Some(0)
+        && let [(link, unique_id, _)] = &points[..]
+        && letter(link).is_some()
+    {
+        state(|state| {
+            state.without_letter.insert(unique_id.clone());
+            save(state);
+        });
+    }
     delete(&points);
     Ok(described(&points))
 }
@@ -503,6 +674,7 @@ fn delete(points: &[(String, Vec<u8>, String)]) {
         names::remove_link(&names::wide(name));
         state(|state| {
             state.database.remove(name);
+            save(state);
             for volume in &mut state.volumes {
                 volume.links.retain(|link| link != name);
             }
@@ -514,19 +686,16 @@ fn delete(points: &[(String, Vec<u8>, String)]) {
 
 /// MOUNTMGR_DRIVE_LETTER_INFORMATION: whether a letter was assigned, and which the volume has.
 fn next_letter(device: &str) -> Result<Vec<u8>, NTSTATUS> {
-    arrived_silently(device)?;
+    let known = volumes().into_iter().find(|volume| same(&volume.device, device));
+    let id = known.ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?.unique_id;
     if let Some(letter) = letter_of(device) {
         return Ok(vec![0, letter as u8]);
     }
-    let id = volumes()
-        .into_iter()
-        .find(|volume| same(&volume.device, device))
-        .map(|volume| volume.unique_id);
+    if state(|state| state.without_letter.contains(&id)) {
+        return Ok(vec![0, 0]);
+    }
     let remembered = state(|state| {
-        let mut known = state
-            .database
-            .iter()
-            .filter(|(_, known)| Some(*known) == id.as_ref());
+        let mut known = state.database.iter().filter(|(_, known)| **known == id);
         known.find_map(|(link, _)| letter(link))
     });
     // A clone says the same of itself; it gets another letter while the first has the one that is remembered.
