@@ -235,6 +235,10 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
                 None => "Windows gives it no letter; name one that is free, or say --no-letter".into(),
             },
         ),
+        NtStatus::DEVICE_BUSY => (
+            Exit::InUse,
+            "another disk of the same file system (the same UUID) is mounted, see userctl list; unmount that first".into(),
+        ),
         NtStatus::NOT_SUPPORTED => (
             Exit::Image,
             "its format, or something in it, is not supported; userctl info says what, and how to convert it".into(),

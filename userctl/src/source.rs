@@ -54,6 +54,10 @@ pub fn check_options(options: Option<&str>) -> Result<(), Failure> {
             Exit::Usage,
             "-o rw: volumes are only ever read; leave it out",
         )),
+        Some(option) if lkl::names_a_disk(option) => Err(Failure::new(
+            Exit::Usage,
+            format_args!("-o {option}: a volume is read from its own disk and from no other; leave it out"),
+        )),
         Some(option) => Err(Failure::new(
             Exit::Usage,
             format_args!("-o {option}: damage would stop Linux and every volume with it; leave it out"),

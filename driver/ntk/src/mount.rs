@@ -209,8 +209,12 @@ fn mount_disk(
         .add_disk(as_disk, DiskOptions::default())
         .map_err(|error| Errno(i32::from(error.number())).to_status(Context::Mounting))?;
     let (kind, options) = how.for_linux();
-    let volume = LklVolume::mount(kernel, device, kind, &options)
-        .map_err(|error| refused(&error, !options.extra.is_empty()))?;
+    let volume = LklVolume::mount(kernel, device, kind, &options).map_err(|error| {
+        if error.errno == lkl::Errno::EBUSY {
+            tell_of_holder(driver, found.as_ref());
+        }
+        refused(&error, !options.extra.is_empty())
+    })?;
     let vcb = Vcb::new(volume, geometry(target, disk), how.volume)?;
     // SAFETY: the VPB of a mount under way is null or leads to a live device.
     if let Some(vpb) = unsafe { vpb.as_ref() } {
@@ -230,18 +234,33 @@ fn uuid_of(found: Option<&Found>) -> Option<&probe::Uuid> {
     found.and_then(|(superblock, _)| superblock.uuid.as_ref())
 }
 
-/// Says so when the volume has the UUID of one that is mounted: somebody may wonder which is which.
-fn tell_of_copies(driver: &Driver, found: Option<&Found>) {
+/// The numbers of the volumes that are mounted and have the UUID of this one.
+fn with_same_uuid(driver: &Driver, found: Option<&Found>, mut tell: impl FnMut(u64, &probe::Uuid)) {
     let Some(uuid) = uuid_of(found) else { return };
     let mounted = driver.volumes.all().unwrap_or_default();
     for other in mounted {
         if other.refusal().is_none() && uuid_of(other.found.as_ref()) == Some(uuid) {
-            log::line(format_args!(
-                "a copy of volume {} is mounted beside it (the same UUID, {uuid}); both are shown",
-                other.id
-            ));
+            tell(other.id, uuid);
         }
     }
+}
+
+/// Says so when the volume has the UUID of one that is mounted: the user may wonder which is which.
+fn tell_of_copies(driver: &Driver, found: Option<&Found>) {
+    with_same_uuid(driver, found, |other, uuid| {
+        log::line(format_args!(
+            "a copy of volume {other} is mounted beside it (the same UUID, {uuid}); both are shown"
+        ));
+    });
+}
+
+/// Says which volume a disk belongs to that Linux does not mount beside it.
+fn tell_of_holder(driver: &Driver, found: Option<&Found>) {
+    with_same_uuid(driver, found, |other, uuid| {
+        log::line(format_args!(
+            "a disk is not mounted, since volume {other} is another disk of the same file system (the same UUID, {uuid})"
+        ));
+    });
 }
 
 /// The device whose VPB this is.

@@ -25,6 +25,7 @@ pub(crate) const AT_FDCWD: Fd = -100;
 
 const SYS_CLOSE: Long = 3;
 const SYS_LSEEK: Long = 8;
+const SYS_IOCTL: Long = 16;
 const SYS_PREAD64: Long = 17;
 const SYS_READ: Long = 0;
 const SYS_FSTATFS: Long = 138;
@@ -427,6 +428,21 @@ pub(crate) fn fgetxattr(kernel: &Kernel, fd: Fd, name: &CName, buffer: &mut [u8]
     })
 }
 
+/// Bytes of the record that a request has, as its number says (`_IOC_SIZE`).
+pub(crate) const fn ioctl_size(request: u32) -> usize {
+    ((request >> 16) & 0x3fff) as usize
+}
+
+/// A request whose argument is a record that holds no pointers, which Linux reads, writes or both. EINVAL when the record
+/// has not the size that the request's number says.
+pub(crate) fn ioctl(kernel: &Kernel, fd: Fd, request: u32, record: &mut [u8]) -> Result<(), Errno> {
+    if record.len() != ioctl_size(request) {
+        return Err(Errno::EINVAL);
+    }
+    // SAFETY: the record is as long as Linux takes it for.
+    unsafe { syscall!(kernel, SYS_IOCTL, fd, request, record.as_mut_ptr()) }.map(drop)
+}
+
 pub(crate) fn fsopen(kernel: &Kernel, fs_name: &CName) -> Result<Fd, Errno> {
     const FSOPEN_CLOEXEC: u32 = 1;
     // SAFETY: a NUL-terminated string.
@@ -457,15 +473,27 @@ pub(crate) fn fsconfig_string(kernel: &Kernel, fs: Fd, key: &CName, value: &CNam
     unsafe { syscall!(kernel, SYS_FSCONFIG, fs, FSCONFIG_SET_STRING, key, value, 0i32) }.map(drop)
 }
 
+/// Makes the superblock. EBUSY when there is one already that Linux would share, and EOPNOTSUPP where that cannot be asked
+/// for: by Linux 6.1, and for file systems of the old mount API, which share one for the same disk only.
+pub(crate) fn fsconfig_create_new(kernel: &Kernel, fs: Fd) -> Result<(), Errno> {
+    const FSCONFIG_CMD_CREATE_EXCL: u32 = 8;
+    fsconfig_command(kernel, fs, FSCONFIG_CMD_CREATE_EXCL)
+}
+
+/// Makes the superblock, or shares one.
 pub(crate) fn fsconfig_create(kernel: &Kernel, fs: Fd) -> Result<(), Errno> {
     const FSCONFIG_CMD_CREATE: u32 = 6;
+    fsconfig_command(kernel, fs, FSCONFIG_CMD_CREATE)
+}
+
+fn fsconfig_command(kernel: &Kernel, fs: Fd, command: u32) -> Result<(), Errno> {
     // SAFETY: no pointers but null.
     unsafe {
         syscall!(
             kernel,
             SYS_FSCONFIG,
             fs,
-            FSCONFIG_CMD_CREATE,
+            command,
             null::<u8>(),
             null::<u8>(),
             0i32

@@ -57,6 +57,7 @@ mod kernel;
 mod log;
 mod memory;
 mod mount;
+mod one_disk;
 mod ops;
 mod options;
 #[cfg(windows)]
@@ -78,7 +79,7 @@ pub use kernel::{BootConfig, BootError, Halt, Kernel};
 pub use log::LogRing;
 pub use memory::{try_arc, try_box};
 pub use mount::{FsKind, Mount, MountError, MountOptions};
-pub use options::refused_option;
+pub use options::{names_a_disk, refused_option};
 pub use stat::{DeviceNumber, FileType, StatFs, Statx, Timestamp};
 
 const _: () = {

@@ -9,6 +9,8 @@
 //! with the file system's own "do not recover" option: the volume then shows an older state, which
 //! [`Mount::stale`] says.
 //!
+//! *One disk.* A mount shows the disk that it was asked for, and is refused when Linux would show another ([`one_disk`]).
+//!
 //! *Damage.* An error in a volume's metadata is an error of what was asked for, and never a panic of Linux, whatever its
 //! superblock wants: with Linux all other volumes would go.
 
@@ -18,6 +20,8 @@ use crate::errno::Errno;
 use crate::fd::{OpenMode, OwnedFd};
 use crate::kernel::Kernel;
 use crate::memory::{try_copy, try_zeroed};
+use crate::one_disk;
+use crate::options::refused_option;
 use crate::stat::{FileType, StatFs};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -84,7 +88,10 @@ impl MountError {
 impl fmt::Display for MountError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.fs_name {
-            None if self.errno == Errno::EINVAL => f.write_str("no file system is recognised")?,
+            None if self.errno == Errno::EINVAL && self.detail.is_empty() => {
+                f.write_str("no file system is recognised")?;
+            }
+            None if !self.detail.is_empty() => write!(f, "not mounted: {}", self.errno)?,
             None => write!(f, "the disk cannot be read: {}", self.errno)?,
             Some(name) => write!(f, "mounting as {name}: {}", self.errno)?,
         }
@@ -112,7 +119,20 @@ impl Mount {
         kind: FsKind<'_>,
         options: &MountOptions<'_>,
     ) -> Result<Mount, MountError> {
-        let superblock = probe(kernel, device).map_err(|errno| MountError::new(None, errno))?;
+        let because = |(errno, why): one_disk::Reason| MountError {
+            detail: owned(why),
+            ..MountError::new(None, errno)
+        };
+        if refused_option(options.extra).is_some() {
+            return Err(because((
+                Errno::EINVAL,
+                "a reader may not have one of the options",
+            )));
+        }
+        let node = node(kernel, device).map_err(|errno| MountError::new(None, errno))?;
+        let superblock = fs_probe::probe(&node);
+        one_disk::check_superblock(superblock.as_ref().map(|found| found.kind), &node).map_err(because)?;
+        drop(node);
         let names: &[&str] = match (kind, &superblock) {
             (FsKind::Named(name), _) => &[name],
             (FsKind::Probe, Some(superblock)) => superblock.kind.linux_names(),
@@ -127,7 +147,6 @@ impl Mount {
         for name in names {
             match Mount::named(kernel, device, name, needed, options) {
                 Ok((tree, stale)) => {
-                    let tree = OwnedFd::adopt(kernel.clone(), tree);
                     check_root(&tree).map_err(|error| MountError {
                         fs_name: Some(owned(name)),
                         ..error
@@ -153,7 +172,7 @@ impl Mount {
         name: &str,
         needed: &str,
         options: &MountOptions<'_>,
-    ) -> Result<(Fd, bool), MountError> {
+    ) -> Result<(OwnedFd, bool), MountError> {
         let quiet = no_recovery_option(name);
         // What the caller says comes last, and holds.
         let given = [no_panic_option(name), needed, options.extra];
@@ -257,8 +276,8 @@ fn no_panic_option(fs_name: &str) -> &'static str {
     }
 }
 
-/// Looks for a superblock through Linux's block layer.
-fn probe(kernel: &Kernel, device: &BlockDevice) -> Result<Option<Superblock>, Errno> {
+/// The disk as Linux's block layer shows it.
+fn node(kernel: &Kernel, device: &BlockDevice) -> Result<OwnedFd, Errno> {
     const O_RDONLY_CLOEXEC: i32 = 0o2_000_000;
     let path = CName::new(device.dev_path()?.as_bytes())?;
     let node = call::openat(kernel, AT_FDCWD, &path, O_RDONLY_CLOEXEC)?;
@@ -266,7 +285,7 @@ fn probe(kernel: &Kernel, device: &BlockDevice) -> Result<Option<Superblock>, Er
     let mut first = [0u8; 512];
     // An unreadable disk is told from an unrecognised one.
     node.pread(&mut first, 0)?;
-    Ok(fs_probe::probe(&node))
+    Ok(node)
 }
 
 /// One mount with one set of options.
@@ -276,17 +295,35 @@ fn attempt(
     name: &str,
     options: &[&str],
     quiet: Option<&str>,
-) -> Result<Fd, MountError> {
+) -> Result<OwnedFd, MountError> {
     let fail = |errno| MountError::new(Some(name), errno);
+    one_disk::forget(kernel, name).map_err(fail)?;
     let fs_name = CName::new(name.as_bytes()).map_err(fail)?;
     let fs = OwnedFd::adopt(kernel.clone(), call::fsopen(kernel, &fs_name).map_err(fail)?);
     let configured = configure(kernel, fs.number(), device, options, quiet)
-        .and_then(|()| call::fsconfig_create(kernel, fs.number()))
+        .and_then(|()| create(kernel, fs.number()))
         .and_then(|()| call::fsmount(kernel, fs.number(), CAREFUL));
-    configured.map_err(|errno| MountError {
+    let tree = configured.map_err(|errno| MountError {
         detail: messages(kernel, fs.number()),
         ..fail(errno)
-    })
+    })?;
+    let tree = OwnedFd::adopt(kernel.clone(), tree);
+    match one_disk::prove(kernel, &tree, name, device) {
+        Ok(()) => Ok(tree),
+        // The tree goes, and is unmounted.
+        Err((errno, why)) => Err(MountError {
+            detail: owned(why),
+            ..fail(errno)
+        }),
+    }
+}
+
+/// Makes a superblock of this mount's own.
+fn create(kernel: &Kernel, fs: Fd) -> Result<(), Errno> {
+    match call::fsconfig_create_new(kernel, fs) {
+        Err(Errno::EOPNOTSUPP) => call::fsconfig_create(kernel, fs),
+        made => made,
+    }
 }
 
 fn configure(
