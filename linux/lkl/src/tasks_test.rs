@@ -105,12 +105,13 @@ fn waiters_are_sent_away_when_the_wait_is_called_off() {
     let maker = pool.clone();
     let (begun, has_begun) = std::sync::mpsc::channel();
     thread::spawn(move || {
-        maker.take(|_| {
+        let never = maker.take(|_| {
             begun.send(()).unwrap();
             loop {
                 thread::park();
             }
-        })
+        });
+        never.map(drop)
     });
     has_begun.recv().unwrap();
     let waiters: Vec<_> = (0..4)
