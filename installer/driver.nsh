@@ -47,8 +47,20 @@ Function ${un}StopDriver
       StrCpy $0 "stopped"
     ${Else}
       DetailPrint "Stopping the driver"
-      System::Call 'advapi32::ControlService(p r2, i 1, p r3) i .r4'
       StrCpy $0 "running"
+      ; Windows unloads a file system only when it has let go of everything, which userctl asks of it. If it cannot (13, 15),
+      ; it serves on, and stopping the service as well would only shut its devices. An older userctl does not know how (2).
+      StrCpy $7 2
+      ${If} ${FileExists} "$INSTDIR\userctl.exe"
+        nsExec::ExecToStack '"$INSTDIR\userctl.exe" stop --force'
+        Pop $7
+        Pop $8
+      ${EndIf}
+      ${If} $7 != 0
+      ${AndIf} $7 != 13
+      ${AndIf} $7 != 15
+        System::Call 'advapi32::ControlService(p r2, i 1, p r3) i .r4'
+      ${EndIf}
       ${For} $6 1 40
         System::Call 'advapi32::QueryServiceStatus(p r2, p r3) i .r4'
         System::Call '*$3(i, i .r5)'

@@ -68,6 +68,21 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Start the driver
+    ///
+    /// Linux disks that are there get their letters. Mounting starts it by itself. This needs administrator rights.
+    Start,
+    /// Stop the driver
+    ///
+    /// It unmounts all volumes and takes their letters away, then its service is stopped and Windows unloads it. While files
+    /// are open it is refused and the driver serves on; with --force the volumes are dismounted nevertheless, but Windows
+    /// cannot unload the driver before the programs have closed their files. "sc stop" alone does not unload a file system:
+    /// use this. This needs administrator rights.
+    Stop {
+        /// Even while files are open
+        #[arg(long)]
+        force: bool,
+    },
     /// Show how the driver is doing
     ///
     /// Versions, Linux, memory, volumes. Every user may ask for this.

@@ -73,7 +73,7 @@ pub fn refused(what: &str, error: CallError) -> Failure {
         // STATUS_CONNECTION_DISCONNECTED and its like: the double, or the driver, has gone meanwhile.
         NtStatus(0xc000_020c) | NtStatus::DEVICE_NOT_READY | NtStatus::DEVICE_REMOVED => Failure::new(
             Exit::Driver,
-            format_args!("{what}: the driver has stopped meanwhile; start it with: sc start lklfs"),
+            format_args!("{what}: the driver has stopped meanwhile; start it with: userctl start"),
         ),
         NtStatus::NOT_SUPPORTED => Failure::new(
             Exit::Driver,

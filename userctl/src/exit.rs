@@ -42,6 +42,8 @@ pub enum Exit {
     InUse = 13,
     /// No such volume is mounted.
     Volume = 14,
+    /// The driver cannot be stopped before programs close their files or Windows is restarted.
+    Restart = 15,
     /// Interrupted from outside.
     Interrupted = 130,
 }
@@ -64,6 +66,7 @@ Exit codes:
   12   the drive letter is taken
   13   the volume is in use
   14   no such volume is mounted
+  15   the driver cannot be stopped now; close files, or restart Windows
   130  interrupted";
 
 /// What to do when rights are missing.
@@ -195,6 +198,7 @@ mod tests {
             Letter,
             InUse,
             Volume,
+            Restart,
             Interrupted,
         ] {
             let start = format!("  {} ", exit as u8);

@@ -6,7 +6,7 @@
 //! - What reads: `info`, `list` (the command is `ls`), `cat`, `copy`, `manifest`. They see a volume only through the
 //!   `volume::Volume` trait. `source` decides who implements it: `session`, the one place that knows Linux, its host and
 //!   disks; or `mounted`, a volume that the driver has mounted. `memory` is a volume of plain Rust values for tests.
-//! - What asks the driver: `mount`, `unmount`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
+//! - What asks the driver: `mount`, `unmount`, `stop`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
 //!   `lklfs_client`; `driver` opens it and turns what it refuses into failures, `target` tells what is to be mounted.
 //!
 //! What several commands write in the same way lives in `text` (escapes, times, modes), `table` and `walk` (every entry
@@ -43,6 +43,7 @@ pub mod scratch;
 pub mod session;
 pub mod source;
 pub mod status;
+pub mod stop;
 pub mod table;
 pub mod target;
 pub mod text;

@@ -153,7 +153,7 @@ fn mount(driver: &Driver, options: &Mount, shown: &str, source: Source) -> Resul
         CallError::Refused(NtStatus::NO_SUCH_DEVICE) if is_dead(driver) => Failure::new(
             Exit::Kernel,
             format_args!(
-                "{shown}: Linux has stopped by a panic; start the driver again: sc stop lklfs, sc start lklfs"
+                "{shown}: Linux has stopped by a panic; start the driver again: userctl stop --force, userctl start"
             ),
         ),
         CallError::Refused(status) => not_mounted(options, shown, image, status),

@@ -241,7 +241,7 @@ impl Volume for Mounted {
             ),
             (Some(End::Driver), _) => Failure::new(
                 Exit::Driver,
-                format_args!("{at}: the driver has stopped meanwhile; start it with: sc start lklfs"),
+                format_args!("{at}: the driver has stopped meanwhile; start it with: userctl start"),
             ),
             (Some(End::Linux), _) => Failure::at(path, errno, true),
             (None, Errno::EACCES | Errno::EPERM) => {

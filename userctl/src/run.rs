@@ -10,7 +10,9 @@ use crate::cli::{Cli, Command};
 use crate::exit::{Exit, Failure, reason, stdout_failure};
 use crate::resolve::path_bytes;
 use crate::source::{self, Opened};
-use crate::{cat, copy, diag, info, list, log, manifest, mount, policy, scratch, status, unmount, volumes};
+use crate::{
+    cat, copy, diag, info, list, log, manifest, mount, policy, scratch, status, stop, unmount, volumes,
+};
 
 /// Does what `cli` asks for.
 pub fn run(cli: Cli) -> Result<(), Failure> {
@@ -117,6 +119,8 @@ fn with_driver(command: Command, out: &mut dyn Write) -> Result<(), Failure> {
         Command::List { json } => volumes::run(json, out),
         Command::Mount(options) => mount::run(&options, out),
         Command::Unmount { what, force, json } => unmount::run(what, force, json, out),
+        Command::Stop { force } => stop::stop(force, out),
+        Command::Start => stop::start(out),
         Command::Status { json } => status::run(json, out),
         Command::Policy(options) => policy::run(&options, out),
         Command::Log { follow, driver } => log::run(follow, driver, out),

@@ -104,7 +104,7 @@ fn text(report: &Report) -> String {
             linux.boot_ns / 1_000_000
         ),
         "stopped" => format!(
-            "{release}stopped by a panic; volumes are gone until the driver is started again: sc stop lklfs, sc start lklfs"
+            "{release}stopped by a panic; volumes are gone until the driver is started again: userctl stop --force, userctl start"
         ),
         _ => "not started; the first volume starts it".to_string(),
     };
@@ -197,7 +197,7 @@ mod tests {
             linux: Linux::Dead,
             ..idle
         };
-        assert!(text(&report(&version("6.12.1"), &dead)).contains("sc start lklfs"));
+        assert!(text(&report(&version("6.12.1"), &dead)).contains("userctl start"));
     }
 
     #[test]

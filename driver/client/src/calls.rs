@@ -281,6 +281,27 @@ impl Driver {
         Ok(())
     }
 
+    /// Has the driver let go of everything, so that its service can be stopped.
+    ///
+    /// # Errors
+    /// See [`CallError`]: ACCESS_DENIED when files are open, SHARING_VIOLATION when another program talks to the driver,
+    /// DEVICE_BUSY when something that hangs holds it. It serves on then.
+    pub fn stop(&self, force: bool) -> Result<(), CallError> {
+        let reply = self.ask(&Request::Stop { force }, 0)?;
+        reply::read::<reply::Done>(&reply)?;
+        Ok(())
+    }
+
+    /// Has a driver that has let go of everything serve again.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn resume(&self) -> Result<(), CallError> {
+        let reply = self.ask(&Request::Resume, 0)?;
+        reply::read::<reply::Done>(&reply)?;
+        Ok(())
+    }
+
     /// The next part of a log, from `position` on: 0, or what the part before said.
     ///
     /// # Errors

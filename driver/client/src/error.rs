@@ -34,7 +34,7 @@ impl fmt::Display for OpenError {
                 "the driver is not installed; run the set-up program, or read images without it: info, ls, cat, cp",
             ),
             OpenError::NotRunning => f.write_str(
-                "the driver is not running; start it from an administrator's prompt: sc start lklfs",
+                "the driver is not running; start it from an administrator's prompt: userctl start",
             ),
             OpenError::Denied => {
                 f.write_str("this needs administrator rights; run it from an administrator's prompt")

@@ -1,4 +1,5 @@
-//! The driver as a service of Windows: started, when it is installed and does not run.
+//! The driver as a service of Windows: started, when it is installed and does not run; and stopped, when it has let go of
+//! everything (`Driver::stop`).
 
 use std::fmt;
 
@@ -39,6 +40,50 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// What became of a stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopError {
+    /// This is no Windows.
+    NotHere,
+    /// It takes administrator rights.
+    Denied,
+    /// Windows has not unloaded the driver; it goes when Windows starts again.
+    Pending,
+    /// Windows says this.
+    Other(String),
+}
+
+impl fmt::Display for StopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StopError::NotHere => f.write_str("the driver is stopped on Windows only"),
+            StopError::Denied => f.write_str(
+                "stopping the driver takes administrator rights; run this from an administrator's prompt",
+            ),
+            StopError::Pending => f.write_str(
+                "the driver has let go of everything, but Windows keeps it loaded; restart Windows",
+            ),
+            StopError::Other(why) => {
+                write!(
+                    f,
+                    "the driver does not stop: {why}; look at it with: sc query lklfs"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for StopError {}
+
+/// Stops the driver's service, and waits until it has stopped. Whether it ran.
+///
+/// # Errors
+/// See [`StopError`].
+#[cfg(unix)]
+pub fn stop() -> Result<bool, StopError> {
+    Err(StopError::NotHere)
+}
+
 /// Starts the driver's service, and waits until it runs.
 ///
 /// # Errors
@@ -49,7 +94,7 @@ pub fn start() -> Result<(), StartError> {
 }
 
 #[cfg(windows)]
-pub use windows::start;
+pub use windows::{start, stop};
 
 #[cfg(windows)]
 mod windows {
@@ -60,7 +105,7 @@ mod windows {
     use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
     use windows_service::{Error, Result as Answer};
 
-    use super::StartError;
+    use super::{StartError, StopError};
 
     const SERVICE: &str = "lklfs";
     /// How long a start that is under way is waited for. Windows' own limit for a service is 30 s.
@@ -98,6 +143,42 @@ mod windows {
                 _ => return Ok(false),
             }
         }
+    }
+
+    /// Stops the driver's service, and waits until it has stopped. Whether it ran.
+    ///
+    /// # Errors
+    /// See [`StopError`].
+    pub fn stop() -> Result<bool, StopError> {
+        match try_to_stop() {
+            Ok(Some(ran)) => Ok(ran),
+            Ok(None) => Err(StopError::Pending),
+            Err(error) => match meaning(&error) {
+                StartError::Denied => Err(StopError::Denied),
+                StartError::Other(why) => Err(StopError::Other(why)),
+                other => Err(StopError::Other(other.to_string())),
+            },
+        }
+    }
+
+    /// Whether it ran; nothing if it runs in the end.
+    fn try_to_stop() -> Answer<Option<bool>> {
+        const ERROR_SERVICE_NOT_ACTIVE: i32 = 1062;
+        let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)?;
+        let service = manager.open_service(SERVICE, ServiceAccess::STOP | ServiceAccess::QUERY_STATUS)?;
+        match service.stop() {
+            Ok(_) => {}
+            Err(error) if code(&error) == Some(ERROR_SERVICE_NOT_ACTIVE) => return Ok(Some(false)),
+            Err(error) => return Err(error),
+        }
+        let since = Instant::now();
+        while service.query_status()?.current_state != ServiceState::Stopped {
+            if since.elapsed() > PATIENCE {
+                return Ok(None);
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(Some(true))
     }
 
     /// Windows' number of an error.

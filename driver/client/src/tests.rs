@@ -110,6 +110,16 @@ impl Transport for Fake {
                 };
                 reply::write(&mut out, mounted, &[])
             }
+            Request::Stop { .. } | Request::Resume => {
+                self.asks.borrow_mut().push(format!("{:?}", request.code()));
+                reply::write(
+                    &mut out,
+                    reply::Done {
+                        header: Default::default(),
+                    },
+                    &[],
+                )
+            }
             Request::Unmount { volume, force } => {
                 self.asks.borrow_mut().push(format!("{volume:?} {force}"));
                 reply::write(

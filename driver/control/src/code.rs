@@ -79,11 +79,15 @@ pub enum Code {
     Policies,
     /// What a volume begins with, for finding faults: [`crate::reply::Superblock`].
     Superblock,
+    /// Serve nothing any more, so that the service can be stopped: [`crate::Header`].
+    Stop,
+    /// Serve again after a [`Code::Stop`] that no unload followed: [`crate::Header`].
+    Resume,
 }
 
 impl Code {
     /// All of them.
-    pub const ALL: [Code; 10] = [
+    pub const ALL: [Code; 12] = [
         Code::Version,
         Code::Status,
         Code::List,
@@ -94,6 +98,8 @@ impl Code {
         Code::Places,
         Code::Policies,
         Code::Superblock,
+        Code::Stop,
+        Code::Resume,
     ];
 
     /// The number. What only looks needs a handle that may read, the rest one that may write, too.
@@ -110,6 +116,8 @@ impl Code {
             Code::Places => buffered(0x817, FILE_READ_ACCESS),
             Code::Policies => buffered(0x818, FILE_READ_ACCESS),
             Code::Superblock => buffered(0x819, FILE_READ_ACCESS),
+            Code::Stop => buffered(0x81a, BOTH),
+            Code::Resume => buffered(0x81b, BOTH),
         }
     }
 

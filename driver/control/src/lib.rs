@@ -56,7 +56,7 @@ use zerocopy::byteorder::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// The version of this interface: major << 16 | minor.
-pub const VERSION: u32 = 0x0003_0000;
+pub const VERSION: u32 = 0x0003_0001;
 
 /// What every request and every reply begins with.
 #[derive(

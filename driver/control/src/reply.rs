@@ -296,7 +296,7 @@ pub const fn shortest(code: Code) -> usize {
         Code::Mount => size_of::<Mounted>(),
         Code::Log => size_of::<Log>(),
         Code::Superblock => size_of::<Superblock>(),
-        Code::Unmount | Code::SetPolicy => size_of::<Done>(),
+        Code::Unmount | Code::SetPolicy | Code::Stop | Code::Resume => size_of::<Done>(),
     }
 }
 

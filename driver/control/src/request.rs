@@ -40,6 +40,13 @@ pub enum Request<'a> {
         /// Even while files on it are open.
         force: bool,
     },
+    /// Let go of everything, so that the I/O manager can unload the driver.
+    Stop {
+        /// Even while files are open.
+        force: bool,
+    },
+    /// Take everything up again.
+    Resume,
     /// Log text, as much as fits into the reply.
     Log {
         /// Whose.
@@ -195,6 +202,16 @@ const _: () = assert!(size_of::<UnmountRecord>() == 32);
 
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
+struct StopRecord {
+    header: Header,
+    /// 1: force.
+    flags: U32,
+    reserved: U32,
+}
+const _: () = assert!(size_of::<StopRecord>() == 24);
+
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
 struct LogRecord {
     header: Header,
     position: U64,
@@ -217,11 +234,12 @@ pub fn parse(interface: Interface, number: u32, input: &[u8], output: usize) -> 
         return Err(Refusal::TooSmall);
     }
     let request = match code {
-        Code::Version | Code::Status => {
+        Code::Version | Code::Status | Code::Resume => {
             let (_, texts) = fixed::<Plain>(input)?;
             no_texts(texts)?;
             match code {
                 Code::Version => Request::Version,
+                Code::Resume => Request::Resume,
                 _ => Request::Status,
             }
         }
@@ -260,6 +278,18 @@ pub fn parse(interface: Interface, number: u32, input: &[u8], output: usize) -> 
                     0 => false,
                     1 => true,
                     _ => return Err(Refusal::Invalid("a flag of an unmount request is not known")),
+                },
+            }
+        }
+        Code::Stop => {
+            let (record, texts) = fixed::<StopRecord>(input)?;
+            no_texts(texts)?;
+            zero(record.reserved.get())?;
+            Request::Stop {
+                force: match record.flags.get() {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(Refusal::Invalid("a flag of a stop request is not known")),
                 },
             }
         }
@@ -391,6 +421,8 @@ impl Request<'_> {
             Request::List { .. } => Code::List,
             Request::Mount(_) => Code::Mount,
             Request::Unmount { .. } => Code::Unmount,
+            Request::Stop { .. } => Code::Stop,
+            Request::Resume => Code::Resume,
             Request::Log { .. } => Code::Log,
             Request::SetPolicy { .. } => Code::SetPolicy,
             Request::Places { .. } => Code::Places,
@@ -405,7 +437,7 @@ impl Request<'_> {
     /// [`Refusal::NoMemory`]; [`Refusal::Invalid`] for a text of more than 4 GiB.
     pub fn encode(&self) -> Result<Vec<u8>, Refusal> {
         match *self {
-            Request::Version | Request::Status => finish(&mut Plain::default(), Vec::new()),
+            Request::Version | Request::Status | Request::Resume => finish(&mut Plain::default(), Vec::new()),
             Request::SetPolicy { key, policy } => {
                 let mut texts = Vec::new();
                 let mut record = PolicyRecord::write(key, policy.as_ref(), &mut texts)?;
@@ -431,6 +463,13 @@ impl Request<'_> {
                     volume: volume.unwrap_or(0).into(),
                     flags: u32::from(force).into(),
                     ..UnmountRecord::default()
+                },
+                Vec::new(),
+            ),
+            Request::Stop { force } => finish(
+                &mut StopRecord {
+                    flags: u32::from(force).into(),
+                    ..StopRecord::default()
                 },
                 Vec::new(),
             ),

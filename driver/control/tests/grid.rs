@@ -55,6 +55,9 @@ fn with_each(mut run: impl FnMut(Request<'_>)) {
         volume: Some(3),
         force: false,
     });
+    run(Request::Stop { force: true });
+    run(Request::Stop { force: false });
+    run(Request::Resume);
     run(Request::Log {
         source: LogSource::Linux,
         position: 77,
@@ -113,7 +116,10 @@ fn codes_are_buffered_ours_and_ask_for_the_right_access() {
         assert_eq!(number & 3, 0, "METHOD_BUFFERED");
         assert_eq!(number >> 16, 0x9c4b);
         assert!((number >> 2) & 0xfff >= 0x800, "a vendor's function");
-        let changes = matches!(code, Code::Mount | Code::Unmount | Code::SetPolicy);
+        let changes = matches!(
+            code,
+            Code::Mount | Code::Unmount | Code::SetPolicy | Code::Stop | Code::Resume
+        );
         assert_eq!(number >> 14 & 3, if changes { 3 } else { 1 }, "{code:?}");
         // FILE_ANY_ACCESS would let a handle with no right at all ask.
         assert_eq!(Code::from_number(number), Some(code));
@@ -160,7 +166,7 @@ fn every_code_with_the_content_of_every_other() {
         let bytes = request.encode().unwrap();
         for code in Code::ALL {
             let found = parse(Interface::Control, code.number(), &bytes, BIG);
-            let plain = [Code::Version, Code::Status];
+            let plain = [Code::Version, Code::Status, Code::Resume];
             let pages = [Code::List, Code::Places, Code::Policies];
             if code == request.code() {
                 assert_eq!(found, Ok(request));
@@ -171,11 +177,16 @@ fn every_code_with_the_content_of_every_other() {
                 assert_eq!(found.map(|found| found.code()), Ok(code));
             } else if let Ok(found) = found {
                 // A fixed part that is longer counts when the rest is zeros, and then it says just that.
-                // These two have the same fields, and only the code tells them apart.
-                let alike = [Code::Unmount, Code::Log];
+                // These have fields of the same lengths, and only the code tells them apart.
+                let alike = [
+                    &[Code::Unmount, Code::Log][..],
+                    &[Code::Stop, Code::List, Code::Places, Code::Policies],
+                ];
                 assert!(
                     fixed(&bytes) > fixed(&found.encode().unwrap())
-                        || (alike.contains(&code) && alike.contains(&request.code())),
+                        || alike
+                            .iter()
+                            .any(|alike| alike.contains(&code) && alike.contains(&request.code())),
                     "{code:?} took {request:?} for {found:?}"
                 );
             }

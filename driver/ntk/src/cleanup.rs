@@ -4,6 +4,7 @@
 
 use crate::cache;
 use crate::create::give_share_access_back;
+use crate::events::{self, Event};
 use crate::irp::Irp;
 use crate::nt::{
     FO_CLEANUP_COMPLETE, FsRtlFastUnlockAll, FsRtlNotifyCleanup, IoGetRequestorProcess, NTSTATUS,
@@ -17,10 +18,15 @@ use lklfs_fsd::{Outcome, cleanup};
 /// IRQL: PASSIVE_LEVEL; blocks for the volume's locks only.
 pub fn cleanup(irp: Irp, open: &Open) -> NTSTATUS {
     let file = irp.file_object();
-    let plan = {
+    let (plan, given_up) = {
         let mut state = open.volume.state.lock();
-        cleanup::cleanup(&open.fcb.fcb, &open.ccb, &mut state, file.addr() as u64)
+        let plan = cleanup::cleanup(&open.fcb.fcb, &open.ccb, &mut state, file.addr() as u64);
+        (plan, state.refusal().is_some())
     };
+    if plan.volume_unlocked && !given_up {
+        // SAFETY: the file object is this CLEANUP's.
+        unsafe { events::tell(file, Event::Unlock) };
+    }
     open.volume.pended.forget(open, file);
     if plan.complete_notifications {
         let (sync, list) = open.volume.notifications();

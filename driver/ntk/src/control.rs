@@ -18,6 +18,7 @@ use crate::nt::{
 use crate::open::FileRef;
 use crate::places::{self, Seen};
 use crate::settings::Settings;
+use crate::standby;
 use crate::text::{self, units};
 use crate::volume::MountedVolume;
 use crate::work::{self, Output, Scratch};
@@ -41,7 +42,18 @@ const MOST_INPUT: u32 = 128 * 1024;
 /// IRQL: PASSIVE_LEVEL.
 pub fn control(irp: Irp, interface: Interface) -> NTSTATUS {
     match u32::from(irp.major()) {
-        IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
+        IRP_MJ_CREATE => match driver().map(|driver| driver.standby.control_opened(interface)) {
+            Some(Err(status)) => irp.fail(status),
+            // Without its state the driver is about to be there.
+            Some(Ok(())) | None => irp.complete(Outcome::success(0)),
+        },
+        IRP_MJ_CLEANUP => {
+            if let Some(driver) = driver() {
+                driver.standby.control_closed();
+            }
+            irp.complete(Outcome::success(0))
+        }
+        IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
         IRP_MJ_DEVICE_CONTROL => match driver() {
             Some(driver) => device_control(driver, irp, interface),
             None => irp.fail(NtStatus::DEVICE_NOT_READY),
@@ -80,6 +92,13 @@ fn device_control(driver: &Driver, mut irp: Irp, interface: Interface) -> NTSTAT
         Ok(request) => request,
         Err(refusal) => return irp.fail(refused(refusal)),
     };
+    let is_served = matches!(
+        request,
+        Request::Version | Request::Status | Request::Log { .. } | Request::Stop { .. } | Request::Resume
+    );
+    if driver.standby.is_on() && !is_served {
+        return irp.fail(NtStatus::DEVICE_NOT_READY);
+    }
     if !may_block(driver, &request) {
         let out = irp.system_buffer(length);
         let outcome = match request {
@@ -120,6 +139,8 @@ fn may_block(driver: &Driver, request: &Request<'_>) -> bool {
         | Request::Unmount { .. }
         | Request::Places { .. }
         | Request::Superblock { .. }
+        | Request::Stop { .. }
+        | Request::Resume
         | Request::SetPolicy { .. } => true,
     }
 }
@@ -195,6 +216,14 @@ fn answer(driver: &Driver, request: Request<'_>, out: &mut [u8]) -> Result<usize
         Request::Mount(mount) => reply::write(out, self::mount(driver, &mount)?, &[]),
         Request::Unmount { volume, force } => {
             driver.mounts.unmount(driver, volume, force)?;
+            reply::write(out, reply::Done::default(), &[])
+        }
+        Request::Stop { force } => {
+            standby::enter(driver, force)?;
+            reply::write(out, reply::Done::default(), &[])
+        }
+        Request::Resume => {
+            standby::leave(driver)?;
             reply::write(out, reply::Done::default(), &[])
         }
         Request::Log { source, position } => return log(driver, source, position, out),

@@ -42,7 +42,9 @@ pub enum Mounter {
 }
 
 /// The file object of a handle, with a reference for the time of `act`.
-fn with_file<T>(opened: &Opened, act: impl FnOnce(PFILE_OBJECT) -> T) -> Result<T, NtStatus> {
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn with_file<T>(opened: &Opened, act: impl FnOnce(PFILE_OBJECT) -> T) -> Result<T, NtStatus> {
     let mut object = null_mut();
     // SAFETY: the handle is open; a null type means "whatever it is", and a handle of ZwOpenFile's is a file's.
     let status = unsafe {

@@ -1,8 +1,9 @@
 //! DriverEntry and its counterpart: the control device, the file systems that are registered, and the end.
 //!
-//! Four devices live as long as the driver: `\Device\Lklfs` and `\Device\LklfsStatus` (with links of the same names in
-//! `\DosDevices`; the first for administrators only), and one device for each kind of medium that file systems are registered for. They are registered with low
-//! priority: Windows' own file systems see a volume first, and what they do not know comes here.
+//! Two devices live as long as the driver: `\Device\Lklfs` and `\Device\LklfsStatus` (with links of the same names in
+//! `\DosDevices`; the first for administrators only). One device for each kind of medium is registered as a file system, for
+//! as long as the driver serves ([`crate::standby`]): with low priority, so that Windows' own file systems see a volume
+//! first, and what they do not know comes here.
 //
 // UNSAFETY: creates and deletes devices, fills the driver object, and keeps the driver's state behind a static.
 
@@ -16,17 +17,16 @@ use crate::log;
 use crate::mounts::Mounts;
 use crate::name::Name;
 use crate::nt::{
-    self, DO_DEVICE_INITIALIZING, DO_LOW_PRIORITY_FILESYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM,
-    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IoCreateDevice,
-    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, IoRegisterFileSystem, IoUnregisterFileSystem,
-    KeFlushQueuedDpcs, NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT,
-    PUNICODE_STRING, raw_status,
+    self, DO_DEVICE_INITIALIZING, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IoCreateDevice,
+    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, KeFlushQueuedDpcs, NTSTATUS, PDEVICE_OBJECT,
+    PDRIVER_OBJECT, PUNICODE_STRING, raw_status,
 };
 use crate::places::{self, Places, Seen};
 use crate::policies::Policies;
 use crate::posts::Posts;
 use crate::power::Power;
 use crate::protect::{self, Audience};
+use crate::standby::Standby;
 use crate::stranded;
 use crate::text;
 use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
@@ -41,16 +41,13 @@ use lkl_host_ntk::{pool, routines, stack};
 use lklfs_control::Interface;
 use lklfs_nt::NtStatus;
 
-/// Names of the devices that are registered as file systems.
-const DISK_FILE_SYSTEM: &str = "\\LklfsDisk";
-const CD_FILE_SYSTEM: &str = "\\LklfsCd";
-
 /// What lives as long as the driver.
 pub struct Driver {
     object: PDRIVER_OBJECT,
     /// In the order of [`Interface::ALL`].
     control: [PDEVICE_OBJECT; 2],
-    file_systems: [PDEVICE_OBJECT; 2],
+    /// Whether it serves, and what it serves by.
+    pub standby: Standby,
     /// The one Linux.
     pub linux: Linux,
     /// What was mounted on request.
@@ -94,6 +91,12 @@ pub fn stay() {
 }
 
 impl Driver {
+    /// Whether it cannot be unloaded, after [`stay`]. Any IRQL.
+    pub fn stays(&self) -> bool {
+        // SAFETY: the object lives as long as the driver.
+        unsafe { (*self.object).DriverUnload }.is_none()
+    }
+
     /// The driver object.
     pub fn object(&self) -> PDRIVER_OBJECT {
         self.object
@@ -149,7 +152,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
     let mut driver = lkl::try_box(Driver {
         object,
         control: [null_mut(); 2],
-        file_systems: [null_mut(); 2],
+        standby: Standby::new(),
         linux,
         mounts,
         places,
@@ -175,20 +178,13 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
     ours.DriverUnload = Some(unload);
     // SAFETY: promised by the caller.
     unsafe { fastio::register_callbacks(object) };
-    let file_systems = driver.file_systems;
     let control = driver.control;
     DRIVER.store(Box::into_raw(driver), Ordering::Release);
-    for device in file_systems {
-        // SAFETY: the device is ours; an extra reference keeps it until the unload is done with it, as registration
-        // may be taken back by others.
-        unsafe { ObfReferenceObject(device.cast()) };
-        // SAFETY: as above; it is ready now.
-        unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
-        // SAFETY: as above.
-        unsafe { IoRegisterFileSystem(device) };
+    if let Some(driver) = self::driver() {
+        driver.standby.register();
     }
     for device in control {
-        // SAFETY: as above.
+        // SAFETY: the device is ours, and ready now.
         unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
     }
     if let Some(driver) = self::driver() {
@@ -206,14 +202,7 @@ fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
         };
         *slot = make_device(driver.object, interface.device_name(), FILE_DEVICE_UNKNOWN, kind)?;
     }
-    for (slot, (name, kind)) in driver.file_systems.iter_mut().zip([
-        (DISK_FILE_SYSTEM, FILE_DEVICE_DISK_FILE_SYSTEM),
-        (CD_FILE_SYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM),
-    ]) {
-        *slot = make_device(driver.object, name, kind, Kind::FileSystem)?;
-        // SAFETY: the device is ours and not registered yet.
-        unsafe { (**slot).Flags |= DO_LOW_PRIORITY_FILESYSTEM };
-    }
+    driver.standby.make_devices(driver.object)?;
     for (device, interface) in driver.control.into_iter().zip(Interface::ALL) {
         protect::device(device, Audience::Of(interface))?;
         let mut link = Name::new(interface.link_name());
@@ -227,7 +216,10 @@ fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
     Ok(())
 }
 
-fn make_device(
+/// One of the driver's own devices, by name.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn make_device(
     object: PDRIVER_OBJECT,
     name: &str,
     device_type: u32,
@@ -261,7 +253,8 @@ fn delete_devices(driver: &Driver) {
         // SAFETY: the string outlives the call. If the link was never made, nothing happens.
         let _ = unsafe { IoDeleteSymbolicLink(&mut link.string()) };
     }
-    for device in driver.file_systems.into_iter().chain(driver.control) {
+    driver.standby.withdraw();
+    for device in driver.control {
         if !device.is_null() {
             // SAFETY: made by make_device(), and deleted once.
             unsafe { IoDeleteDevice(device) };
@@ -269,7 +262,8 @@ fn delete_devices(driver: &Driver) {
     }
 }
 
-/// The end: nothing is open on any device of the driver when the kernel calls this.
+/// The end: nothing is open on any device of the driver when the kernel calls this. NT calls it when the driver is in
+/// standby, since a registration counts as an open; Wine calls it whenever the service is stopped.
 unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     let driver = DRIVER.load(Ordering::Acquire);
     // SAFETY: DriverEntry put a box there; it is taken back below.
@@ -278,12 +272,7 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     };
     state.arrivals.stop();
     state.power.stop();
-    for device in state.file_systems {
-        // SAFETY: registered by DriverEntry.
-        unsafe { IoUnregisterFileSystem(device) };
-        // SAFETY: referenced by DriverEntry.
-        unsafe { ObfDereferenceObject(device.cast()) };
-    }
+    state.standby.withdraw();
     while let Some(volume) = first_volume(object) {
         volume.purge();
         let ended = stack::on_large_stack(move || {
@@ -317,7 +306,7 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
 
 /// Takes the letters of Linux' volumes away: without this driver Windows would offer to format what is there. They are
 /// remembered, and given again when the driver is.
-fn hide_places(driver: &Driver) {
+pub fn hide_places(driver: &Driver) {
     let mut after = 0;
     let linux_only = |number, seen: &Seen| {
         let known = seen.superblock.as_ref();

@@ -2,8 +2,9 @@
 //
 // UNSAFETY: input and output of METHOD_NEITHER.
 
+use crate::events::{self, Event};
 use crate::irp::Irp;
-use crate::nt::{IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
+use crate::nt::{self, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
 use crate::open::{FileRef, Open};
 use crate::work::{Blocking, Output, Request, Scratch};
 use crate::{buffer, fault, work};
@@ -11,7 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl_host_ntk::stack;
 use lklfs_fsd::fsctrl::{self, Plan};
-use lklfs_fsd::{Outcome, Requestor, linuxinfo, ranges};
+use lklfs_fsd::{FcbKind, Outcome, Requestor, linuxinfo, ranges};
 use lklfs_nt::{ControlCode, NtStatus};
 
 /// The largest input that is looked at, bytes.
@@ -34,7 +35,19 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     };
     let parameters = irp.control();
     let (code, length) = (parameters.code, parameters.output_length);
-    let handle = irp.file_object().addr() as u64;
+    let file = irp.file_object();
+    let is_volume = open.fcb.fcb.kind() == FcbKind::Volume && open.ccb.may_take_away();
+    if is_volume {
+        // Before the decision: whoever listens may close handles that are in its way.
+        match ControlCode(code) {
+            // SAFETY: the file object of an IRP that is ours.
+            ControlCode::FSCTL_LOCK_VOLUME => unsafe { events::tell(file, Event::Lock) },
+            // SAFETY: as above.
+            ControlCode::FSCTL_DISMOUNT_VOLUME => unsafe { events::tell(file, Event::Dismount) },
+            _ => {}
+        }
+    }
+    let handle = file.addr() as u64;
     let output = match code & 3 {
         METHOD_BUFFERED => Ok(irp.system_buffer(length)),
         _ => match buffer::lock(&mut irp, length) {
@@ -59,7 +72,20 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         plan
     };
     match plan {
-        Plan::Done(outcome) => irp.complete(outcome),
+        Plan::Done(outcome) => {
+            if is_volume && !nt::succeeded(outcome.status) {
+                match ControlCode(code) {
+                    // SAFETY: the file object of an IRP that is ours.
+                    ControlCode::FSCTL_LOCK_VOLUME => unsafe { events::tell(file, Event::LockFailed) },
+                    // SAFETY: as above.
+                    ControlCode::FSCTL_DISMOUNT_VOLUME => unsafe {
+                        events::tell(file, Event::DismountFailed);
+                    },
+                    _ => {}
+                }
+            }
+            irp.complete(outcome)
+        }
         // Oplocks are not granted: every opener of a read-only volume asks each time.
         Plan::Oplock => irp.fail(NtStatus::OPLOCK_NOT_GRANTED),
         Plan::AllocatedRanges | Plan::LinuxFile | Plan::LinuxVolume => {
@@ -79,7 +105,11 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
             let file = unsafe { FileRef::new(irp.file_object()) };
             work::run(irp, Arc::clone(&open.volume), file, blocking, lock)
         }
-        Plan::Unlock => irp.complete(Outcome::success(0)),
+        Plan::Unlock => {
+            // SAFETY: the file object of an IRP that is ours.
+            unsafe { events::tell(file, Event::Unlock) };
+            irp.complete(Outcome::success(0))
+        }
         Plan::Dismount => {
             dismount(open);
             irp.complete(Outcome::success(0))
@@ -102,6 +132,7 @@ fn ask(open: &Open, plan: Plan, input: &[u8], room: &mut [u8]) -> Outcome {
 /// The volume is dismounted. If it was locked before, only this handle is left; else what is under way, by other handles
 /// or for the cache, is not waited for: Linux fails its reads from now on.
 fn dismount(open: &Open) {
+    open.volume.let_go_of_vpb();
     open.volume.end_pended();
     if open.volume.state.lock().references <= 1 {
         return;
@@ -122,6 +153,8 @@ fn lock(request: Request, _scratch: &mut Scratch) -> NTSTATUS {
         request.finish(|_| Outcome::success(0))
     } else {
         volume.state.lock().locked_by = None;
+        // SAFETY: the request has a reference to its file object.
+        unsafe { events::tell(request.file(), Event::LockFailed) };
         request.finish(|_| NtStatus::ACCESS_DENIED.into())
     };
     ended.unwrap_or_else(|gone| {

@@ -22,6 +22,7 @@ use crate::device::DeviceRef;
 use crate::entry::Driver;
 use crate::imageid;
 use crate::irp::Irp;
+use crate::later;
 use crate::log;
 use crate::name::Name;
 use crate::nt::{
@@ -147,6 +148,26 @@ const PATIENCE: u32 = 1000;
 
 static NEXT: AtomicU32 = AtomicU32::new(1);
 
+/// The device is deleted; it counts for as long as handles are open on it or on what another file system had mounted there.
+/// Without memory for a task it does not.
+fn wait_for_handles(device: DeviceRef) {
+    // SAFETY: the device is referenced; the I/O manager counts the handles in it.
+    let is_open = move |device: &DeviceRef| unsafe { (*device.as_ptr()).ReferenceCount } != 0;
+    if !is_open(&device) {
+        volume::count_device(false);
+        return;
+    }
+    let queued = later::queue(move || {
+        while is_open(&device) {
+            later::pause();
+        }
+        volume::count_device(false);
+    });
+    if !queued {
+        volume::count_device(false);
+    }
+}
+
 impl ImageDisk {
     /// Makes the device and starts the thread. `identity` tells the volume from every other; and where it does not, since
     /// there are two copies of one, `mark` does. `wanted_link` is the link that it would like to have.
@@ -203,6 +224,7 @@ impl ImageDisk {
             return Err(nt::status(status));
         }
         disk.device.store(device, Ordering::Release);
+        volume::count_device(true);
         // SAFETY: the device is new and not ready yet.
         unsafe { (*device).Flags |= DO_DIRECT_IO };
         if let Err(status) = protect::device(device, Audience::Disk) {
@@ -279,8 +301,11 @@ impl ImageDisk {
             imageid::forget(self.number);
             // SAFETY: the device is ours; its extension gives up its count. Requests that came before have theirs.
             unsafe { volume::set_image_disk(device, None) };
+            // SAFETY: the device is ours until it is deleted below.
+            let last = unsafe { DeviceRef::new(device) };
             // SAFETY: created by create(), deleted once.
             unsafe { IoDeleteDevice(device) };
+            wait_for_handles(last);
         }
     }
 

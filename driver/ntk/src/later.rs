@@ -104,6 +104,11 @@ unsafe extern "C" fn perform(_device: PDEVICE_OBJECT, context: PVOID) {
     TASKS.fetch_sub(1, Ordering::AcqRel);
 }
 
+/// Whether nothing is queued or under way. Any IRQL.
+pub fn is_idle() -> bool {
+    TASKS.load(Ordering::Acquire) == 0
+}
+
 /// Waits until all is done.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks.

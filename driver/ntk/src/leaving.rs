@@ -67,6 +67,25 @@ impl MountedVolume {
         unsafe { IoReleaseVpbSpinLock(irql) };
     }
 
+    /// Gives the device of the VPB a new one, so that its next open mounts afresh. The file objects of this volume keep the
+    /// old one, which goes with the tear-down. Without memory for a new one, the device has the old one until then.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn let_go_of_vpb(&self) {
+        let spare = new_vpb(self.vpb());
+        let mut irql: KIRQL = 0;
+        // SAFETY: the saved IRQL goes back below.
+        unsafe { IoAcquireVpbSpinLock(&mut irql) };
+        // SAFETY: the lock is held; the VPB lives as long as this volume has not let go of it.
+        let spare = unsafe { replace_vpb(self.vpb(), spare) };
+        // SAFETY: taken above.
+        unsafe { IoReleaseVpbSpinLock(irql) };
+        if !spare.is_null() {
+            // SAFETY: made by new_vpb(), and nobody has it.
+            unsafe { pool::free(spare.cast()) };
+        }
+    }
+
     /// Disconnects the VPB and deletes the device, once, when nobody uses the volume any more. The volume itself lives
     /// on until its last open is closed.
     ///
@@ -135,6 +154,7 @@ impl Remains {
         }
         // SAFETY: created by the mount, deleted once; no open is on its way to it.
         unsafe { IoDeleteDevice(self.device) };
+        volume::count_device(false);
         if !self.real.is_null() {
             // SAFETY: referenced by the volume, which has handed the reference over.
             unsafe { ObfDereferenceObject(self.real.cast()) };
@@ -184,23 +204,36 @@ unsafe fn release_vpb(vpb: PVPB, spare: PVPB) -> (bool, PVPB) {
     let Some(old) = (unsafe { vpb.as_mut() }) else {
         return (true, spare);
     };
-    // SAFETY: the volume has a reference to the real device.
-    let real: &mut DEVICE_OBJECT = unsafe { &mut *old.RealDevice };
     if old.ReferenceCount == 0 {
         old.DeviceObject = null_mut();
         old.Flags &= !((VPB_MOUNTED | VPB_PERSISTENT) as u16);
         return (true, spare);
     }
+    // SAFETY: promised by the caller.
+    (false, unsafe { replace_vpb(vpb, spare) })
+}
+
+/// Puts `spare` in the place of a VPB, unless its device has another one already; the spare one, if it was not needed.
+///
+/// # Safety
+/// As for [`release_vpb`].
+unsafe fn replace_vpb(vpb: PVPB, spare: PVPB) -> PVPB {
+    // SAFETY: promised by the caller.
+    let Some(old) = (unsafe { vpb.as_mut() }) else {
+        return spare;
+    };
+    // SAFETY: the volume has a reference to the real device.
+    let real: &mut DEVICE_OBJECT = unsafe { &mut *old.RealDevice };
     // Whoever counts in it still goes to the volume's device, and is told there that the volume is gone. Persistent: the
     // I/O manager leaves it to its file system.
     old.Flags |= VPB_PERSISTENT as u16;
-    if ptr::eq(real.Vpb, vpb) && !spare.is_null() {
-        // SAFETY: new, and known to nobody.
-        unsafe { (*spare).Flags = old.Flags & VPB_REMOVE_PENDING as u16 };
-        real.Vpb = spare;
-        return (false, null_mut());
+    if !ptr::eq(real.Vpb, vpb) || spare.is_null() {
+        return spare;
     }
-    (false, spare)
+    // SAFETY: new, and known to nobody.
+    unsafe { (*spare).Flags = old.Flags & VPB_REMOVE_PENDING as u16 };
+    real.Vpb = spare;
+    null_mut()
 }
 
 /// Whether `status` may stand for a disk that went away under Linux, which has one name for all that a disk cannot do.

@@ -56,6 +56,7 @@ pub mod dispatch;
 pub mod driveletter;
 pub mod ea;
 pub mod entry;
+pub mod events;
 pub mod fastio;
 pub mod fault;
 pub mod fileinfo;
@@ -90,6 +91,7 @@ pub mod secur;
 #[cfg(feature = "selftest")]
 pub mod selftest;
 pub mod settings;
+pub mod standby;
 pub mod stranded;
 pub mod sync;
 pub mod text;

@@ -8,6 +8,7 @@
 
 use crate::device::DeviceRef;
 use crate::entry::{self, Driver};
+use crate::events;
 use crate::irp::Irp;
 use crate::leaving;
 use crate::log;
@@ -378,6 +379,7 @@ fn connect(
     }
     // SAFETY: the device is ready now.
     unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
+    events::mounted(&volume);
     Ok(())
 }
 

@@ -38,6 +38,13 @@ pub fn keep(ended: &Arc<Event>, thread: Box<Thread>) {
     thread.join();
 }
 
+/// Whether a thread has not come back yet.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn are_left() -> bool {
+    !STRANDED.lock().is_empty()
+}
+
 /// Joins those that have ended meanwhile.
 ///
 /// IRQL: PASSIVE_LEVEL.

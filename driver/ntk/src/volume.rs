@@ -195,6 +195,23 @@ fn counted<T>(slot: &AtomicPtr<T>) -> Option<Arc<T>> {
 /// Volumes that have a device.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
+/// Devices of volumes and of images, until nothing uses them any more.
+static DEVICES: AtomicU32 = AtomicU32::new(0);
+
+/// How many devices of volumes and images there are, those included that are deleted and still in use.
+pub fn devices() -> u32 {
+    DEVICES.load(Ordering::Acquire)
+}
+
+/// A device of a volume or image is made, or is used by nothing any more.
+pub fn count_device(made: bool) {
+    if made {
+        DEVICES.fetch_add(1, Ordering::AcqRel);
+    } else {
+        DEVICES.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// Numbers of volumes; never given twice.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -305,6 +322,7 @@ impl MountedVolume {
     /// `device` is a new device of this driver, `vpb` the one of the MOUNT_VOLUME that this driver is working on.
     pub unsafe fn connect(self: &Arc<Self>, device: PDEVICE_OBJECT, vpb: PVPB) {
         COUNT.fetch_add(1, Ordering::Relaxed);
+        count_device(true);
         self.device.store(device, Ordering::Release);
         self.vpb.store(vpb, Ordering::Release);
         // SAFETY: the VPB of a mount under way is that of a live device.

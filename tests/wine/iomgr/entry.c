@@ -20,6 +20,7 @@ static const struct routine routines[] = {
 	SUPPLY(FsRtlNotifyCleanup, fsrtl_notify_cleanup),
 	SUPPLY(FsRtlNotifyInitializeSync, fsrtl_notify_initialize),
 	SUPPLY(FsRtlNotifyUninitializeSync, fsrtl_notify_uninitialize),
+	SUPPLY(FsRtlNotifyVolumeEvent, fsrtl_notify_volume_event),
 	SUPPLY(FsRtlUninitializeFileLock, fsrtl_uninitialize_lock),
 	SUPPLY(IoAcquireVpbSpinLock, devices_acquire_vpb_lock),
 	SUPPLY(IoCheckShareAccess, fsrtl_check_share),

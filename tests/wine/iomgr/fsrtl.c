@@ -59,6 +59,14 @@ void NTAPI fsrtl_notify_cleanup(PNOTIFY_SYNC sync, LIST_ENTRY *list, PVOID conte
 		report("FsRtlNotifyCleanup: a list that this driver did not fill");
 }
 
+/* Nothing listens to volumes here. */
+NTSTATUS NTAPI fsrtl_notify_volume_event(FILE_OBJECT *file, ULONG event)
+{
+	if (!file || event < 1 || event > 6)
+		report("FsRtlNotifyVolumeEvent: no file object, or an unknown event");
+	return STATUS_SUCCESS;
+}
+
 /* Whether an open that wants this goes with those that are there; on success it is counted, if `update` says so. */
 NTSTATUS NTAPI fsrtl_check_share(ACCESS_MASK access, ULONG share, FILE_OBJECT *file, SHARE_ACCESS *record,
 				 BOOLEAN update)

@@ -234,6 +234,7 @@ NTSTATUS NTAPI fsrtl_unlock_all(FILE_LOCK *lock, FILE_OBJECT *file, PEPROCESS pr
 void NTAPI fsrtl_notify_initialize(PNOTIFY_SYNC *sync);
 void NTAPI fsrtl_notify_uninitialize(PNOTIFY_SYNC *sync);
 void NTAPI fsrtl_notify_cleanup(PNOTIFY_SYNC sync, LIST_ENTRY *list, PVOID context);
+NTSTATUS NTAPI fsrtl_notify_volume_event(FILE_OBJECT *file, ULONG event);
 NTSTATUS NTAPI fsrtl_check_share(ACCESS_MASK access, ULONG share, FILE_OBJECT *file, SHARE_ACCESS *record,
 				 BOOLEAN update);
 void NTAPI fsrtl_remove_share(FILE_OBJECT *file, SHARE_ACCESS *record);

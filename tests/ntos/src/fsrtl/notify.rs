@@ -208,8 +208,52 @@ pub unsafe extern "win64" fn FsRtlNotifyCleanupAll(sync: PNOTIFY_SYNC, _list: PL
     }
 }
 
-/// `FsRtlNotifyVolumeEvent`: nobody listens here.
-pub unsafe extern "win64" fn FsRtlNotifyVolumeEvent(_file_object: PFILE_OBJECT, _event: ULONG) -> NTSTATUS {
+/// A listener to events of volumes: gets the device below the volume, and FSRTL_VOLUME_*.
+pub type VolumeListener = std::sync::Arc<dyn Fn(usize, u32) + Send + Sync>;
+
+static VOLUME_LISTENERS: Mutex<Vec<VolumeListener>> = Mutex::new(Vec::new());
+
+/// Listens to events of volumes, until [`forget_volume_listeners`].
+pub fn listen_to_volumes(listener: VolumeListener) {
+    VOLUME_LISTENERS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(listener);
+}
+
+/// Ends all listening.
+pub fn forget_volume_listeners() {
+    VOLUME_LISTENERS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clear();
+}
+
+/// `FsRtlNotifyVolumeEvent`: the PnP manager calls each listener in a thread of its own and waits for it. A listener closes
+/// its handles there, so no lock may be held here that a close could need.
+pub unsafe extern "win64" fn FsRtlNotifyVolumeEvent(file_object: PFILE_OBJECT, event: ULONG) -> NTSTATUS {
+    // SAFETY: the file system gives a live file object.
+    let real = unsafe { (*file_object).DeviceObject } as usize;
+    if real == 0 || !(1..=6).contains(&event) {
+        fail!(
+            FsRtl,
+            "FsRtlNotifyVolumeEvent({file_object:p}, {event}): no open file object, or an event that is not modelled"
+        );
+    }
+    if let Some(held) = crate::ps::current().held().first() {
+        fail!(
+            FsRtl,
+            "FsRtlNotifyVolumeEvent with {held:?} held, for which a listener's close may wait"
+        );
+    }
+    let listeners = VOLUME_LISTENERS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    for listener in listeners {
+        // The thread stands for the listener's own.
+        let _ = std::thread::spawn(move || listener(real, event)).join();
+    }
     STATUS_SUCCESS
 }
 

@@ -172,7 +172,8 @@ pub unsafe fn delete(device: PDEVICE_OBJECT) {
         if *flags & DOE_DELETE_PENDING != 0 {
             fail!(Device, "IoDeleteDevice twice on {device:p}");
         }
-        if !(*device).AttachedDevice.is_null() {
+        // A filter of file systems is told by its FastIoDetachDevice; others have to be gone.
+        if !(*device).AttachedDevice.is_null() && !super::filter::detach_from(device) {
             fail!(
                 Device,
                 "IoDeleteDevice on {device:p}, to which another device is attached"
@@ -205,6 +206,7 @@ unsafe fn vanish(device: PDEVICE_OBJECT) {
         if *link == device {
             *link = (*device).NextDevice;
         }
+        let pending = (*extension(device)).flags & DOE_UNLOAD_PENDING != 0;
         let vpb = (*device).Vpb;
         if !vpb.is_null() && (*vpb).RealDevice == device {
             super::mount::forget(device);
@@ -213,7 +215,54 @@ unsafe fn vanish(device: PDEVICE_OBJECT) {
             }
         }
         ob::dereference(device.cast());
+        if pending {
+            super::service::device_freed(driver);
+        }
     }
+}
+
+/// `device` cannot be opened: it is deleted, or its driver is to be unloaded.
+///
+/// # Safety
+/// `device` is live.
+pub unsafe fn is_going(device: PDEVICE_OBJECT) -> bool {
+    // SAFETY: by contract.
+    unsafe {
+        (*extension(device)).flags & (DOE_UNLOAD_PENDING | DOE_DELETE_PENDING | DOE_REMOVE_PENDING) != 0
+    }
+}
+
+/// Marks every device of `driver`: from now on none can be opened.
+///
+/// # Safety
+/// `driver` is live.
+pub unsafe fn mark_unload(driver: PDRIVER_OBJECT) {
+    // SAFETY: the list is the driver's list of live devices.
+    unsafe {
+        let mut device = (*driver).DeviceObject;
+        while !device.is_null() {
+            (*extension(device)).flags |= DOE_UNLOAD_PENDING;
+            device = (*device).NextDevice;
+        }
+    }
+}
+
+/// What keeps `driver` from being unloaded: a device that is open, or that another device is attached to.
+///
+/// # Safety
+/// `driver` is live.
+pub unsafe fn in_use(driver: PDRIVER_OBJECT) -> bool {
+    // SAFETY: the list is the driver's list of live devices.
+    unsafe {
+        let mut device = (*driver).DeviceObject;
+        while !device.is_null() {
+            if (*device).ReferenceCount != 0 || !(*device).AttachedDevice.is_null() {
+                return true;
+            }
+            device = (*device).NextDevice;
+        }
+    }
+    false
 }
 
 /// One more open of `device`.
@@ -236,8 +285,11 @@ pub unsafe fn closed(device: PDEVICE_OBJECT) {
         if before <= 0 {
             fail!(Device, "the ReferenceCount of device {device:p} falls below zero");
         }
-        if before == 1 && (*extension(device)).flags & DOE_DELETE_PENDING != 0 {
+        let flags = (*extension(device)).flags;
+        if before == 1 && flags & DOE_DELETE_PENDING != 0 {
             vanish(device);
+        } else if before == 1 && flags & DOE_UNLOAD_PENDING != 0 {
+            super::service::device_freed((*device).DriverObject);
         }
     }
 }
@@ -356,6 +408,9 @@ pub unsafe extern "win64" fn IoDetachDevice(target: PDEVICE_OBJECT) {
             );
         }
         (*extension(attached)).attached_to = ptr::null_mut();
+        if (*extension(target)).flags & DOE_UNLOAD_PENDING != 0 && (*target).ReferenceCount == 0 {
+            super::service::device_freed((*target).DriverObject);
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`request`] | building requests and ending them |
 //! | [`device`], [`native`], [`names`] | driver and device objects, modelled drivers, the name space |
 //! | [`mount`], [`open`], [`reparse`], [`file`], [`share`] | volumes, opening, links, file objects, sharing |
+//! | [`service`], [`filter`] | unloading, and a filter on every file system, which stands in the way of that |
 //! | [`work`], [`thread`], [`misc`] | work queues, per-thread state, the rest |
 //! | [`kernel`] | what this side uses of the kernel |
 
@@ -24,6 +25,7 @@ pub mod cancel;
 pub mod complete;
 pub mod device;
 pub mod file;
+pub mod filter;
 pub mod irp;
 pub mod kernel;
 pub mod ledger;
@@ -35,6 +37,7 @@ pub mod open;
 pub mod raw;
 pub mod reparse;
 pub mod request;
+pub mod service;
 pub mod share;
 pub mod thread;
 pub mod work;

@@ -174,6 +174,7 @@ unsafe fn mount(real: PDEVICE_OBJECT, whole: bool) -> NTSTATUS {
                     );
                 }
                 (*vpb).Flags |= VPB_MOUNTED as u16;
+                super::filter::attach_to((*vpb).DeviceObject);
                 lock(&MOUNTED).retain(|known| *known != real as usize);
                 lock(&MOUNTED).push(real as usize);
                 return STATUS_SUCCESS;
@@ -285,6 +286,14 @@ pub unsafe extern "win64" fn IoUnregisterFileSystem(system: PDEVICE_OBJECT) {
 
 fn notify(system: PDEVICE_OBJECT, active: bool) {
     let routines: Vec<usize> = lock(&LISTENERS).iter().map(|(_, routine)| *routine).collect();
+    // SAFETY: the device is live while it is registered, and until its registration has ended.
+    unsafe {
+        if active {
+            super::filter::attach_to(system);
+        } else {
+            super::filter::detach_from(system);
+        }
+    }
     for routine in routines {
         // SAFETY: the routine was registered and not unregistered.
         unsafe { kernel::call(routine as *const (), [system as usize, usize::from(active)]) };

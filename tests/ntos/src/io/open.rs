@@ -101,6 +101,9 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
                 _ => return Err(STATUS_OBJECT_TYPE_MISMATCH),
             },
         };
+        if device::is_going(real) {
+            return Err(STATUS_NO_SUCH_DEVICE);
+        }
         if name.len() > 32767 {
             return Err(STATUS_OBJECT_NAME_INVALID);
         }

@@ -13,7 +13,7 @@ use crate::fsrtl;
 use crate::io::file::Waiter;
 use crate::io::ledger::Owner;
 use crate::io::names::{self, Node, wide};
-use crate::io::{device, irp, misc, mount, native, raw, request, work};
+use crate::io::{device, filter, irp, misc, mount, native, raw, request, service, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
 use crate::{hostfs, ke, mountmgr, ob, pnp, ps};
@@ -59,6 +59,7 @@ pub struct Builder {
     mount_manager: Option<bool>,
     registry: cm::Hive,
     raw: bool,
+    filter: bool,
 }
 
 impl Builder {
@@ -104,6 +105,12 @@ impl Builder {
         self
     }
 
+    /// With a filter on every file system and volume, as each Windows has one.
+    pub fn filter(mut self) -> Builder {
+        self.filter = true;
+        self
+    }
+
     /// Starts the machine.
     pub fn start(self) -> Result<Machine, MachineError> {
         let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,6 +119,8 @@ impl Builder {
         pnp::reset();
         cm::start(self.registry.clone());
         raw::start(self.raw);
+        filter::start(self.filter);
+        fsrtl::notify::forget_volume_listeners();
         cc::segment::seed(self.seed);
         let mut machine = Machine {
             _one: one,
@@ -289,6 +298,26 @@ impl Machine {
         Ok(())
     }
 
+    /// Stops the service of the driver that was loaded last, as `sc stop` does. Whether it is unloaded; else its devices
+    /// cannot be opened any more, and it is unloaded when the last user of one of them lets go.
+    pub fn stop_service(&mut self) -> bool {
+        let Some(driver) = self.drivers.last() else {
+            return true;
+        };
+        let object = driver.object;
+        // SAFETY: the driver object lives until it is forgotten.
+        if !in_system_thread(move || unsafe { service::stop(object as PDRIVER_OBJECT) }) {
+            return false;
+        }
+        work::drain();
+        report::give_vpbs_to_kernel();
+        if let Some(driver) = self.drivers.pop() {
+            forget(&driver);
+            driver.image.unload();
+        }
+        true
+    }
+
     /// Opens `path`, a full NT path such as `\Device\HarddiskVolume1\dir\file`.
     pub fn open(&self, path: &str, open: OpenAs) -> Result<Handle, NTSTATUS> {
         Handle::open(wide(path), None, open)
@@ -428,6 +457,7 @@ impl Drop for Machine {
 /// The driver object's names and registrations go.
 fn forget(driver: &Driver) {
     names::remove(&Node::Driver(driver.object));
+    service::forget(driver.object());
     fsrtl::misc::forget_driver(driver.object());
 }
 
@@ -437,10 +467,12 @@ fn stop(driver: &Driver) -> Vec<String> {
     // SAFETY: the driver object lives until it is forgotten.
     unsafe {
         match (*driver.object()).DriverUnload {
+            // The service was stopped, and its last user has let go.
+            Some(_) if service::is_unloaded(driver.object()) => {}
             None => troubles.push(format!("{} has no DriverUnload", driver.name)),
-            Some(unload) => {
-                let (unload, object) = (unload as usize, driver.object as u64);
-                in_system_thread(move || ke::call_driver(unload as *const (), [object]));
+            Some(_) => {
+                service::forget(driver.object());
+                service::call_unload(driver.object());
                 work::drain();
                 let mut device = (*driver.object()).DeviceObject;
                 while !device.is_null() {

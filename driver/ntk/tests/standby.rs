@@ -1,0 +1,222 @@
+//! How the driver is stopped, with NT's rules for unloading and a filter on every file system; how it lets go of a volume that
+//! is dismounted; and what it tells listeners of volumes.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use lklfs_control::{Interface, Request};
+use ntos::disk::DiskConfig;
+use ntos::fsrtl::notify;
+use ntos::nt::*;
+use ntos::user::{Handle, Machine, OpenAs};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+use support::{Control, driver, exists, read, run};
+
+/// FSRTL_VOLUME_*.
+const DISMOUNT: u32 = 1;
+const LOCK: u32 = 3;
+const LOCK_FAILED: u32 = 4;
+const UNLOCK: u32 = 5;
+const MOUNT: u32 = 6;
+
+const DEVICE: &str = "\\Device\\HarddiskVolume1";
+const HELLO: &str = "\\Device\\HarddiskVolume1\\hello.txt";
+
+/// A folder with `ext4.img`. Made once.
+fn folder() -> &'static Path {
+    static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
+    FOLDER
+        .get_or_init(|| {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let at = folder.path();
+            std::fs::create_dir(at.join("tree")).expect("writable");
+            std::fs::write(at.join("tree/hello.txt"), "hello\n").expect("writable");
+            run(
+                "mkfs.ext4",
+                &["-q", "-F", "-L", "Image", "-d", "tree", "ext4.img", "12M"],
+                at,
+            );
+            folder
+        })
+        .path()
+}
+
+/// A machine with the image as a disk, and the folder as drive C:.
+fn machine() -> Machine {
+    let mut machine = Machine::builder()
+        .drive_c(folder())
+        .mount_manager(true)
+        .filter()
+        .disk(DiskConfig::image(folder().join("ext4.img")))
+        .start()
+        .expect("starts");
+    machine.load_driver(&driver()).expect("the driver loads");
+    machine.settle();
+    machine
+}
+
+fn end(machine: Machine) {
+    let report = machine.unload();
+    assert!(report.is_clean(), "left behind:\n{report}");
+}
+
+fn hello(machine: &Machine) -> Result<Vec<u8>, NTSTATUS> {
+    machine
+        .open(HELLO, OpenAs::read())?
+        .read(Some(0), 100)
+        .into_result()
+}
+
+fn volume(machine: &Machine) -> Handle {
+    machine.open(DEVICE, OpenAs::volume()).expect("opens")
+}
+
+fn stop(control: &Control, force: bool) -> Result<(), NTSTATUS> {
+    control.ask(Request::Stop { force }).map(|_| ())
+}
+
+#[test]
+fn a_stop_of_the_service_alone_leaves_the_driver_loaded_and_shut() {
+    let mut machine = machine();
+    assert_eq!(hello(&machine).expect("reads"), b"hello\n");
+    assert!(!machine.stop_service(), "a registered file system was unloaded");
+    let control = machine.open(Interface::Control.device_name(), OpenAs::read());
+    assert_eq!(control.map(drop), Err(STATUS_NO_SUCH_DEVICE));
+    assert_eq!(hello(&machine).expect("its volumes live on"), b"hello\n");
+    end(machine);
+}
+
+#[test]
+fn a_driver_that_was_asked_to_stop_is_unloaded_with_its_service_and_starts_again() {
+    let mut machine = machine();
+    for _ in 0..3 {
+        assert_eq!(hello(&machine).expect("reads"), b"hello\n");
+        let control = Control::open(&machine);
+        let image = control.mount("\\??\\C:\\ext4.img", None, &support::Said::default());
+        let (_, letter) = image.expect("mounts");
+        let letter = letter.expect("a letter");
+        assert_eq!(read(&machine, letter, "hello.txt").expect("reads"), b"hello\n");
+        assert_eq!(stop(&control, false), Ok(()));
+        assert!(!exists(letter), "{letter}: is there still");
+        drop(control);
+        assert!(machine.stop_service(), "the driver was not unloaded");
+        machine.load_driver(&driver()).expect("the driver loads again");
+        machine.settle();
+    }
+    end(machine);
+}
+
+#[test]
+fn open_files_keep_the_driver_in_full_service() {
+    let mut machine = machine();
+    let file = machine.open(HELLO, OpenAs::read()).expect("opens");
+    let control = Control::open(&machine);
+    assert_eq!(stop(&control, false), Err(STATUS_ACCESS_DENIED));
+    assert_eq!(file.read(Some(0), 100).bytes, b"hello\n");
+    assert_eq!(hello(&machine).expect("reads"), b"hello\n");
+    // By force it is dismounted, but the handle needs the driver: everything is taken up again.
+    assert_eq!(stop(&control, true), Err(STATUS_ACCESS_DENIED));
+    assert!(
+        !nt_success(file.read(Some(0), 100).status),
+        "a dismounted volume is read"
+    );
+    assert_eq!(hello(&machine).expect("mounted afresh"), b"hello\n");
+    drop(file);
+    machine.settle();
+    assert_eq!(stop(&control, false), Ok(()));
+    drop(control);
+    assert!(machine.stop_service());
+    end(machine);
+}
+
+#[test]
+fn a_driver_in_standby_serves_again_when_it_is_asked_to() {
+    let mut machine = machine();
+    let control = Control::open(&machine);
+    let other = Control::status(&machine);
+    assert_eq!(stop(&control, true), Err(STATUS_SHARING_VIOLATION));
+    drop(other);
+    assert_eq!(stop(&control, false), Ok(()));
+    let status = machine.open(Interface::Status.device_name(), OpenAs::read());
+    assert_eq!(status.map(drop), Err(STATUS_DEVICE_NOT_READY));
+    assert!(
+        hello(&machine).is_err(),
+        "a file system that is not registered mounts"
+    );
+    let list = control.ask(Request::List { after: 0 });
+    assert_eq!(list, Err(STATUS_DEVICE_NOT_READY));
+    assert!(control.ask(Request::Resume).is_ok());
+    machine.settle();
+    assert_eq!(hello(&machine).expect("mounts again"), b"hello\n");
+    drop(Control::status(&machine));
+    assert_eq!(stop(&control, false), Ok(()));
+    drop(control);
+    assert!(machine.stop_service());
+    end(machine);
+}
+
+#[test]
+fn a_dismounted_volume_is_mounted_afresh_while_its_old_handles_are_open() {
+    let machine = machine();
+    let file = machine.open(HELLO, OpenAs::read()).expect("opens");
+    let old = volume(&machine);
+    assert_eq!(old.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    assert_eq!(hello(&machine).expect("mounted afresh"), b"hello\n");
+    assert_eq!(file.read(Some(0), 100).status, STATUS_VOLUME_DISMOUNTED);
+    let new = volume(&machine);
+    assert_eq!(new.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    let since = Instant::now();
+    assert_eq!(new.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    assert_eq!(hello(&machine).expect("mounted afresh"), b"hello\n");
+    eprintln!("from DISMOUNT to the first byte: {:?}", since.elapsed());
+    drop((file, old, new));
+    machine.settle();
+    end(machine);
+}
+
+#[test]
+fn listeners_let_go_of_a_volume_before_it_is_locked() {
+    let machine = machine();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::new(Mutex::new(Some(
+        machine.open(HELLO, OpenAs::read()).expect("opens"),
+    )));
+    machine.settle();
+    let (seen, handle) = (Arc::clone(&events), Arc::clone(&kept));
+    notify::listen_to_volumes(Arc::new(move |_, event| {
+        seen.lock().expect("no panic").push(event);
+        if event == LOCK {
+            drop(handle.lock().expect("no panic").take());
+        }
+    }));
+    let handle = volume(&machine);
+    assert_eq!(handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    assert!(
+        kept.lock().expect("no panic").is_none(),
+        "the listener has not heard"
+    );
+    assert_eq!(handle.fsctl(FSCTL_UNLOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    let file = machine.open(HELLO, OpenAs::read()).expect("opens");
+    assert_eq!(
+        handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status,
+        STATUS_ACCESS_DENIED
+    );
+    drop(file);
+    assert_eq!(handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    // A lock that ends with its handle is told of, too.
+    drop(handle);
+    let handle = volume(&machine);
+    assert_eq!(handle.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    drop(handle);
+    assert_eq!(hello(&machine).expect("mounted afresh"), b"hello\n");
+    machine.settle();
+    assert_eq!(
+        *events.lock().expect("no panic"),
+        [LOCK, UNLOCK, LOCK, LOCK_FAILED, LOCK, UNLOCK, DISMOUNT, MOUNT]
+    );
+    notify::forget_volume_listeners();
+    end(machine);
+}
