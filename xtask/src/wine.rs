@@ -3,7 +3,7 @@
 //! [`machine`] is a Windows of our own under cargo's target folder, and the only way in which anything is run in it; the
 //! trial of the set-up program uses it too. On it, [`run`] shows these things:
 //!
-//! - the NT user host passes the suite that every host passes;
+//! - the NT user host passes the suite that every host passes, and contains each kind of fault in Linux's code;
 //! - `userctl.exe` prints, of an ext4 image, what `userctl` prints on Linux, copies a file, and ends bad requests with
 //!   the same exit codes;
 //! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it, and with a test driver that supplies what Wine lacks
@@ -67,6 +67,7 @@ const QUESTIONS: &[&[&str]] = &[
 pub struct Subjects {
     userctl: PathBuf,
     suite: PathBuf,
+    faults: PathBuf,
     volumes: volumes::Programs,
 }
 
@@ -79,6 +80,11 @@ pub fn build(sh: &Shell) -> Result<Subjects> {
             &["-p", "conformance", "--example", "host"],
             "examples/host.exe",
         )?,
+        faults: windows_program(
+            sh,
+            &["-p", "conformance", "--example", "faults"],
+            "examples/faults.exe",
+        )?,
         volumes: volumes::build(sh)?,
     })
 }
@@ -90,6 +96,7 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     stand_in(sh, &folder)?;
     let machine = Machine::kept(&folder, TIME)?;
     host(&machine, &subjects.suite)?;
+    faults(&machine, &subjects.faults)?;
     programs(sh, &machine, &subjects.userctl)?;
     driver::run(sh, &machine, sys)?;
     volumes::run(sh, &machine, &subjects.volumes, sys)?;
@@ -128,6 +135,27 @@ fn host(machine: &Machine, suite: &Path) -> Result<()> {
     println!("NT user host: {passed} scenarios passed, {skipped} skipped");
     for line in text.lines().filter(|line| line.contains("Skipped(")) {
         println!("  {line}");
+    }
+    Ok(())
+}
+
+/// The NT user host contains each kind of fault in Linux's code.
+fn faults(machine: &Machine, exe: &Path) -> Result<()> {
+    fs::copy(exe, machine.folder().join("faults.exe"))?;
+    let listed = machine.run("faults.exe", &[], QUESTION)?;
+    let kinds = String::from_utf8_lossy(&listed.stdout).into_owned();
+    ensure!(
+        listed.code == 0 && !kinds.is_empty(),
+        "faults.exe, under Wine: {listed}"
+    );
+    for kind in kinds.lines().map(str::trim) {
+        let ended = machine.run("faults.exe", &[kind], QUESTION)?;
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+        ensure!(
+            ended.code == 0 && said.starts_with(&format!("contained: {kind}: ")),
+            "a fault in Linux ({kind}) in the NT user host, under Wine: {ended}\n{said}"
+        );
+        print!("NT user host: {said}");
     }
     Ok(())
 }

@@ -511,24 +511,6 @@ fn an_old_kernel_will_do() {
 }
 
 #[test]
-fn a_kernel_that_expands_no_stack_will_do() {
-    let hide = ["KeExpandKernelStackAndCallout", "KeExpandKernelStackAndCalloutEx"]
-        .map(String::from)
-        .to_vec();
-    on(
-        7,
-        disk(),
-        Options {
-            hide,
-            ..Options::default()
-        },
-        |machine| {
-            assert!(read_all(machine, OpenAs::read(), 65_536) == data());
-        },
-    );
-}
-
-#[test]
 fn a_failing_disk_is_an_error_in_bounded_time() {
     for at in [1, 3, 5, 8, 12, 20, 30] {
         on(8, disk(), Options::default(), |machine| {

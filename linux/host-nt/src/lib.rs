@@ -9,7 +9,7 @@
 //!   error (compressed EROFS, XFS with folder blocks larger than a page);
 //! - timers are exact to 100 ns from Windows 10 1803 on, and to the system's tick (up to 15.6 ms, never early) before.
 //!
-//! A fault in Linux code is contained by `lkl` itself, a stack overflow included: NT's exceptions serve for that. The crate is
+//! A fault in Linux code is contained by `lkl` itself: NT's exceptions serve for that. The crate is
 //! empty on other systems, so
 //! that a workspace can name it anyway.
 

@@ -21,10 +21,12 @@
 use crate::sys::{self, Entry};
 use core::arch::global_asm;
 use core::ffi::{CStr, c_void};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// Where in Linux's code the last fault was, from the start of that code.
 static FAULT_AT: AtomicUsize = AtomicUsize::new(0);
+/// Its exception code. Not every NT hands it to the handler (Wine's does not), so the filter keeps it.
+static FAULT_CODE: AtomicU32 = AtomicU32::new(0);
 
 struct Call<F, R> {
     act: Option<F>,
@@ -51,9 +53,9 @@ fn contained<F: FnOnce() -> R, R>(act: F) -> Option<R> {
         result: None,
     };
     // SAFETY: perform::<F, R> takes this call, which outlives it.
-    let code = unsafe { lkl_seh_call(perform::<F, R>, (&raw mut call).cast()) };
-    if code != 0 {
-        tell(code);
+    let ended = unsafe { lkl_seh_call(perform::<F, R>, (&raw mut call).cast()) } != 0;
+    if ended {
+        tell();
         return None;
     }
     call.result
@@ -82,9 +84,9 @@ unsafe extern "C" fn panic(fault: *mut c_void) {
 
 /// Tells Linux of a fault. Its panic is Linux code too and may fault in its turn: then it is told again, which is shorter.
 /// A third fault is not contained.
-fn tell(code: u32) {
+fn tell() {
     let mut fault = Fault {
-        why: reason(code),
+        why: reason(FAULT_CODE.load(Ordering::Relaxed)),
         at: FAULT_AT.load(Ordering::Relaxed),
     };
     let argument: *mut c_void = (&raw mut fault).cast();
@@ -167,12 +169,13 @@ unsafe extern "C" fn lkl_seh_filter(pointers: *const ExceptionPointers, _frame: 
     if !known || !(in_linux || wild) {
         return CONTINUE_SEARCH;
     }
+    FAULT_CODE.store(record.code, Ordering::Relaxed);
     FAULT_AT.store(record.address.wrapping_sub(begin), Ordering::Relaxed);
     EXECUTE_HANDLER
 }
 
 unsafe extern "C" {
-    /// Calls `function(argument)`: 0, or the code of the exception that ended the call.
+    /// Calls `function(argument)`: 0, or 1 if an exception has ended the call.
     fn lkl_seh_call(function: unsafe extern "C" fn(*mut c_void), argument: *mut c_void) -> u32;
     /// The limits of Linux's code, which `lkl-build` puts into the object.
     safe static lkl_text_begin: u8;
@@ -200,7 +203,7 @@ lkl_seh_call:
     xor eax, eax
     jmp .Llkl_seh_out
 .Llkl_seh_caught:
-    nop
+    mov eax, 1
 .Llkl_seh_out:
     add rsp, 40
     ret

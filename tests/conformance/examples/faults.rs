@@ -1,0 +1,102 @@
+//! Puts a fault of the processor into Linux's own code, where every system call passes, and wants it contained: the call
+//! ends with an error, Linux is dead and says of what, and can be halted. Takes the name of the fault; without one, the names
+//! are printed. A program, since Linux dies once in a process: for this system's host, and for NT's under Wine.
+//
+// UNSAFETY: reads and writes this program's own code.
+
+#![allow(unsafe_code)]
+
+use lkl::{BootConfig, Errno, sys};
+use std::process::ExitCode;
+
+#[cfg(windows)]
+use lkl_host_nt::boot;
+#[cfg(target_os = "linux")]
+use lkl_host_posix::boot;
+
+/// What a fault is called, and the code for it.
+const KINDS: &[(&str, &[u8])] = &[
+    // xor ecx, ecx; xor eax, eax; xor edx, edx; div ecx
+    ("division", &[0x31, 0xc9, 0x31, 0xc0, 0x31, 0xd2, 0xf7, 0xf1]),
+    // ud2
+    ("illegal-instruction", &[0x0f, 0x0b]),
+    // hlt
+    ("privileged-instruction", &[0xf4]),
+    // xor eax, eax; mov eax, [rax + 8]
+    ("null-read", &[0x31, 0xc0, 0x8b, 0x40, 0x08]),
+    // xor eax, eax; mov [rax + 8], eax
+    ("null-write", &[0x31, 0xc0, 0x89, 0x40, 0x08]),
+    // mov rax, 0xdead000000000100; mov rax, [rax]
+    (
+        "not-canonical",
+        &[0x48, 0xb8, 0x00, 0x01, 0, 0, 0, 0, 0xad, 0xde, 0x48, 0x8b, 0x00],
+    ),
+    // mov rax, 0xffff800012345678; mov rax, [rax]
+    (
+        "kernel-half",
+        &[
+            0x48, 0xb8, 0x78, 0x56, 0x34, 0x12, 0x00, 0x80, 0xff, 0xff, 0x48, 0x8b, 0x00,
+        ],
+    ),
+    // xor eax, eax; call rax
+    ("null-call", &[0x31, 0xc0, 0xff, 0xd0]),
+];
+
+/// What `lkl_syscall()` has Linux run: the address that its `lea rsi, [rip + distance]` makes.
+fn where_calls_pass() -> *mut u8 {
+    let start = sys::lkl_syscall as *const u8;
+    // SAFETY: the function's own code, which is longer than that or followed by more code.
+    let code = unsafe { std::slice::from_raw_parts(start, 96) };
+    let at = code.windows(3).position(|bytes| bytes == [0x48, 0x8d, 0x35]);
+    let at = at.expect("lkl_syscall() gives a function to lkl_enter_and()");
+    let distance = i32::from_le_bytes(code[at + 3..at + 7].try_into().expect("four bytes"));
+    start
+        .wrapping_add(at + 7)
+        .wrapping_offset(distance as isize)
+        .cast_mut()
+}
+
+#[cfg(windows)]
+fn overwrite(at: *mut u8, code: &[u8]) {
+    use windows_sys::Win32::System::Memory::{PAGE_EXECUTE_READWRITE, VirtualProtect};
+    let mut before = 0;
+    // SAFETY: pages of this program's own code, which stay executable.
+    let done = unsafe { VirtualProtect(at.cast(), code.len(), PAGE_EXECUTE_READWRITE, &mut before) };
+    assert!(done != 0, "the code cannot be made writable");
+    // SAFETY: writable now; no thread is in there.
+    unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), at, code.len()) };
+}
+
+#[cfg(target_os = "linux")]
+fn overwrite(at: *mut u8, code: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    let memory = std::fs::File::options().write(true).open("/proc/self/mem");
+    let memory = memory.expect("a process may write its own memory");
+    memory.write_all_at(code, at as u64).expect("it is there");
+}
+
+fn main() -> ExitCode {
+    let Some(kind) = std::env::args().nth(1) else {
+        KINDS.iter().for_each(|(name, _)| println!("{name}"));
+        return ExitCode::SUCCESS;
+    };
+    let Some((_, code)) = KINDS.iter().find(|(name, _)| *name == kind) else {
+        eprintln!("there is no fault called {kind}");
+        return ExitCode::from(2);
+    };
+    let kernel = boot(&BootConfig::default()).expect("Linux boots");
+    kernel.release().expect("Linux is sound");
+    overwrite(where_calls_pass(), code);
+    assert_eq!(kernel.release(), Err(Errno::ENODEV));
+    assert!(kernel.is_dead());
+    let log = String::from_utf8_lossy(&kernel.log()).into_owned();
+    let said = log.lines().find(|line| line.contains("fault in Linux: "));
+    let said = said.expect("Linux says what it died of").to_owned();
+    // Later calls end too, on other threads as well.
+    let other = kernel.clone();
+    let later = std::thread::spawn(move || other.release()).join();
+    assert_eq!(later.expect("no panic"), Err(Errno::ENODEV));
+    kernel.halt();
+    println!("contained: {kind}: {said}");
+    ExitCode::SUCCESS
+}
