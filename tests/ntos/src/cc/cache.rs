@@ -7,6 +7,7 @@
 
 use super::segment::{self, AHEAD_CLUSTER, Role, Segment, choose};
 use crate::io::{file, kernel, work};
+use crate::ke;
 use crate::mm::{PAGE_SIZE, pool};
 use crate::nt::*;
 use crate::verifier::{fail, ledger as holdings};
@@ -126,6 +127,20 @@ pub unsafe extern "win64" fn CcInitializeCacheMap(
     callbacks: PCACHE_MANAGER_CALLBACKS,
     context: PVOID,
 ) {
+    // SAFETY: the file system's contract is ours. An exception leaves no destructor behind here.
+    if let Err(status) = unsafe { initialize(file_object, sizes, callbacks, context) } {
+        ke::raise(status);
+    }
+}
+
+/// # Safety
+/// As [`CcInitializeCacheMap`].
+unsafe fn initialize(
+    file_object: PFILE_OBJECT,
+    sizes: PCC_FILE_SIZES,
+    callbacks: PCACHE_MANAGER_CALLBACKS,
+    context: PVOID,
+) -> Result<(), NTSTATUS> {
     // SAFETY: the file system gives a live file object with section object pointers, sizes and callbacks.
     unsafe {
         let pointers = (*file_object).SectionObjectPointer;
@@ -133,7 +148,7 @@ pub unsafe extern "win64" fn CcInitializeCacheMap(
             fail!(Cache, "CcInitializeCacheMap without SectionObjectPointer");
         }
         if !(*file_object).PrivateCacheMap.is_null() {
-            return;
+            return Ok(());
         }
         if (*file_object).Flags & FO_CLEANUP_COMPLETE != 0 {
             fail!(
@@ -149,7 +164,7 @@ pub unsafe extern "win64" fn CcInitializeCacheMap(
                 shared
             }
             None => {
-                let segment = Segment::get(file_object, Role::Data, size);
+                let segment = Segment::get(file_object, Role::Data, size)?;
                 segment.set_size(size);
                 file::reference(file_object);
                 let block = kernel::take(MAP_BYTES, TAG_SHARED);
@@ -183,6 +198,7 @@ pub unsafe extern "win64" fn CcInitializeCacheMap(
         maps().private.insert(file_object as usize, private);
         drop(shared);
     }
+    Ok(())
 }
 
 /// Takes the shared map away.

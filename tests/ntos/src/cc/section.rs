@@ -58,7 +58,7 @@ impl Section {
                 if size == 0 {
                     return Err(STATUS_MAPPED_FILE_SIZE_ZERO);
                 }
-                let segment = Segment::get(file_object, role, size);
+                let segment = Segment::get(file_object, role, size)?;
                 segment.views.fetch_add(1, Ordering::AcqRel);
                 Ok(Section {
                     segment,

@@ -24,6 +24,11 @@ const FAULT_CLUSTER: usize = 16;
 /// Most pages that one read-ahead request reads: 1 MiB.
 pub const AHEAD_CLUSTER: usize = 256;
 
+/// Bytes of a program's headers in its file: not a page.
+const HEADERS: u64 = 1024;
+/// The largest section: 16 PiB.
+const MOST_SECTION: u64 = 16 << 50;
+
 const TAG_MDL: u32 = u32::from_le_bytes(*b"MmMd");
 
 /// Which of the section object pointers a segment hangs on.
@@ -123,21 +128,23 @@ impl Segment {
     ///
     /// # Safety
     /// `file_object` is live and has section object pointers.
-    pub unsafe fn get(file_object: PFILE_OBJECT, role: Role, size: u64) -> Arc<Segment> {
+    pub unsafe fn get(file_object: PFILE_OBJECT, role: Role, size: u64) -> Result<Arc<Segment>, NTSTATUS> {
         // SAFETY: by contract.
         unsafe {
             let pointers = (*file_object).SectionObjectPointer;
             let mut segments = lock(&SEGMENTS);
             if let Some(segment) = segments.get(&(pointers as usize, role)) {
                 segment.users.fetch_add(1, Ordering::AcqRel);
-                return Arc::clone(segment);
+                return Ok(Arc::clone(segment));
+            }
+            if size > MOST_SECTION {
+                return Err(STATUS_SECTION_TOO_BIG);
             }
             let pages = usize::try_from(size.div_ceil(PAGE_SIZE as u64))
                 .unwrap_or(usize::MAX)
                 .max(1);
-            let Some(frames) = phys::allocate(pages as u64) else {
-                fail!(Cache, "a file of {size} bytes is larger than the double's memory");
-            };
+            // NT needs as much for the section's page tables, and here the frames are there from the start.
+            let frames = phys::allocate(pages as u64).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
             let region = space::map(
                 RegionKind::View,
                 pages,
@@ -163,7 +170,7 @@ impl Segment {
             });
             *slot(pointers, role) = Arc::as_ptr(&segment).cast_mut().cast();
             segments.insert((pointers as usize, role), Arc::clone(&segment));
-            segment
+            Ok(segment)
         }
     }
 
@@ -301,14 +308,75 @@ impl Segment {
         self.page_in(offset, len, FAULT_CLUSTER)
     }
 
-    /// Sends the paging read for `count` pages from page `first`.
+    /// Reads `count` pages from page `first` in.
     fn read(&self, first: usize, count: usize) -> Result<(), NTSTATUS> {
+        match self.role {
+            Role::Data => {
+                let offset = (first * PAGE_SIZE) as u64;
+                self.read_file(
+                    offset,
+                    count * PAGE_SIZE,
+                    self.describe(first, count),
+                    self.address(offset),
+                )
+            }
+            Role::Image => self.read_parts(first, count),
+        }
+    }
+
+    /// As the memory manager reads a program: its parts lie at multiples of 512 bytes in the file, and their pages are read from
+    /// there, whatever the sectors of the disk are. This one has headers of [`HEADERS`] bytes and one part behind them; what
+    /// is read of it in pages is put where a view of the whole file shows it.
+    fn read_parts(&self, first: usize, count: usize) -> Result<(), NTSTATUS> {
+        let (start, size) = ((first * PAGE_SIZE) as u64, self.size());
+        let end = (((first + count) * PAGE_SIZE) as u64).min(size);
+        if start < HEADERS {
+            self.read_piece(0, (HEADERS.min(size)) as usize, start..end)?;
+        }
+        if end > HEADERS {
+            let page = |offset: u64| (offset.max(HEADERS) - HEADERS) / PAGE_SIZE as u64;
+            let from = HEADERS + page(start) * PAGE_SIZE as u64;
+            let to = HEADERS + (page(end - 1) + 1) * PAGE_SIZE as u64;
+            // The last page is read to the end of the last 512 bytes of the file.
+            let to = to.min(size.next_multiple_of(512));
+            self.read_piece(from, (to - from) as usize, start..end)?;
+        }
+        Ok(())
+    }
+
+    /// Reads `len` bytes at `offset` into pages of their own, and copies what is within `wanted` to its place.
+    fn read_piece(&self, offset: u64, len: usize, wanted: std::ops::Range<u64>) -> Result<(), NTSTATUS> {
+        let pages = len.div_ceil(PAGE_SIZE);
+        let frames = phys::allocate(pages as u64).ok_or(STATUS_INSUFFICIENT_RESOURCES)?;
+        let region = space::map(
+            RegionKind::View,
+            pages,
+            1 << 16,
+            vec![frames],
+            Protection::ReadWrite,
+        );
+        let base = region.base;
+        let mdl = describe(base, frames, len);
+        let result = self.read_file(offset, len, mdl, base as *mut u8);
+        if result.is_ok() {
+            let (from, to) = (wanted.start.max(offset), wanted.end.min(offset + len as u64));
+            if from < to {
+                let source = (base + (from - offset) as usize) as *const u8;
+                // SAFETY: both are mapped for so many bytes, and different memory.
+                unsafe { std::ptr::copy_nonoverlapping(source, self.address(from), (to - from) as usize) };
+            }
+        }
+        space::release(base);
+        phys::free(frames);
+        result
+    }
+
+    /// Sends the paging read for `len` bytes at `offset` of the file into the pages that `mdl`, which it takes, describes.
+    fn read_file(&self, offset: u64, len: usize, mdl: PMDL, address: *mut u8) -> Result<(), NTSTATUS> {
         let irql = ke::irql();
         if irql > 1 {
             fail!(IrqlTooHigh, "a page fault on file data at IRQL {irql}");
         }
-        let (offset, len) = ((first * PAGE_SIZE) as u64, count * PAGE_SIZE);
-        let address = self.address(offset);
         PAGING_READS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the segment references the file object; the MDL and the frames outlive the read.
         unsafe {
@@ -317,9 +385,9 @@ impl Segment {
             let waiter = Waiter::new();
             let packet = request::start(device, Owner::Manager, 0);
             if packet.is_null() {
+                release_mdl(mdl);
                 return Err(STATUS_INSUFFICIENT_RESOURCES);
             }
-            let mdl = self.describe(first, count);
             (*packet).Flags = IRP_PAGING_IO | IRP_NOCACHE | IRP_SYNCHRONOUS_PAGING_IO | IRP_INPUT_OPERATION;
             (*packet).MdlAddress = mdl;
             (*packet).UserBuffer = address.cast();
@@ -364,22 +432,33 @@ impl Segment {
 
     /// An MDL over `count` pages from page `first`: locked, not mapped.
     pub fn describe(&self, first: usize, count: usize) -> PMDL {
-        let size = size_of::<MDL>() + count * 8;
-        let mdl: PMDL = kernel::take(size, TAG_MDL).cast();
-        // SAFETY: the block has room for the MDL and its frame numbers.
-        unsafe {
-            mdl.write_bytes(0, 1);
-            (*mdl).Size = i16::try_from(size).unwrap_or(i16::MAX);
-            (*mdl).MdlFlags = (MDL_PAGES_LOCKED | MDL_IO_PAGE_READ) as i16;
-            (*mdl).StartVa = self.address((first * PAGE_SIZE) as u64).cast();
-            (*mdl).ByteCount = (count * PAGE_SIZE) as u32;
-            let frames = mdl.add(1).cast::<u64>();
-            for page in 0..count {
-                frames.add(page).write(self.frames.first + (first + page) as u64);
-            }
-        }
-        mdl
+        let frames = Extent {
+            first: self.frames.first + first as u64,
+            count: count as u64,
+        };
+        let address = self.address((first * PAGE_SIZE) as u64);
+        describe(address as usize, frames, count * PAGE_SIZE)
     }
+}
+
+/// An MDL over `len` bytes at the page-aligned `address`, in these frames: locked, not mapped.
+fn describe(address: usize, extent: Extent, len: usize) -> PMDL {
+    let count = len.div_ceil(PAGE_SIZE);
+    let size = size_of::<MDL>() + count * 8;
+    let mdl: PMDL = kernel::take(size, TAG_MDL).cast();
+    // SAFETY: the block has room for the MDL and its frame numbers.
+    unsafe {
+        mdl.write_bytes(0, 1);
+        (*mdl).Size = i16::try_from(size).unwrap_or(i16::MAX);
+        (*mdl).MdlFlags = (MDL_PAGES_LOCKED | MDL_IO_PAGE_READ) as i16;
+        (*mdl).StartVa = address as PVOID;
+        (*mdl).ByteCount = len as u32;
+        let frames = mdl.add(1).cast::<u64>();
+        for page in 0..count {
+            frames.add(page).write(extent.first + page as u64);
+        }
+    }
+    mdl
 }
 
 /// Frees an MDL of [`Segment::describe`] and any mapping that the file system made of it.

@@ -195,6 +195,17 @@ impl Disk {
             .push(fault);
     }
 
+    /// It has nothing to do, or does not do it.
+    pub fn is_quiet(&self) -> bool {
+        let hangs = self
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .any(|fault| fault.kind == FaultKind::Hang);
+        hangs || self.counts.under_way.load(Ordering::SeqCst) == 0
+    }
+
     /// A disk that hung answers again: what it was asked meanwhile, and what comes.
     pub fn answer(self: &Arc<Self>) {
         self.faults

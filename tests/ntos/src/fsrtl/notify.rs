@@ -16,6 +16,20 @@ const TAG: u32 = u32::from_le_bytes(*b"FsNt");
 struct Waiting {
     packet: usize,
     context: usize,
+    /// The directory's name, a STRING, which the package keeps.
+    name: usize,
+}
+
+impl Waiting {
+    /// Looks at the name, as a report of a change would: it must be there still.
+    fn look_at_name(&self) {
+        // SAFETY: the file system keeps it until the cleanup; a pointer that is no good faults and is reported.
+        let name = unsafe { (self.name as *const STRING).read_volatile() };
+        if name.Length > 0 {
+            // SAFETY: as above.
+            let _ = unsafe { name.Buffer.read_volatile() };
+        }
+    }
 }
 
 #[derive(Default)]
@@ -93,7 +107,7 @@ pub unsafe extern "win64" fn FsRtlNotifyFullChangeDirectory(
     sync: PNOTIFY_SYNC,
     _list: PLIST_ENTRY,
     context: PVOID,
-    _directory: PVOID,
+    directory: PVOID,
     _watch_tree: BOOLEAN,
     _ignore_buffer: BOOLEAN,
     _filter: ULONG,
@@ -106,6 +120,13 @@ pub unsafe extern "win64" fn FsRtlNotifyFullChangeDirectory(
         // SAFETY: as for the cleanup.
         unsafe { clean(sync, context, STATUS_DELETE_PENDING) };
         return;
+    }
+    if directory.is_null() || crate::ps::current().is_on_kernel_stack(directory as usize) {
+        fail!(
+            FsRtl,
+            "FsRtlNotifyFullChangeDirectory with the directory's name at {directory:p}, on the caller's stack: the package \
+             keeps the pointer until the cleanup"
+        );
     }
     {
         let mut records = records();
@@ -121,6 +142,7 @@ pub unsafe extern "win64" fn FsRtlNotifyFullChangeDirectory(
             record.waiting.push(Waiting {
                 packet: packet as usize,
                 context: context as usize,
+                name: directory as usize,
             });
             let slot = AtomicUsize::from_ptr((&raw mut (*packet).CancelRoutine).cast());
             slot.store(cancelled as *const () as usize, Ordering::SeqCst);
@@ -181,6 +203,7 @@ unsafe fn clean(sync: PNOTIFY_SYNC, context: PVOID, status: NTSTATUS) {
         record
             .waiting
             .extract_if(.., |waiting| waiting.context == context as usize)
+            .inspect(Waiting::look_at_name)
             .map(|w| w.packet)
             .collect()
     };

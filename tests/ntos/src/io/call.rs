@@ -6,6 +6,7 @@
 
 use super::{irp, kernel, ledger, thread};
 use crate::nt::*;
+use crate::ps;
 use crate::verifier::fail;
 
 /// Names of the major functions, for messages.
@@ -65,9 +66,19 @@ pub unsafe fn call_driver(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
         }
         let location = irp::current(packet).sub(1);
         irp::set_current(packet, location);
-        (*location).DeviceObject = device;
         let driver = (*device).DriverObject;
         let major = (*location).MajorFunction;
+        if u32::from((*location).Control) & SL_PENDING_RETURNED != 0
+            && ledger::has_frame(packet, (*packet).CurrentLocation)
+        {
+            fail!(
+                Irp,
+                "IRP {packet:p} was marked pending, and then its stack location was skipped: {} inherits the mark",
+                super::name_of_driver(driver)
+            );
+        }
+        forbid_foreign_pointers(packet, location);
+        (*location).DeviceObject = device;
         let what = format!(
             "{} MJ_{}/{:#x}",
             super::name_of_driver(driver),
@@ -100,6 +111,36 @@ pub unsafe fn call_driver(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
             fail!(Irp, "{fault}");
         }
         status
+    }
+}
+
+/// The raw pointers of a control with METHOD_NEITHER mean something in the process that sent it only.
+///
+/// # Safety
+/// `packet` is live, and `location` its current one.
+unsafe fn forbid_foreign_pointers(packet: PIRP, location: PIO_STACK_LOCATION) {
+    // SAFETY: by contract.
+    unsafe {
+        let major = u32::from((*location).MajorFunction);
+        let minor = u32::from((*location).MinorFunction);
+        let control = major == IRP_MJ_DEVICE_CONTROL
+            || (major == IRP_MJ_FILE_SYSTEM_CONTROL && minor == IRP_MN_USER_FS_REQUEST);
+        if !control || (*packet).RequestorMode == 0 {
+            return;
+        }
+        let parameters = &(*location).Parameters.DeviceIoControl;
+        let code = parameters.IoControlCode;
+        let pointers = [parameters.Type3InputBuffer, (*packet).UserBuffer];
+        if code & 3 == METHOD_NEITHER
+            && pointers.iter().any(|pointer| !pointer.is_null())
+            && ps::current_process() == ps::system_process()
+        {
+            fail!(
+                Irp,
+                "a control {code:#x} with METHOD_NEITHER is passed on by a thread of the system's, where the user's pointers \
+                 {pointers:?} mean nothing"
+            );
+        }
     }
 }
 

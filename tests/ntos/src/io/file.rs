@@ -11,7 +11,8 @@ use crate::ke;
 use crate::mm::pool;
 use crate::nt::*;
 use crate::ob::{self, ObjectType};
-use crate::verifier::fail;
+use crate::ps;
+use crate::verifier::{fail, locks};
 use std::ffi::c_void;
 use std::mem::size_of;
 use std::ptr;
@@ -31,6 +32,8 @@ fn last_handle_closed(body: *mut c_void) {
     unsafe { cleanup(body.cast()) };
 }
 
+/// Tag of what lies on the I/O manager's stack in NT.
+const TAG_ON_STACK: u32 = u32::from_le_bytes(*b"IoSt");
 const TAG_WAITER: u32 = u32::from_le_bytes(*b"IoWt");
 
 /// A status block and event in nonpaged pool for one synchronous request.
@@ -144,6 +147,61 @@ pub unsafe fn create(device: PDEVICE_OBJECT, name: &[u16], flags: u32) -> PFILE_
         device::opened(device);
     }
     file_object
+}
+
+/// A file object as the I/O manager has one on its own stack for a query of attributes by name: the object manager does not know
+/// it, so nobody can reference it, and after [`close_on_stack`] its memory is somebody else's.
+///
+/// # Safety
+/// `device` is live.
+pub unsafe fn on_stack(device: PDEVICE_OBJECT, name: &[u16], flags: u32) -> PFILE_OBJECT {
+    let file_object: PFILE_OBJECT = kernel::take(size_of::<FILE_OBJECT>(), TAG_ON_STACK).cast();
+    if file_object.is_null() {
+        return file_object;
+    }
+    // SAFETY: the block is new and of this size.
+    unsafe {
+        ptr::write_bytes(file_object, 0, 1);
+        (*file_object).Type = IO_TYPE_FILE as CSHORT;
+        (*file_object).Size = size_of::<FILE_OBJECT>() as CSHORT;
+        (*file_object).DeviceObject = device;
+        (*file_object).Flags = flags;
+        kernel::event_init(
+            &raw mut (*file_object).Lock,
+            _EVENT_TYPE_SynchronizationEvent,
+            false,
+        );
+        kernel::event_init(
+            &raw mut (*file_object).Event,
+            _EVENT_TYPE_NotificationEvent,
+            false,
+        );
+        irp::init_list(&raw mut (*file_object).IrpList);
+        if !set_name(file_object, name) {
+            pool::free(file_object.cast(), TAG_ON_STACK);
+            return ptr::null_mut();
+        }
+        device::opened(device);
+    }
+    file_object
+}
+
+/// The end of a file object of [`on_stack`]: cleanup and close, if it was opened.
+///
+/// # Safety
+/// No request of it is under way.
+pub unsafe fn close_on_stack(file_object: PFILE_OBJECT, opened: bool) {
+    // SAFETY: by contract.
+    unsafe {
+        if opened {
+            cleanup(file_object);
+            deleted(file_object.cast());
+        } else {
+            device::closed((*file_object).DeviceObject);
+            free_name(file_object);
+        }
+    }
+    pool::free(file_object.cast(), TAG_ON_STACK);
 }
 
 /// Gives the file object a name buffer of its own. False: no memory.
@@ -324,7 +382,8 @@ fn deleted(body: *mut c_void) {
             let location = irp::next(packet);
             (*location).MajorFunction = IRP_MJ_CLOSE as u8;
             (*location).FileObject = file_object;
-            waiter.send(device, packet);
+            let held = ps::current().held().clone();
+            locks::closing(&held, || waiter.send(device, packet));
             if !vpb.is_null() && (*file_object).Flags & FO_DIRECT_DEVICE_OPEN == 0 {
                 device::dereference_vpb(vpb);
             }

@@ -157,6 +157,13 @@ pub fn called(irp: PIRP, location: i8, what: String) -> Result<Arc<Frame>, Strin
     Ok(frame)
 }
 
+/// Whether a dispatch routine has `irp` at stack location `location`.
+pub fn has_frame(irp: PIRP, location: i8) -> bool {
+    lock(&RECORDS)
+        .get(&(irp as usize))
+        .is_some_and(|record| record.frames.iter().any(|frame| frame.location == location))
+}
+
 /// `IofCompleteRequest` starts on `irp`.
 pub fn completing(irp: PIRP) -> Result<(), String> {
     let mut records = lock(&RECORDS);

@@ -63,9 +63,19 @@ const DIRECT_ACCESS: u32 =
 
 /// Opens, following reparse points that the file system does not resolve itself.
 pub fn open(request: &Open) -> Result<Opened, NTSTATUS> {
+    open_as(request, false)
+}
+
+/// The same for a query of attributes by name, with a file object that the object manager does not know
+/// ([`file::on_stack`]).
+pub fn open_to_query(request: &Open) -> Result<Opened, NTSTATUS> {
+    open_as(request, true)
+}
+
+fn open_as(request: &Open, on_stack: bool) -> Result<Opened, NTSTATUS> {
     let mut request = request.clone();
     for _ in 0..MAX_REPARSES {
-        match attempt(&request)? {
+        match attempt(&request, on_stack)? {
             Attempt::Opened(opened) => return Ok(opened),
             Attempt::Again(path) => {
                 request.path = path;
@@ -90,7 +100,7 @@ fn full_path(request: &Open) -> Vec<u16> {
     }
 }
 
-fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
+fn attempt(request: &Open, on_stack: bool) -> Result<Attempt, NTSTATUS> {
     // SAFETY: devices and file objects are live while they are named or referenced; the IRP is built and sent
     // here.
     unsafe {
@@ -135,7 +145,12 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
                 return Err(status);
             }
         };
-        let file_object = file::create(real, &name, flags_of(request, direct, vpb, &name));
+        let flags = flags_of(request, direct, vpb, &name);
+        let file_object = if on_stack {
+            file::on_stack(real, &name, flags)
+        } else {
+            file::create(real, &name, flags)
+        };
         if file_object.is_null() {
             release_vpb(vpb);
             return Err(STATUS_INSUFFICIENT_RESOURCES);
@@ -160,7 +175,11 @@ fn attempt(request: &Open) -> Result<Attempt, NTSTATUS> {
             }));
         }
         let renamed = names::characters(&raw const (*file_object).FileName);
-        abandon(file_object, real);
+        if on_stack {
+            file::close_on_stack(file_object, false);
+        } else {
+            abandon(file_object, real);
+        }
         release_vpb(vpb);
         match (status, link) {
             (STATUS_REPARSE, Some(data)) => Ok(Attempt::Again(reparse::follow(

@@ -103,6 +103,12 @@ fn expect(dpc: PRKDPC) {
     }
 }
 
+/// The DPC is queued, or its routine runs.
+pub(crate) fn is_busy(dpc: usize) -> bool {
+    let queue = lock();
+    queue.running == Some(dpc) || queue.waiting.contains(&dpc)
+}
+
 /// `KeInitializeDpc`.
 pub unsafe extern "win64" fn KeInitializeDpc(dpc: PRKDPC, routine: PKDEFERRED_ROUTINE, context: PVOID) {
     if ledger::holds(Held::Dpc, dpc as usize) {

@@ -31,6 +31,8 @@ crate::table! {
 }
 
 struct Timers {
+    /// The DPC that each timer was last set with.
+    dpcs: HashMap<usize, usize>,
     order: BTreeSet<(Instant, usize)>,
     due: HashMap<usize, (Instant, Duration, usize)>,
 }
@@ -44,6 +46,7 @@ fn lock() -> MutexGuard<'static, Option<Timers>> {
 
 fn fresh() -> Timers {
     Timers {
+        dpcs: HashMap::new(),
         order: BTreeSet::new(),
         due: HashMap::new(),
     }
@@ -60,6 +63,7 @@ impl Timers {
     }
 
     fn insert(&mut self, timer: usize, due: Instant, period: Duration, dpc: usize) {
+        self.dpcs.insert(timer, dpc);
         self.order.insert((due, timer));
         self.due.insert(timer, (due, period, dpc));
     }
@@ -125,6 +129,17 @@ pub unsafe extern "win64" fn KeInitializeTimer(timer: PKTIMER) {
 pub unsafe extern "win64" fn KeInitializeTimerEx(timer: PKTIMER, timer_type: i32) {
     if ledger::holds(Held::Timer, timer as usize) {
         crate::fail!(Timer, "timer {timer:p} is initialised while it is set");
+    }
+    let last_dpc = lock()
+        .get_or_insert_with(fresh)
+        .dpcs
+        .get(&(timer as usize))
+        .copied();
+    if let Some(dpc) = last_dpc.filter(|dpc| dpc::is_busy(*dpc)) {
+        crate::fail!(
+            Timer,
+            "timer {timer:p} is initialised while its DPC {dpc:#x} is queued or runs: its expiry may not be over"
+        );
     }
     wait::forbid_waiters(timer as usize, "timer");
     let object_type = if timer_type == 0 {

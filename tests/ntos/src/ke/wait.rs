@@ -217,6 +217,18 @@ pub fn waited_on(range: Range<usize>) -> Option<usize> {
     lock().waiters.range(range).next().map(|(object, _)| *object)
 }
 
+/// Each of these threads waits without a limit for something that has not happened: at one and the same moment.
+pub(crate) fn all_wait(threads: &[usize]) -> bool {
+    let dispatcher = lock();
+    let waiting: std::collections::BTreeSet<usize> = dispatcher
+        .waiters
+        .values()
+        .flatten()
+        .map(|thread| *thread as usize)
+        .collect();
+    threads.iter().all(|thread| waiting.contains(thread))
+}
+
 /// Sets the signal state of an object and wakes its waiters. Returns the old state.
 pub(crate) fn signal(object: usize, value: i32) -> i32 {
     let mut dispatcher = lock();

@@ -6,7 +6,10 @@ use crate::{
     ke,
     mm::{
         PAGE_SIZE,
-        mdl::{LOCKED, MAPPED, NONPAGED, PARTIAL, PARTIAL_MAPPED, frames, page_count, parts},
+        mdl::{
+            FOR_WRITING, IO_PAGE_READ, LOCKED, MAPPED, NONPAGED, PARTIAL, PARTIAL_MAPPED, frames, page_count,
+            parts,
+        },
         phys::{self, Extent, Pfn},
         space::{self, Protection, RegionKind},
         user,
@@ -76,7 +79,15 @@ pub unsafe fn map(mdl: PMDL, user_mode: bool) -> Option<PVOID> {
     } else {
         RegionKind::Mapping
     };
-    let region = space::map(kind, frames.len(), PAGE_SIZE, runs(frames), Protection::ReadWrite);
+    // What was locked for reading is no place to write to: NT would not see the page change, and lose it.
+    let read_only =
+        m.MdlFlags & LOCKED != 0 && m.MdlFlags & (FOR_WRITING | IO_PAGE_READ) == 0 && !m.Process.is_null();
+    let protection = if read_only {
+        Protection::Read
+    } else {
+        Protection::ReadWrite
+    };
+    let region = space::map(kind, frames.len(), PAGE_SIZE, runs(frames), protection);
     let address = (region.base + m.ByteOffset as usize) as PVOID;
     ledger::add(
         Held::Mapping,

@@ -20,7 +20,15 @@ use crate::{
         ledger::{self, Kind as Held},
     },
 };
-use std::{collections::HashMap, ptr::null_mut, sync::Mutex};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    ptr::null_mut,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use super::mapping::MmUnmapLockedPages;
 pub use super::mapping::{segments, unmap_if_mapped};
@@ -33,6 +41,7 @@ crate::table! {
         IoBuildPartialMdl <= DISPATCH;
         MmBuildMdlForNonPagedPool <= DISPATCH;
         MmProbeAndLockPages <= DISPATCH;
+        MmProbeAndLockProcessPages <= APC;
         MmUnlockPages <= DISPATCH;
         MmSizeOfMdl <= HIGH;
         MmAdvanceMdl <= DISPATCH;
@@ -47,7 +56,25 @@ pub(super) const LOCKED: i16 = MDL_PAGES_LOCKED as i16;
 pub(super) const NONPAGED: i16 = MDL_SOURCE_IS_NONPAGED_POOL as i16;
 pub(super) const PARTIAL: i16 = MDL_PARTIAL as i16;
 pub(super) const PARTIAL_MAPPED: i16 = MDL_PARTIAL_HAS_BEEN_MAPPED as i16;
-const FOR_WRITING: i16 = MDL_WRITE_OPERATION as i16;
+pub(super) const FOR_WRITING: i16 = MDL_WRITE_OPERATION as i16;
+pub(super) const IO_PAGE_READ: i16 = MDL_IO_PAGE_READ as i16;
+
+/// Pages that may be locked at the same time.
+static MOST_LOCKED: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+thread_local! {
+    /// The thread is in the user process's address space for a moment.
+    static ATTACHED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_attached() -> bool {
+    ATTACHED.get()
+}
+
+/// Lets no more than so many pages be locked at the same time.
+pub fn limit_locked(pages: usize) {
+    MOST_LOCKED.store(pages, Ordering::Relaxed);
+}
 
 /// The frame numbers of locked MDLs, as they were when they were locked.
 static LOCKED_FRAMES: Mutex<Option<HashMap<usize, Vec<Pfn>>>> = Mutex::new(None);
@@ -255,6 +282,15 @@ pub unsafe fn lock_pages(mdl: PMDL, user_mode: bool, write: bool) -> Result<(), 
         );
     }
     let count = page_count(m);
+    if user_memory && ps::current_process() == ps::system_process() && !is_attached() {
+        // A user's addresses mean nothing there.
+        return Err(STATUS_ACCESS_VIOLATION);
+    }
+    if locked_frames(|frames| frames.values().map(Vec::len).sum::<usize>() + count)
+        > MOST_LOCKED.load(Ordering::Relaxed)
+    {
+        return Err(STATUS_WORKING_SET_QUOTA);
+    }
     let mut list = Vec::with_capacity(count);
     for address in (base..base + count * PAGE_SIZE).step_by(PAGE_SIZE) {
         if user_memory && !user::accessible(address, write) {
@@ -281,6 +317,22 @@ pub unsafe fn lock_pages(mdl: PMDL, user_mode: bool, write: bool) -> Result<(), 
 pub unsafe extern "win64" fn MmProbeAndLockPages(mdl: PMDL, mode: i8, operation: i32) {
     // SAFETY: passed on from the driver.
     if let Err(status) = unsafe { lock_pages(mdl, mode != 0, operation != 0) } {
+        ke::raise(status);
+    }
+}
+
+/// `MmProbeAndLockProcessPages`: the same in the address space of `process`.
+pub unsafe extern "win64" fn MmProbeAndLockProcessPages(
+    mdl: PMDL,
+    process: PEPROCESS,
+    mode: i8,
+    operation: i32,
+) {
+    ATTACHED.set(process == ps::user_process());
+    // SAFETY: passed on from the driver.
+    let locked = unsafe { lock_pages(mdl, mode != 0, operation != 0) };
+    ATTACHED.set(false);
+    if let Err(status) = locked {
         ke::raise(status);
     }
 }

@@ -82,7 +82,16 @@ pub struct Thread {
 // SAFETY: what other threads touch (header, wake, waiting) is under the dispatcher's lock; the rest is the thread's own.
 unsafe impl Sync for Thread {}
 
+/// How the names of drivers' system threads begin.
+pub const DRIVERS_THREAD: &str = "system thread ";
+
 impl Thread {
+    /// An address on the stack that the driver runs on in this thread.
+    pub fn is_on_kernel_stack(&self, address: usize) -> bool {
+        let (low, high) = self.limits.get();
+        (low..high).contains(&address) || self.stack_range().contains(&address)
+    }
+
     /// The ETHREAD, as drivers see it.
     pub fn object(&self) -> *mut c_void {
         (&raw const *self).cast_mut().cast()
@@ -295,6 +304,17 @@ pub(crate) fn for_each_thread(mut act: impl FnMut(&Thread)) {
         // SAFETY: threads leave the list before they drop their reference, and the list is locked.
         act(unsafe { &*(*address as *const Thread) });
     }
+}
+
+/// Every system thread of a driver's waits for something that has not happened.
+pub fn drivers_threads_wait() -> bool {
+    let mut threads = Vec::new();
+    for_each_thread(|thread| {
+        if thread.name.starts_with(DRIVERS_THREAD) {
+            threads.push(std::ptr::from_ref(thread) as usize);
+        }
+    });
+    wait::all_wait(&threads)
 }
 
 /// Calls `act` with the thread that has that object, if it lives.

@@ -387,16 +387,28 @@ impl Machine {
         }
     }
 
-    /// Waits until no deferred work is left.
+    /// Waits until no deferred work is left: neither the system's worker threads nor those of drivers have anything to do but
+    /// to wait. For as long as a disk hangs or a driver polls, that is not quite to be had, and is given up.
     pub fn settle(&self) {
-        work::drain();
+        let end = Instant::now() + PATIENCE;
+        loop {
+            work::drain();
+            let quiet = self.disks.iter().all(|disk| disk.is_quiet());
+            if quiet && ps::drivers_threads_wait() && work::busy() == 0 {
+                return;
+            }
+            if Instant::now() >= end {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// Gives cached pages and sections up that nobody uses, as memory pressure would.
     pub fn trim(&self) -> usize {
-        work::drain();
+        self.settle();
         let trimmed = cc::section::trim();
-        work::drain();
+        self.settle();
         trimmed
     }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`machine`] | one machine at a time: disks, drivers, the end |
 //! | [`handle`] | opening, sending requests, closing |
+//! | [`byname`] | queries by name, whose file object nobody can reference |
 //! | [`queries`], [`transfer`] | the requests on an open file |
 //! | [`request`] | one request under way, synchronous or not |
 //! | [`port`] | a request whose completion another thread takes, which closes the handle at once |
@@ -17,6 +18,7 @@
     reason = "NT structs are handled by pointer throughout; the proof is per step"
 )]
 
+pub mod byname;
 pub mod handle;
 pub mod machine;
 pub mod port;

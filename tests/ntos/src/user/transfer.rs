@@ -61,6 +61,8 @@ impl Handle {
         // SAFETY: the handle references the file object; the IRP is being built; the caller keeps the buffer.
         unsafe {
             let position = (*self.file_object()).CurrentByteOffset.QuadPart;
+            // The position is not looked at: the file system has let it come there.
+            let given = offset.unwrap_or(0);
             let offset = match offset {
                 Some(offset) => i64::try_from(offset).map_err(|_| STATUS_INVALID_PARAMETER)?,
                 None if self.flags() & FO_SYNCHRONOUS_IO != 0 => position,
@@ -68,8 +70,8 @@ impl Handle {
             };
             let device = file::related_device(self.file_object());
             let uncached = self.flags() & FO_NO_INTERMEDIATE_BUFFERING != 0;
-            let sector = i64::from((*device).SectorSize);
-            if uncached && sector != 0 && (offset % sector != 0 || len as i64 % sector != 0) {
+            let sector = u64::from((*device).SectorSize);
+            if uncached && sector != 0 && (given % sector != 0 || len as u64 % sector != 0) {
                 return Err(STATUS_INVALID_PARAMETER);
             }
             self.submit((IRP_MJ_READ, 0), None, |packet, location, _| {

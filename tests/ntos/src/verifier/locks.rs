@@ -84,8 +84,28 @@ impl Graph {
     }
 }
 
+thread_local! {
+    static CLOSING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Does `act`, a CLOSE that the cache manager or the memory manager sends from inside a call of the driver's. If the thread holds
+/// a resource meanwhile, no resource may be waited for: the holder of that one may wait for the first.
+pub fn closing<R>(held: &[Held], act: impl FnOnce() -> R) -> R {
+    let holds = held.iter().any(|lock| lock.kind == LockKind::Resource);
+    let before = CLOSING.replace(CLOSING.get() || holds);
+    let result = act();
+    CLOSING.set(before);
+    result
+}
+
 /// The current thread is about to wait for a lock, holding `held`.
 pub fn before_acquire(held: &[Held], kind: LockKind, address: usize) {
+    if kind == LockKind::Resource && CLOSING.get() {
+        crate::fail!(
+            LockOrder,
+            "a CLOSE that comes inside a call of the driver's, which holds a resource, waits for resource {address:#x}"
+        );
+    }
     if held.is_empty() || held.iter().any(|lock| lock.address == address) {
         return;
     }

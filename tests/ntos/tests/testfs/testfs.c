@@ -35,6 +35,13 @@
 #define FORGETS_FILE_LOCK 19
 #define FREES_SENT_IRP 20
 #define COMPLETES_PENDING 21
+#define REFERENCES_ANY_FILE_OBJECT 22
+#define SKIPS_A_MARKED_LOCATION 23
+#define FORWARDS_USER_POINTERS 24
+#define KEEPS_A_NAME_ON_THE_STACK 25
+#define WRITES_TO_AN_INPUT 26
+#define TAKES_THE_SYSTEMS_WORKERS 27
+#define WAITS_IN_A_NESTED_CLOSE 28
 
 #define TAG 'sfsT'
 #define MAX_FILES 14
@@ -412,6 +419,10 @@ static NTSTATUS query(PIRP irp, PIO_STACK_LOCATION loc)
     ULONG length = loc->Parameters.QueryFile.Length;
     PVOID buffer = irp->AssociatedIrp.SystemBuffer;
 
+#if BUG == REFERENCES_ANY_FILE_OBJECT
+    ObReferenceObject(loc->FileObject);
+    ObDereferenceObject(loc->FileObject);
+#endif
     RtlZeroMemory(buffer, length);
     switch (loc->Parameters.QueryFile.FileInformationClass) {
     case FileBasicInformation: {
@@ -445,6 +456,17 @@ static NTSTATUS list(VCB *vcb, PIRP irp, PIO_STACK_LOCATION loc)
     char *buffer = irp->UserBuffer, *last = NULL;
     ULONG used = 0, room = loc->Parameters.QueryDirectory.Length, n, at, first = ccb->cursor;
 
+#if BUG == KEEPS_A_NAME_ON_THE_STACK
+    if (loc->MinorFunction == IRP_MN_NOTIFY_CHANGE_DIRECTORY) {
+        static PNOTIFY_SYNC sync;
+        static LIST_ENTRY head = {&head, &head};
+        STRING name = {0};
+
+        FsRtlNotifyInitializeSync(&sync);
+        FsRtlNotifyFullChangeDirectory(sync, &head, ccb, &name, FALSE, FALSE, FILE_NOTIFY_CHANGE_FILE_NAME, irp, NULL, NULL);
+        return STATUS_PENDING;
+    }
+#endif
     if (loc->MinorFunction != IRP_MN_QUERY_DIRECTORY)
         return done(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     if (loc->Parameters.QueryDirectory.FileInformationClass != FileIdBothDirectoryInformation)
@@ -484,10 +506,46 @@ static NTSTATUS list(VCB *vcb, PIRP irp, PIO_STACK_LOCATION loc)
     return done(irp, STATUS_SUCCESS, used);
 }
 
+#if BUG == TAKES_THE_SYSTEMS_WORKERS
+static KEVENT never;
+
+static VOID NTAPI wait_for_ever(PDEVICE_OBJECT device, PVOID context)
+{
+    UNREFERENCED_PARAMETER(device);
+    UNREFERENCED_PARAMETER(context);
+    KeWaitForSingleObject(&never, Executive, KernelMode, FALSE, NULL);
+}
+#endif
+
+#if BUG == FORWARDS_USER_POINTERS
+static VOID NTAPI forward(PDEVICE_OBJECT device, PVOID context)
+{
+    VCB *vcb = device->DeviceExtension;
+
+    IoCopyCurrentIrpStackLocationToNext((PIRP)context);
+    IoCallDriver(vcb->target, context);
+}
+#endif
+
 static NTSTATUS user_fsctl(PDEVICE_OBJECT device, PIRP irp, PIO_STACK_LOCATION loc)
 {
     VCB *vcb = device->DeviceExtension;
 
+#if BUG == TAKES_THE_SYSTEMS_WORKERS
+    int i;
+
+    KeInitializeEvent(&never, NotificationEvent, FALSE);
+    for (i = 0; i < 8; i++)
+        IoQueueWorkItem(IoAllocateWorkItem(device), wait_for_ever, DelayedWorkQueue, NULL);
+#elif BUG == WRITES_TO_AN_INPUT
+    *(volatile char *)MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority) = 1;
+#elif BUG == WAITS_IN_A_NESTED_CLOSE
+    FsRtlEnterFileSystem();
+    ExAcquireResourceExclusiveLite(&vcb->fcb[0].main, TRUE);
+    CcPurgeCacheSection(&vcb->fcb[0].sections, NULL, 0, FALSE);
+    ExReleaseResourceLite(&vcb->fcb[0].main);
+    FsRtlExitFileSystem();
+#endif
     switch (loc->Parameters.FileSystemControl.FsControlCode) {
     case FSCTL_LOCK_VOLUME:
         vcb->locked = TRUE;
@@ -521,6 +579,12 @@ static NTSTATUS NTAPI dispatch(PDEVICE_OBJECT device, PIRP irp)
     case IRP_MJ_CLOSE: {
         BOOLEAN last = vcb->dismounted && ((FCB *)file->FsContext)->index == MAX_FILES + 1;
 
+#if BUG == WAITS_IN_A_NESTED_CLOSE
+        FsRtlEnterFileSystem();
+        ExAcquireResourceExclusiveLite(&vcb->fcb[MAX_FILES].main, TRUE);
+        ExReleaseResourceLite(&vcb->fcb[MAX_FILES].main);
+        FsRtlExitFileSystem();
+#endif
         ExFreePoolWithTag(file->FsContext2, TAG);
         done(irp, STATUS_SUCCESS, 0);
         if (last)
@@ -545,6 +609,16 @@ static NTSTATUS NTAPI dispatch(PDEVICE_OBJECT device, PIRP irp)
             return user_fsctl(device, irp, loc);
         return done(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     case IRP_MJ_DEVICE_CONTROL:
+#if BUG == SKIPS_A_MARKED_LOCATION
+        IoMarkIrpPending(irp);
+        IoSkipCurrentIrpStackLocation(irp);
+        IoCallDriver(vcb->target, irp);
+        return STATUS_PENDING;
+#elif BUG == FORWARDS_USER_POINTERS
+        IoMarkIrpPending(irp);
+        IoQueueWorkItem(IoAllocateWorkItem(device), forward, DelayedWorkQueue, irp);
+        return STATUS_PENDING;
+#endif
         IoSkipCurrentIrpStackLocation(irp);
         return IoCallDriver(vcb->target, irp);
     default:
