@@ -4,10 +4,19 @@
 //! The edge then copies from the cache ([`Plan::Cached`]), which comes back with paging I/O, or runs [`direct`] for
 //! non-cached and paging reads ([`Plan::Direct`]), or passes a read of the volume itself to the disk below
 //! ([`Plan::Device`]).
+//!
+//! The order of the checks is that of FAT and NTFS: what is no file, a length of zero, numbers that make no sense, the end of the
+//! file, and only then whole sectors. The I/O manager has looked at an offset that the caller gave and at the length already;
+//! the position of a file object that has read an unaligned file to its end is past the I/O manager's checks, and has to meet
+//! the end of the file here.
 
 use lklfs_nt::NtStatus;
 
 use crate::{Ccb, Fcb, FcbKind, Outcome, Vcb, Volume, errno::Context};
+
+/// The largest file that is cached, bytes: the largest that NTFS had for long (16 TiB - 64 KiB), so every cache manager takes it.
+/// Above 16 PiB no section can be made, and the cache is one. Larger files are read past the cache.
+pub const MOST_CACHED: u64 = (1 << 44) - (1 << 16);
 
 /// What the IRP asks for, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,9 +45,9 @@ pub enum Plan {
     },
     /// Run [`direct`] with these numbers on the locked buffer.
     Direct {
-        /// Bytes from the start of the file, a multiple of the sector size.
+        /// Bytes from the start of the file: whole sectors, but for paging reads and files that are too large for the cache.
         offset: u64,
-        /// Bytes of the buffer to fill, as asked: what is beyond the file's end is zeroed.
+        /// Bytes of the buffer to fill: what is beyond the file's end is zeroed.
         length: u32,
         /// `IoStatus.Information` of success: bytes before the file's end.
         information: u32,
@@ -74,20 +83,16 @@ pub fn plan<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, _ccb: &Ccb, request: Request)
     if end.is_none() {
         return refuse(NtStatus::INVALID_PARAMETER);
     }
-    let whole_sectors = is_aligned(vcb, offset) && is_aligned(vcb, request.length.into());
-    let non_cached = request.non_cached || request.paging;
-    // A memory manager's read begins at a page; its length may end with the file.
-    let aligned = if request.paging {
-        is_aligned(vcb, offset)
-    } else {
-        whole_sectors
-    };
-    if (non_cached || fcb.kind() == FcbKind::Volume) && !aligned {
-        return refuse(NtStatus::INVALID_PARAMETER);
-    }
     let available = fcb.file_size().saturating_sub(offset);
     if available == 0 {
         return refuse(NtStatus::END_OF_FILE);
+    }
+    let non_cached = request.non_cached || request.paging;
+    // The memory manager reads where it likes: the parts of a program begin at any multiple of 512 bytes in its file,
+    // whatever the sectors of the disk are, and a length may end with the file.
+    let whole_sectors = is_aligned(vcb, offset) && is_aligned(vcb, request.length.into());
+    if !request.paging && (non_cached || fcb.kind() == FcbKind::Volume) && !whole_sectors {
+        return refuse(NtStatus::INVALID_PARAMETER);
     }
     let inside = u32::try_from(available).map_or(request.length, |available| available.min(request.length));
     match (fcb.kind(), non_cached) {
@@ -98,6 +103,11 @@ pub fn plan<V: Volume>(vcb: &Vcb<V>, fcb: &Fcb<V>, _ccb: &Ccb, request: Request)
         (_, true) => Plan::Direct {
             offset,
             length: request.length,
+            information: inside,
+        },
+        (_, false) if fcb.file_size() > MOST_CACHED => Plan::Direct {
+            offset,
+            length: inside,
             information: inside,
         },
         (_, false) => Plan::Cached {

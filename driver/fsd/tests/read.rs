@@ -3,7 +3,7 @@
 mod support;
 
 use lklfs_fsd::{
-    Errno, Outcome,
+    Errno, FcbKind, Outcome,
     memory::MemoryVolume,
     read::{self, Plan, Request},
 };
@@ -139,7 +139,15 @@ fn non_cached_reads_are_whole_sectors() {
             },
         ),
         (paging(8192, 4096), refused(NtStatus::END_OF_FILE)),
-        (paging(100, 4096), refused(NtStatus::INVALID_PARAMETER)),
+        // The parts of a program begin at multiples of 512 bytes, or anywhere.
+        (
+            paging(100, 4096),
+            Plan::Direct {
+                offset: 100,
+                length: 4096,
+                information: 4096,
+            },
+        ),
     ] {
         assert_eq!(
             read::plan(&session.vcb, &file.fcb, &file.ccb, request),
@@ -250,4 +258,96 @@ fn an_error_leaves_no_half_data() {
         (outcome, out),
         (Outcome::failed(NtStatus::IO_DEVICE_ERROR), [0; 512])
     );
+}
+
+/// What a READ has to lead to, from what is documented: MS-FSA 2.1.5.3 has negative offsets and sums beyond 2^63 - 1 first; FAT and
+/// NTFS look for the end of the file before they look at sectors; the memory manager may read anywhere.
+fn expected(kind: FcbKind, size: u64, sector: u64, request: Request) -> Plan {
+    let Request {
+        offset,
+        length,
+        non_cached,
+        paging,
+    } = request;
+    if kind == FcbKind::Directory || kind == FcbKind::Reparse {
+        return refused(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    if length == 0 {
+        return Plan::Done(Outcome::success(0));
+    }
+    if offset < 0 || offset.checked_add(length.into()).is_none() {
+        return refused(NtStatus::INVALID_PARAMETER);
+    }
+    let offset = offset as u64;
+    if offset >= size {
+        return refused(NtStatus::END_OF_FILE);
+    }
+    let whole = offset % sector == 0 && u64::from(length) % sector == 0;
+    if !paging && !whole && (non_cached || kind == FcbKind::Volume) {
+        return refused(NtStatus::INVALID_PARAMETER);
+    }
+    let inside = (size - offset).min(length.into()) as u32;
+    match kind {
+        FcbKind::Volume => Plan::Device {
+            offset,
+            length: inside,
+        },
+        _ if non_cached || paging => Plan::Direct {
+            offset,
+            length,
+            information: inside,
+        },
+        _ if size > (1 << 44) - (1 << 16) => Plan::Direct {
+            offset,
+            length: inside,
+            information: inside,
+        },
+        _ => Plan::Cached {
+            offset,
+            length: inside,
+        },
+    }
+}
+
+#[test]
+fn every_offset_and_length_near_an_edge_is_answered_in_the_order_of_fat_and_ntfs() {
+    const HUGE: u64 = i64::MAX as u64;
+    let sizes = [0, 1, 511, 512, 5000, 8192, (1 << 44) - (1 << 16), 1 << 44, HUGE];
+    for sector in [512u32, 2048, 4096] {
+        let mut volume = MemoryVolume::new();
+        volume.directory("/dir").symlink("/link", "file");
+        for size in sizes {
+            volume.file(&format!("/{size}"), b"");
+            volume.edit(&format!("/{size}"), |metadata| metadata.size = size);
+        }
+        let mut session = Session::with_sectors(volume, sector);
+        let names = sizes.map(|size| format!("\\{size}"));
+        let others = ["", "\\dir", "\\link"];
+        for name in names.iter().map(String::as_str).chain(others) {
+            let handle = session.open(&open(name).link());
+            let (kind, size) = (handle.fcb.kind(), handle.fcb.file_size());
+            let edges = [0, 512, 4096, size / 2, size, HUGE];
+            for edge in edges {
+                for step in [-4096i64, -513, -512, -1, 0, 1, 511, 512, 2048, 4096] {
+                    let offset = (edge as i64).wrapping_add(step);
+                    for length in [0, 1, 511, 512, 2048, 4096, 4097, 1 << 20, u32::MAX] {
+                        for (non_cached, paging) in [(false, false), (true, false), (true, true)] {
+                            let request = Request {
+                                offset,
+                                length,
+                                non_cached,
+                                paging,
+                            };
+                            let plan = read::plan(&session.vcb, &handle.fcb, &handle.ccb, request);
+                            let wanted = expected(kind, size, sector.into(), request);
+                            assert_eq!(
+                                plan, wanted,
+                                "{name:?}, {size} bytes, sectors of {sector}: {request:?}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

@@ -13,28 +13,26 @@
 //! A fixed disk without a partition table has no volume, so the PnP manager is asked for disks as well: if one has a file
 //! system of Linux's on its whole, it gets a letter of our own making, since a disk is no client of the mount manager's.
 //
-// UNSAFETY: the notification's callback and its structure, work items.
+// UNSAFETY: the notification's callback and its structure.
 
 use crate::device::DeviceRef;
 use crate::dismount::take_over;
 use crate::driveletter::{Wanted, Whose, give_letter};
 use crate::entry::{self, Driver};
+use crate::later;
 use crate::letters::{self, Opened};
 use crate::log::{self, Wide};
 use crate::mount;
 use crate::nt::{
-    self, _IO_NOTIFICATION_EVENT_CATEGORY, _WORK_QUEUE_TYPE, DEVICE_INTERFACE_CHANGE_NOTIFICATION,
-    FILE_READ_ATTRIBUTES, FILE_REMOVABLE_MEDIA, GUID, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem,
-    IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification, KERNEL_MODE, KeDelayExecutionThread,
-    NO, NTSTATUS, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, large, raw_status,
+    self, _IO_NOTIFICATION_EVENT_CATEGORY, DEVICE_INTERFACE_CHANGE_NOTIFICATION, FILE_READ_ATTRIBUTES,
+    FILE_REMOVABLE_MEDIA, GUID, IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification,
+    KERNEL_MODE, KeDelayExecutionThread, NO, NTSTATUS, PVOID, large, raw_status,
 };
 use crate::places::{self, Seen};
 use crate::text;
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use lkl_host_ntk::{DeviceDisk, NtkHost, pool, stack};
+use lkl_host_ntk::{DeviceDisk, NtkHost, pool};
 use lklfs_nt::NtStatus;
 use lklfs_nt::diskio::{
     DriveLayout, IOCTL_DISK_GET_DRIVE_LAYOUT_EX, IOCTL_MOUNTDEV_QUERY_DEVICE_NAME, PARTITION_STYLE_RAW,
@@ -154,13 +152,6 @@ impl Default for Arrivals {
     }
 }
 
-/// What a worker is to look at.
-struct Arrived {
-    what: What,
-    link: Vec<u16>,
-    item: PIO_WORKITEM,
-}
-
 unsafe extern "C" fn heard_of_volume(notification: PVOID, _context: PVOID) -> NTSTATUS {
     // SAFETY: passed on from the PnP manager.
     unsafe { heard(What::Volume, notification) }
@@ -198,40 +189,24 @@ unsafe fn heard(what: What, notification: PVOID) -> NTSTATUS {
 /// Queues a volume for a worker. For lack of memory it keeps no letter, and can be given one by hand.
 fn queue(driver: &Driver, what: What, link: &[u16]) {
     let Ok(link) = text::copy(link) else { return };
-    // SAFETY: a device of ours, which lives as long as the driver.
-    let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
-    if item.is_null() {
-        return;
-    }
-    let Some(arrived) = lkl::try_box(Arrived { what, link, item }) else {
-        // SAFETY: allocated above, not queued.
-        unsafe { IoFreeWorkItem(item) };
-        return;
-    };
     driver.arrivals.pending.fetch_add(1, Ordering::AcqRel);
-    let context: PVOID = Box::into_raw(arrived).cast();
-    // SAFETY: the item is ours, and the context is taken back by the callback.
-    unsafe { IoQueueWorkItem(item, Some(look), _WORK_QUEUE_TYPE::DelayedWorkQueue, context) };
-}
-
-unsafe extern "C" fn look(_device: PDEVICE_OBJECT, context: PVOID) {
-    // SAFETY: queue() made it of a box, and the callback runs once.
-    let Arrived { what, link, item } = *unsafe { Box::from_raw(context.cast::<Arrived>()) };
-    if let Some(driver) = entry::driver() {
-        let looked = stack::on_large_stack(|| match what {
-            What::Volume => look_at(driver, &link),
-            What::Disk => look_at_disk(driver, &link),
-        });
-        if let Ok(Err(status)) = looked {
-            log::line(format_args!("{} has no letter: {status:?}", Wide(&link)));
-        }
-    }
-    // SAFETY: the item is not queued any more.
-    unsafe { IoFreeWorkItem(item) };
-    // The unload waits for this; nothing of the driver's state is used afterwards.
-    if let Some(driver) = entry::driver() {
+    if !later::queue(move || look(what, &link)) {
         driver.arrivals.pending.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// On a large stack.
+fn look(what: What, link: &[u16]) {
+    let Some(driver) = entry::driver() else { return };
+    let looked = match what {
+        What::Volume => look_at(driver, link),
+        What::Disk => look_at_disk(driver, link),
+    };
+    if let Err(status) = looked {
+        log::line(format_args!("{} has no letter: {status:?}", Wide(link)));
+    }
+    // The unload waits for this.
+    driver.arrivals.pending.fetch_sub(1, Ordering::AcqRel);
 }
 
 /// Notes what is on the volume behind an interface, and gives it a letter if its file system is Linux's.

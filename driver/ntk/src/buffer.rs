@@ -1,24 +1,32 @@
 //! Callers' buffers. What the core writes to is memory that is locked and mapped into system space, so that no page
 //! of it can go away and nothing faults; only locking it can fault, and that happens under [`crate::fault`].
+//!
+//! A caller may offer any amount of memory, and locked memory is everybody's loss. So no more than [`MOST_LOCKED`] of a buffer
+//! is locked for the whole request; what is written beyond that is locked piece by piece, for the moment of the copy, in the
+//! address space of the process that sent the request. It is there then: a process goes when its requests have ended.
 //
 // UNSAFETY: MDLs of callers' memory.
 
 use crate::fault;
 use crate::irp::Irp;
 use crate::nt::{
-    self, _LOCK_OPERATION, IoAllocateMdl, IoFreeMdl, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL,
-    MmProbeAndLockPages, PMDL, PVOID,
+    self, _LOCK_OPERATION, IoAllocateMdl, IoFreeMdl, IoGetRequestorProcess, MDL_MAPPED_TO_SYSTEM_VA,
+    MDL_SOURCE_IS_NONPAGED_POOL, MmProbeAndLockPages, MmProbeAndLockProcessPages, MmUnlockPages, PMDL, PVOID,
 };
 use core::ptr::null_mut;
 use lkl_host_ntk::memory::map_mdl;
 use lklfs_fsd::Requestor;
 use lklfs_nt::NtStatus;
 
-/// Locks the caller's buffer for writing, unless the IRP has an MDL already. The I/O manager unlocks it when the IRP
-/// completes. Must run in the caller's thread.
+/// The most of a buffer that is locked for the whole request, bytes.
+pub const MOST_LOCKED: u32 = 8 << 20;
+
+/// Locks the caller's buffer for writing, or its first [`MOST_LOCKED`] bytes, unless the IRP has an MDL already. The I/O manager
+/// unlocks it when the IRP completes. Must run in the caller's thread.
 ///
 /// IRQL: <= APC_LEVEL.
 pub fn lock(irp: &mut Irp, length: u32) -> Result<(), NtStatus> {
+    let length = length.min(MOST_LOCKED);
     if length == 0 || !irp.mdl().is_null() {
         return Ok(());
     }
@@ -26,10 +34,7 @@ pub fn lock(irp: &mut Irp, length: u32) -> Result<(), NtStatus> {
     if buffer.is_null() {
         return Err(NtStatus::INVALID_USER_BUFFER);
     }
-    let mode = match irp.context().requestor {
-        Requestor::User => nt::USER_MODE,
-        Requestor::Kernel => nt::KERNEL_MODE,
-    };
+    let mode = mode_of(irp);
     // SAFETY: only describes the range; the IRP gets it once the pages are locked.
     let mdl = unsafe { IoAllocateMdl(buffer, length, nt::NO, nt::NO, null_mut()) };
     if mdl.is_null() {
@@ -55,6 +60,13 @@ pub fn lock(irp: &mut Irp, length: u32) -> Result<(), NtStatus> {
                 NtStatus::INVALID_USER_BUFFER
             })
         }
+    }
+}
+
+fn mode_of(irp: &Irp) -> nt::KPROCESSOR_MODE {
+    match irp.context().requestor {
+        Requestor::User => nt::USER_MODE,
+        Requestor::Kernel => nt::KERNEL_MODE,
     }
 }
 
@@ -101,15 +113,58 @@ pub fn bytes(irp: &mut Irp, length: u32) -> Result<&mut [u8], NtStatus> {
     Ok(unsafe { core::slice::from_raw_parts_mut(address.cast::<u8>(), length as usize) })
 }
 
-/// Writes `bytes` to the buffer that [`lock`] locked, from `offset` on.
+/// Writes `bytes` to the caller's buffer, from `offset` on.
+///
+/// IRQL: <= APC_LEVEL; what [`lock`] did not lock may have to be read from a paging file first.
 pub fn write(irp: &mut Irp, offset: u32, bytes: &[u8]) -> Result<(), NtStatus> {
     let end = offset.saturating_add(bytes.len() as u32);
+    // SAFETY: the MDL belongs to the IRP.
+    let locked = unsafe { irp.mdl().as_ref() }.map_or(0, |mdl| mdl.ByteCount);
+    if end > locked && !bytes.is_empty() && !irp.user_buffer().is_null() {
+        return write_unlocked(irp, offset, bytes);
+    }
     let place = self::bytes(irp, end)?;
     place
         .get_mut(offset as usize..)
         .ok_or(NtStatus::INVALID_USER_BUFFER)?
         .copy_from_slice(bytes);
     Ok(())
+}
+
+/// Locks a piece of the caller's buffer, writes to it, and lets it go.
+fn write_unlocked(irp: &Irp, offset: u32, bytes: &[u8]) -> Result<(), NtStatus> {
+    let place = irp.user_buffer().wrapping_byte_add(offset as usize);
+    // SAFETY: only describes the range.
+    let mdl = unsafe { IoAllocateMdl(place, bytes.len() as u32, nt::NO, nt::NO, null_mut()) };
+    if mdl.is_null() {
+        return Err(NtStatus::INSUFFICIENT_RESOURCES);
+    }
+    let mode = mode_of(irp);
+    // SAFETY: the IRP is ours.
+    let process = unsafe { IoGetRequestorProcess(irp.as_ptr()) };
+    let act = || {
+        // SAFETY: the MDL is ours; the process lives as long as its request.
+        unsafe { MmProbeAndLockProcessPages(mdl, process, mode, _LOCK_OPERATION::IoWriteAccess) }
+    };
+    // SAFETY: one NT call that raises for a bad buffer and then has locked nothing.
+    let locked = unsafe { fault::guarded(act) };
+    let written = match locked {
+        Ok(()) => {
+            let mapped = system_address(mdl).ok_or(NtStatus::INSUFFICIENT_RESOURCES);
+            let written = mapped.map(|address| {
+                // SAFETY: so many bytes from there on are locked, mapped and writable.
+                unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), address.cast::<u8>(), bytes.len()) };
+            });
+            // SAFETY: locked above; this unmaps it as well.
+            unsafe { MmUnlockPages(mdl) };
+            written
+        }
+        Err(code) if code < 0 => Err(nt::status(code)),
+        Err(_) => Err(NtStatus::INVALID_USER_BUFFER),
+    };
+    // SAFETY: the MDL is ours and locks nothing.
+    unsafe { IoFreeMdl(mdl) };
+    written
 }
 
 /// The first address that no user memory has. (MmUserProbeAddress; the same on every x64 NT.)

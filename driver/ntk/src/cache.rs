@@ -3,6 +3,7 @@
 // UNSAFETY: Cc* calls and callbacks.
 
 use crate::fault;
+use crate::later;
 use crate::nt::{
     self, _MMFLUSH_TYPE, BOOLEAN, CACHE_MANAGER_CALLBACKS, CC_FILE_SIZES, CcInitializeCacheMap,
     CcPurgeCacheSection, CcUninitializeCacheMap, IoGetTopLevelIrp, IoSetTopLevelIrp, MmFlushImageSection,
@@ -90,8 +91,11 @@ pub unsafe fn close(file: PFILE_OBJECT, open: &Open) {
 /// Nobody uses the map by an IRP. FsRtl's fast reads hold the main resource shared.
 fn uninitialize(file: PFILE_OBJECT, fcb: &FcbBlock) {
     fcb.main().acquire_exclusive(true);
-    // SAFETY: allowed whether or not the file object, which the caller holds, has a cache map.
-    let _ = unsafe { CcUninitializeCacheMap(file, null_mut(), null_mut()) };
+    // A file object that only the cache kept may be closed in this.
+    later::inside(|| {
+        // SAFETY: allowed whether or not the file object, which the caller holds, has a cache map.
+        let _ = unsafe { CcUninitializeCacheMap(file, null_mut(), null_mut()) };
+    });
     fcb.main().release();
 }
 
@@ -143,10 +147,14 @@ unsafe fn initialize(file: PFILE_OBJECT, open: &Open, wait: bool) -> Result<(), 
 /// IRQL: PASSIVE_LEVEL; blocks.
 pub fn purge(fcb: &FcbBlock) -> bool {
     fcb.main().acquire_exclusive(true);
-    // SAFETY: the section pointers are the FCB's, and the main resource is held.
-    let flushed = unsafe { MmFlushImageSection(fcb.sections(), _MMFLUSH_TYPE::MmFlushForWrite) } != 0;
-    // SAFETY: the section pointers are the FCB's, and the main resource is held. Nothing is dirty.
-    let purged = unsafe { CcPurgeCacheSection(fcb.sections(), null_mut(), 0, 0) } != 0;
+    // File objects that only a section kept may be closed in this.
+    let (flushed, purged) = later::inside(|| {
+        // SAFETY: the section pointers are the FCB's, and the main resource is held.
+        let flushed = unsafe { MmFlushImageSection(fcb.sections(), _MMFLUSH_TYPE::MmFlushForWrite) } != 0;
+        // SAFETY: the section pointers are the FCB's, and the main resource is held. Nothing is dirty.
+        let purged = unsafe { CcPurgeCacheSection(fcb.sections(), null_mut(), 0, 0) } != 0;
+        (flushed, purged)
+    });
     fcb.main().release();
     flushed && purged
 }

@@ -1,44 +1,61 @@
-//! `IRP_MJ_CLOSE`: the last reference to a file object is gone. Dropping its open closes the inode in Linux if it was
-//! the last, and lets Linux unmount if the volume was torn down and this was its last open.
+//! `IRP_MJ_CLOSE`: the last reference to a file object is gone.
+//!
+//! Work that was given to a worker may still use the open, and then the last such use ends it ([`OpenRef`]). A CLOSE also comes
+//! in a thread that is inside a file system already: one of the cache manager's or the memory manager's, or one of ours that
+//! has the FCB's main resource while it purges. Nothing that comes before that in the lock order (lock rule 1) is taken there,
+//! and Linux is not asked: a thread of ours ends the open.
 //
 // UNSAFETY: takes the open off the file object.
 
 use crate::irp::Irp;
 use crate::nt::NTSTATUS;
-use crate::open::Open;
+use crate::open::{Open, OpenRef};
+use crate::work::Blocking;
 use lkl_host_ntk::stack;
 use lklfs_fsd::{Outcome, close};
 
 /// Always succeeds.
 ///
-/// IRQL: PASSIVE_LEVEL; blocks.
-pub fn close(irp: Irp) -> NTSTATUS {
+/// IRQL: PASSIVE_LEVEL; blocks, unless the thread is inside a file system already.
+pub fn close(irp: Irp, blocking: Blocking) -> NTSTATUS {
     // SAFETY: the file object is this CLOSE's.
     let open = unsafe { Open::detach(irp.file_object()) };
-    if let Some(open) = open {
-        let mut open = Some(open);
-        // Without a larger stack this cannot be done, and CLOSE cannot fail: so it tries until there is one.
-        while open.is_some() {
-            let _ = stack::on_large_stack(|| {
-                if let Some(open) = open.take() {
-                    let Open {
-                        fcb,
-                        volume,
-                        ccb,
-                        cursors,
-                        ..
-                    } = *open;
-                    drop(ccb);
-                    drop(cursors);
-                    volume.leave(fcb);
-                    let last = close::close(&mut volume.state.lock());
-                    if last {
-                        volume.tear_down();
-                    }
-                    drop(volume);
-                }
-            });
+    match blocking {
+        Blocking::Posted => drop(open),
+        Blocking::Here => {
+            let _ = open.map(OpenRef::let_go_later);
         }
     }
     irp.complete(Outcome::success(0))
+}
+
+/// Lets go of what an open holds, and counts its file object down.
+///
+/// IRQL: PASSIVE_LEVEL; blocks. No lock is held.
+pub fn finish(open: Open) {
+    let mut open = Some(open);
+    // Without a larger stack this cannot be done, and CLOSE cannot fail: so it tries until there is one.
+    while open.is_some() {
+        let _ = stack::on_large_stack(|| {
+            if let Some(open) = open.take() {
+                let Open {
+                    fcb,
+                    volume,
+                    ccb,
+                    cursors,
+                    closing,
+                    ..
+                } = open;
+                drop(ccb);
+                drop(cursors);
+                drop(closing);
+                volume.leave(fcb);
+                let last = close::close(&mut volume.state.lock());
+                if last {
+                    volume.tear_down();
+                }
+                drop(volume);
+            }
+        });
+    }
 }

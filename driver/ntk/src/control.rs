@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::standby;
 use crate::text::{self, units};
 use crate::volume::MountedVolume;
-use crate::work::{self, Output, Scratch};
+use crate::work::{self, Kept, Output, Scratch};
 use crate::{mount, refuse};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -121,11 +121,12 @@ fn device_control(driver: &Driver, mut irp: Irp, interface: Interface) -> NTSTAT
         Ok(client) => client,
         Err(status) => return irp.fail(status),
     };
+    let kept = Kept { open: None, file };
     work::post(
         irp,
         Arc::clone(&driver.posts),
         None,
-        file,
+        kept,
         move |request, scratch| in_worker(request, scratch, (interface, code, length), &input, client),
     )
 }

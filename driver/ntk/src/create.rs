@@ -7,18 +7,19 @@
 // UNSAFETY: reads and fills the file object; share access.
 
 use crate::irp::Irp;
+use crate::later::Room;
 use crate::nt::{
     self, FO_CACHE_SUPPORTED, FO_NO_INTERMEDIATE_BUFFERING, IRP_MJ_CREATE, IoCheckShareAccess,
     IoRemoveShareAccess, NTSTATUS, PFILE_OBJECT, SL_CASE_SENSITIVE, SL_OPEN_PAGING_FILE,
     SL_OPEN_TARGET_DIRECTORY, YES,
 };
-use crate::open::{CacheUsers, Cursors, FcbHandle, FileRef, Open};
+use crate::open::{CacheUsers, Cursors, FcbHandle, Open, OpenRef};
 use crate::pended;
 use crate::secur::{self, Subject};
 use crate::sync::{Guarded, SpinLock};
 use crate::verify;
 use crate::volume::{MountedVolume, volume_of};
-use crate::work::{self, Blocking};
+use crate::work::{self, Blocking, Kept};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -56,18 +57,21 @@ pub fn create(mut irp: Irp, blocking: Blocking) -> NTSTATUS {
     let related = irp.file().map_or(null_mut(), |object| object.RelatedFileObject);
     // SAFETY: the I/O manager holds the related file object while this one is being opened, and it is on the same device or
     // is refused below.
-    let related = unsafe { FileRef::new(related) };
+    let related = unsafe { OpenRef::of(related) };
     if blocking == Blocking::Posted && !volume.is_doubtful() {
-        let decided = asked.decide(&volume, related.as_ref().and_then(FileRef::open), false);
+        let decided = asked.decide(&volume, related.as_ref().and_then(OpenRef::get), false);
         if !matches!(decided, Err(NtStatus::CANT_WAIT)) {
             let outcome = asked.settle(&mut irp, admission, decided);
-            if let Some(related) = related {
-                related.release();
-            }
+            // Its own file object is held still.
+            drop(related);
             return irp.complete(outcome);
         }
     }
-    work::run(irp, volume, related, blocking, move |request, _| {
+    let kept = Kept {
+        open: related,
+        file: None,
+    };
+    work::run(irp, volume, kept, blocking, move |request, _| {
         asked.open(request, admission)
     })
 }
@@ -376,6 +380,7 @@ fn attach(irp: &mut Irp, entered: Entered, share: u32) -> Result<Outcome, NtStat
     let file: PFILE_OBJECT = irp.file_object();
     let volume = Arc::clone(&inode.volume);
     let fcb = Arc::clone(inode.fcb.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?);
+    let closing = Room::reserve().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     ccb.granted = secur::check(&volume, irp, &fcb, ccb.granted)?;
     let granted = ccb.granted;
     ccb.manages_volumes = fcb.fcb.kind() == FcbKind::Volume && secur::manages_volumes(irp);
@@ -399,6 +404,7 @@ fn attach(irp: &mut Irp, entered: Entered, share: u32) -> Result<Outcome, NtStat
         shares,
         cache: SpinLock::new(CacheUsers::default()),
         pended: AtomicU8::new(pended::NOT_LISTED),
+        closing: SpinLock::new(Some(closing)),
     };
     // SAFETY: the file object is the one of the CREATE under way.
     if let Err(status) = unsafe { open.attach(file, volume.vpb()) } {

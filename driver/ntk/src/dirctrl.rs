@@ -14,11 +14,25 @@ use crate::pended::Held;
 use crate::work::{Blocking, Output};
 use crate::{buffer, fault, verify, work};
 use alloc::vec::Vec;
+use core::cell::UnsafeCell;
 use core::ptr::null_mut;
 use lkl_host_ntk::stack;
 use lklfs_fsd::Outcome;
 use lklfs_fsd::dirctrl::{self, NotifyPlan, Query};
 use lklfs_nt::{FileInformationClass, NtStatus};
+
+/// The name that every notification is pended with. FsRtl keeps the pointer until the handle goes, and matches names only when
+/// changes are reported; nothing ever changes, so any name will do.
+struct Name(UnsafeCell<STRING>);
+
+// SAFETY: FsRtl only reads it.
+unsafe impl Sync for Name {}
+
+static NAME: Name = Name(UnsafeCell::new(STRING {
+    Length: 0,
+    MaximumLength: 0,
+    Buffer: null_mut(),
+}));
 
 /// What a listing is asked for.
 struct Asked {
@@ -107,12 +121,6 @@ pub fn notify(irp: Irp, open: &Open) -> NTSTATUS {
                 Ok(held) => held,
                 Err(status) => return irp.fail(status),
             };
-            // FsRtl matches names only when changes are reported, and nothing ever changes: any name will do.
-            let mut name = STRING {
-                Length: 0,
-                MaximumLength: 0,
-                Buffer: null_mut(),
-            };
             let raw = irp.hand_over();
             let act = || {
                 // SAFETY: all of it lives at least as long as the open, whose cleanup takes the IRP out.
@@ -121,7 +129,7 @@ pub fn notify(irp: Irp, open: &Open) -> NTSTATUS {
                         sync,
                         list,
                         context,
-                        &mut name,
+                        NAME.0.get(),
                         u8::from(watch_tree),
                         0,
                         filter,

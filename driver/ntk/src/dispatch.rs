@@ -5,6 +5,7 @@
 //
 // UNSAFETY: the callback itself, and the thread's top-level IRP.
 
+use crate::fsctrl::METHOD_NEITHER;
 use crate::irp::Irp;
 use crate::nt::{
     IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_DIRECTORY_CONTROL,
@@ -15,9 +16,9 @@ use crate::nt::{
     IRP_MN_QUERY_DIRECTORY, IoGetTopLevelIrp, IoSetTopLevelIrp, KeEnterCriticalRegion, KeLeaveCriticalRegion,
     NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIRP, SACL_SECURITY_INFORMATION, raw_status,
 };
-use crate::open::{FileRef, Open};
+use crate::open::Open;
 use crate::volume::{Kind, kind_of};
-use crate::work::{self, Blocking};
+use crate::work::{self, Blocking, Kept};
 use crate::{
     buffer, cleanup, close, control, create, devctrl, dirctrl, ea, fileinfo, fsctrl, imagedisk, lockctrl,
     mount, pnp, read, refuse, secur, verify, volinfo,
@@ -99,7 +100,7 @@ fn route(irp: Irp, blocking: Blocking) -> NTSTATUS {
 fn on_volume(irp: Irp, major: u32, blocking: Blocking) -> NTSTATUS {
     match major {
         IRP_MJ_CREATE => return create::create(irp, blocking),
-        IRP_MJ_CLOSE => return close::close(irp),
+        IRP_MJ_CLOSE => return close::close(irp, blocking),
         IRP_MJ_PNP => return pnp::pnp(irp),
         IRP_MJ_SHUTDOWN => return irp.complete(Outcome::success(0)),
         IRP_MJ_FILE_SYSTEM_CONTROL if irp.file_object().is_null() => return verify::volume_control(irp),
@@ -129,6 +130,10 @@ fn on_volume(irp: Irp, major: u32, blocking: Blocking) -> NTSTATUS {
             dirctrl::query(irp, open, blocking)
         }
         IRP_MJ_QUERY_EA => ea::query(irp, open, blocking),
+        // Its pointers mean something in the thread that sent it only.
+        IRP_MJ_DEVICE_CONTROL if irp.control().code & 3 == METHOD_NEITHER => {
+            devctrl::device_control(irp, open)
+        }
         _ if open.volume.wants_verification() => once_verified(irp, open, major, blocking),
         _ => on_file(irp, open, major, blocking),
     }
@@ -158,12 +163,11 @@ fn once_verified(mut irp: Irp, open: &Open, major: u32, blocking: Blocking) -> N
             return irp.fail(status);
         }
     }
-    // SAFETY: the file object of an IRP that is ours.
-    let file = unsafe { FileRef::new(irp.file_object()) };
+    let kept = Kept::open_of(&irp);
     work::run(
         irp,
         Arc::clone(&open.volume),
-        file,
+        kept,
         blocking,
         move |request, _| {
             let verified = request.open().map_or(Ok(()), |open| verify::ensure(&open.volume));

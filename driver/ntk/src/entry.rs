@@ -12,6 +12,7 @@ use crate::dispatch::dispatch;
 use crate::driveletter::remember_letter;
 use crate::fastio;
 use crate::later;
+use crate::later::Threads;
 use crate::linux::Linux;
 use crate::log;
 use crate::mounts::Mounts;
@@ -64,6 +65,8 @@ pub struct Driver {
     pub power: Power,
     /// Threads for requests that wait.
     pub workers: Workers,
+    /// Threads for what is done later.
+    pub later: Threads,
     /// The control devices' requests that do.
     pub posts: Arc<Posts>,
 }
@@ -149,6 +152,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
     let mounts = Mounts::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let workers = Workers::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let posts = pool::try_arc(Posts::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let later = Threads::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut driver = lkl::try_box(Driver {
         object,
         control: [null_mut(); 2],
@@ -161,10 +165,16 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
         arrivals: Arrivals::new(),
         power: Power::new(),
         workers,
+        later,
         posts,
     })
     .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let made = make_devices(&mut driver);
+    // SAFETY: the driver stays in its box until the unload has stopped them.
+    let made = made.and_then(|()| match unsafe { driver.later.start_one() } {
+        true => Ok(()),
+        false => Err(NtStatus::INSUFFICIENT_RESOURCES),
+    });
     if let Err(status) = made {
         delete_devices(&driver);
         return Err(status);
@@ -293,6 +303,8 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
     // waits until there is one. If there never was a mount there is nothing to halt.
     while state.linux.booted().is_some() && stack::on_large_stack(|| state.linux.halt()).is_err() {}
+    later::wait_for_all();
+    state.later.stop();
     delete_devices(state);
     // A disk's completion that has woken whoever waited for it may have its last instructions before it still.
     // SAFETY: PASSIVE_LEVEL, and no lock is held.

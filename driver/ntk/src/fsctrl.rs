@@ -6,7 +6,7 @@ use crate::events::{self, Event};
 use crate::irp::Irp;
 use crate::nt::{self, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
 use crate::open::{FileRef, Open};
-use crate::work::{Blocking, Output, Request, Scratch};
+use crate::work::{Blocking, Kept, Output, Request};
 use crate::{buffer, fault, work};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,9 +17,11 @@ use lklfs_nt::{ControlCode, NtStatus};
 
 /// The largest input that is looked at, bytes.
 const MOST_INPUT: u32 = 64 * 1024;
-/// `METHOD_BUFFERED`, `METHOD_IN_DIRECT`, `METHOD_OUT_DIRECT` in the low two bits of a control code; else NEITHER.
+/// The methods in the low two bits of a control code; else `METHOD_OUT_DIRECT`.
 const METHOD_BUFFERED: u32 = 0;
-const METHOD_NEITHER: u32 = 3;
+const METHOD_IN_DIRECT: u32 = 1;
+/// As above.
+pub const METHOD_NEITHER: u32 = 3;
 
 /// A control on an open.
 ///
@@ -34,7 +36,7 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         Err(status) => return irp.fail(status),
     };
     let parameters = irp.control();
-    let (code, length) = (parameters.code, parameters.output_length);
+    let (code, length) = (parameters.code, parameters.output_length.min(buffer::MOST_LOCKED));
     let file = irp.file_object();
     let is_volume = open.fcb.fcb.kind() == FcbKind::Volume && open.ccb.may_take_away();
     if is_volume {
@@ -50,6 +52,8 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     let handle = file.addr() as u64;
     let output = match code & 3 {
         METHOD_BUFFERED => Ok(irp.system_buffer(length)),
+        // What is called the output is a second input, locked for reading: there is none.
+        METHOD_IN_DIRECT => Ok(Default::default()),
         _ => match buffer::lock(&mut irp, length) {
             Ok(()) => buffer::bytes(&mut irp, length),
             Err(status) => Err(status),
@@ -94,6 +98,7 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
             }
             let output = match code & 3 {
                 METHOD_BUFFERED => Output::Buffered,
+                METHOD_IN_DIRECT => return irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
                 _ => Output::Locked,
             };
             work::ask(irp, open, blocking, (length, output), move |open, room| {
@@ -101,9 +106,18 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
             })
         }
         Plan::Lock => {
-            // SAFETY: the file object of an IRP that is ours.
-            let file = unsafe { FileRef::new(irp.file_object()) };
-            work::run(irp, Arc::clone(&open.volume), file, blocking, lock)
+            let kept = Kept {
+                // SAFETY: a control comes by a handle, so its file object is the object manager's.
+                file: unsafe { FileRef::new(file) },
+                ..Kept::open_of(&irp)
+            };
+            work::run(
+                irp,
+                Arc::clone(&open.volume),
+                kept,
+                blocking,
+                move |request, _| lock(request, handle),
+            )
         }
         Plan::Unlock => {
             // SAFETY: the file object of an IRP that is ours.
@@ -143,12 +157,11 @@ fn dismount(open: &Open) {
 
 /// The volume is locked by this handle, unless file objects are left besides the handle's own, or nobody wants it any
 /// more.
-fn lock(request: Request, _scratch: &mut Scratch) -> NTSTATUS {
+fn lock(request: Request, handle: u64) -> NTSTATUS {
     let volume = match request.open() {
         Some(open) => Arc::clone(&open.volume),
         None => return request.fail(NtStatus::INVALID_DEVICE_REQUEST),
     };
-    let handle = request.file().addr() as u64;
     let ended = if volume.drain(1) {
         request.finish(|_| Outcome::success(0))
     } else {

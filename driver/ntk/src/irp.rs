@@ -392,23 +392,35 @@ impl Irp {
         (mount.Vpb, mount.DeviceObject)
     }
 
-    /// Passes the IRP to the device below with this driver's parameters (`IoSkipCurrentIrpStackLocation`).
+    /// Passes the IRP to the device below with this driver's parameters (`IoCopyCurrentIrpStackLocationToNext`), and returns what
+    /// the dispatch routine returns. The location is not skipped: it may be marked pending, and the driver below would
+    /// inherit the mark.
     ///
     /// # Safety
     /// `device` is live and below this driver's.
     pub unsafe fn pass_down(self, device: PDEVICE_OBJECT) -> NTSTATUS {
-        let raw = self.hand_over().as_ptr();
         // SAFETY: the IRP is ours.
-        let ours = unsafe { &mut *raw };
-        ours.CurrentLocation = ours.CurrentLocation.wrapping_add(1);
-        // SAFETY: this is what the union holds while an IRP is on its way.
-        let overlay = unsafe { &mut ours.Tail.Overlay };
+        if unsafe { (*self.as_ptr()).CurrentLocation } <= 1 {
+            return self.fail(NtStatus::INVALID_DEVICE_REQUEST);
+        }
+        let ours: *const IO_STACK_LOCATION = self.stack();
+        let is_marked = self.stack().Control & nt::SL_PENDING_RETURNED as u8 != 0;
+        let mut next = *self.stack();
+        next.Control = 0;
+        next.CompletionRoutine = None;
+        next.Context = null_mut();
+        // SAFETY: there is a location below ours, and until the driver below has the IRP it is ours to fill.
+        let place = unsafe { ours.cast_mut().sub(1) };
         // SAFETY: as above.
-        let place = unsafe { &mut overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation };
-        // SAFETY: the driver below gets this driver's stack location for its own, so there is one above.
-        *place = unsafe { place.add(1) };
+        unsafe { place.write(next) };
+        let raw = self.hand_over().as_ptr();
         // SAFETY: promised by the caller; the IRP is not touched afterwards.
-        unsafe { nt::IofCallDriver(device, raw) }
+        let status = unsafe { nt::IofCallDriver(device, raw) };
+        if is_marked {
+            nt::raw_status(NtStatus::PENDING)
+        } else {
+            status
+        }
     }
 }
 

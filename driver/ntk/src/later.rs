@@ -1,25 +1,36 @@
-//! Work that cannot be done where it turns up, because the I/O manager is still busy with the volume there: a worker thread
-//! does it. The unload waits for all of it.
+//! Work that cannot be done where it turns up, because the I/O manager is still busy with the volume there, because the IRQL is
+//! too high, or because it would wait under a lock: a thread of the driver's own does it. The unload waits for all of it.
+//!
+//! Such work may wait for a disk, and so it is none for the system's worker threads, which are few and everybody's. One thread
+//! is there from the start; a thread that takes work first sees to it that another one is idle. So what waits for a disk that
+//! hangs keeps nothing else waiting, up to [`MOST`] of them; what comes then waits for the first that is done.
 //
-// UNSAFETY: work items and their callback.
+// UNSAFETY: the threads' entry; a work item that gives back the last reference to a file object.
 
 use crate::entry;
 use crate::nt::{
-    _WORK_QUEUE_TYPE, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem, KERNEL_MODE,
-    KeDelayExecutionThread, NO, PDEVICE_OBJECT, PIO_WORKITEM, PVOID, large,
+    _WORK_QUEUE_TYPE, IoAllocateWorkItem, IoFreeWorkItem, IoGetTopLevelIrp, IoQueueWorkItem,
+    IoSetTopLevelIrp, KERNEL_MODE, KeDelayExecutionThread, NO, ObfDereferenceObject, PDEVICE_OBJECT,
+    PFILE_OBJECT, PIO_WORKITEM, PVOID, large,
 };
+use crate::sync::SpinLock;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicU32, Ordering};
+use lkl::{Semaphore as _, Thread as _, ThreadBody};
 use lkl_host_ntk::stack;
+use lkl_host_ntk::sync::Semaphore;
+use lkl_host_ntk::thread::Thread;
 
+/// The most threads.
+const MOST: usize = 32;
 /// 10 ms, relative.
 const PAUSE: i64 = -100_000;
-
-struct Task {
-    item: PIO_WORKITEM,
-    act: Box<dyn FnOnce() + Send>,
-}
+/// `FSRTL_FSP_TOP_LEVEL_IRP`: the thread's top-level "IRP" while it is inside this file system without one.
+const INSIDE: usize = 1;
 
 /// Tasks that are queued or under way.
 static TASKS: AtomicU32 = AtomicU32::new(0);
@@ -33,15 +44,56 @@ pub fn pause() {
     let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut interval) };
 }
 
-/// Has a worker thread do `act`: on a large stack, at PASSIVE_LEVEL; it may block. False for lack of memory: nobody will,
-/// and it is dropped here.
+/// Does `act` as a thread that is inside a file system: a CLOSE that comes meanwhile, in this thread, is finished elsewhere.
+pub fn inside<R>(act: impl FnOnce() -> R) -> R {
+    // SAFETY: may be called by any thread.
+    let outside = unsafe { IoGetTopLevelIrp() }.is_null();
+    if outside {
+        // SAFETY: this thread's own mark; taken away again below.
+        unsafe { IoSetTopLevelIrp(core::ptr::without_provenance_mut(INSIDE)) };
+    }
+    let result = act();
+    if outside {
+        // SAFETY: as above.
+        unsafe { IoSetTopLevelIrp(null_mut()) };
+    }
+    result
+}
+
+/// Something that is done once.
+pub trait Act: Send {
+    /// Does it, if it was not done yet.
+    fn act(&mut self);
+}
+
+/// A closure that is called once.
+pub struct Once<F>(Option<F>);
+
+impl<F: FnOnce() + Send> Act for Once<F> {
+    fn act(&mut self) {
+        if let Some(act) = self.0.take() {
+            act();
+        }
+    }
+}
+
+/// What is to be done, in a list.
+struct Node<A: ?Sized> {
+    next: Option<Box<Node<dyn Act>>>,
+    what: A,
+}
+
+type Task = Box<Node<dyn Act>>;
+
+/// Has a thread do `act`: on a large stack, at PASSIVE_LEVEL; it may block. False for lack of memory: no thread will, and it is
+/// dropped here.
 ///
 /// IRQL: <= DISPATCH_LEVEL.
 #[must_use]
 pub fn queue(act: impl FnOnce() + Send + 'static) -> bool {
-    match Later::reserve() {
-        Some(later) => {
-            later.queue(act);
+    match Room::reserve() {
+        Some(room) => {
+            room.queue(Once(Some(act)));
             true
         }
         None => false,
@@ -49,59 +101,199 @@ pub fn queue(act: impl FnOnce() + Send + 'static) -> bool {
 }
 
 /// Room for work that is queued later: so that what it is about is not lost when there is none.
-pub struct Later<F> {
-    item: PIO_WORKITEM,
-    act: Box<MaybeUninit<F>>,
-    task: Box<MaybeUninit<Task>>,
+pub struct Room<A: Act + 'static>(Box<MaybeUninit<Node<A>>>);
+
+/// Room for a closure.
+pub type Later<F> = Room<Once<F>>;
+
+impl<F: FnOnce() + Send + 'static> Room<Once<F>> {
+    /// As [`Room::queue`].
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    pub fn call(self, act: F) {
+        self.queue(Once(Some(act)));
+    }
 }
 
-impl<F: FnOnce() + Send + 'static> Later<F> {
+impl<A: Act + 'static> Room<A> {
     /// `None` for lack of memory.
     ///
     /// IRQL: <= DISPATCH_LEVEL.
     pub fn reserve() -> Option<Self> {
-        let driver = entry::driver()?;
-        let act = lkl::try_box(MaybeUninit::uninit())?;
-        let task = lkl::try_box(MaybeUninit::uninit())?;
-        // SAFETY: a device of ours, which lives as long as the driver.
-        let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
-        (!item.is_null()).then_some(Later { item, act, task })
+        lkl::try_box(MaybeUninit::uninit()).map(Room)
     }
 
-    /// As [`queue`].
+    /// Has a thread do `what`.
     ///
     /// IRQL: <= DISPATCH_LEVEL.
-    pub fn queue(self, act: F) {
-        let Later {
-            item,
-            act: place,
-            task,
-        } = self;
-        let act = Box::write(place, act);
-        let task = Box::write(task, Task { item, act });
+    pub fn queue(self, what: A) {
+        let task: Task = Box::write(self.0, Node { next: None, what });
         TASKS.fetch_add(1, Ordering::AcqRel);
-        let context: PVOID = Box::into_raw(task).cast();
-        // SAFETY: the item is ours, and the context is taken back by the callback.
-        unsafe { IoQueueWorkItem(item, Some(perform), _WORK_QUEUE_TYPE::DelayedWorkQueue, context) };
+        match entry::driver() {
+            Some(driver) => driver.later.push(task),
+            // Before the end of DriverEntry there is nothing to be done later, and after the unload nothing is left.
+            None => {
+                drop(task);
+                TASKS.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
     }
 }
 
-unsafe extern "C" fn perform(_device: PDEVICE_OBJECT, context: PVOID) {
-    // SAFETY: queue() made it of a box, and the callback runs once.
-    let Task { item, act } = *unsafe { Box::from_raw(context.cast::<Task>()) };
-    let mut act = Some(act);
-    // Without a larger stack this cannot be done: so it tries until there is one.
-    while act.is_some() {
-        let _ = stack::on_large_stack(|| {
-            if let Some(act) = act.take() {
-                act();
+struct State {
+    /// What came last is first here.
+    came: Option<Task>,
+    /// What is next is first here: as soon as it is empty, all that came is turned round.
+    ready: Option<Task>,
+    /// Threads that wait and were not woken.
+    idle: u32,
+    #[allow(clippy::vec_box, reason = "a thread is joined in the box that it was made in")]
+    threads: Vec<Box<Thread>>,
+    /// Threads that are being started; the list has room for them.
+    starting: usize,
+    stopping: bool,
+}
+
+impl State {
+    fn pop(&mut self) -> Option<Task> {
+        if self.ready.is_none() {
+            while let Some(mut task) = self.came.take() {
+                self.came = task.next.take();
+                task.next = self.ready.take();
+                self.ready = Some(task);
             }
-        });
+        }
+        let mut task = self.ready.take()?;
+        self.ready = task.next.take();
+        Some(task)
     }
-    // SAFETY: the item is not queued any more.
-    unsafe { IoFreeWorkItem(item) };
-    // The unload waits for this; nothing of the driver's state is used afterwards.
-    TASKS.fetch_sub(1, Ordering::AcqRel);
+}
+
+/// The threads, and what they are to do.
+pub struct Threads {
+    state: SpinLock<State>,
+    wake: Box<Semaphore>,
+}
+
+impl Threads {
+    /// No thread yet. `None` for lack of memory.
+    pub fn new() -> Option<Self> {
+        Some(Threads {
+            state: SpinLock::new(State {
+                came: None,
+                ready: None,
+                idle: 0,
+                threads: Vec::new(),
+                starting: 0,
+                stopping: false,
+            }),
+            wake: Semaphore::new(0)?,
+        })
+    }
+
+    /// Starts one more thread, unless there are enough. Whether there is one more.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    ///
+    /// # Safety
+    /// The threads stay where they are until [`Threads::stop`] has returned.
+    pub unsafe fn start_one(&self) -> bool {
+        {
+            let mut state = self.state.lock();
+            let starting = state.starting.saturating_add(1);
+            if state.threads.len().saturating_add(starting) > MOST
+                || state.threads.try_reserve(starting).is_err()
+            {
+                return false;
+            }
+            state.starting = starting;
+        }
+        let context = (&raw const *self).cast_mut().cast::<c_void>();
+        // SAFETY: the caller promises that this outlives the thread.
+        let body = unsafe { ThreadBody::new(serve, context) };
+        let started = Thread::spawn_small(body);
+        let mut state = self.state.lock();
+        state.starting = state.starting.saturating_sub(1);
+        match started {
+            Some(thread) => {
+                // There is room: see above.
+                state.threads.push(thread);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// IRQL: <= DISPATCH_LEVEL.
+    fn push(&self, mut task: Task) {
+        let wakes = {
+            let mut state = self.state.lock();
+            task.next = state.came.take();
+            state.came = Some(task);
+            let wakes = state.idle > 0;
+            state.idle = state.idle.saturating_sub(1);
+            wakes
+        };
+        if wakes {
+            self.wake.up();
+        }
+    }
+
+    /// What a thread does next, and whether no other is idle. `None`: it ends.
+    fn next(&self) -> Option<(Task, bool)> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if let Some(task) = state.pop() {
+                    return Some((task, state.idle == 0 && state.starting == 0));
+                }
+                if state.stopping {
+                    return None;
+                }
+                state.idle = state.idle.saturating_add(1);
+            }
+            self.wake.down();
+        }
+    }
+
+    /// Ends all threads. Nothing is queued any more ([`wait_for_all`]).
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks.
+    pub fn stop(&self) {
+        let (idle, threads) = {
+            let mut state = self.state.lock();
+            state.stopping = true;
+            (
+                core::mem::take(&mut state.idle),
+                core::mem::take(&mut state.threads),
+            )
+        };
+        for _ in 0..idle {
+            self.wake.up();
+        }
+        for thread in threads {
+            thread.join();
+        }
+    }
+}
+
+unsafe extern "sysv64" fn serve(threads: *mut c_void) {
+    // SAFETY: start_one() passes the threads, which outlive each of them.
+    let threads = unsafe { &*threads.cast::<Threads>() };
+    while let Some((mut task, alone)) = threads.next() {
+        if alone {
+            // Without one, what comes meanwhile waits for this.
+            // SAFETY: as above.
+            let _ = unsafe { threads.start_one() };
+        }
+        // Without a larger stack this cannot be done: so it tries until there is one.
+        while stack::on_large_stack(|| task.what.act()).is_err() {
+            pause();
+        }
+        drop(task);
+        // The unload waits for this.
+        TASKS.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Whether nothing is queued or under way. Any IRQL.
@@ -116,4 +308,46 @@ pub fn wait_for_all() {
     while TASKS.load(Ordering::Acquire) != 0 {
         pause();
     }
+}
+
+/// What a work item lets go of.
+struct Release {
+    item: PIO_WORKITEM,
+    file: PFILE_OBJECT,
+}
+
+/// Gives back a reference to a file object of this driver's that may be the last one, with which the driver may be unloaded.
+/// The thread that does that must not be in the driver's code then: a work item keeps a device of the driver, and lets go of it
+/// after its routine has returned. The CLOSE that may come of it does not wait there ([`inside`]).
+///
+/// IRQL: PASSIVE_LEVEL.
+///
+/// # Safety
+/// The reference is the caller's.
+pub unsafe fn release(file: PFILE_OBJECT) {
+    let item = entry::driver().map_or(null_mut(), |driver| {
+        // SAFETY: a device of ours, which lives as long as the driver.
+        unsafe { IoAllocateWorkItem(driver.any_device()) }
+    });
+    if !item.is_null() {
+        if let Some(context) = lkl::try_box(Release { item, file }) {
+            let context: PVOID = Box::into_raw(context).cast();
+            // SAFETY: the item is ours, and the context is taken back by the callback.
+            unsafe { IoQueueWorkItem(item, Some(released), _WORK_QUEUE_TYPE::DelayedWorkQueue, context) };
+            return;
+        }
+        // SAFETY: allocated above, not queued.
+        unsafe { IoFreeWorkItem(item) };
+    }
+    // SAFETY: promised by the caller.
+    inside(|| unsafe { ObfDereferenceObject(file.cast()) });
+}
+
+unsafe extern "C" fn released(_device: PDEVICE_OBJECT, context: PVOID) {
+    // SAFETY: release() made it of a box, and the callback runs once.
+    let Release { item, file } = *unsafe { Box::from_raw(context.cast::<Release>()) };
+    // SAFETY: the item is not queued any more.
+    unsafe { IoFreeWorkItem(item) };
+    // SAFETY: the reference was handed over with the item.
+    inside(|| unsafe { ObfDereferenceObject(file.cast()) });
 }

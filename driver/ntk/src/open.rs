@@ -7,7 +7,8 @@
 //
 // UNSAFETY: fills structures that the kernel reads and writes, and turns file objects' context words into references.
 
-use crate::later::Later;
+use crate::close;
+use crate::later::{self, Act, Room};
 use crate::nt::{
     self, AdvancedFcbHeader, FAST_MUTEX, FILE_LOCK, FILE_OBJECT, FsRtlInitializeFileLock,
     FsRtlTeardownPerStreamContexts, FsRtlUninitializeFileLock, KeInitializeEvent, LIST_ENTRY,
@@ -202,7 +203,9 @@ impl Drop for FcbBlock {
     }
 }
 
-/// A file object of this driver's, referenced: its CLOSE comes later.
+/// A file object of this driver's, referenced: its CLOSE comes later. Only for what needs the file object itself, as the cache
+/// manager does: a query of attributes by name uses one that lies on the I/O manager's stack, which nobody can reference, and
+/// everything else needs no more than [`OpenRef`].
 pub struct FileRef(NonNull<FILE_OBJECT>);
 
 // SAFETY: a reference to a file object may be used and given back by any thread.
@@ -212,7 +215,8 @@ impl FileRef {
     /// References a file object; `None` for none.
     ///
     /// # Safety
-    /// `file` is null or a file object on a device of this driver, alive.
+    /// `file` is null or a file object on a device of this driver, alive, and one of the object manager's: that of a READ or a
+    /// DEVICE_CONTROL.
     pub unsafe fn new(file: PFILE_OBJECT) -> Option<Self> {
         let file = NonNull::new(file)?;
         // SAFETY: promised by the caller.
@@ -241,14 +245,62 @@ impl FileRef {
 }
 
 impl Drop for FileRef {
-    /// This may be the last reference, with which the driver may be unloaded. Whoever does that must not be in the driver's
-    /// code then: a work item keeps a device of the driver, and lets go of it after its routine has returned.
+    /// This may be the last reference.
     fn drop(&mut self) {
-        let last = FileRef(self.0);
-        match Later::reserve() {
-            Some(later) => later.queue(move || last.release()),
-            None => last.release(),
+        // SAFETY: referenced by new(), and given back once.
+        unsafe { later::release(self.0.as_ptr()) };
+    }
+}
+
+/// A counted use of an open. The file object has one until its CLOSE, and work that may outlive that another. With the last one
+/// the inode is let go of and the volume's file objects are counted down ([`close::finish`]).
+pub struct OpenRef(Option<Arc<Open>>);
+
+impl OpenRef {
+    /// The open behind a file object, counted; `None` for a file object that this driver did not open.
+    ///
+    /// # Safety
+    /// As for [`Open::of`].
+    pub unsafe fn of(file: PFILE_OBJECT) -> Option<Self> {
+        // SAFETY: promised by the caller.
+        let open: *const Open = unsafe { Open::of(file) }?;
+        // SAFETY: attach() made it of a count, which is the file object's until its CLOSE.
+        unsafe { Arc::increment_strong_count(open) };
+        // SAFETY: the count was made just now.
+        Some(OpenRef(Some(unsafe { Arc::from_raw(open) })))
+    }
+
+    /// The open.
+    pub fn get(&self) -> Option<&Open> {
+        self.0.as_deref()
+    }
+
+    /// Lets go of it elsewhere.
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    pub fn let_go_later(self) {
+        let room = self.get().and_then(|open| open.closing.lock().take());
+        if let Some(room) = room {
+            room.queue(Closing(Some(self)));
         }
+    }
+}
+
+impl Drop for OpenRef {
+    /// IRQL: PASSIVE_LEVEL; the last one blocks.
+    fn drop(&mut self) {
+        if let Some(last) = self.0.take().and_then(Arc::into_inner) {
+            close::finish(last);
+        }
+    }
+}
+
+/// The end of an open, in a thread that may wait.
+pub struct Closing(Option<OpenRef>);
+
+impl Act for Closing {
+    fn act(&mut self) {
+        drop(self.0.take());
     }
 }
 
@@ -287,24 +339,26 @@ pub struct Open {
     pub cache: SpinLock<CacheUsers>,
     /// Whether it is listed in the volume's [`crate::pended::Pended`]: one of that file's values.
     pub pended: AtomicU8,
+    /// Room for the end of a CLOSE that must not wait where it comes, once.
+    pub closing: SpinLock<Option<Room<Closing>>>,
 }
 
 impl Open {
     /// Puts an open behind a file object that is being created.
     ///
     /// # Errors
-    /// INSUFFICIENT_RESOURCES; `open` is then given back.
+    /// INSUFFICIENT_RESOURCES.
     ///
     /// # Safety
     /// `file` is the file object of the CREATE that this driver is working on.
     pub unsafe fn attach(self, file: PFILE_OBJECT, vpb: nt::PVPB) -> Result<(), NtStatus> {
         let context = self.fcb.context();
         let sections = self.fcb.sections();
-        let open = lkl::try_box(self).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        let open = pool::try_arc(self).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         // SAFETY: until the CREATE is complete the file object is ours to fill.
         let file = unsafe { &mut *file };
         file.FsContext = context;
-        file.FsContext2 = Box::into_raw(open).cast();
+        file.FsContext2 = Arc::into_raw(open).cast_mut().cast();
         file.SectionObjectPointer = sections;
         file.PrivateCacheMap = null_mut();
         file.Vpb = vpb;
@@ -326,9 +380,9 @@ impl Open {
     ///
     /// # Safety
     /// `file` is the file object of the CLOSE that this driver is working on.
-    pub unsafe fn detach(file: PFILE_OBJECT) -> Option<Box<Open>> {
+    pub unsafe fn detach(file: PFILE_OBJECT) -> Option<OpenRef> {
         // SAFETY: promised by the caller.
-        let pointer: *mut Open = unsafe { file.as_ref() }?.FsContext2.cast();
+        let pointer: *const Open = unsafe { file.as_ref() }?.FsContext2.cast();
         if pointer.is_null() {
             return None;
         }
@@ -337,7 +391,7 @@ impl Open {
         file.FsContext = null_mut();
         file.FsContext2 = null_mut();
         file.SectionObjectPointer = null_mut();
-        // SAFETY: attach() made it of a box, and it was taken off just now.
-        Some(unsafe { Box::from_raw(pointer) })
+        // SAFETY: attach() made it of a count, and it was taken off just now.
+        Some(OpenRef(Some(unsafe { Arc::from_raw(pointer) })))
     }
 }

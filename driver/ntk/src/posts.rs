@@ -279,7 +279,7 @@ unsafe extern "C" fn cancelled(_device: PDEVICE_OBJECT, irp: PIRP) {
     let Some(task) = task else { return };
     // Only PASSIVE_LEVEL lets go of all that it may be the last to hold.
     match Later::reserve() {
-        Some(later) => later.queue(move || drop(task)),
+        Some(later) => later.call(move || drop(task)),
         // For lack of memory a worker will find in the queue that the IRP is gone.
         None => posts.state.lock().waiting.push_back(task),
     }

@@ -17,7 +17,7 @@ use crate::nt::{
     large,
 };
 use crate::open::{FileRef, Open};
-use crate::work::{Blocking, Gone, Request, Scratch};
+use crate::work::{Blocking, Gone, Kept, Request, Scratch};
 use crate::{buffer, fault, verify, work};
 use alloc::sync::Arc;
 use core::ptr::null_mut;
@@ -71,8 +71,11 @@ pub fn read(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     if !mdl && let Err(status) = buffer::lock(&mut irp, length) {
         return irp.fail(status);
     }
-    // SAFETY: the file object of an IRP that is ours.
-    let file = unsafe { FileRef::new(irp.file_object()) };
+    let mut kept = Kept::open_of(&irp);
+    if matches!(plan, Plan::Cached { .. }) {
+        // SAFETY: the file object of an IRP that is ours, a READ.
+        kept.file = unsafe { FileRef::new(irp.file_object()) };
+    }
     let work = Work {
         plan,
         mdl,
@@ -81,7 +84,7 @@ pub fn read(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
     work::run(
         irp,
         Arc::clone(&open.volume),
-        file,
+        kept,
         blocking,
         move |request, scratch| work.perform(request, scratch),
     )

@@ -197,6 +197,7 @@ pub fn tell(irp: &Irp, granted: AccessMask) {
 /// Answers QUERY_SECURITY.
 pub fn query(mut irp: Irp, open: &Open) -> NTSTATUS {
     let (information, length) = irp.query_security();
+    let length = length.min(buffer::MOST_LOCKED);
     if let Err(status) = buffer::lock(&mut irp, length) {
         return irp.fail(status);
     }

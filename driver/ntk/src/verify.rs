@@ -9,17 +9,15 @@
 //! live on. Anything else: the old mount is given up as WRONG_VOLUME, with all of its handles, and what is there now is
 //! mounted afresh. A mix of old cache and new disk is never shown.
 //
-// UNSAFETY: flags of the real device, IoVerifyVolume, work items.
+// UNSAFETY: flags of the real device, IoVerifyVolume, a question on another thread's stack.
 
-use crate::entry;
 use crate::irp::Irp;
-use crate::later;
+use crate::later::{self, Act, Room};
 use crate::log;
 use crate::mount;
 use crate::nt::{
-    self, _WORK_QUEUE_TYPE, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoAllocateWorkItem,
-    IoFreeWorkItem, IoQueueWorkItem, IoVerifyVolume, NO, NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIO_WORKITEM,
-    PVOID,
+    self, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoVerifyVolume, NO, NTSTATUS,
+    PASSIVE, PDEVICE_OBJECT,
 };
 use crate::sync::Event;
 use crate::volume::{MountedVolume, volume_of};
@@ -171,9 +169,8 @@ pub fn again(volume: &MountedVolume, failed: bool) -> bool {
     failed && volume.wants_verification() && ensure(volume).is_ok()
 }
 
-/// A paging read waits for a worker, which may do what it may not.
+/// A paging read waits for another thread, which may do what it may not.
 struct Question {
-    item: PIO_WORKITEM,
     real: PDEVICE_OBJECT,
     status: AtomicI32,
     done: Event,
@@ -181,35 +178,33 @@ struct Question {
 
 fn verify_in_worker(real: PDEVICE_OBJECT) -> NTSTATUS {
     let no_memory = nt::raw_status(NtStatus::INSUFFICIENT_RESOURCES);
-    let Some(driver) = entry::driver() else {
+    let Some(room) = Room::reserve() else {
         return no_memory;
     };
-    // SAFETY: a device of ours, which lives as long as the driver.
-    let item = unsafe { IoAllocateWorkItem(driver.any_device()) };
-    if item.is_null() {
-        return no_memory;
-    }
     let question = Question {
-        item,
         real,
         status: AtomicI32::new(no_memory),
         done: Event::uninit(),
     };
     question.done.init();
-    let context: PVOID = (&raw const question).cast_mut().cast();
-    // SAFETY: the question outlives the callback, for whose end this waits.
-    unsafe { IoQueueWorkItem(item, Some(ask), _WORK_QUEUE_TYPE::CriticalWorkQueue, context) };
+    room.queue(Asking(&raw const question));
     question.done.wait();
     question.status.load(Ordering::Acquire)
 }
 
-unsafe extern "C" fn ask(_device: PDEVICE_OBJECT, context: PVOID) {
-    // SAFETY: verify_in_worker() waits until `done` is set.
-    let question = unsafe { &*context.cast::<Question>() };
-    // SAFETY: referenced by the volume whose read waits.
-    let status = unsafe { IoVerifyVolume(question.real, NO) };
-    question.status.store(status, Ordering::Release);
-    // SAFETY: the item is not queued any more.
-    unsafe { IoFreeWorkItem(question.item) };
-    question.done.set();
+/// The question, whose asker waits for the answer.
+struct Asking(*const Question);
+
+// SAFETY: the asker leaves the question alone until it is answered.
+unsafe impl Send for Asking {}
+
+impl Act for Asking {
+    fn act(&mut self) {
+        // SAFETY: verify_in_worker() waits until `done` is set.
+        let question = unsafe { &*self.0 };
+        // SAFETY: referenced by the volume whose read waits.
+        let status = unsafe { IoVerifyVolume(question.real, NO) };
+        question.status.store(status, Ordering::Release);
+        question.done.set();
+    }
 }

@@ -1,8 +1,8 @@
 //! Requests that may have to wait for a disk: a worker thread works on them, and meanwhile their IRP can be cancelled.
 //!
 //! A disk may not answer for a long time, and nothing that waits for it inside Linux, or in a page fault of the cache
-//! manager's, can be called back. So the work does not need its IRP: it has copies of the parameters, a reference to the
-//! file object, and memory of its own to write to ([`Scratch`]). The IRP belongs to whoever comes first: to the worker, for
+//! manager's, can be called back. So the work does not need its IRP: it has copies of the parameters, a counted use of the
+//! open ([`Kept`]), and memory of its own to write to ([`Scratch`]). The IRP belongs to whoever comes first: to the worker, for
 //! the moments in which it writes to the caller's buffer and completes it ([`Request::with`], [`Request::finish`]); to its
 //! cancel routine; or to the end of its volume ([`crate::posts`]). Work whose IRP is gone goes on until the disk answers, and
 //! then lets go of what it found.
@@ -10,11 +10,11 @@
 //! A volume has a few worker threads at a time, no more: a disk that hangs must not take all memory for stacks. What comes
 //! while they are taken waits in the volume's own queue.
 //
-// UNSAFETY: IRPs, which belong to the worker only while it says so; references the file object.
+// UNSAFETY: IRPs, which belong to the worker only while it says so; counts the open behind a file object.
 
 use crate::irp::Irp;
 use crate::nt::{IRP, NTSTATUS, PFILE_OBJECT, raw_status};
-use crate::open::{FileRef, Open};
+use crate::open::{FileRef, Open, OpenRef};
 use crate::posts::{Admitted, Posts};
 use crate::volume::MountedVolume;
 use crate::{buffer, create, entry, verify};
@@ -69,13 +69,41 @@ impl Task {
     }
 }
 
+/// What the work keeps for as long as it takes, whatever becomes of the IRP.
+#[derive(Default)]
+pub struct Kept {
+    /// The open that it is about.
+    pub open: Option<OpenRef>,
+    /// The file object, if the cache manager is to see it, or if it keeps the driver.
+    pub file: Option<FileRef>,
+}
+
+impl Kept {
+    /// The open of an IRP.
+    pub fn open_of(irp: &Irp) -> Self {
+        Kept {
+            // SAFETY: the IRP keeps its file object, which was opened on its device and is not closed before the IRP ends.
+            open: unsafe { OpenRef::of(irp.file_object()) },
+            file: None,
+        }
+    }
+
+    /// Lets go of it while an IRP still keeps the file object, so that nothing ends here: a handle that is closed when the IRP is
+    /// complete is closed at once.
+    fn let_go(self) {
+        if let Some(file) = self.file {
+            file.release();
+        }
+    }
+}
+
 /// A request that is being worked on. Dropped before it was ended, it ends with INTERNAL_ERROR.
 pub struct Request {
     irp: NonNull<IRP>,
     /// Its number among the posts; 0 for one that is worked on where it came, which nobody cancels.
     id: u64,
     posts: Arc<Posts>,
-    file: Option<FileRef>,
+    kept: Kept,
     over: bool,
 }
 
@@ -92,14 +120,17 @@ impl Request {
         &self.posts
     }
 
-    /// The file object that the work was given.
+    /// The file object that the work was given, if it was given one.
     pub fn file(&self) -> PFILE_OBJECT {
-        self.file.as_ref().map_or(core::ptr::null_mut(), FileRef::as_ptr)
+        self.kept
+            .file
+            .as_ref()
+            .map_or(core::ptr::null_mut(), FileRef::as_ptr)
     }
 
-    /// The open behind it.
+    /// The open that it is about.
     pub fn open(&self) -> Option<&Open> {
-        self.file.as_ref().and_then(FileRef::open)
+        self.kept.open.as_ref().and_then(OpenRef::get)
     }
 
     /// Its number among the posts.
@@ -148,10 +179,7 @@ impl Request {
         // SAFETY: this thread uses the IRP now.
         let mut irp = unsafe { Irp::adopt(self.irp) };
         let outcome = act(&mut irp);
-        // Before the IRP, which keeps the file object too, is complete: a handle that is closed then is closed at once.
-        if let Some(file) = self.file.take() {
-            file.release();
-        }
+        core::mem::take(&mut self.kept).let_go();
         self.over = true;
         if self.id == 0 || self.posts.end(self.id, &irp, outcome) {
             Ok(irp.complete(outcome))
@@ -203,10 +231,7 @@ impl Request {
         }
         // SAFETY: this thread uses the IRP now.
         let irp = unsafe { Irp::adopt(self.irp) };
-        // The IRP keeps the file object too.
-        if let Some(file) = self.file.take() {
-            file.release();
-        }
+        core::mem::take(&mut self.kept).let_go();
         let cancelled = Outcome::failed(NtStatus::CANCELLED);
         if self.id != 0 && !self.posts.end(self.id, &irp, cancelled) {
             let _ = irp.hand_over();
@@ -281,10 +306,8 @@ pub fn ask(
     (length, output): (u32, Output),
     act: impl FnOnce(&Open, &mut [u8]) -> Outcome + Send + 'static,
 ) -> NTSTATUS {
-    // SAFETY: the file object of an IRP that is ours.
-    let file = unsafe { FileRef::new(irp.file_object()) };
-    let volume = Arc::clone(&open.volume);
-    run(irp, volume, file, blocking, move |request, scratch| {
+    let (volume, kept) = (Arc::clone(&open.volume), Kept::open_of(&irp));
+    run(irp, volume, kept, blocking, move |request, scratch| {
         let room = match scratch.zeros(length) {
             Ok(room) => room,
             Err(status) => return request.fail(status),
@@ -301,8 +324,8 @@ pub fn ask(
     })
 }
 
-/// Has `act` done for a request of a volume: in a worker thread, or in this one if it may wait. `file` is the file object
-/// that the work needs. Buffers that only the caller's address space shows must be locked before. Returns what the dispatch
+/// Has `act` done for a request of a volume: in a worker thread, or in this one if it may wait. `kept` is what the work
+/// needs. Buffers that only the caller's address space shows must be locked before. Returns what the dispatch
 /// routine returns.
 ///
 /// When this returns, the IRP may be complete, its handle closed and the volume gone: the caller touches none of them any more.
@@ -311,7 +334,7 @@ pub fn ask(
 pub fn run(
     irp: Irp,
     volume: Arc<MountedVolume>,
-    file: Option<FileRef>,
+    kept: Kept,
     blocking: Blocking,
     act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
 ) -> NTSTATUS {
@@ -320,13 +343,13 @@ pub fn run(
             irp: irp.hand_over(),
             id: 0,
             posts: Arc::clone(&volume.posts),
-            file,
+            kept,
             over: false,
         };
         return act(request, &mut Scratch::new());
     }
     let posts = Arc::clone(&volume.posts);
-    post(irp, posts, Some(volume), file, act)
+    post(irp, posts, Some(volume), kept, act)
 }
 
 /// Has a worker thread do `act` for a request. As for [`run`], nothing of it is touched afterwards.
@@ -336,7 +359,7 @@ pub fn post(
     irp: Irp,
     posts: Arc<Posts>,
     volume: Option<Arc<MountedVolume>>,
-    file: Option<FileRef>,
+    kept: Kept,
     act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
 ) -> NTSTATUS {
     let Some(act) = lkl::try_box(act) else {
@@ -350,7 +373,7 @@ pub fn post(
         irp: raw,
         id: 0,
         posts: Arc::clone(&posts),
-        file,
+        kept,
         // The IRP is not its own before it is admitted.
         over: true,
     };

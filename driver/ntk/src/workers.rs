@@ -1,9 +1,10 @@
 //! The driver's own worker threads, for what [`crate::work`] posts. The system's are few and everybody's, and these may wait
 //! for as long as a disk does not answer. They are started as they are needed, and stay until the unload.
 //
-// UNSAFETY: the threads' entry; the thread's top-level IRP.
+// UNSAFETY: the threads' entry.
 
-use crate::nt::{IoSetTopLevelIrp, KeEnterCriticalRegion, KeLeaveCriticalRegion};
+use crate::later;
+use crate::nt::{KeEnterCriticalRegion, KeLeaveCriticalRegion};
 use crate::sync::SpinLock;
 use crate::work::{Scratch, Task};
 use alloc::boxed::Box;
@@ -12,13 +13,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
-use core::ptr::null_mut;
 use lkl::{Semaphore as _, Thread as _, ThreadBody};
 use lkl_host_ntk::sync::Semaphore;
 use lkl_host_ntk::thread::Thread;
-
-/// `FSRTL_FSP_TOP_LEVEL_IRP`: the thread's top-level "IRP" while it is a file system's worker.
-const WORKER_TOP_LEVEL: usize = 1;
 
 struct State {
     ready: VecDeque<Task>,
@@ -179,11 +176,7 @@ fn serve_posts(task: Task, scratch: &mut Scratch) {
 fn inside_file_system(act: impl FnOnce()) {
     // SAFETY: balanced below.
     unsafe { KeEnterCriticalRegion() };
-    // SAFETY: this thread's own mark; taken away again below.
-    unsafe { IoSetTopLevelIrp(core::ptr::without_provenance_mut(WORKER_TOP_LEVEL)) };
-    act();
-    // SAFETY: as above.
-    unsafe { IoSetTopLevelIrp(null_mut()) };
+    later::inside(act);
     // SAFETY: entered above.
     unsafe { KeLeaveCriticalRegion() };
 }

@@ -24,6 +24,8 @@ static EXPAND_EX: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static EXPAND: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static SYSTEM_TIME: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static IRQL: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// What only Wine's kernel exports.
+static WINE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// `major << 16 | minor`; 0 until [`init`].
 static VERSION: AtomicU32 = AtomicU32::new(0);
 
@@ -35,6 +37,11 @@ const STATUS_NOT_SUPPORTED: NTSTATUS = 0xc000_00bb_u32 as i32;
 
 /// KUSER_SHARED_DATA.SystemTime as the kernel maps it: low half, high half, and the high half again.
 const SHARED_SYSTEM_TIME: usize = 0xffff_f780_0000_0014;
+
+/// Whether the kernel is Wine's, which is no NT in some ways. Any IRQL.
+pub fn is_wine() -> bool {
+    !WINE.load(Ordering::Acquire).is_null()
+}
 
 /// A routine that this crate cannot do without, and that this kernel lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +59,7 @@ pub fn init() -> Result<(), Lacking> {
             &["KeQuerySystemTimePrecise", "KeQuerySystemTime"][..],
         ),
         (&IRQL, &["KeGetCurrentIrql"][..]),
+        (&WINE, &["wine_ntoskrnl_main_loop"][..]),
     ] {
         let found = names
             .iter()

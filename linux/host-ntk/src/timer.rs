@@ -1,7 +1,7 @@
 //! One-shot timers: a `KTIMER` whose DPC rings Linux's alarm.
 //!
-//! The timer object is initialised afresh before each arming: some kernels (Wine's) deadlock on re-arming one whose
-//! DPC is about to run. The DPC may come too early, because NT counts from its last clock tick, or because an earlier
+//! On NT a timer object is initialised once: at any later time its expiry may be under way on another processor. Under Wine, which
+//! deadlocks on re-arming one whose DPC is about to run, it is initialised afresh before each arming. The DPC may come too early, because NT counts from its last clock tick, or because an earlier
 //! expiry queued it before the timer was moved. So each arming notes its deadline by the performance counter: a DPC that
 //! finds it in the future sets the timer for the rest, and one that finds nothing due does nothing.
 //
@@ -12,6 +12,7 @@ use crate::nt::{
     KDPC, KTIMER, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeSetTimer, PKDPC,
     PVOID, large,
 };
+use crate::routines;
 use crate::sync::SpinLock;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
@@ -90,11 +91,13 @@ impl Timer {
         // Relative times are negative, in 100 ns.
         let units = i64::try_from(delta_ns.div_ceil(100)).unwrap_or(i64::MAX).max(1);
         let due = large(units.saturating_neg());
-        // SAFETY: initialised by new(), guarded by the lock.
-        unsafe { KeCancelTimer(self.timer.get()) };
-        // SAFETY: a cancelled timer is in no list of the kernel's.
-        unsafe { KeInitializeTimer(self.timer.get()) };
-        // SAFETY: initialised just now.
+        if routines::is_wine() {
+            // SAFETY: initialised by new(), guarded by the lock.
+            unsafe { KeCancelTimer(self.timer.get()) };
+            // SAFETY: a cancelled timer is in no list of Wine's.
+            unsafe { KeInitializeTimer(self.timer.get()) };
+        }
+        // SAFETY: initialised by new(), guarded by the lock. One that is set already is moved.
         unsafe { KeSetTimer(self.timer.get(), due, self.dpc.get()) };
     }
 }

@@ -128,7 +128,21 @@ impl Session {
     }
 
     pub fn with_options(volume: MemoryVolume, options: VolumeOptions) -> Self {
-        let Ok(vcb) = Vcb::new(volume, GEOMETRY, options) else {
+        Self::on(volume, GEOMETRY, options)
+    }
+
+    /// On a disk with sectors of so many bytes.
+    pub fn with_sectors(volume: MemoryVolume, sector_size: u32) -> Self {
+        let geometry = Geometry {
+            sector_size,
+            physical_sector_size: sector_size,
+            ..GEOMETRY
+        };
+        Self::on(volume, geometry, VolumeOptions::default())
+    }
+
+    fn on(volume: MemoryVolume, geometry: Geometry, options: VolumeOptions) -> Self {
+        let Ok(vcb) = Vcb::new(volume, geometry, options) else {
             panic!("the volume mounts")
         };
         Self {
