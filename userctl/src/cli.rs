@@ -249,7 +249,7 @@ pub struct Settings {
     #[arg(short, value_name = "OPTIONS")]
     pub options: Option<String>,
     /// Take it for this file system, by Linux's name for it [default: what is recognised]
-    #[arg(long, value_name = "FS")]
+    #[arg(long = "fs", value_name = "FS")]
     pub read_as: Option<String>,
     /// Let everyone read everything, or administrators, and others what owners and modes allow [default: auto, which is yes
     /// on images, removable media and USB disks, and no on fixed disks]

@@ -243,6 +243,14 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
             Exit::Image,
             "its format, or something in it, is not supported; userctl info says what, and how to convert it".into(),
         ),
+        NtStatus::REVISION_MISMATCH => (
+            Exit::FileSystem,
+            "it is not supported here, which is no damage: do not repair it; userctl log --driver has Linux's reason".into(),
+        ),
+        NtStatus::DISK_FULL => (
+            Exit::FileSystem,
+            "what its journal holds does not fit into memory; see the older state without it by --no-recovery".into(),
+        ),
         NtStatus::DISK_CORRUPT_ERROR
         | NtStatus::FILE_CORRUPT_ERROR
         | NtStatus::DATA_ERROR

@@ -347,7 +347,7 @@ fn settings(kept: &KeptPolicy) -> String {
         // Said although it is what the driver does by itself, since that differs: see userctl mount --help.
         choice("--everyone", settings.everyone).or(Some("--everyone auto".to_string())),
         choice("--hide-dot-files", settings.hide_dot_files),
-        given("--read-as", settings.fs_name.as_deref().unwrap_or_default()),
+        given("--fs", settings.fs_name.as_deref().unwrap_or_default()),
         given("-o", &settings.options),
         given("--owner", &settings.owners.replace(',', " --owner ")),
     ];

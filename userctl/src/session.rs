@@ -9,8 +9,8 @@ use std::path::Path;
 
 use disk_partitions::{Part, Survey};
 use lkl::{
-    BlockDevice, BootConfig, DiskOptions, Errno, FsKind, Kernel, Mount, MountError, MountOptions, OpenMode,
-    OwnedFd,
+    BlockDevice, BootConfig, Cause, DiskOptions, Errno, FsKind, Kernel, Mount, MountError, MountOptions,
+    OpenMode, OwnedFd,
 };
 
 use crate::cli::Source;
@@ -23,8 +23,10 @@ use crate::watchdog;
 
 mod choice;
 
-/// MiB that Linux gets unless told otherwise.
-const MEMORY: u32 = 128;
+/// MiB that Linux gets unless told otherwise, and no journal asks for more.
+const MEMORY: u64 = 128;
+/// The most that a journal may ask for, where it is not known how much memory this machine has free.
+const MOST_MEMORY: u64 = 1024;
 
 /// A running Linux and an opened image.
 pub struct Session {
@@ -69,13 +71,18 @@ impl Session {
                 format_args!("{path}: {why}; check the image and the disk that it is on"),
             )
         })?;
-        let pool_size = usize::try_from(source.memory.unwrap_or(MEMORY))
+        let memory = match source.memory {
+            Some(memory) => u64::from(memory),
+            None if source.no_recovery => MEMORY,
+            None => wanted_memory(&survey),
+        };
+        let pool_size = usize::try_from(memory)
             .unwrap_or(usize::MAX)
             .saturating_mul(1 << 20);
         // Linux's own words are kept in its log; nothing is to be printed unasked.
         let config = BootConfig {
             pool_size,
-            command_line: "quiet loglevel=4",
+            command_line: "quiet loglevel=5",
         };
         let kernel = crate::host::boot(&config).map_err(|error| {
             Failure::new(
@@ -170,7 +177,6 @@ impl Session {
             extra,
         };
         let kind = fs.map_or(FsKind::Probe, FsKind::Named);
-        let before = self.kernel.log().len();
         let mount = self.kernel.mount(&device, kind, &options);
         watchdog::progress();
         match mount {
@@ -181,18 +187,23 @@ impl Session {
                 recovery: self.recovery,
                 kernel: self.kernel.clone(),
             }),
-            Err(error) => Err(self.refusal(part, error, before, !extra.is_empty())),
+            Err(error) => Err(self.refusal(part, error, !extra.is_empty())),
         }
     }
 
-    fn refusal(&self, part: &Part, mut error: MountError, log: usize, with_options: bool) -> Refusal {
-        if error.detail.is_empty() && error.fs_name.is_some() {
-            error.detail = self.complaint(log);
-        }
+    fn refusal(&self, part: &Part, mut error: MountError, with_options: bool) -> Refusal {
+        let lines = error.detail.lines();
+        error.detail = lines
+            .map(|line| crate::text::shown(line.as_bytes()))
+            .collect::<Vec<_>>()
+            .join("\n");
         let what = self.what(part);
         let unknown = error.fs_name.is_none() && error.errno == Errno::EINVAL;
         // As in the driver: options are right or wrong, and a subvolume is there or not.
-        let told_wrong = with_options && !unknown && matches!(error.errno, Errno::EINVAL | Errno::ENOENT);
+        let told_wrong = with_options
+            && !unknown
+            && error.cause == Cause::Other
+            && matches!(error.errno, Errno::EINVAL | Errno::ENOENT);
         let message = if self.kernel.is_dead() {
             format!(
                 "{what}: Linux stopped while mounting it{}; the file system is damaged, repair a copy of it",
@@ -204,8 +215,16 @@ impl Session {
             format!("{what}: {error}; check the options of -o, which are those of mount -o on Linux")
         } else if unknown {
             format!("{what}: {error}; check the image, or name the file system with --fs")
-        } else if error.errno == Errno::ENODEV {
+        } else if error.errno == Errno::ENODEV && error.cause == Cause::Other {
             format!("{what}: {error}; this Linux lacks the file system, choose another one with --fs")
+        } else if error.cause == Cause::Unsupported {
+            format!(
+                "{what}: {error}; it is not supported here, which is no damage: do not repair it, read it on another Linux"
+            )
+        } else if error.cause == Cause::NoRoom {
+            format!(
+                "{what}: {error}; give Linux more with --memory, or see the older state without it by --no-recovery"
+            )
         } else if error.errno == Errno::ENOMEM {
             format!("{what}: {error}; give Linux more with --memory")
         } else {
@@ -220,21 +239,6 @@ impl Session {
                 message,
             ),
         }
-    }
-
-    /// What Linux complained of first after its log was `length` bytes long; nothing if the log has wrapped since.
-    fn complaint(&self, length: usize) -> String {
-        let log = self.kernel.log();
-        let log = String::from_utf8_lossy(log.get(length..).unwrap_or_default());
-        let complains = |line: &&str| {
-            ["corrupt", "critical", "error", "bad "]
-                .iter()
-                .any(|word| line.contains(word))
-        };
-        log.lines()
-            .find(complains)
-            .map(|line| crate::text::shown(line.trim().as_bytes()))
-            .unwrap_or_default()
     }
 
     /// Why Linux stopped, in its own words, if they are in the log.
@@ -280,6 +284,30 @@ fn missing(part: &Part) -> String {
         "the image ends {} bytes before {whole} does, get all of it",
         part.missing_bytes
     )
+}
+
+/// MiB that Linux needs for the largest journal in an image: what is replayed is held twice, as what was written and in
+/// Linux's cache. No more than half of what this machine has free.
+fn wanted_memory(survey: &Survey) -> u64 {
+    let parts = survey.partitions.iter().chain([&survey.whole]);
+    let superblocks = parts.filter_map(|part| part.superblock.as_ref());
+    let journals = superblocks.filter_map(|superblock| superblock.journal_bytes);
+    let journal = journals.max().unwrap_or(0);
+    // The first 32 MiB fit into what there is anyhow.
+    let wanted = (journal >> 20)
+        .saturating_sub(32)
+        .saturating_mul(2)
+        .saturating_add(MEMORY);
+    wanted
+        .min(free_memory().map_or(MOST_MEMORY, |free| free / 2))
+        .max(MEMORY)
+}
+
+/// MiB that this machine has free, where it says so.
+fn free_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? >> 10)
 }
 
 impl Drop for Session {

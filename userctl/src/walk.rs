@@ -300,6 +300,8 @@ pub struct Damage {
     denied: u64,
     /// Those for which there is no room.
     crowded: u64,
+    /// Those that are encrypted.
+    locked: u64,
 }
 
 impl Damage {
@@ -312,6 +314,7 @@ impl Damage {
         self.count += 1;
         self.denied += u64::from(trouble == Trouble::Errno(Errno::EACCES));
         self.crowded += u64::from(trouble == Trouble::TooMany);
+        self.locked += u64::from(trouble == Trouble::Errno(Errno::ENOKEY));
         if self.first.len() < Self::NAMED {
             self.first
                 .push(format!("{}: {trouble}", crate::text::shown(path)));
@@ -330,6 +333,7 @@ impl Damage {
             count,
             denied,
             crowded,
+            locked,
             ..
         } = self;
         if denied == count {
@@ -347,6 +351,14 @@ impl Damage {
                 format_args!(
                     "{count} directories have more names than fit into {} MiB; read what is below them one by one",
                     MOST_BYTES >> 20
+                ),
+            ));
+        }
+        if locked > 0 && locked + denied + crowded == count {
+            return Err(Failure::new(
+                Exit::Path,
+                format_args!(
+                    "{count} entries could not be read: {locked} are encrypted, and there is no key here"
                 ),
             ));
         }
@@ -481,6 +493,7 @@ mod tests {
         for (errnos, exit, word) in [
             ([Errno::EACCES; 2], Exit::Rights, "administrator"),
             ([Errno::EACCES, Errno::EIO], Exit::FileSystem, "damaged"),
+            ([Errno::EACCES, Errno::ENOKEY], Exit::Path, "encrypted"),
         ] {
             let mut damage = Damage::default();
             errnos.iter().for_each(|errno| damage.note(b"/a", *errno));

@@ -176,7 +176,7 @@ fn completions_and_man_pages() {
         );
     }
     let page = std::fs::read_to_string(place.path().join("userctl-mount.1")).unwrap();
-    assert!(page.contains("read\\-as") && page.contains("Examples"), "{page}");
+    assert!(page.contains("\\-\\-fs") && page.contains("Examples"), "{page}");
 }
 
 #[test]

@@ -557,7 +557,7 @@ fn a_mount_is_made_as_the_options_say() {
     for options in [
         &["-o", "noload"][..],
         &["--no-recovery"],
-        &["--read-as", "ext4"],
+        &["--fs", "ext4"],
         &["--everyone", "no"],
         &[
             "--hide-dot-files",

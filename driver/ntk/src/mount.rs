@@ -24,7 +24,7 @@ use alloc::sync::Arc;
 use core::cell::Cell;
 use core::ptr::null_mut;
 use lkl::probe::{self, ReadAt, ReadError};
-use lkl::{DiskOptions, MountError};
+use lkl::{Cause, DiskOptions, MountError};
 use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
@@ -299,6 +299,12 @@ fn medium(driver: &Driver, real: &DeviceRef, target: PDEVICE_OBJECT, disk: &Devi
 /// that is not there; without options they are what it says of a volume that it does not know after all.
 fn refused(error: &MountError, with_options: bool) -> NtStatus {
     log::line(format_args!("{error}"));
+    match error.cause {
+        // Not UNRECOGNIZED_VOLUME, which would leave the volume to RAW, and Windows would offer to format it.
+        Cause::Unsupported => return NtStatus::REVISION_MISMATCH,
+        Cause::NoRoom => return NtStatus::DISK_FULL,
+        Cause::Other => {}
+    }
     if with_options && matches!(error.errno, lkl::Errno::EINVAL | lkl::Errno::ENOENT) {
         return NtStatus::INVALID_PARAMETER;
     }

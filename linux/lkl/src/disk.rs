@@ -67,13 +67,16 @@ impl Disk for Slice {
     }
 }
 
+/// Bytes of an overlay unless another limit is set.
+pub(crate) const DEFAULT_OVERLAY: u64 = 64 << 20;
+
 /// How Linux treats a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DiskOptions {
     /// Reads under way at once; 0 lets Linux choose.
     pub queue_depth: u32,
-    /// Bytes of RAM that Linux's own writes (journal replay) may take. `None`: the default of 64 MiB; `Some(0)`: no
-    /// write succeeds.
+    /// Bytes of RAM that Linux's own writes (journal replay) may take. `None`: 64 MiB, and as
+    /// much as the journal of what is mounted takes, if Linux has it; `Some(0)`: no write succeeds.
     pub overlay_limit: Option<u64>,
 }
 
@@ -228,6 +231,11 @@ impl BlockDevice {
     /// the [`Disk`] must finish. May block.
     pub fn remove(self) -> Result<(), Errno> {
         self.detach()
+    }
+
+    /// Whether nobody has set a limit for its overlay.
+    pub(crate) fn has_default_overlay(&self) -> bool {
+        self.options.overlay_limit.is_none()
     }
 
     /// Takes it away and announces it again with an empty overlay of the given limit. Nothing must be mounted.

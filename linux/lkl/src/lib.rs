@@ -60,6 +60,7 @@ mod mount;
 mod one_disk;
 mod ops;
 mod options;
+mod refusal;
 #[cfg(windows)]
 mod seh;
 mod stat;
@@ -78,7 +79,7 @@ pub use host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
 pub use kernel::{BootConfig, BootError, Halt, Kernel};
 pub use log::LogRing;
 pub use memory::{try_arc, try_box};
-pub use mount::{FsKind, Mount, MountError, MountOptions};
+pub use mount::{Cause, FsKind, Mount, MountError, MountOptions};
 pub use options::{names_a_disk, refused_option};
 pub use stat::{DeviceNumber, FileType, StatFs, Statx, Timestamp};
 

@@ -5,9 +5,9 @@
 //! the file system had to say about a failure comes with the error.
 //!
 //! *Recovery.* Linux writes while it mounts a volume that was not unmounted cleanly (and XFS even then). Those writes
-//! go to the disk's overlay in RAM. When they do not fit, the disk is announced afresh, with no overlay, and mounted
-//! with the file system's own "do not recover" option: the volume then shows an older state, which
-//! [`Mount::stale`] says.
+//! go to the disk's overlay in RAM, which is made as large as the journal, if memory allows. When they do not fit, the mount
+//! fails ([`Cause::NoRoom`]). The older state that the disk itself holds is shown only if the caller asks for it, by
+//! [`MountOptions::recovery`]: the file system's own "do not recover" option is used, and [`Mount::stale`] says so.
 //!
 //! *One disk.* A mount shows the disk that it was asked for, and is refused when Linux would show another ([`one_disk`]).
 //!
@@ -22,6 +22,7 @@ use crate::kernel::Kernel;
 use crate::memory::{try_copy, try_zeroed};
 use crate::one_disk;
 use crate::options::refused_option;
+use crate::refusal;
 use crate::stat::{FileType, StatFs};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -71,8 +72,22 @@ pub struct MountError {
     pub fs_name: Option<String>,
     /// What Linux answered. EINVAL when no superblock was recognised.
     pub errno: Errno,
-    /// What the file system said about it, if anything: one message a line.
+    /// What the file system said about it, if anything: one message a line. What it did not answer is taken from the
+    /// kernel's log of the time of the mount.
     pub detail: String,
+    /// What kind of a failure it is.
+    pub cause: Cause,
+}
+
+/// Kinds of failures that an error number does not tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// None of these.
+    Other,
+    /// As far as Linux can tell the volume is sound, and needs what this Linux, or a single disk, does not have.
+    Unsupported,
+    /// What is to be recovered does not fit into Linux's memory.
+    NoRoom,
 }
 
 impl MountError {
@@ -81,6 +96,7 @@ impl MountError {
             fs_name: fs_name.map(owned),
             errno,
             detail: String::new(),
+            cause: Cause::Other,
         }
     }
 }
@@ -131,7 +147,12 @@ impl Mount {
         }
         let node = node(kernel, device).map_err(|errno| MountError::new(None, errno))?;
         let superblock = fs_probe::probe(&node);
-        one_disk::check_superblock(superblock.as_ref().map(|found| found.kind), &node).map_err(because)?;
+        one_disk::check_superblock(superblock.as_ref().map(|found| found.kind), &node).map_err(|reason| {
+            MountError {
+                cause: Cause::Unsupported,
+                ..because(reason)
+            }
+        })?;
         drop(node);
         let names: &[&str] = match (kind, &superblock) {
             (FsKind::Named(name), _) => &[name],
@@ -144,6 +165,11 @@ impl Mount {
             _ => "",
         };
         let mut last = MountError::new(None, Errno::EINVAL);
+        if options.recovery
+            && let Some(superblock) = &superblock
+        {
+            make_room(kernel, device, superblock).map_err(|errno| MountError::new(None, errno))?;
+        }
         for name in names {
             match Mount::named(kernel, device, name, needed, options) {
                 Ok((tree, stale)) => {
@@ -162,6 +188,10 @@ impl Mount {
                 Err(error) if error.errno == Errno::ENODEV && !kernel.is_dead() => last = error,
                 Err(error) => return Err(error),
             }
+        }
+        if last.errno == Errno::ENODEV && last.detail.is_empty() && !kernel.is_dead() {
+            last.detail = owned("this Linux has no such file system");
+            last.cause = Cause::Unsupported;
         }
         Err(last)
     }
@@ -191,14 +221,12 @@ impl Mount {
         if quiet.is_none() || kernel.is_dead() || !no_room {
             return Err(error);
         }
-        // The overlay holds a part of a recovery: start from the disk itself again.
-        device
-            .restart(Some(0))
-            .map_err(|errno| MountError::new(Some(name), errno))?;
-        match attempt(quiet) {
-            Ok(tree) => Ok((tree, true)),
-            Err(_) => Err(error),
-        }
+        Err(MountError {
+            errno: Errno::ENOSPC,
+            detail: owned("what its journal holds does not fit into the memory that Linux has"),
+            cause: Cause::NoRoom,
+            ..error
+        })
     }
 
     /// The root folder, as [`OpenMode::Path`].
@@ -288,6 +316,23 @@ fn node(kernel: &Kernel, device: &BlockDevice) -> Result<OwnedFd, Errno> {
     Ok(node)
 }
 
+/// Enlarges the overlay of a disk whose journal could not be replayed into it: what is replayed is at most what the journal
+/// holds. A quarter of what Linux has free is left to it.
+fn make_room(kernel: &Kernel, device: &BlockDevice, superblock: &Superblock) -> Result<(), Errno> {
+    // What file systems write besides: superblocks, the journal's own, XFS's clearing of 2 MiB.
+    const BESIDES: u64 = 16 << 20;
+    let Some(journal) = superblock.journal_bytes else {
+        return Ok(());
+    };
+    let free = kernel.free_bytes()?;
+    let most = free.saturating_sub(free / 4);
+    let wanted = journal.saturating_add(BESIDES).min(most);
+    if device.has_default_overlay() && wanted > crate::disk::DEFAULT_OVERLAY {
+        device.restart(Some(wanted))?;
+    }
+    Ok(())
+}
+
 /// One mount with one set of options.
 fn attempt(
     kernel: &Kernel,
@@ -298,14 +343,27 @@ fn attempt(
 ) -> Result<OwnedFd, MountError> {
     let fail = |errno| MountError::new(Some(name), errno);
     one_disk::forget(kernel, name).map_err(fail)?;
+    let mark = refusal::mark(kernel);
     let fs_name = CName::new(name.as_bytes()).map_err(fail)?;
     let fs = OwnedFd::adopt(kernel.clone(), call::fsopen(kernel, &fs_name).map_err(fail)?);
     let configured = configure(kernel, fs.number(), device, options, quiet)
         .and_then(|()| create(kernel, fs.number()))
         .and_then(|()| call::fsmount(kernel, fs.number(), CAREFUL));
-    let tree = configured.map_err(|errno| MountError {
-        detail: messages(kernel, fs.number()),
-        ..fail(errno)
+    let tree = configured.map_err(|errno| {
+        let said = messages(kernel, fs.number());
+        let (line, unsupported) = refusal::reason(kernel, mark, &said);
+        MountError {
+            detail: match line {
+                Some(line) if said.is_empty() || unsupported => line,
+                _ => said,
+            },
+            cause: if unsupported {
+                Cause::Unsupported
+            } else {
+                Cause::Other
+            },
+            ..fail(errno)
+        }
     })?;
     let tree = OwnedFd::adopt(kernel.clone(), tree);
     match one_disk::prove(kernel, &tree, name, device) {
@@ -313,6 +371,7 @@ fn attempt(
         // The tree goes, and is unmounted.
         Err((errno, why)) => Err(MountError {
             detail: owned(why),
+            cause: Cause::Unsupported,
             ..fail(errno)
         }),
     }

@@ -15,7 +15,8 @@ fn power(log: u32) -> Option<u32> {
 /// `struct ext4_super_block` at 1024. What tells the three apart is which features they use.
 pub(crate) fn ext<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Superblock> {
     const HAS_JOURNAL: u32 = 0x4; // compatible
-    const JOURNAL_DEVICE: u32 = 0x8; // incompatible
+    const NEEDS_RECOVERY: u32 = 0x4; // incompatible
+    const JOURNAL_DEVICE: u32 = 0x8;
     const INCOMPAT_64BIT: u32 = 0x80;
     const EXT3_INCOMPAT: u32 = 0x2 | 0x4 | 0x10; // file types, recovery, meta block groups
     const EXT3_RO_COMPAT: u32 = 0x1 | 0x2 | 0x4; // sparse superblocks, large files, B-tree directories
@@ -54,12 +55,22 @@ pub(crate) fn ext<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
         0
     };
     let blocks = (u64::from(high) << 32) | u64::from(fields.le32(0x4)?);
-    Some(
-        Superblock::new(kind)
-            .with_uuid(fields.array(0x68))
-            .with_label(Label::from_bytes(fields.bytes(0x78, 16)))
-            .with_blocks(Some(block_size), Some(blocks)),
-    )
+    let mut superblock = Superblock::new(kind)
+        .with_uuid(fields.array(0x68))
+        .with_label(Label::from_bytes(fields.bytes(0x78, 16)))
+        .with_blocks(Some(block_size), Some(blocks));
+    if compat & HAS_JOURNAL != 0 {
+        // s_jnl_blocks, a copy of the journal's inode, ends with its size, the high half first.
+        let size = (u64::from(fields.le32(0x148)?) << 32) | u64::from(fields.le32(0x14c)?);
+        let has_copy = fields.u8(0xfd)? == 1;
+        if incompat & NEEDS_RECOVERY != 0 {
+            superblock.journal_bytes = has_copy.then_some(size);
+        } else if fields.le32(0xe0)? == 0 {
+            // s_journal_inum: the journal is on another disk, and there is nothing in it.
+            superblock.linux_options = "noload";
+        }
+    }
+    Some(superblock)
 }
 
 /// `struct xfs_dsb` at 0, big-endian.
@@ -72,6 +83,7 @@ pub(crate) fn xfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
         .with_uuid(fields.array(32))
         .with_label(Label::from_bytes(fields.bytes(108, 12)))
         .with_blocks(fields.be32(4), fields.be64(8));
+    let log_bytes = u64::from(fields.be32(96)?).checked_mul(u64::from(fields.be32(4)?));
     // Without nouuid a copy of a volume that is mounted already is refused. A log that is clean needs no recovery, and with
     // one XFS writes 2 MiB into the log, which is memory here.
     let clean = Log::find(window)
@@ -79,6 +91,9 @@ pub(crate) fn xfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
         .and_then(|log| log.is_clean(window))
         .unwrap_or(false);
     superblock.linux_options = if clean { "nouuid,norecovery" } else { "nouuid" };
+    if !clean {
+        superblock.journal_bytes = log_bytes;
+    }
     Some(superblock)
 }
 

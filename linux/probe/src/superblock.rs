@@ -18,6 +18,8 @@ pub struct Superblock {
     pub size_bytes: Option<u64>,
     /// Bytes per block (cluster, sector), where the superblock tells.
     pub block_size: Option<u32>,
+    /// Bytes of a journal that is to be replayed, where the superblock tells: what a replay writes is no more.
+    pub journal_bytes: Option<u64>,
     /// Mount options without which Linux does not mount this variant, as in `"ufstype=ufs2"`; mostly empty.
     pub linux_options: &'static str,
 }
@@ -52,6 +54,7 @@ impl Superblock {
             uuid: None,
             size_bytes: None,
             block_size: None,
+            journal_bytes: None,
             linux_options: "",
         }
     }

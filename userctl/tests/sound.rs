@@ -1,0 +1,236 @@
+//! Sound volumes that Linux cannot read, and journals of every size: what is said of them never harms a disk.
+//!
+//! Each is made by its own tools. None is called damaged, each says Linux's own reason; a journal that does not fit is an
+//! error, and the older state is shown only to whoever asks for it.
+
+#![cfg(target_os = "linux")]
+
+mod machine;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use machine::Machine;
+
+/// Runs a tool; `{}` stands for the image.
+fn run(command: &str, image: &Path) {
+    let words = command.replace("{}", image.to_str().unwrap());
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let output = Command::new("sh")
+        .args(["-c", &words])
+        .env("PATH", path)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{words}: {said}");
+}
+
+fn image(place: &Path, mib: u64, command: &str) -> PathBuf {
+    let image = place.join("image");
+    File::create(&image).unwrap().set_len(mib << 20).unwrap();
+    run(command, &image);
+    image
+}
+
+fn userctl(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    assert_cmd::Command::new(env!("CARGO_BIN_EXE_userctl"))
+        .args(arguments)
+        .env_remove("LKLFS_CONTROL")
+        .timeout(Duration::from_secs(100))
+        .assert()
+}
+
+/// Size, how it is made, what is changed of it (byte and new value), and a word of Linux's reason.
+type Case = (u64, &'static str, &'static [(u64, u8)], &'static str);
+
+const UNSUPPORTED: [Case; 6] = [
+    (
+        64,
+        "mke2fs -q -F -t ext4 -b 65536 {}",
+        &[],
+        "bad block size 65536",
+    ),
+    // An incompatible feature that no Linux has yet; without a checksum of the superblock.
+    (
+        16,
+        "mke2fs -q -F -t ext4 -O ^metadata_csum {}",
+        &[(1024 + 0x63, 0x80)],
+        "unsupported optional features",
+    ),
+    (
+        512,
+        "mkfs.xfs -q -b size=64k {}",
+        &[],
+        "not supported; Only block size",
+    ),
+    (
+        256,
+        "mkfs.btrfs -q -s 16k {}",
+        &[],
+        "not yet supported for page size",
+    ),
+    (
+        256,
+        "truncate -s 256M {}.b && mkfs.btrfs -q -d raid0 -m raid1 {} {}.b",
+        &[],
+        "is missing",
+    ),
+    (
+        512,
+        "truncate -s 64M {}.rt && mkfs.xfs -q -r rtdev={}.rt,size=64m {}",
+        &[],
+        "has a realtime volume",
+    ),
+];
+
+fn made(case: &Case, place: &Path) -> PathBuf {
+    let (mib, command, changes, _) = case;
+    let image = image(place, *mib, command);
+    let file = File::options().write(true).open(&image).unwrap();
+    for (offset, byte) in *changes {
+        file.write_all_at(&[*byte], *offset).unwrap();
+    }
+    image
+}
+
+#[test]
+fn what_is_sound_and_not_supported_is_not_called_damaged() {
+    for case in &UNSUPPORTED {
+        let place = tempfile::tempdir().unwrap();
+        let image = made(case, place.path());
+        let assert = userctl(&["ls", image.to_str().unwrap()]).code(4);
+        let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+        assert!(said.contains(case.3), "{}: {said}", case.1);
+        assert!(said.contains("do not repair it"), "{}: {said}", case.1);
+        assert!(!said.contains("damaged"), "{}: {said}", case.1);
+    }
+}
+
+#[test]
+fn the_driver_does_not_call_it_damaged_either() {
+    let case = &UNSUPPORTED[0];
+    let place = tempfile::tempdir().unwrap();
+    made(case, place.path());
+    let machine = Machine::start(place.path(), &[]);
+    machine.fails(
+        &["mount", "C:\\image"],
+        4,
+        &["not supported here", "do not repair it", "userctl log --driver"],
+    );
+    let log = machine.says(&["log", "--driver"]);
+    assert!(log.contains(case.3), "{log}");
+    machine.end();
+}
+
+#[test]
+fn an_external_journal_with_nothing_in_it_is_not_needed() {
+    let place = tempfile::tempdir().unwrap();
+    let image = image(
+        place.path(),
+        64,
+        "truncate -s 16M {}.j && mke2fs -q -F -O journal_dev -b 4096 {}.j && mke2fs -q -F -t ext4 -b 4096 {} && \
+         echo hello > {}.txt && debugfs -w -R 'write {}.txt hello' {}",
+    );
+    external(&image, false);
+    let name = image.to_str().unwrap();
+    userctl(&["cat", name, "/hello"])
+        .code(0)
+        .stdout("hello\n")
+        .stderr("");
+    external(&image, true);
+    let assert = userctl(&["cat", name, "/hello"]).code(4);
+    let said = String::from_utf8_lossy(&assert.get_output().stderr).into_owned();
+    assert!(
+        said.contains("journal") && said.contains("do not repair it"),
+        "{said}"
+    );
+    userctl(&["cat", "--no-recovery", name, "/hello"])
+        .code(0)
+        .stdout("hello\n");
+}
+
+/// Makes the journal an external one, clean or not: as `tune2fs -J device=` does, which asks for a block device.
+fn external(image: &Path, dirty: bool) {
+    run("tune2fs -f -O ^has_journal,^metadata_csum {}", image);
+    let file = File::options().read(true).write(true).open(image).unwrap();
+    let change = |at: u64, set: u8| {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 1024 + at).unwrap();
+        file.write_all_at(&[byte[0] | set], 1024 + at).unwrap();
+    };
+    // has_journal; needs_recovery; the journal's UUID and its device's number, of a device that is not there.
+    change(0x5c, 0x04);
+    if dirty {
+        change(0x60, 0x04);
+    }
+    file.write_all_at(&[0x17; 16], 1024 + 0xd0).unwrap();
+    file.write_all_at(&[0; 4], 1024 + 0xe0).unwrap();
+    file.write_all_at(&[0x01, 0x08, 0, 0], 1024 + 0xe4).unwrap();
+}
+
+/// An ext4 whose journal of 256 MiB is full: each block of a file is in it, and on the disk is what was there before.
+fn full_journal(place: &Path) -> PathBuf {
+    let image = image(
+        place,
+        1024,
+        "mke2fs -q -F -t ext4 -b 4096 -J size=256 -O ^metadata_csum,^64bit {} && \
+         head -c 83886080 /dev/zero | tr '\\0' a > {}.a && debugfs -w -R 'write {}.a file' {}",
+    );
+    // A transaction of the journal's own, by debugfs: the blocks of the file, each filled with 'b'.
+    let blocks = Command::new("/usr/sbin/debugfs")
+        .args(["-R", "blocks /file", image.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let blocks = String::from_utf8(blocks.stdout).unwrap();
+    let blocks: Vec<&str> = blocks.split_whitespace().collect();
+    assert!(blocks.len() >= 20_480, "{}", blocks.len());
+    // debugfs takes no longer lines.
+    const AT_ONCE: usize = 1024;
+    let content = place.join("b");
+    std::fs::write(&content, vec![b'b'; AT_ONCE * 4096]).unwrap();
+    let script = place.join("script");
+    let mut lines = String::from("jo\n");
+    for blocks in blocks[blocks.len() - 20_480..].chunks(AT_ONCE) {
+        lines.push_str(&format!("jw -b {} {}\n", blocks.join(","), content.display()));
+    }
+    lines.push_str("jc\n");
+    std::fs::write(&script, lines).unwrap();
+    run(&format!("debugfs -w -f {} {{}}", script.display()), &image);
+    image
+}
+
+#[test]
+fn a_journal_larger_than_the_usual_overlay_is_replayed() {
+    let place = tempfile::tempdir().unwrap();
+    let image = full_journal(place.path());
+    let name = image.to_str().unwrap();
+    let cat = |more: &[&str]| {
+        let assert = userctl(&[&["cat"], more, &[name, "/file"]].concat());
+        let output = assert.get_output();
+        let first = output.stdout.first().copied();
+        let same = output.stdout.iter().all(|byte| Some(*byte) == first);
+        (
+            output.status.code(),
+            first,
+            same && output.stdout.len() == 83_886_080,
+            output.stderr.clone(),
+        )
+    };
+    let (code, first, whole, said) = cat(&[]);
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!((code, first, whole), (Some(0), Some(b'b'), true), "{said}");
+    // Not even half of it has room: an error, and nothing is shown.
+    let (code, first, _, said) = cat(&["--memory", "64"]);
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!((code, first), (Some(4), None), "{said}");
+    assert!(
+        said.contains("--memory") && said.contains("--no-recovery"),
+        "{said}"
+    );
+    let (code, first, whole, _) = cat(&["--no-recovery"]);
+    assert_eq!((code, first, whole), (Some(0), Some(b'a'), true));
+}
