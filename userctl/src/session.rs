@@ -48,7 +48,6 @@ pub struct Mounted {
     // In the order in which they must go: the mount before its device, the device before Linux.
     mount: Mount,
     device: BlockDevice,
-    recovery: bool,
     kernel: Kernel,
 }
 
@@ -184,7 +183,6 @@ impl Session {
                 part: part.number,
                 mount,
                 device,
-                recovery: self.recovery,
                 kernel: self.kernel.clone(),
             }),
             Err(error) => Err(self.refusal(part, error, !extra.is_empty())),
@@ -353,12 +351,7 @@ impl Mounted {
         if self.fs_name() != "btrfs" {
             return None;
         }
-        let options = MountOptions {
-            extra: "subvolid=5",
-            recovery: self.recovery,
-        };
-        let whole = self.kernel.mount(&self.device, FsKind::Probe, &options).ok()?;
-        let top = whole.root().ok()?;
+        let top = self.mount.view(&self.kernel, &self.device, "subvolid=5").ok()?;
         let (shown, all) = (self.mount.root().ok()?.statx().ok()?, top.statx().ok()?);
         if shown.dev == all.dev {
             return None;

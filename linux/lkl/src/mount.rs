@@ -229,6 +229,22 @@ impl Mount {
         })
     }
 
+    /// The root folder of another view of this file system, as [`OpenMode::Path`]: what `options` show of it, as
+    /// `subvolid=5` of a btrfs. It shares the mount's superblock, and is gone when nothing below it is open any more. `device`
+    /// is the one that was mounted.
+    pub fn view(&self, kernel: &Kernel, device: &BlockDevice, options: &str) -> Result<OwnedFd, Errno> {
+        if refused_option(options).is_some() {
+            return Err(Errno::EINVAL);
+        }
+        let fs = call::fsopen(kernel, &CName::new(self.fs_name.as_bytes())?)?;
+        let fs = OwnedFd::adopt(kernel.clone(), fs);
+        configure(kernel, fs.number(), device, &[options], None)?;
+        call::fsconfig_create(kernel, fs.number())?;
+        let tree = OwnedFd::adopt(kernel.clone(), call::fsmount(kernel, fs.number(), CAREFUL)?);
+        one_disk::prove(kernel, &tree, &self.fs_name, device).map_err(|(errno, _)| errno)?;
+        tree.open_at(b".", OpenMode::Path)
+    }
+
     /// The root folder, as [`OpenMode::Path`].
     pub fn root(&self) -> Result<OwnedFd, Errno> {
         self.tree.open_at(b".", OpenMode::Path)
