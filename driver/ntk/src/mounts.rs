@@ -536,6 +536,10 @@ fn follow_letter_rule(
         Err(NtStatus::OBJECT_NAME_NOT_FOUND | NtStatus::OBJECT_PATH_NOT_FOUND) if whose == Whose::Arrived => {
             Ok(None)
         }
+        // Of a volume that was hidden the mount manager remembers that it wants no letter. Its policy says otherwise now.
+        Ok(None) if whose == Whose::Arrived => {
+            give_letter(driver, device, Some(key), Wanted::Any, Whose::Disk)
+        }
         given => given,
     }
 }
