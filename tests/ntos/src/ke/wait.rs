@@ -57,6 +57,8 @@ pub(crate) struct Waiting {
 /// Under the dispatcher's lock: the waiters of each object.
 pub(crate) struct Dispatcher {
     waiters: BTreeMap<usize, VecDeque<*const Thread>>,
+    /// Waits that have ended.
+    ended: u64,
 }
 
 // SAFETY: the threads pointed to wait, so they live; they are touched under the lock only.
@@ -64,6 +66,7 @@ unsafe impl Send for Dispatcher {}
 
 static DISPATCHER: Mutex<Dispatcher> = Mutex::new(Dispatcher {
     waiters: BTreeMap::new(),
+    ended: 0,
 });
 
 pub(crate) fn lock() -> MutexGuard<'static, Dispatcher> {
@@ -193,6 +196,7 @@ impl Dispatcher {
             }
             if let Some(result) = try_satisfy(&waiting.objects, waiting.all, thread) {
                 waiting.result = Some(result);
+                self.ended += 1;
                 let objects = waiting.objects.clone();
                 self.leave(&objects, pointer);
                 thread.wake.notify_one();
@@ -217,8 +221,9 @@ pub fn waited_on(range: Range<usize>) -> Option<usize> {
     lock().waiters.range(range).next().map(|(object, _)| *object)
 }
 
-/// Each of these threads waits without a limit for something that has not happened: at one and the same moment.
-pub(crate) fn all_wait(threads: &[usize]) -> bool {
+/// Whether each of these threads waits for something that has not happened, at one and the same moment: then how many waits
+/// have ended so far, by which two such moments can be told from one long one.
+pub(crate) fn all_wait(threads: &[usize]) -> Option<u64> {
     let dispatcher = lock();
     let waiting: std::collections::BTreeSet<usize> = dispatcher
         .waiters
@@ -226,7 +231,8 @@ pub(crate) fn all_wait(threads: &[usize]) -> bool {
         .flatten()
         .map(|thread| *thread as usize)
         .collect();
-    threads.iter().all(|thread| waiting.contains(thread))
+    let all = threads.iter().all(|thread| waiting.contains(thread));
+    all.then_some(dispatcher.ended)
 }
 
 /// Sets the signal state of an object and wakes its waiters. Returns the old state.

@@ -306,8 +306,8 @@ pub(crate) fn for_each_thread(mut act: impl FnMut(&Thread)) {
     }
 }
 
-/// Every system thread of a driver's waits for something that has not happened.
-pub fn drivers_threads_wait() -> bool {
+/// Whether every system thread of a driver's waits for something that has not happened; as [`wait::all_wait`] has it.
+pub fn drivers_threads_wait() -> Option<u64> {
     let mut threads = Vec::new();
     for_each_thread(|thread| {
         if thread.name.starts_with(DRIVERS_THREAD) {

@@ -393,8 +393,10 @@ impl Machine {
         let end = Instant::now() + PATIENCE;
         loop {
             work::drain();
+            // What is seen one after the other was so at one moment if no thread was woken in between.
+            let waits = ps::drivers_threads_wait();
             let quiet = self.disks.iter().all(|disk| disk.is_quiet());
-            if quiet && ps::drivers_threads_wait() && work::busy() == 0 {
+            if waits.is_some() && quiet && work::busy() == 0 && waits == ps::drivers_threads_wait() {
                 return;
             }
             if Instant::now() >= end {
