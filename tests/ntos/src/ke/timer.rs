@@ -69,6 +69,16 @@ impl Timers {
     }
 }
 
+/// Whether a timer that is not periodic is due within `time`: then work that waits for it is under way.
+pub fn is_due_within(time: Duration) -> bool {
+    let end = Instant::now() + time;
+    lock().as_ref().is_some_and(|timers| {
+        let due = timers.due.values();
+        due.into_iter()
+            .any(|(due, period, _)| *due <= end && period.is_zero())
+    })
+}
+
 /// The clock interrupt.
 fn run() {
     loop {

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// How long the volume of a disk that is gone may take to go.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A timer that is due within this time is what work waits for; timers of a driver that is idle are longer.
+const SOON: Duration = Duration::from_millis(100);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -396,7 +398,9 @@ impl Machine {
             // What is seen one after the other was so at one moment if no thread was woken in between.
             let waits = ps::drivers_threads_wait();
             let quiet = self.disks.iter().all(|disk| disk.is_quiet());
-            if waits.is_some() && quiet && work::busy() == 0 && waits == ps::drivers_threads_wait() {
+            let soon = ke::timer::is_due_within(SOON);
+            let idle = quiet && !soon && work::busy() == 0;
+            if waits.is_some() && idle && waits == ps::drivers_threads_wait() {
                 return;
             }
             if Instant::now() >= end {
