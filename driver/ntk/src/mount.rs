@@ -10,6 +10,7 @@ use crate::device::DeviceRef;
 use crate::entry::{self, Driver};
 use crate::events;
 use crate::irp::Irp;
+use crate::later;
 use crate::leaving;
 use crate::log;
 use crate::nt::{
@@ -85,6 +86,9 @@ impl ReadAt for Signature<'_> {
         Ok(())
     }
 }
+
+/// How often a file system is mounted that a volume has which is going, with 10 ms in between.
+const ATTEMPTS: u32 = 300;
 
 /// What is on a disk: its superblock, and what changes when somebody else mounts it for writing, if that can be told.
 pub type Found = (probe::Superblock, Option<probe::Fingerprint>);
@@ -205,17 +209,27 @@ fn mount_disk(
         Err(NtStatus::UNRECOGNIZED_VOLUME) if how.names_it() => None,
         Err(status) => return Err(status),
     };
-    let as_disk: Arc<dyn lkl::Disk> = Arc::clone(disk) as Arc<dyn lkl::Disk>;
-    let device = kernel
-        .add_disk(as_disk, DiskOptions::default())
-        .map_err(|error| Errno(i32::from(error.number())).to_status(Context::Mounting))?;
     let (kind, options) = how.for_linux();
-    let volume = LklVolume::mount(kernel, device, kind, &options).map_err(|error| {
+    let mut attempts = ATTEMPTS;
+    let volume = loop {
+        let as_disk: Arc<dyn lkl::Disk> = Arc::clone(disk) as Arc<dyn lkl::Disk>;
+        let device = kernel
+            .add_disk(as_disk, DiskOptions::default())
+            .map_err(|error| Errno(i32::from(error.number())).to_status(Context::Mounting))?;
+        let error = match LklVolume::mount(kernel, device, kind, &options) {
+            Ok(volume) => break volume,
+            Err(error) => error,
+        };
         if error.errno == lkl::Errno::EBUSY {
-            tell_of_holder(driver, found.as_ref());
+            // A volume that was given up may be Linux's for a moment longer.
+            if !tell_of_holder(driver, found.as_ref()) && attempts != 0 {
+                attempts = attempts.saturating_sub(1);
+                later::pause();
+                continue;
+            }
         }
-        refused(&error, !options.extra.is_empty())
-    })?;
+        return Err(refused(&error, !options.extra.is_empty()));
+    };
     let vcb = Vcb::new(volume, geometry(target, disk), how.volume)?;
     // SAFETY: the VPB of a mount under way is null or leads to a live device.
     if let Some(vpb) = unsafe { vpb.as_ref() } {
@@ -255,13 +269,16 @@ fn tell_of_copies(driver: &Driver, found: Option<&Found>) {
     });
 }
 
-/// Says which volume a disk belongs to that Linux does not mount beside it.
-fn tell_of_holder(driver: &Driver, found: Option<&Found>) {
+/// Says which volume a disk belongs to that Linux does not mount beside it. Whether there is one.
+fn tell_of_holder(driver: &Driver, found: Option<&Found>) -> bool {
+    let mut is_held = false;
     with_same_uuid(driver, found, |other, uuid| {
+        is_held = true;
         log::line(format_args!(
             "a disk is not mounted, since volume {other} is another disk of the same file system (the same UUID, {uuid})"
         ));
     });
+    is_held
 }
 
 /// The device whose VPB this is.

@@ -308,6 +308,9 @@ pub(crate) fn for_each_thread(mut act: impl FnMut(&Thread)) {
 
 /// Whether every system thread of a driver's waits for something that has not happened; as [`wait::all_wait`] has it.
 pub fn drivers_threads_wait() -> Option<u64> {
+    if STARTING.load(Ordering::SeqCst) != 0 {
+        return None;
+    }
     let mut threads = Vec::new();
     for_each_thread(|thread| {
         if thread.name.starts_with(DRIVERS_THREAD) {
@@ -347,6 +350,8 @@ pub(crate) fn note_stacks() {
     }
 }
 
+/// System threads that are started, and not yet among the living.
+static STARTING: AtomicU32 = AtomicU32::new(0);
 /// Bytes of a system thread's host stack.
 const HOST_STACK: usize = 1 << 20;
 
@@ -360,17 +365,20 @@ fn start(
     before_start(thread.object() as usize);
     // One reference is the caller's, one the thread's own.
     ob::reference(thread.object());
+    STARTING.fetch_add(1, Ordering::SeqCst);
     let spawned = std::thread::Builder::new()
         .name(name.to_owned())
         .stack_size(HOST_STACK)
         .spawn(move || {
             attach(thread);
+            STARTING.fetch_sub(1, Ordering::SeqCst);
             body(thread);
             ATTACHMENT.with(|slot| slot.borrow_mut().take());
         });
     match spawned {
         Ok(_) => Ok(thread.object()),
         Err(error) => {
+            STARTING.fetch_sub(1, Ordering::SeqCst);
             crate::verifier::ledger::remove(crate::verifier::ledger::Kind::Thread, thread.object() as usize);
             ob::dereference(thread.object());
             ob::dereference(thread.object());
