@@ -42,7 +42,8 @@ int lkl_is_dead(void)
 void lkl_go_home(struct lkl_thread *me)
 {
 	/* Nobody takes the CPU any more. That it is free says that nobody runs Linux code. */
-	if (lkl_running == me)
+	__atomic_store_n(&me->gone, true, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&lkl_running, __ATOMIC_SEQ_CST) == me)
 		lkl_cpu_put();
 	if (me->entry)
 		lkl_jump_to(&me->home, 1);

@@ -73,11 +73,14 @@ static void hand_cpu_to(struct lkl_thread *to)
 {
 	void *sem = to->sem;
 
-	lkl_running = to;
+	__atomic_store_n(&lkl_running, to, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&to->handed, true, __ATOMIC_RELEASE);
 	host(sem_up, sem);
-	/* It may have gone home before. */
-	if (unlikely(lkl_is_dead()))
+	/*
+	 * If it had gone home before, nobody has the CPU now. If it goes now, it sees that the CPU is its own and puts it:
+	 * it says first that it goes, and looks then, and here it is the other way round.
+	 */
+	if (unlikely(lkl_is_dead()) && __atomic_load_n(&to->gone, __ATOMIC_SEQ_CST))
 		lkl_cpu_put();
 }
 

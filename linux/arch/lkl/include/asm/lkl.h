@@ -45,6 +45,7 @@ enum { LKL_HANDED_ON = 1, LKL_STILL_HELD = 2 };
  * @waiters: its place among the entry tasks that wait in Linux, who serve interrupts meanwhile; or among spare records
  * @entry: the task is an entry task
  * @fresh: an entry task that has never run
+ * @gone: Linux is dead, and the thread has gone home
  * @dying: its task ended, or never began
  * @leaving: it does not want to wait for its next turn, but to jump to @way_out
  * @way_out: out of schedule(), to whoever called lkl_cpu_give_up()
@@ -67,6 +68,7 @@ struct lkl_thread {
 	struct list_head waiters;
 	bool entry;
 	bool fresh;
+	bool gone;
 	bool dying;
 	bool leaving;
 	struct lkl_jump *way_out;
