@@ -220,7 +220,8 @@ fn mount_disk(
             Ok(volume) => break volume,
             Err(error) => error,
         };
-        if error.errno == lkl::Errno::EBUSY {
+        // btrfs says EEXIST of the same disk.
+        if matches!(error.errno, lkl::Errno::EBUSY | lkl::Errno::EEXIST) {
             // A volume that was given up may be Linux's for a moment longer.
             if !tell_of_holder(driver, found.as_ref()) && attempts != 0 {
                 attempts = attempts.saturating_sub(1);
