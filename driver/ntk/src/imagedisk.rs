@@ -119,6 +119,10 @@ impl ReadAt for Part<'_> {
         self.0
             .read_at(self.1.start.checked_add(offset).ok_or(ReadError)?, out)
     }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.1.bytes)
+    }
 }
 
 /// A disk.

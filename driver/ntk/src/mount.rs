@@ -85,6 +85,10 @@ impl ReadAt for Signature<'_> {
         buffer.copy_from_slice(found);
         Ok(())
     }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.disk.bytes())
+    }
 }
 
 /// How often a file system is mounted that a volume has which is going, with 10 ms in between.

@@ -326,6 +326,13 @@ pub(crate) fn seek(kernel: &Kernel, fd: Fd, position: u64) -> Result<(), Errno> 
     unsafe { syscall!(kernel, SYS_LSEEK, fd, position, SEEK_SET) }.map(drop)
 }
 
+/// Bytes of a file or a block device; the file position moves there.
+pub(crate) fn seek_end(kernel: &Kernel, fd: Fd) -> Result<u64, Errno> {
+    const SEEK_END: i32 = 2;
+    // SAFETY: no pointers.
+    unsafe { syscall!(kernel, SYS_LSEEK, fd, 0u64, SEEK_END) }
+}
+
 /// Where the next data, or the next hole, begins at or after a position. ENXIO when there is none.
 pub(crate) fn seek_next(kernel: &Kernel, fd: Fd, position: u64, hole: bool) -> Result<u64, Errno> {
     const SEEK_DATA: i32 = 3;

@@ -295,6 +295,10 @@ impl fs_probe::ReadAt for OwnedFd {
             _ => Err(fs_probe::ReadError),
         }
     }
+
+    fn size(&self) -> Option<u64> {
+        call::seek_end(&self.kernel, self.fd).ok()
+    }
 }
 
 /// A descriptor's number in decimal, in the end of `digits`.

@@ -86,6 +86,10 @@ impl<D: ReadAt + ?Sized> ReadAt for View<'_, D> {
         self.disk
             .read_at(self.offset.checked_add(offset).ok_or(ReadError)?, buffer)
     }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.size)
+    }
 }
 
 /// A partition as something to read.

@@ -28,6 +28,15 @@ pub enum Kind {
     Ufs,
     Bcachefs,
     Reiserfs,
+    Bfs,
+    Befs,
+    Sysv,
+    Qnx4,
+    Qnx6,
+    Efs,
+    Affs,
+    Adfs,
+    Omfs,
 }
 
 impl Kind {
@@ -57,6 +66,15 @@ impl Kind {
             Kind::Ufs => "ufs",
             Kind::Bcachefs => "bcachefs",
             Kind::Reiserfs => "reiserfs",
+            Kind::Bfs => "bfs",
+            Kind::Befs => "befs",
+            Kind::Sysv => "sysv",
+            Kind::Qnx4 => "qnx4",
+            Kind::Qnx6 => "qnx6",
+            Kind::Efs => "efs",
+            Kind::Affs => "affs",
+            Kind::Adfs => "adfs",
+            Kind::Omfs => "omfs",
         }
     }
 
@@ -79,6 +97,14 @@ impl Kind {
             Kind::Ufs => (8192, 1376),
             Kind::Bcachefs => (4096, 512),
             Kind::Reiserfs => (65_536, 204),
+            Kind::Bfs => (0, 512),
+            Kind::Befs => (512, 128),
+            Kind::Sysv | Kind::Qnx4 => (512, 512),
+            Kind::Qnx6 => (8192, 512),
+            Kind::Efs => (512, 92),
+            Kind::Affs => (0, 4),
+            Kind::Adfs => (3072, 512),
+            Kind::Omfs => (0, 288),
         }
     }
 
@@ -116,6 +142,15 @@ impl Kind {
             Kind::Ufs => &["ufs"],
             Kind::Bcachefs => &["bcachefs"],
             Kind::Reiserfs => &["reiserfs"],
+            Kind::Bfs => &["bfs"],
+            Kind::Befs => &["befs"],
+            Kind::Sysv => &["sysv"],
+            Kind::Qnx4 => &["qnx4"],
+            Kind::Qnx6 => &["qnx6"],
+            Kind::Efs => &["efs"],
+            Kind::Affs => &["affs"],
+            Kind::Adfs => &["adfs"],
+            Kind::Omfs => &["omfs"],
         }
     }
 }

@@ -44,6 +44,7 @@ mod md5;
 mod microsoft;
 mod native;
 mod optical;
+mod others;
 pub mod signature;
 mod superblock;
 mod unix;
@@ -62,6 +63,11 @@ pub trait ReadAt {
     /// Fills the buffer with the bytes at `offset`. An error when any of them cannot be read, as beyond the end.
     /// [`probe`] asks for whole blocks of 4096 bytes at multiples of 4096 first, and for less only when that fails.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError>;
+
+    /// Bytes that there are, where that is known. Some file systems are found from the end of their volume.
+    fn size(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Bytes could not be read.
@@ -75,11 +81,19 @@ impl ReadAt for [u8] {
         buffer.copy_from_slice(self.get(start..end).ok_or(ReadError)?);
         Ok(())
     }
+
+    fn size(&self) -> Option<u64> {
+        u64::try_from(self.len()).ok()
+    }
 }
 
 impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         (**self).read_at(offset, buffer)
+    }
+
+    fn size(&self) -> Option<u64> {
+        (**self).size()
     }
 }
 
@@ -90,9 +104,10 @@ type Recogniser<V> = fn(&mut Window<'_, V>) -> Option<Superblock>;
 /// 4 KiB or less, with one buffer of that size from the heap; what cannot be read is taken for not recognised.
 ///
 /// The order matters where one volume bears two signatures: long and checked ones come before short ones, and the
-/// boot sector of FAT, which has no magic number worth the name, comes last.
+/// boot sector of FAT, which has no magic number worth the name, comes late. Behind it are only those whose places a FAT may
+/// fill with something that looks like them.
 pub fn probe<V: ReadAt + ?Sized>(volume: &V) -> Option<Superblock> {
-    let recognisers: [Recogniser<V>; 20] = [
+    let recognisers: [Recogniser<V>; 29] = [
         image::squashfs,
         native::xfs,
         image::romfs,
@@ -111,8 +126,17 @@ pub fn probe<V: ReadAt + ?Sized>(volume: &V) -> Option<Superblock> {
         optical::iso9660,
         unix::hfs,
         unix::ufs,
+        others::befs,
+        others::qnx6,
+        others::omfs,
+        others::bfs,
+        others::affs,
+        others::efs,
+        others::qnx4,
         microsoft::vfat,
         image::minix,
+        others::sysv,
+        others::adfs,
     ];
     let mut window = Window::new(volume)?;
     recognisers.iter().find_map(|recognise| recognise(&mut window))

@@ -22,9 +22,7 @@ pub(crate) fn vfat<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Sup
     if reserved == 0 || !(1..=4).contains(&fats) || !(media >= 0xf8 || media == 0xf0) {
         return None;
     }
-    if !matches!(jump, 0xeb | 0xe9) || !fields.is(510, &[0x55, 0xaa]) {
-        return None;
-    }
+    let marked = matches!(jump, 0xeb | 0xe9) && fields.is(510, &[0x55, 0xaa]);
     let sectors = match fields.le16(19)? {
         0 => fields.le32(32)?,
         sectors => u32::from(sectors),
@@ -36,9 +34,22 @@ pub(crate) fn vfat<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Sup
         u32::from(fat_sectors_16)
     };
     let root_entries = fields.le16(17)?;
+    let first_fat = u64::from(reserved).checked_mul(u64::from(sector_size))?;
     if sectors == 0 || fat_sectors == 0 || (fat_sectors_16 != 0 && root_entries == 0) {
         return None;
     }
+    // Linux does not look at the mark at the end, nor at the jump. Without them the table must begin as all do: with the
+    // kind of medium, and ones.
+    let fields = if marked {
+        fields
+    } else {
+        let table = window.at(first_fat, 4)?;
+        let begins = table.u8(0)? == media && table.is(1, &[0xff, 0xff]);
+        if !begins || u64::from(fat_sectors).checked_mul(u64::from(fats))? >= u64::from(sectors) {
+            return None;
+        }
+        window.at(0, 512)?
+    };
     // FAT32 has a longer block of parameters before the extended signature.
     let extended = if fat_sectors_16 == 0 { 66 } else { 38 };
     let has_serial = matches!(fields.u8(extended)?, 0x28 | 0x29);

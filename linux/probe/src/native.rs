@@ -175,9 +175,16 @@ pub(crate) fn jfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
     Some(superblock)
 }
 
-/// `struct nilfs_super_block` at 1024.
+/// `struct nilfs_super_block` at 1024, or its copy in the last whole 4 KiB.
 pub(crate) fn nilfs2<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Superblock> {
-    let fields = window.at(1024, 1024)?;
+    nilfs2_at(window, 1024).or_else(|| {
+        let last = (window.size()? >> 12).checked_sub(1)?;
+        nilfs2_at(window, last << 12)
+    })
+}
+
+fn nilfs2_at<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, offset: u64) -> Option<Superblock> {
+    let fields = window.at(offset, 1024)?;
     if fields.le16(6)? != 0x3434 {
         return None;
     }

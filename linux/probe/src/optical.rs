@@ -48,9 +48,17 @@ pub(crate) fn udf<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
     if !recognised {
         return None;
     }
-    [2048u64, 512, 1024, 4096]
-        .into_iter()
-        .find_map(|block| anchored(window, block))
+    [2048u64, 512, 1024, 4096].into_iter().find_map(|block| {
+        // Where Linux looks for it, too: the standard's places, the last block among them, and that of discs that are
+        // not closed yet.
+        let blocks = window.size().and_then(|size| size.checked_div(block));
+        let from_end = |distance| blocks.and_then(|blocks| blocks.checked_sub(distance));
+        let places = [Some(256), from_end(1), from_end(257), from_end(256), Some(512)];
+        places
+            .into_iter()
+            .flatten()
+            .find_map(|place| anchored(window, block, place))
+    })
 }
 
 fn recognition_sequence<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, distance: u64) -> bool {
@@ -70,13 +78,13 @@ fn recognition_sequence<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, distance
     false
 }
 
-/// The anchor at block 256, and the logical volume descriptor that it leads to.
-fn anchored<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, block: u64) -> Option<Superblock> {
+/// The anchor at a block, and the logical volume descriptor that it leads to.
+fn anchored<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, block: u64, place: u64) -> Option<Superblock> {
     const ANCHOR: u16 = 2;
     const LOGICAL_VOLUME: u16 = 6;
     const TERMINATOR: u16 = 8;
-    let anchor = window.at(block.checked_mul(256)?, 512)?;
-    if anchor.le16(0)? != ANCHOR || anchor.le32(12)? != 256 {
+    let anchor = window.at(block.checked_mul(place)?, 512)?;
+    if anchor.le16(0)? != ANCHOR || u64::from(anchor.le32(12)?) != place {
         return None;
     }
     let start = u64::from(anchor.le32(20)?);

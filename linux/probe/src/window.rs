@@ -30,6 +30,11 @@ impl<'v, V: ReadAt + ?Sized> Window<'v, V> {
         })
     }
 
+    /// Bytes of the volume, where that is known.
+    pub(crate) fn size(&self) -> Option<u64> {
+        self.volume.size()
+    }
+
     /// The bytes at `offset`, up to the end of their block of 4096; at least `len` of them.
     pub(crate) fn at(&mut self, offset: u64, len: usize) -> Option<Fields<'_>> {
         let within = usize::try_from(offset.checked_rem(4096)?).ok()?;

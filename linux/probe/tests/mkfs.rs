@@ -15,6 +15,10 @@ impl ReadAt for Image {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         self.0.read_exact_at(buffer, offset).map_err(|_| ReadError)
     }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.0.metadata().unwrap().len())
+    }
 }
 
 struct Case {
@@ -190,6 +194,35 @@ fn told_as_blkid_tells() {
                 case.command
             );
         }
+    }
+}
+
+/// What Linux does not need to mount a volume is not needed here either.
+#[test]
+fn what_linux_mounts_without_is_not_needed() {
+    let cases: [(&str, &[(u64, usize)]); 6] = [
+        ("mkfs.vfat -F 12", &[(510, 2)]),
+        ("mkfs.vfat -F 16", &[(510, 2), (0, 3)]),
+        ("mkfs.vfat -F 32 -n", &[(510, 2)]),
+        // The anchor at block 256, of blocks of 512 and of 2048 bytes: others are at the end.
+        ("mkudffs --label", &[(256 * 512, 512)]),
+        ("mkudffs --blocksize=512", &[(256 * 512, 512)]),
+        // The first superblock.
+        ("mkfs.nilfs2", &[(1024, 1024)]),
+    ];
+    for (start, erased) in cases {
+        let case = CASES.iter().find(|case| case.command.starts_with(start)).unwrap();
+        let folder = folder();
+        let image = folder.path().join("image");
+        make(case, &image, &folder.path().join("src"));
+        let whole = probe(&Image(File::open(&image).unwrap()));
+        let file = File::options().write(true).open(&image).unwrap();
+        for (offset, length) in erased {
+            file.write_all_at(&vec![0; *length], *offset).unwrap();
+        }
+        let found = probe(&Image(File::open(&image).unwrap()));
+        assert_eq!(found, whole, "{}", case.command);
+        assert!(found.is_some());
     }
 }
 
