@@ -243,7 +243,7 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
             Exit::Image,
             "its format, or something in it, is not supported; userctl info says what, and how to convert it".into(),
         ),
-        NtStatus::REVISION_MISMATCH => (
+        NtStatus::UNKNOWN_REVISION => (
             Exit::FileSystem,
             "it is not supported here, which is no damage: do not repair it; userctl log --driver has Linux's reason".into(),
         ),

@@ -133,8 +133,8 @@ named_numbers! {
     FILE_CLOSED = 0xC000_0128;
     /// The file system's structures are damaged.
     DISK_CORRUPT_ERROR = 0xC000_0032;
-    /// Two revisions are incompatible: a file system has features that Linux does not know.
-    REVISION_MISMATCH = 0xC000_0059;
+    /// A revision is not known: a file system has features that Linux does not have.
+    UNKNOWN_REVISION = 0xC000_0058;
     /// A file's structures are damaged.
     FILE_CORRUPT_ERROR = 0xC000_0102;
     /// The directory has entries.

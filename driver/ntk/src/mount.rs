@@ -323,7 +323,7 @@ fn refused(error: &MountError, with_options: bool) -> NtStatus {
     log::line(format_args!("{error}"));
     match error.cause {
         // Not UNRECOGNIZED_VOLUME, which would leave the volume to RAW, and Windows would offer to format it.
-        Cause::Unsupported => return NtStatus::REVISION_MISMATCH,
+        Cause::Unsupported => return NtStatus::UNKNOWN_REVISION,
         Cause::NoRoom => return NtStatus::DISK_FULL,
         Cause::Other => {}
     }
