@@ -3,6 +3,8 @@
 //! stopped by name if it touches anything that they keep alive.
 //!
 //! What is sent may have to wait for the disk, and so is a worker's.
+//
+// UNSAFETY: fills IRPs and their stack locations, as the I/O manager does.
 
 #![cfg(target_os = "linux")]
 

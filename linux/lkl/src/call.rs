@@ -436,8 +436,8 @@ pub(crate) fn fgetxattr(kernel: &Kernel, fd: Fd, name: &CName, buffer: &mut [u8]
 }
 
 /// Bytes of the record that a request has, as its number says (`_IOC_SIZE`).
-pub(crate) const fn ioctl_size(request: u32) -> usize {
-    ((request >> 16) & 0x3fff) as usize
+pub(crate) fn ioctl_size(request: u32) -> usize {
+    usize::try_from((request >> 16) & 0x3fff).unwrap_or(usize::MAX)
 }
 
 /// A request whose argument is a record that holds no pointers, which Linux reads, writes or both. EINVAL when the record
