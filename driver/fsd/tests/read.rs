@@ -282,7 +282,7 @@ fn expected(kind: FcbKind, size: u64, sector: u64, request: Request) -> Plan {
     if offset >= size {
         return refused(NtStatus::END_OF_FILE);
     }
-    let whole = offset % sector == 0 && u64::from(length) % sector == 0;
+    let whole = offset.is_multiple_of(sector) && u64::from(length).is_multiple_of(sector);
     if !paging && !whole && (non_cached || kind == FcbKind::Volume) {
         return refused(NtStatus::INVALID_PARAMETER);
     }
@@ -317,8 +317,8 @@ fn every_offset_and_length_near_an_edge_is_answered_in_the_order_of_fat_and_ntfs
         let mut volume = MemoryVolume::new();
         volume.directory("/dir").symlink("/link", "file");
         for size in sizes {
-            volume.file(&format!("/{size}"), b"");
-            volume.edit(&format!("/{size}"), |metadata| metadata.size = size);
+            volume.file(format!("/{size}"), b"");
+            volume.edit(format!("/{size}"), |metadata| metadata.size = size);
         }
         let mut session = Session::with_sectors(volume, sector);
         let names = sizes.map(|size| format!("\\{size}"));

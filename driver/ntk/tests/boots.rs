@@ -5,7 +5,6 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "each test uses its part")]
 mod moments;
 
 use moments::*;

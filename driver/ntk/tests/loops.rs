@@ -5,7 +5,6 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "written for the shipped image")]
 mod moments;
 
 use lklfs_control::reply::{self, status_flags};

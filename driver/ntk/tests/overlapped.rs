@@ -7,6 +7,10 @@
 // UNSAFETY: fills IRPs and their stack locations, as the I/O manager does.
 
 #![cfg(target_os = "linux")]
+#![allow(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "each block fills one stack location"
+)]
 
 mod moments;
 
@@ -258,7 +262,7 @@ fn send_and_pull(machine: &Machine, disk: &Arc<Disk>, kind: &Kind, pause: u64) -
 
 #[test]
 fn a_volume_goes_with_the_handle_that_is_closed_at_any_step_of_the_sender() {
-    for (seed, kind) in (20..).zip(KINDS.iter().filter(|kind| kind.file != "")) {
+    for (seed, kind) in (20..).zip(KINDS.iter().filter(|kind| !kind.file.is_empty())) {
         on(seed, &[], |machine| {
             let steps = {
                 let disk = machine.attach(disk()).expect("plugs in");

@@ -6,7 +6,6 @@
 
 #![cfg(target_os = "linux")]
 
-#[allow(dead_code, reason = "written for the shipped image")]
 mod moments;
 
 use moments::*;

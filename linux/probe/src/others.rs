@@ -182,10 +182,10 @@ pub(crate) fn efs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
 
 /// Amiga's: a name of the format at 0, and a root block in the middle of the volume that adds up to nothing.
 pub(crate) fn affs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Superblock> {
-    let known = match window.at(0, 512)?.array::<4>(0)? {
-        [b'D', b'O', b'S', 0..=5] | [b'm', b'u', b'F', 0..=5 | b'S'] => true,
-        _ => false,
-    };
+    let known = matches!(
+        window.at(0, 512)?.array::<4>(0)?,
+        [b'D', b'O', b'S', 0..=5] | [b'm', b'u', b'F', 0..=5 | b'S']
+    );
     let bytes = window.size()?;
     if !known {
         return None;

@@ -138,7 +138,7 @@ fn attempt(request: &Open, on_stack: bool) -> Result<Attempt, NTSTATUS> {
             );
         }
         let target = device::top(if vpb.is_null() { real } else { (*vpb).DeviceObject });
-        let access = match check_device(request, real, target, &name, related) {
+        let mut access = match check_device(request, real, target, &name, related) {
             Ok(access) => access,
             Err(status) => {
                 release_vpb(vpb);
@@ -156,7 +156,7 @@ fn attempt(request: &Open, on_stack: bool) -> Result<Attempt, NTSTATUS> {
             return Err(STATUS_INSUFFICIENT_RESOURCES);
         }
         (*file_object).RelatedFileObject = related;
-        let sent = create(request, access, target, file_object);
+        let sent = create(request, &mut access, target, file_object);
         (*file_object).RelatedFileObject = ptr::null_mut();
         let (status, information, granted, link) = match sent {
             Ok(sent) => sent,
@@ -291,7 +291,7 @@ type Sent = (NTSTATUS, usize, u32, Option<Vec<u8>>);
 /// `target` and `file_object` are live.
 unsafe fn create(
     request: &Open,
-    mut access: Box<se::AccessState>,
+    access: &mut se::AccessState,
     target: PDEVICE_OBJECT,
     file_object: PFILE_OBJECT,
 ) -> Result<Sent, NTSTATUS> {

@@ -71,7 +71,10 @@ impl Handle {
             let device = file::related_device(self.file_object());
             let uncached = self.flags() & FO_NO_INTERMEDIATE_BUFFERING != 0;
             let sector = u64::from((*device).SectorSize);
-            if uncached && sector != 0 && (given % sector != 0 || len as u64 % sector != 0) {
+            if uncached
+                && sector != 0
+                && !(given.is_multiple_of(sector) && (len as u64).is_multiple_of(sector))
+            {
                 return Err(STATUS_INVALID_PARAMETER);
             }
             self.submit((IRP_MJ_READ, 0), None, |packet, location, _| {
