@@ -145,7 +145,9 @@ const CONTINUE_SEARCH: i32 = 0;
 #[unsafe(no_mangle)]
 unsafe extern "C" fn lkl_seh_filter(pointers: *const ExceptionPointers, _frame: *mut c_void) -> i32 {
     // SAFETY: NT passes both structures.
-    let record = unsafe { &*(*pointers).record };
+    let record = unsafe { (*pointers).record };
+    // SAFETY: as above; the record is there for as long as the pointers to it.
+    let record = unsafe { &*record };
     let known = matches!(
         record.code,
         ACCESS_VIOLATION
