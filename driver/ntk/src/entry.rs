@@ -229,7 +229,7 @@ fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
 /// One of the driver's own devices, by name.
 ///
 /// IRQL: PASSIVE_LEVEL.
-pub fn make_device(
+pub(crate) fn make_device(
     object: PDRIVER_OBJECT,
     name: &str,
     device_type: u32,

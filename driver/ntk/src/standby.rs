@@ -79,7 +79,7 @@ impl Standby {
     /// Makes the devices of the file systems.
     ///
     /// IRQL: PASSIVE_LEVEL.
-    pub fn make_devices(&self, object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
+    pub(crate) fn make_devices(&self, object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
         for (slot, (name, kind)) in self.file_systems.iter().zip(FILE_SYSTEMS) {
             if slot.load(Ordering::Acquire).is_null() {
                 let device = entry::make_device(object, name, kind, Kind::FileSystem)?;
