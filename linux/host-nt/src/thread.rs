@@ -90,7 +90,9 @@ pub fn ran_ns(number: u64) -> Option<u64> {
 /// The calling thread runs before threads that are in a loop.
 pub fn be_urgent() {
     // SAFETY: the calling thread's own pseudo handle. Failure only costs time.
-    unsafe { SetThreadPriority(GetCurrentThread(), THREAD_PRIORITY_TIME_CRITICAL) };
+    let this = unsafe { GetCurrentThread() };
+    // SAFETY: the calling thread's own handle.
+    unsafe { SetThreadPriority(this, THREAD_PRIORITY_TIME_CRITICAL) };
 }
 
 unsafe extern "system" fn run(body: *mut c_void) -> u32 {
