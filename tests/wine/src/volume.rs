@@ -4,6 +4,7 @@
 //! Each object is opened by its whole path, with its exact name and without following a link. What a request fails with
 //! goes to stderr as NT's status; the trait's callers get EIO, or ENOENT for a name that is not there.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use lklfs_client::files::{File, OpenAs};
@@ -147,22 +148,31 @@ impl Volume for DriverVolume {
         records::target(&bytes).map_err(|malformed| wrong(&node.path, malformed))
     }
 
-    fn list(&self, directory: &Node) -> Result<Vec<Vec<u8>>, Errno> {
+    fn list(
+        &self,
+        directory: &Node,
+        sink: &mut dyn FnMut(&[u8], u64) -> ControlFlow<()>,
+    ) -> Result<(), Errno> {
         let opened = self.open(
             &directory.path,
             AccessMask::FILE_LIST_DIRECTORY,
             CreateOptions::FILE_DIRECTORY_FILE,
         )?;
         let class = FileInformationClass::FileNamesInformation.0;
-        let (mut found, mut restart) = (Vec::new(), true);
+        let (mut count, mut restart) = (0u64, true);
         loop {
             match opened.list(class, restart, LIST_BYTES) {
                 Ok(bytes) => {
                     restart = false;
                     let more = records::names(&bytes);
-                    found.extend(more.map_err(|malformed| wrong(&directory.path, malformed))?);
+                    for name in more.map_err(|malformed| wrong(&directory.path, malformed))? {
+                        count += 1;
+                        if sink(&name, count).is_break() {
+                            return Ok(());
+                        }
+                    }
                 }
-                Err(NtStatus::NO_MORE_FILES | NtStatus::NO_SUCH_FILE) => return Ok(found),
+                Err(NtStatus::NO_MORE_FILES | NtStatus::NO_SUCH_FILE) => return Ok(()),
                 Err(status) => return Err(told("list", &directory.path, status)),
             }
         }
