@@ -32,6 +32,8 @@ const FILE_SYSTEMS: [(&str, u32); 2] = [
     ("\\LklfsDisk", FILE_DEVICE_DISK_FILE_SYSTEM),
     ("\\LklfsCd", FILE_DEVICE_CD_ROM_FILE_SYSTEM),
 ];
+/// How often handles of programs that have ended are waited for, with 10 ms in between.
+const CLOSING: u32 = 200;
 /// How often the driver's devices are counted while the last of them go, with 10 ms in between.
 const ATTEMPTS: u32 = 500;
 
@@ -184,9 +186,14 @@ pub fn leave(driver: &Driver) -> Result<(), NtStatus> {
 
 /// What stands in the way, before anything is touched.
 fn check(driver: &Driver, force: bool) -> Result<(), NtStatus> {
-    // One handle is that of whoever asks.
-    if driver.standby.controls.load(Ordering::Acquire) > 1 {
-        return Err(NtStatus::SHARING_VIOLATION);
+    // One handle is that of whoever asks. Those of programs that have ended may be closed a moment later.
+    let mut attempts = CLOSING;
+    while driver.standby.controls.load(Ordering::Acquire) > 1 {
+        if attempts == 0 {
+            return Err(NtStatus::SHARING_VIOLATION);
+        }
+        attempts = attempts.saturating_sub(1);
+        later::pause();
     }
     stranded::join_ended();
     if stranded::are_left() || driver.stays() {
