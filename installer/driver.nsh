@@ -48,8 +48,8 @@ Function ${un}StopDriver
     ${Else}
       DetailPrint "Stopping the driver"
       StrCpy $0 "running"
-      ; Windows unloads a file system only when it has let go of everything, which userctl asks of it. If it cannot (13, 15),
-      ; it serves on, and stopping the service as well would only shut its devices. An older userctl does not know how (2).
+      ; Windows unloads a file system only when it has let go of everything, which userctl asks of it. If it cannot, or an older
+      ; userctl does not know how, the service is stopped all the same, and Windows unloads it when it is restarted.
       StrCpy $7 2
       ${If} ${FileExists} "$INSTDIR\userctl.exe"
         nsExec::ExecToStack '"$INSTDIR\userctl.exe" stop --force'
@@ -57,8 +57,6 @@ Function ${un}StopDriver
         Pop $8
       ${EndIf}
       ${If} $7 != 0
-      ${AndIf} $7 != 13
-      ${AndIf} $7 != 15
         System::Call 'advapi32::ControlService(p r2, i 1, p r3) i .r4'
       ${EndIf}
       ${For} $6 1 40
