@@ -6,86 +6,41 @@
 //! in memory gets an ordinary MDL of non-paged memory (which lower drivers need not map), a scattered one gets the
 //! page frames of its pieces.
 //!
-//! Nothing here can write: the only major function that this file sends is IRP_MJ_READ, and the only control codes
-//! ask for the size and for the bus.
+//! Lack of memory for an IRP or an MDL is no failure of the disk's, and Linux has no way to say the difference: its file
+//! systems make EIO of it. So a read that lacks something is done again, once its parts have ended, with what the disk
+//! has in [reserve](crate::reserve).
+//!
+//! Nothing here can write: the only major function that this crate sends is IRP_MJ_READ, and the only control codes
+//! ask what kind of device it is ([`crate::device_query`]).
 //
 // UNSAFETY: builds IRPs and MDLs, and receives their completion.
 
 use crate::NtkHost;
+use crate::device_query::{self, Attachment};
 use crate::nt::{
-    DO_BUFFERED_IO, DO_DIRECT_IO, IO_STACK_LOCATION, IO_STATUS_BLOCK, IRP, IRP_MJ_READ, IoAllocateIrp,
-    IoAllocateMdl, IoBuildDeviceIoControlRequest, IoFreeIrp, IoFreeMdl, IofCallDriver,
-    MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED, MDL_SOURCE_IS_NONPAGED_POOL, MmBuildMdlForNonPagedPool,
-    MmUnmapLockedPages, NO, NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PAGE_BYTES, PDEVICE_OBJECT,
-    PIRP, PMDL, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
-    SL_OVERRIDE_VERIFY_VOLUME, STATUS_INSUFFICIENT_RESOURCES, ULONG, large, mdl_pfns,
+    DO_BUFFERED_IO, DO_DIRECT_IO, IO_STACK_LOCATION, IRP, IRP_MJ_READ, IoAllocateIrp, IoAllocateMdl,
+    IoFreeIrp, IoFreeMdl, IofCallDriver, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
+    MDL_SOURCE_IS_NONPAGED_POOL, MmBuildMdlForNonPagedPool, MmUnmapLockedPages, NO, NTSTATUS,
+    ObfDereferenceObject, ObfReferenceObject, PAGE_BYTES, PDEVICE_OBJECT, PIRP, PMDL, PVOID,
+    SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_OVERRIDE_VERIFY_VOLUME,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_MEMORY, ULONG, large, mdl_pfns,
 };
-use crate::run::{Cursor, Run, Segments};
+use crate::reserve::Reserve;
+use crate::run::{Cursor, MAX_RUN_PAGES, Run, Segments};
 use crate::sync::Event;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use lkl::{Errno, ReadRequest};
 
-/// `IOCTL_DISK_GET_LENGTH_INFO`: a 64-bit length.
-const IOCTL_DISK_GET_LENGTH_INFO: ULONG = 0x0007_405c;
-/// `IOCTL_DISK_GET_DRIVE_GEOMETRY`: `DISK_GEOMETRY`.
-const IOCTL_DISK_GET_DRIVE_GEOMETRY: ULONG = 0x0007_0000;
-/// `IOCTL_CDROM_GET_DRIVE_GEOMETRY`: the same for CDs.
-const IOCTL_CDROM_GET_DRIVE_GEOMETRY: ULONG = 0x0002_404c;
-/// `IOCTL_STORAGE_QUERY_PROPERTY`: for a `STORAGE_PROPERTY_QUERY`, here of StorageDeviceProperty in the standard way (all
-/// zero), a `STORAGE_DEVICE_DESCRIPTOR` with strings behind it.
-const IOCTL_STORAGE_QUERY_PROPERTY: ULONG = 0x002d_1400;
-const STATUS_PENDING: NTSTATUS = 0x103;
-const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xc000_0016_u32 as i32;
-const STATUS_IO_DEVICE_ERROR: NTSTATUS = 0xc000_0185_u32 as i32;
+pub(crate) const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xc000_0016_u32 as i32;
+pub(crate) const STATUS_IO_DEVICE_ERROR: NTSTATUS = 0xc000_0185_u32 as i32;
 
 /// Why a device cannot be a disk of Linux's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskError(pub NTSTATUS);
-
-/// `DISK_GEOMETRY`.
-#[repr(C)]
-#[derive(Default, Clone, Copy)]
-struct DiskGeometry {
-    cylinders: i64,
-    media_type: u32,
-    tracks_per_cylinder: u32,
-    sectors_per_track: u32,
-    bytes_per_sector: u32,
-}
-
-const _: () = assert!(size_of::<DiskGeometry>() == 24);
-
-/// How a device is attached: the beginning of its `STORAGE_DEVICE_DESCRIPTOR`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attachment {
-    /// `RemovableMedia`.
-    pub removable_media: bool,
-    /// `STORAGE_BUS_TYPE`.
-    pub bus: u32,
-}
-
-/// `STORAGE_DEVICE_DESCRIPTOR` and what follows it.
-#[repr(C)]
-struct DeviceDescriptor {
-    version: u32,
-    size: u32,
-    device_type: u8,
-    device_type_modifier: u8,
-    removable_media: u8,
-    command_queueing: u8,
-    offsets: [u32; 4],
-    bus: u32,
-    /// The strings: nothing that is looked at.
-    rest: [u8; 476],
-}
-
-const _: () = {
-    assert!(size_of::<DeviceDescriptor>() == 508);
-    assert!(core::mem::offset_of!(DeviceDescriptor, bus) == 28);
-};
 
 /// An NT disk device, referenced, with its size.
 pub struct DeviceDisk {
@@ -97,11 +52,13 @@ pub struct DeviceDisk {
     gone: AtomicBool,
     /// Reads go to the device although its medium may be another one: while that is being found out.
     verifying: AtomicBool,
+    /// For reads that no IRP or MDL was to be had for.
+    pub(crate) reserve: Reserve,
 }
 
-// SAFETY: a referenced device object may be used by any thread; the rest is plain.
+// SAFETY: a referenced device object may be used by any thread; the rest is plain or guards itself.
 unsafe impl Send for DeviceDisk {}
-// SAFETY: as above.
+// SAFETY: a device object takes requests of any thread at any time; the rest is atomic or guards itself.
 unsafe impl Sync for DeviceDisk {}
 
 impl DeviceDisk {
@@ -112,27 +69,10 @@ impl DeviceDisk {
     /// # Safety
     /// `device` is the top of a live disk device stack.
     pub unsafe fn open(device: PDEVICE_OBJECT, host: Arc<NtkHost>) -> Result<Self, DiskError> {
-        let mut geometry = DiskGeometry::default();
-        // SAFETY: promised by the caller; the buffer is a plain record.
-        let asked = unsafe { query(device, IOCTL_DISK_GET_DRIVE_GEOMETRY, &mut geometry) };
-        if asked.is_err() {
-            // SAFETY: as above.
-            unsafe { query(device, IOCTL_CDROM_GET_DRIVE_GEOMETRY, &mut geometry) }?;
-        }
-        let mut bytes: i64 = 0;
-        // SAFETY: as above.
-        if unsafe { query(device, IOCTL_DISK_GET_LENGTH_INFO, &mut bytes) }.is_err() {
-            bytes = geometry
-                .cylinders
-                .saturating_mul(i64::from(geometry.tracks_per_cylinder))
-                .saturating_mul(i64::from(geometry.sectors_per_track))
-                .saturating_mul(i64::from(geometry.bytes_per_sector));
-        }
-        let bytes = u64::try_from(bytes).unwrap_or(0);
-        let block_bytes = geometry.bytes_per_sector;
-        if bytes == 0 || !block_bytes.is_power_of_two() || !(512..=4096).contains(&block_bytes) {
-            return Err(DiskError(STATUS_IO_DEVICE_ERROR));
-        }
+        // SAFETY: promised by the caller.
+        let (bytes, block_bytes) = unsafe { device_query::sizes(device) }?;
+        // SAFETY: promised by the caller.
+        let reserve = unsafe { Reserve::new(device) }.ok_or(DiskError(STATUS_INSUFFICIENT_RESOURCES))?;
         // SAFETY: the device is live; the reference is given back by drop().
         unsafe { ObfReferenceObject(device.cast()) };
         Ok(DeviceDisk {
@@ -142,6 +82,7 @@ impl DeviceDisk {
             block_bytes,
             gone: AtomicBool::new(false),
             verifying: AtomicBool::new(true),
+            reserve,
         })
     }
 
@@ -151,13 +92,18 @@ impl DeviceDisk {
         self.verifying.store(false, Ordering::Release);
     }
 
+    /// Whether reads go to the device although its medium may be another one.
+    pub(crate) fn is_verifying(&self) -> bool {
+        self.verifying.load(Ordering::Acquire)
+    }
+
     /// Whether the device has said that it is there no more.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
     }
 
     /// Remembers what a failed request says of the device.
-    fn note(&self, status: NTSTATUS) {
+    pub(crate) fn note(&self, status: NTSTATUS) {
         use crate::nt::{
             STATUS_DEVICE_DOES_NOT_EXIST, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_REMOVED,
             STATUS_NO_SUCH_DEVICE,
@@ -187,25 +133,8 @@ impl DeviceDisk {
     ///
     /// IRQL: PASSIVE_LEVEL; blocks.
     pub fn attachment(&self) -> Result<Attachment, DiskError> {
-        let mut question = [0; 12];
-        // SAFETY: any bytes are a descriptor.
-        let mut descriptor: DeviceDescriptor = unsafe { core::mem::zeroed() };
-        // SAFETY: the device is referenced; any bytes are a descriptor.
-        let bytes = unsafe {
-            query_with(
-                self.device,
-                IOCTL_STORAGE_QUERY_PROPERTY,
-                &mut question,
-                &mut descriptor,
-            )
-        }?;
-        if bytes < core::mem::offset_of!(DeviceDescriptor, rest) {
-            return Err(DiskError(STATUS_IO_DEVICE_ERROR));
-        }
-        Ok(Attachment {
-            removable_media: descriptor.removable_media != 0,
-            bus: descriptor.bus,
-        })
+        // SAFETY: the device is referenced.
+        unsafe { device_query::attachment(self.device) }
     }
 
     /// The device itself.
@@ -218,7 +147,7 @@ impl DeviceDisk {
     ///
     /// IRQL: <= APC_LEVEL; blocks.
     pub fn read_now(&self, offset: u64, out: &mut [u8]) -> Result<(), DiskError> {
-        self.read_and_wait(offset, out, self.verifying.load(Ordering::Acquire))
+        self.read_and_wait(offset, out, self.is_verifying())
     }
 
     /// As [`DeviceDisk::read_now`], although the medium may be another one.
@@ -240,7 +169,7 @@ impl DeviceDisk {
         };
         let context: PVOID = (&raw const waiter).cast_mut().cast();
         let cursor = Cursor::new([(start, out.len())].into_iter());
-        let run = cursor.clone().measure(true);
+        let run = cursor.clone().measure(true, MAX_RUN_PAGES);
         if run.bytes != out.len() {
             return Err(DiskError(STATUS_INSUFFICIENT_RESOURCES));
         }
@@ -271,19 +200,15 @@ impl DeviceDisk {
     ) -> Result<(), DiskError> {
         let no_memory = DiskError(STATUS_INSUFFICIENT_RESOURCES);
         let length = ULONG::try_from(run.bytes).map_err(|_| no_memory)?;
-        let position = i64::try_from(offset).map_err(|_| DiskError(STATUS_IO_DEVICE_ERROR))?;
         // SAFETY: the device is referenced.
         let stack_size = unsafe { (*self.device).StackSize };
-        // SAFETY: as above.
-        let flags = unsafe { (*self.device).Flags };
         // SAFETY: any stack size of a live device is allowed.
         let irp = unsafe { IoAllocateIrp(stack_size, NO) };
         if irp.is_null() {
             return Err(no_memory);
         }
-        let start: PVOID = run.start.as_ptr().cast();
         // SAFETY: describes the run's addresses; for a scattered run only its first page's.
-        let mdl = unsafe { IoAllocateMdl(start, length, NO, NO, null_mut()) };
+        let mdl = unsafe { IoAllocateMdl(run.start.as_ptr().cast(), length, NO, NO, null_mut()) };
         if mdl.is_null() {
             // SAFETY: the IRP is ours and was not sent.
             unsafe { IoFreeIrp(irp) };
@@ -291,7 +216,31 @@ impl DeviceDisk {
         }
         // SAFETY: `mdl` has room for the run's pages, which the cursor hands out again.
         unsafe { self.fill(mdl, run, pieces) };
-        // SAFETY: the IRP is ours until it is sent.
+        // SAFETY: the IRP is new, with a location for the device, and the MDL describes the run.
+        unsafe { self.load(irp, mdl, (offset, length), verifying, (done, context)) };
+        // SAFETY: the IRP is complete; from here on it belongs to the device and to the completion routine.
+        let _ = unsafe { IofCallDriver(self.device, irp) };
+        Ok(())
+    }
+
+    /// Makes a fresh IRP a read of the device, `length` bytes at `offset` into what `mdl` describes.
+    ///
+    /// # Safety
+    /// The IRP is the caller's and has a stack location left; the completion routine takes `context`.
+    pub(crate) unsafe fn load(
+        &self,
+        irp: PIRP,
+        mdl: PMDL,
+        (offset, length): (u64, ULONG),
+        verifying: bool,
+        (done, context): (Completion, PVOID),
+    ) {
+        // SAFETY: the device is referenced.
+        let flags = unsafe { (*self.device).Flags };
+        // SAFETY: the MDL is the caller's.
+        let described = unsafe { &*mdl };
+        let start: PVOID = described.StartVa.wrapping_byte_add(described.ByteOffset as usize);
+        // SAFETY: the IRP is the caller's until it is sent.
         let request = unsafe { &mut *irp };
         request.MdlAddress = mdl;
         request.UserBuffer = start;
@@ -299,9 +248,9 @@ impl DeviceDisk {
             request.AssociatedIrp.SystemBuffer = start;
         }
         request.RequestorMode = crate::nt::KERNEL_MODE;
-        // SAFETY: the IRP was allocated with a location for the device.
+        // SAFETY: promised by the caller.
         let stack = unsafe { next_stack_location(irp) };
-        // SAFETY: the location is ours as the IRP is, and no other reference to it is alive.
+        // SAFETY: the location is the caller's as the IRP is, and no other reference to it is alive.
         let stack = unsafe { &mut *stack };
         stack.MajorFunction = IRP_MJ_READ as u8;
         stack.Flags = if verifying {
@@ -316,17 +265,15 @@ impl DeviceDisk {
         // SAFETY: every member of the union is plain numbers, and the location came cleared.
         let read = unsafe { &mut stack.Parameters.Read };
         read.Length = length;
-        read.ByteOffset = large(position);
-        // SAFETY: the IRP is complete; from here on it belongs to the device and to the completion routine.
-        let _ = unsafe { IofCallDriver(self.device, irp) };
-        Ok(())
+        // No device has so many bytes: what is beyond the largest position is beyond its end.
+        read.ByteOffset = large(i64::try_from(offset).unwrap_or(i64::MAX));
     }
 
     /// Enters the run's pages in its MDL.
     ///
     /// # Safety
     /// `mdl` was allocated for the run, and the cursor stands at its start.
-    unsafe fn fill<I: Segments>(&self, mdl: PMDL, run: &Run, pieces: &mut Cursor<I>) {
+    pub(crate) unsafe fn fill<I: Segments>(&self, mdl: PMDL, run: &Run, pieces: &mut Cursor<I>) {
         if run.contiguous {
             pieces.skip(run.bytes);
             // SAFETY: the MDL describes non-paged memory.
@@ -356,7 +303,7 @@ impl DeviceDisk {
     }
 
     /// Whether the device takes MDLs; otherwise a run must be contiguous.
-    fn direct(&self) -> bool {
+    pub(crate) fn direct(&self) -> bool {
         // SAFETY: the device is referenced.
         unsafe { (*self.device).Flags & DO_DIRECT_IO != 0 }
     }
@@ -381,22 +328,27 @@ impl lkl::Disk for DeviceDisk {
     fn read(&self, request: ReadRequest) {
         let mut offset = request.offset();
         let mut left = request.len();
-        let Some(transfer) = lkl::try_box(Transfer {
-            disk: self,
-            parts: AtomicU32::new(1),
-            status: AtomicI32::new(0),
-            request,
-        }) else {
-            // The request went with the box, which answered it.
+        // The place first: a request that goes with the box would be answered.
+        let Some(place) = lkl::try_box(MaybeUninit::<Transfer>::uninit()) else {
+            // SAFETY: the request keeps the disk.
+            unsafe { Reserve::read(self, request) };
             return;
         };
-        let transfer = Box::into_raw(transfer);
+        let transfer = Box::into_raw(Box::write(
+            place,
+            Transfer {
+                disk: self,
+                parts: AtomicU32::new(1),
+                status: AtomicI32::new(0),
+                request,
+            },
+        ));
         // SAFETY: the box stays until the last part is counted out, and this function's own part is the last of all.
         let shared = unsafe { &*transfer };
         let mut pieces = Cursor::new(shared.request.raw_segments());
-        let verifying = self.verifying.load(Ordering::Acquire);
+        let verifying = self.is_verifying();
         while left > 0 {
-            let run = pieces.clone().measure(!self.direct());
+            let run = pieces.clone().measure(!self.direct(), MAX_RUN_PAGES);
             if run.bytes == 0 {
                 shared.note(STATUS_IO_DEVICE_ERROR);
                 break;
@@ -437,7 +389,7 @@ impl Transfer {
             .compare_exchange(0, status, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Counts a part out; the last one answers Linux. IRQL: <= DISPATCH_LEVEL.
+    /// Counts a part out; the last one answers Linux, or has the read done again from the reserve. IRQL: <= DISPATCH_LEVEL.
     ///
     /// # Safety
     /// The part was counted in, and `transfer` is not used by it any more.
@@ -450,6 +402,11 @@ impl Transfer {
         let transfer = unsafe { Box::from_raw(transfer) };
         let status = transfer.status.load(Ordering::Acquire);
         let Transfer { request, disk, .. } = *transfer;
+        if is_shortage(status) {
+            // SAFETY: the request keeps the disk.
+            unsafe { Reserve::read(disk, request) };
+            return;
+        }
         if status < 0 {
             // SAFETY: Linux' table of disks and the request each have a count of the disk.
             unsafe { (*disk).note(status) };
@@ -458,14 +415,19 @@ impl Transfer {
     }
 }
 
+/// Whether a read failed because memory was short, here or below.
+pub(crate) fn is_shortage(status: NTSTATUS) -> bool {
+    matches!(status, STATUS_INSUFFICIENT_RESOURCES | STATUS_NO_MEMORY)
+}
+
 /// What Linux is told of a device's failure.
-fn errno(status: NTSTATUS) -> Errno {
+pub(crate) fn errno(status: NTSTATUS) -> Errno {
     use crate::nt::{
         STATUS_CANCELLED, STATUS_DEVICE_DOES_NOT_EXIST, STATUS_DEVICE_NOT_CONNECTED, STATUS_IO_TIMEOUT,
         STATUS_NO_MEDIA_IN_DEVICE, STATUS_NO_SUCH_DEVICE,
     };
     match status {
-        STATUS_INSUFFICIENT_RESOURCES => Errno::ENOMEM,
+        STATUS_INSUFFICIENT_RESOURCES | STATUS_NO_MEMORY => Errno::ENOMEM,
         STATUS_NO_SUCH_DEVICE | STATUS_DEVICE_DOES_NOT_EXIST | STATUS_DEVICE_NOT_CONNECTED => Errno::ENXIO,
         STATUS_NO_MEDIA_IN_DEVICE => Errno::ENOMEDIUM,
         STATUS_IO_TIMEOUT => Errno::ETIMEDOUT,
@@ -474,33 +436,45 @@ fn errno(status: NTSTATUS) -> Errno {
     }
 }
 
-type Completion = unsafe extern "C" fn(PDEVICE_OBJECT, PIRP, PVOID) -> NTSTATUS;
+pub(crate) type Completion = unsafe extern "C" fn(PDEVICE_OBJECT, PIRP, PVOID) -> NTSTATUS;
 
-/// The status and byte count of a finished IRP, after which its MDL and itself are gone.
+/// The status and byte count of an IRP that came back, whose MDL is mapped no more.
+///
+/// # Safety
+/// `irp` is a read of [`DeviceDisk::load`]'s that came back to its completion routine.
+pub(crate) unsafe fn outcome(irp: PIRP) -> (NTSTATUS, usize) {
+    // SAFETY: the IRP is ours again.
+    let request = unsafe { &*irp };
+    // SAFETY: a completed IRP has its status there.
+    let status = unsafe { request.IoStatus.__bindgen_anon_1.Status };
+    let (bytes, mdl) = (request.IoStatus.Information, request.MdlAddress);
+    // SAFETY: the MDL is the one that load() put there.
+    let mapped_at = unsafe { (*mdl).MappedSystemVa };
+    // SAFETY: the MDL is the one that load() put there.
+    let flags = unsafe { (*mdl).MdlFlags } as u32;
+    if flags & MDL_MAPPED_TO_SYSTEM_VA != 0 && flags & MDL_SOURCE_IS_NONPAGED_POOL == 0 {
+        // A driver below mapped it; the owner of an MDL with such a mapping takes it back.
+        // SAFETY: the flag says that the mapping is there.
+        unsafe { MmUnmapLockedPages(mapped_at, mdl) };
+    }
+    (status, bytes as usize)
+}
+
+/// The same, after which the IRP and its MDL are gone.
 ///
 /// # Safety
 /// `irp` is one of `send`'s that came back to its completion routine.
 unsafe fn take_apart(irp: PIRP) -> (NTSTATUS, usize) {
+    // SAFETY: promised by the caller.
+    let outcome = unsafe { outcome(irp) };
     // SAFETY: the IRP is ours again.
     let request = unsafe { &mut *irp };
-    // SAFETY: a completed IRP has its status there.
-    let status = unsafe { request.IoStatus.__bindgen_anon_1.Status };
-    let (bytes, mdl) = (request.IoStatus.Information, request.MdlAddress);
-    // SAFETY: the MDL is the one that send() made.
-    let mapped_at = unsafe { (*mdl).MappedSystemVa };
-    // SAFETY: as above.
-    let flags = unsafe { (*mdl).MdlFlags } as u32;
-    if flags & MDL_MAPPED_TO_SYSTEM_VA != 0 && flags & MDL_SOURCE_IS_NONPAGED_POOL == 0 {
-        // A driver below mapped it; whoever frees an MDL with such a mapping takes it back.
-        // SAFETY: the flag says that the mapping is there.
-        unsafe { MmUnmapLockedPages(mapped_at, mdl) };
-    }
-    // SAFETY: ours, and the driver below is done with it.
-    unsafe { IoFreeMdl(mdl) };
+    // SAFETY: the MDL is send()'s, and the driver below is done with it.
+    unsafe { IoFreeMdl(request.MdlAddress) };
     request.MdlAddress = null_mut();
-    // SAFETY: as above; the routine answers MORE_PROCESSING_REQUIRED, so the kernel does not touch it again.
+    // SAFETY: the IRP is ours; the routine answers MORE_PROCESSING_REQUIRED, so the kernel does not touch it again.
     unsafe { IoFreeIrp(irp) };
-    (status, bytes as usize)
+    outcome
 }
 
 unsafe extern "C" fn read_done(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {
@@ -549,7 +523,7 @@ unsafe extern "C" fn read_now_done(_device: PDEVICE_OBJECT, irp: PIRP, context: 
 ///
 /// # Safety
 /// `irp` has a stack location left.
-unsafe fn next_stack_location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
+pub(crate) unsafe fn next_stack_location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
     // SAFETY: promised by the caller.
     let tail = unsafe { &(*irp).Tail };
     // SAFETY: this is what the union holds while an IRP is on its way.
@@ -558,68 +532,4 @@ unsafe fn next_stack_location(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
     let current = unsafe { overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation };
     // SAFETY: the current location is one past the next one.
     unsafe { current.sub(1) }
-}
-
-/// Sends a control request that answers with a `T`, and waits.
-///
-/// # Safety
-/// `device` is live; any bytes are a `T`.
-unsafe fn query<T>(device: PDEVICE_OBJECT, code: ULONG, answer: &mut T) -> Result<(), DiskError> {
-    // SAFETY: promised by the caller.
-    let bytes = unsafe { query_with(device, code, &mut [], answer) }?;
-    if bytes < size_of::<T>() {
-        return Err(DiskError(STATUS_IO_DEVICE_ERROR));
-    }
-    Ok(())
-}
-
-/// Sends a control request with an input, whose answer fills a `T` or its beginning, and waits; how many bytes came.
-///
-/// # Safety
-/// `device` is live; any bytes are a `T`.
-unsafe fn query_with<T>(
-    device: PDEVICE_OBJECT,
-    code: ULONG,
-    input: &mut [u8],
-    answer: &mut T,
-) -> Result<usize, DiskError> {
-    let event = Event::uninit();
-    event.init();
-    let mut status_block = IO_STATUS_BLOCK::default();
-    // SAFETY: the buffer, the event and the status block outlive the request, for whose end this waits.
-    let irp = unsafe {
-        IoBuildDeviceIoControlRequest(
-            code,
-            device,
-            if input.is_empty() {
-                null_mut()
-            } else {
-                input.as_mut_ptr().cast()
-            },
-            input.len() as ULONG,
-            (&raw mut *answer).cast(),
-            size_of::<T>() as ULONG,
-            NO,
-            event.as_ptr(),
-            &mut status_block,
-        )
-    };
-    if irp.is_null() {
-        return Err(DiskError(STATUS_INSUFFICIENT_RESOURCES));
-    }
-    // SAFETY: the request was built with a location for the device.
-    let stack = unsafe { next_stack_location(irp) };
-    // SAFETY: it is ours until the request is sent; a mount must not be stopped by a wanted verification.
-    unsafe { (*stack).Flags |= SL_OVERRIDE_VERIFY_VOLUME as u8 };
-    // SAFETY: the request is complete and belongs to the kernel from here on.
-    let mut status = unsafe { IofCallDriver(device, irp) };
-    if status == STATUS_PENDING {
-        event.wait();
-        // SAFETY: the kernel wrote the block before it set the event.
-        status = unsafe { status_block.__bindgen_anon_1.Status };
-    }
-    if status < 0 {
-        return Err(DiskError(status));
-    }
-    Ok(status_block.Information as usize)
 }

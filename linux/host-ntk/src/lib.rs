@@ -6,7 +6,7 @@
 //! | threads | system threads on an expanded stack, left by a jump to their base frame ([`thread`], [`stack`]) |
 //! | the pool, and its pages mapped side by side | pages of an MDL, and MDLs over some of them ([`memory`]) |
 //! | clocks, one-shot timers | the performance counter, system time, `KTIMER` with a DPC ([`clock`], [`timer`]) |
-//! | disks | IRPs to the device below, many at once ([`disk`]) |
+//! | disks | IRPs to the device below, many at once ([`disk`]), with one in reserve for each device |
 //!
 //! [`NtkHost`] ties them together. Everything NT is named in [`nt`], and what a kernel may or may not have is looked
 //! up once in [`routines`]; [`pool`] is the allocator behind `alloc`.
@@ -33,11 +33,13 @@
 extern crate alloc;
 
 pub mod clock;
+mod device_query;
 pub mod disk;
 mod host;
 pub mod memory;
 pub mod nt;
 pub mod pool;
+mod reserve;
 pub mod routines;
 mod run;
 pub mod stack;
@@ -45,5 +47,6 @@ pub mod sync;
 pub mod thread;
 pub mod timer;
 
-pub use disk::{Attachment, DeviceDisk, DiskError};
+pub use device_query::Attachment;
+pub use disk::{DeviceDisk, DiskError};
 pub use host::{NtkHost, print_line};

@@ -7,7 +7,7 @@ use crate::nt::PAGE_BYTES;
 use core::ptr::NonNull;
 
 /// The most pages in one run: 1 MiB. Lower drivers split what their hardware cannot take.
-const MAX_RUN_PAGES: usize = 256;
+pub(crate) const MAX_RUN_PAGES: usize = 256;
 
 /// A list of pieces that can be walked twice.
 pub(crate) trait Segments: Iterator<Item = (NonNull<u8>, usize)> + Clone {}
@@ -51,8 +51,8 @@ impl<I: Segments> Cursor<I> {
         }
     }
 
-    /// The run that begins here.
-    pub(crate) fn measure(mut self, only_contiguous: bool) -> Run {
+    /// The run that begins here, in no more than so many pages.
+    pub(crate) fn measure(mut self, only_contiguous: bool, most_pages: usize) -> Run {
         let Some((start, first)) = self.next() else {
             return Run {
                 start: NonNull::dangling(),
@@ -60,7 +60,7 @@ impl<I: Segments> Cursor<I> {
                 contiguous: true,
             };
         };
-        let limit = MAX_RUN_PAGES
+        let limit = most_pages
             .saturating_mul(PAGE_BYTES)
             .saturating_sub(page_offset(start));
         let mut run = Run {
