@@ -33,29 +33,23 @@ pub fn close(irp: Irp, blocking: Blocking) -> NTSTATUS {
 ///
 /// IRQL: PASSIVE_LEVEL; blocks. No lock is held.
 pub fn finish(open: Open) {
-    let mut open = Some(open);
-    // Without a larger stack this cannot be done, and CLOSE cannot fail: so it tries until there is one.
-    while open.is_some() {
-        let _ = stack::on_large_stack(|| {
-            if let Some(open) = open.take() {
-                let Open {
-                    fcb,
-                    volume,
-                    ccb,
-                    cursors,
-                    closing,
-                    ..
-                } = open;
-                drop(ccb);
-                drop(cursors);
-                drop(closing);
-                volume.leave(fcb);
-                let last = close::close(&mut volume.state.lock());
-                if last {
-                    volume.tear_down();
-                }
-                drop(volume);
-            }
-        });
-    }
+    stack::insist(move || {
+        let Open {
+            fcb,
+            volume,
+            ccb,
+            cursors,
+            closing,
+            ..
+        } = open;
+        drop(ccb);
+        drop(cursors);
+        drop(closing);
+        volume.leave(fcb);
+        let last = close::close(&mut volume.state.lock());
+        if last {
+            volume.tear_down();
+        }
+        drop(volume);
+    });
 }

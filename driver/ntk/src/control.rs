@@ -184,7 +184,7 @@ fn in_worker(
                 mounted.volume.get()
             ));
             let unmount = || driver.mounts.unmount(driver, Some(mounted.volume.get()), true);
-            let _ = stack::on_large_stack(unmount);
+            let _ = stack::insist(unmount);
         }
         // It has kept the driver.
         drop(gone);

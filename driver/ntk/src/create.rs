@@ -96,8 +96,7 @@ impl Drop for Admission {
     fn drop(&mut self) {
         let last = self.volume.state.lock().end_opening(self.opened);
         if last {
-            // Without a larger stack the volume's device stays until the unload.
-            let _ = stack::on_large_stack(|| self.volume.tear_down());
+            stack::insist(|| self.volume.tear_down());
         }
     }
 }
@@ -166,12 +165,8 @@ impl Inode {
 impl Drop for Inode {
     fn drop(&mut self) {
         self.unlock();
-        while self.fcb.is_some() {
-            let _ = stack::on_large_stack(|| {
-                if let Some(fcb) = self.fcb.take() {
-                    self.volume.leave(fcb);
-                }
-            });
+        if let Some(fcb) = self.fcb.take() {
+            stack::insist(|| self.volume.leave(fcb));
         }
     }
 }

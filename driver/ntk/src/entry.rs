@@ -285,24 +285,23 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
     state.standby.withdraw();
     while let Some(volume) = first_volume(object) {
         volume.purge();
-        let ended = stack::on_large_stack(move || {
+        stack::insist(move || {
             volume.tear_down();
             drop(volume);
         });
-        if ended.is_err() {
-            break;
-        }
     }
     later::wait_for_all();
     state.mounts.clear();
-    let _ = stack::on_large_stack(stranded::join_all);
+    stack::insist(stranded::join_all);
     state.workers.stop();
     // What the workers have left to do.
     later::wait_for_all();
     hide_places(state);
-    // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone, so this
-    // waits until there is one. If there never was a mount there is nothing to halt.
-    while state.linux.booted().is_some() && stack::on_large_stack(|| state.linux.halt()).is_err() {}
+    // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone. If there never
+    // was a mount there is nothing to halt.
+    if state.linux.booted().is_some() {
+        stack::insist(|| state.linux.halt());
+    }
     later::wait_for_all();
     state.later.stop();
     delete_devices(state);

@@ -286,10 +286,7 @@ unsafe extern "sysv64" fn serve(threads: *mut c_void) {
             // SAFETY: as above.
             let _ = unsafe { threads.start_one() };
         }
-        // Without a larger stack this cannot be done: so it tries until there is one.
-        while stack::on_large_stack(|| task.what.act()).is_err() {
-            pause();
-        }
+        stack::insist(|| task.what.act());
         drop(task);
         // The unload waits for this.
         TASKS.fetch_sub(1, Ordering::AcqRel);

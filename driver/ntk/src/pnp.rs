@@ -75,14 +75,12 @@ fn pass_down(irp: Irp, volume: Arc<MountedVolume>) -> NTSTATUS {
         volume.purge();
         volume.drain_later(0);
     }
-    let mut volume = Some(volume);
-    let _ = stack::on_large_stack(|| {
-        if let Some(volume) = volume.take() {
-            let over = volume.state.lock().is_over();
-            if over {
-                volume.tear_down();
-            }
+    stack::insist(move || {
+        let over = volume.state.lock().is_over();
+        if over {
+            volume.tear_down();
         }
+        drop(volume);
     });
     status
 }

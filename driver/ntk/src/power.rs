@@ -98,7 +98,7 @@ unsafe extern "C" fn changed(_context: PVOID, what: PVOID, _back: PVOID) {
     }
     // At DISPATCH_LEVEL, where the last count of a volume must not be dropped, a worker does it.
     if routines::irql() == PASSIVE {
-        let _ = stack::on_large_stack(doubt_all);
+        stack::insist(doubt_all);
     } else {
         let _ = later::queue(doubt_all);
     }

@@ -420,8 +420,8 @@ impl MountedVolume {
             fcb.cached.store(false, Ordering::Release);
             let _ = cache::purge(&fcb);
             self.note_cached(&fcb);
-            // This may be the last reference now; without a larger stack the inode stays open until the volume goes.
-            let _ = stack::on_large_stack(|| self.leave(fcb));
+            // This may be the last reference now.
+            stack::insist(|| self.leave(fcb));
         }
     }
 
@@ -450,15 +450,10 @@ impl Drop for MountedVolume {
     fn drop(&mut self) {
         // SAFETY: made by new(); no notification is pended any more, because every open is gone.
         unsafe { FsRtlNotifyUninitializeSync(&mut self.notify_sync) };
-        let mut mounted = true;
-        // Without a larger stack this cannot be done: so it tries until there is one.
-        while mounted {
-            let unmounted = stack::on_large_stack(|| {
-                // SAFETY: once, and nobody can reach the volume any more.
-                unsafe { ManuallyDrop::drop(&mut self.vcb) };
-            });
-            mounted = unmounted.is_err();
-        }
+        stack::insist(|| {
+            // SAFETY: once, and nothing can reach the volume any more.
+            unsafe { ManuallyDrop::drop(&mut self.vcb) };
+        });
         let real = self.real.load(Ordering::Acquire);
         if !real.is_null() {
             // SAFETY: referenced by connect().

@@ -1,4 +1,4 @@
-//! Enough stack for Linux: [`on_large_stack`], and the jump that a Linux thread's end is made of.
+//! Enough stack for Linux: [`on_large_stack`] and [`insist`], and the jump that a Linux thread's end is made of.
 //!
 //! An NT thread has 24 KiB of kernel stack; Linux was written for 16 KiB of its own but with interrupts elsewhere,
 //! and its deepest paths here (mount, log recovery) want more than NT leaves. So the kernel is asked to lend a larger
@@ -13,12 +13,14 @@
 //
 // UNSAFETY: assembler that jumps between frames, and the callback that the kernel makes on the larger stack.
 
-use crate::nt::PVOID;
+use crate::nt::{KERNEL_MODE, KeDelayExecutionThread, NO, PVOID, large};
 use crate::routines;
 use core::arch::global_asm;
 
 /// What Linux is given, bytes. The kernel lends 70 KiB at most (MAXIMUM_EXPANSION_SIZE).
 pub const LINUX_STACK_BYTES: usize = 64 * 1024;
+/// Between two tries of [`insist`]: 5 ms, in units of 100 ns.
+const PAUSE: i64 = 50_000;
 /// There was no memory for a larger stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoStack;
@@ -41,6 +43,23 @@ unsafe extern "C" fn perform<F: FnOnce() -> R, R>(job: PVOID) {
 /// IRQL: <= APC_LEVEL; may wait for memory. `work` must not terminate the thread.
 pub fn on_large_stack<R>(work: impl FnOnce() -> R) -> Result<R, NoStack> {
     run_job(work)
+}
+
+/// As [`on_large_stack`], for work that must be done and cannot say that it was not: tries until there is memory for the stack,
+/// with pauses.
+///
+/// IRQL: <= APC_LEVEL; may wait for long. `work` must not terminate the thread.
+pub fn insist<R>(work: impl FnOnce() -> R) -> R {
+    let mut work = Some(work);
+    loop {
+        // A failure leaves the work where it is.
+        if let Ok(Some(done)) = on_large_stack(|| work.take().map(|work| work())) {
+            return done;
+        }
+        let mut pause = large(-PAUSE);
+        // SAFETY: kernel mode, not alertable; the interval is readable.
+        let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut pause) };
+    }
 }
 
 fn run_job<F: FnOnce() -> R, R>(work: F) -> Result<R, NoStack> {
