@@ -10,7 +10,7 @@ use super::names::{self, Node};
 use crate::mm::pool;
 use crate::nt::*;
 use crate::ob::{self, ObjectType};
-use crate::verifier::fail;
+use crate::verifier::{fail, fault};
 use std::mem::{offset_of, size_of};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -346,6 +346,9 @@ pub unsafe extern "win64" fn IoCreateDevice(
     exclusive: BOOLEAN,
     device: *mut PDEVICE_OBJECT,
 ) -> NTSTATUS {
+    if fault::should_fail(fault::Site::Device) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     // SAFETY: the driver's contract is ours.
     unsafe {
         *device = ptr::null_mut();

@@ -7,7 +7,10 @@
 use super::kernel;
 use super::ledger::{self, Owner};
 use crate::nt::*;
-use crate::{mm::pool, verifier::fail};
+use crate::{
+    mm::pool,
+    verifier::{fail, fault},
+};
 use std::mem::size_of;
 use std::ptr;
 
@@ -163,6 +166,9 @@ pub unsafe extern "win64" fn IoAllocateIrp(stack_size: CCHAR, _charge_quota: BOO
     if stack_size < 1 {
         fail!(Irp, "IoAllocateIrp with {stack_size} stack locations");
     }
+    if fault::should_fail(fault::Site::Irp) {
+        return ptr::null_mut();
+    }
     allocate(stack_size, Owner::Driver)
 }
 
@@ -212,6 +218,9 @@ pub unsafe extern "win64" fn IoReuseIrp(irp: PIRP, status: NTSTATUS) {
 
 /// `IoMakeAssociatedIrp`.
 pub unsafe extern "win64" fn IoMakeAssociatedIrp(master: PIRP, stack_size: CCHAR) -> PIRP {
+    if fault::should_fail(fault::Site::Irp) {
+        return ptr::null_mut();
+    }
     let irp = allocate(stack_size, Owner::Manager);
     if !irp.is_null() {
         // SAFETY: both IRPs are live; the caller of this function owns the master.

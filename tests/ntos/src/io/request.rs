@@ -11,7 +11,7 @@ use super::ledger::Owner;
 use super::{cancel, irp, kernel};
 use crate::mm::{mdl, pool};
 use crate::nt::*;
-use crate::verifier::fail;
+use crate::verifier::{fail, fault};
 use std::ptr;
 
 /// Pool tag of system buffers.
@@ -297,6 +297,9 @@ unsafe fn build_fsd(
     offset: PLARGE_INTEGER,
     owner: Owner,
 ) -> PIRP {
+    if fault::should_fail(fault::Site::Irp) {
+        return std::ptr::null_mut();
+    }
     // SAFETY: by contract.
     unsafe {
         let packet = start(device, owner, 0);
@@ -379,6 +382,9 @@ pub unsafe extern "win64" fn IoBuildDeviceIoControlRequest(
     event: PKEVENT,
     block: PIO_STATUS_BLOCK,
 ) -> PIRP {
+    if fault::should_fail(fault::Site::Irp) {
+        return std::ptr::null_mut();
+    }
     // SAFETY: the driver's contract is ours.
     unsafe {
         let packet = start(device, Owner::Manager, 0);

@@ -38,6 +38,8 @@ pub struct Report {
     pub disks: Vec<DiskFigures>,
     /// Paging reads that the cache and sections sent.
     pub paging_reads: usize,
+    /// Page faults that were tried again because memory was short.
+    pub retried_faults: usize,
     /// The verifier's own report.
     pub verifier: verifier::Report,
 }
@@ -123,6 +125,7 @@ pub(super) fn gather(disks: &[Arc<Disk>], troubles: Vec<String>) -> Report {
         hard_errors: misc::take_hard_errors(),
         disks: disks.iter().map(figures).collect(),
         paging_reads: segment::paging_reads(),
+        retried_faults: segment::retried_faults(),
         verifier,
     }
 }
