@@ -2,15 +2,17 @@
 //!
 //! The first `CcInitializeCacheMap` on a stream makes its shared cache map, which references that file
 //! object; each file object has a private one with its read-ahead state. When the last file object
-//! uninitialises, the shared map goes, at once or later from a worker thread as the lazy writer would, by the
-//! seed. Its pages stay in the segment.
+//! uninitialises, the shared map goes, at once or later by the lazy writer, by the seed. That one comes from a worker
+//! thread, asks the file system's AcquireForLazyWrite to write what is dirty (nothing is), and acquires the file exclusively to
+//! take the map away. Its pages stay in the segment.
 
 use super::segment::{self, AHEAD_CLUSTER, Role, Segment, choose};
+use crate::fsrtl::acquire;
 use crate::io::{file, kernel, work};
 use crate::ke;
 use crate::mm::{PAGE_SIZE, pool};
 use crate::nt::*;
-use crate::verifier::{fail, ledger as holdings};
+use crate::verifier::{fail, fault, ledger as holdings};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -29,7 +31,7 @@ pub struct Shared {
     callbacks: CACHE_MANAGER_CALLBACKS,
     context: usize,
     block: usize,
-    /// File objects that use it, and read-ahead under way.
+    /// File objects that use it; read-ahead and visits of the lazy writer that are under way.
     opens: AtomicU32,
     ahead: AtomicU32,
     events: Mutex<Vec<usize>>,
@@ -156,6 +158,9 @@ unsafe fn initialize(
                 "CcInitializeCacheMap on file object {file_object:p} after its cleanup: nobody will take the map from it"
             );
         }
+        if fault::should_fail(fault::Site::Cache) {
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        }
         let size = u64::try_from((*sizes).FileSize.QuadPart).unwrap_or(0);
         let known = maps().shared.get(&(pointers as usize)).cloned();
         let shared = match known {
@@ -201,8 +206,16 @@ unsafe fn initialize(
     Ok(())
 }
 
-/// Takes the shared map away.
+/// Takes the shared map away, and gives its reference to the file object back.
 fn destroy(shared: &Arc<Shared>) {
+    if take_away(shared) {
+        // SAFETY: the reference was the map's.
+        unsafe { file::dereference(shared.file_object as PFILE_OBJECT) };
+    }
+}
+
+/// Takes the shared map away, if nobody uses it. True: its reference to the file object is the caller's now.
+fn take_away(shared: &Arc<Shared>) -> bool {
     let gone = {
         let mut maps = maps();
         let idle = shared.opens.load(Ordering::Acquire) == 0 && shared.ahead.load(Ordering::Acquire) == 0;
@@ -212,7 +225,7 @@ fn destroy(shared: &Arc<Shared>) {
         ours && maps.shared.remove(&shared.pointers).is_some()
     };
     if !gone {
-        return;
+        return false;
     }
     holdings::remove(holdings::Kind::CacheMap, shared.block);
     // SAFETY: the stream's record lives while the map references a file object of it.
@@ -223,7 +236,41 @@ fn destroy(shared: &Arc<Shared>) {
         for event in std::mem::take(&mut *shared.events.lock().unwrap_or_else(PoisonError::into_inner)) {
             kernel::event_set((*(event as *mut CACHE_UNINITIALIZE_EVENT)).Event_mut());
         }
-        file::dereference(shared.file_object as PFILE_OBJECT);
+    }
+    true
+}
+
+/// The lazy writer's last visit to a map that no file object uses: writes what is dirty, then takes it away. The visit is
+/// counted as reading ahead, so the map is there.
+fn visit(shared: &Arc<Shared>) {
+    let callbacks = shared.callbacks;
+    kernel::enter_critical_region();
+    let acquired = callbacks.AcquireForLazyWrite.is_none_or(|routine| {
+        // SAFETY: the file system gave the callback and its context for as long as the map lives.
+        unsafe { kernel::call(routine as *const (), [shared.context, 1]) as u8 != 0 }
+    });
+    if acquired && let Some(release) = callbacks.ReleaseFromLazyWrite {
+        // SAFETY: the map lives, and its context with it.
+        unsafe { kernel::call(release as *const (), [shared.context]) };
+    }
+    kernel::leave_critical_region();
+    let file_object = shared.file_object as PFILE_OBJECT;
+    // SAFETY: the map references its file object while this visit is counted, and from then on this does.
+    let acquired = unsafe {
+        file::reference(file_object);
+        acquire::acquire_exclusive(file_object)
+    };
+    shared.ahead.fetch_sub(1, Ordering::AcqRel);
+    let is_gone = take_away(shared);
+    // SAFETY: the reference taken above; that of the map is this function's if it is gone.
+    unsafe {
+        if acquired.is_ok() {
+            acquire::release_for_section(file_object);
+        }
+        if is_gone {
+            file::dereference(file_object);
+        }
+        file::dereference(file_object);
     }
 }
 
@@ -290,8 +337,9 @@ pub unsafe extern "win64" fn CcUninitializeCacheMap(
             return 1;
         }
         LAZY.fetch_add(1, Ordering::AcqRel);
-        work::post("lazy uninitialise".into(), move || {
-            destroy(&shared);
+        shared.ahead.fetch_add(1, Ordering::AcqRel);
+        work::post("lazy writer".into(), move || {
+            visit(&shared);
             LAZY.fetch_sub(1, Ordering::AcqRel);
         });
         0

@@ -48,15 +48,18 @@ pub unsafe fn read(
         if len == 0 {
             return Ok(true);
         }
-        if !wait && !segment.is_here(offset, len) {
-            // Whether NT begins to read it then is not documented: sometimes it does here.
-            if segment::choose(4) == 0 {
-                cache::read_ahead(file_object, &shared, offset, len);
-            }
-            return Ok(false);
-        }
-        segment.fault_in(offset, len).map_err(normalized)?;
-        let copied = kernel::copy(buffer, segment.address(offset), usize::try_from(len).unwrap_or(0));
+        let copied = if wait {
+            segment.copy_out(offset, buffer, len).map_err(normalized)?
+        } else {
+            let Some(_held) = segment.hold_if_here(offset, len) else {
+                // Whether NT begins to read it then is not documented: sometimes it does here.
+                if segment::choose(4) == 0 {
+                    cache::read_ahead(file_object, &shared, offset, len);
+                }
+                return Ok(false);
+            };
+            kernel::copy(buffer, segment.address(offset), usize::try_from(len).unwrap_or(0))
+        };
         cache::note_read(file_object, &shared, offset, len);
         if copied {
             Ok(true)
@@ -177,14 +180,15 @@ pub unsafe fn mdl_read(
                 segment.size()
             );
         }
-        segment.fault_in(offset, u64::from(len)).map_err(normalized)?;
+        let held = segment.hold(offset, u64::from(len)).map_err(normalized)?;
+        segment.pins.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        drop(held);
         let within = offset % PAGE_SIZE as u64;
         let pages = (within + u64::from(len)).div_ceil(PAGE_SIZE as u64);
         let mdl = segment.describe((offset / PAGE_SIZE as u64) as usize, pages as usize);
         (*mdl).ByteOffset = within as u32;
         (*mdl).ByteCount = len;
         (*mdl).MdlFlags &= !(MDL_IO_PAGE_READ as i16);
-        segment.pins.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let mut tail = chain;
         while !(*tail).is_null() {
             tail = &raw mut (**tail).Next;

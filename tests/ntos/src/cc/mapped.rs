@@ -68,12 +68,13 @@ unsafe fn map(
                 shared.segment.size()
             );
         }
-        if !shared.segment.is_here(start, u64::from(len)) {
-            if !wait {
-                return Ok(false);
-            }
-            shared.segment.fault_in(start, u64::from(len))?;
-        }
+        let held = match shared.segment.hold_if_here(start, u64::from(len)) {
+            Some(held) => held,
+            None if wait => shared.segment.hold(start, u64::from(len))?,
+            None => return Ok(false),
+        };
+        shared.segment.pins.fetch_add(1, Ordering::AcqRel);
+        drop(held);
         let block = kernel::take(size_of::<PUBLIC_BCB>(), TAG);
         let public: *mut PUBLIC_BCB = block.cast();
         public.write_bytes(0, 1);
@@ -81,7 +82,6 @@ unsafe fn map(
         (*public).NodeByteSize = size_of::<PUBLIC_BCB>() as i16;
         (*public).MappedLength = len;
         (*public).MappedFileOffset = offset;
-        shared.segment.pins.fetch_add(1, Ordering::AcqRel);
         *buffer = shared.segment.address(start).cast();
         *bcb = block.cast();
         bcbs().insert(

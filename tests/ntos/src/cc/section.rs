@@ -6,7 +6,7 @@
 //! fails is the program's STATUS_IN_PAGE_ERROR.
 
 use super::segment::{self, Role, Segment};
-use crate::fsrtl::fast;
+use crate::fsrtl::{acquire, fast};
 use crate::io::kernel;
 use crate::nt::*;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Section {
             if (*file_object).SectionObjectPointer.is_null() {
                 return Err(STATUS_INVALID_FILE_FOR_SECTION);
             }
-            fast::acquire_for_section(file_object, protection)?;
+            acquire::acquire_for_section(file_object, protection)?;
             let size = fast::file_size(file_object);
             let result = size.and_then(|size| {
                 if size == 0 {
@@ -66,7 +66,7 @@ impl Section {
                     protection,
                 })
             });
-            fast::release_for_section(file_object);
+            acquire::release_for_section(file_object);
             result
         }
     }
@@ -84,10 +84,8 @@ impl Section {
             return Err(STATUS_ACCESS_VIOLATION);
         }
         if len != 0 {
-            self.segment
-                .fault_in(offset, len)
-                .map_err(|_| STATUS_IN_PAGE_ERROR)?;
-            // SAFETY: as in read().
+            let _held = self.segment.hold(offset, len).map_err(|_| STATUS_IN_PAGE_ERROR)?;
+            // SAFETY: the pages are here and stay while they are held.
             unsafe { kernel::copy(self.segment.address(offset), bytes.as_ptr(), bytes.len()) };
         }
         Ok(())
@@ -100,11 +98,22 @@ impl Section {
             return Err(STATUS_ACCESS_VIOLATION);
         }
         if len != 0 {
-            self.segment
-                .fault_in(offset, len)
+            // SAFETY: the buffer is so long.
+            unsafe { self.segment.copy_out(offset, buffer.as_mut_ptr(), len) }
                 .map_err(|_| STATUS_IN_PAGE_ERROR)?;
-            // SAFETY: the pages are here and stay: the view keeps the segment from being purged.
-            unsafe { kernel::copy(buffer.as_mut_ptr(), self.segment.address(offset), buffer.len()) };
+        }
+        Ok(())
+    }
+}
+
+impl Section {
+    /// FlushViewOfFile: NT acquires the file for it before it looks for pages that were changed.
+    pub fn flush(&self) -> Result<(), NTSTATUS> {
+        // SAFETY: the view keeps the segment, and that its file object.
+        unsafe {
+            let file_object = self.segment.file_object();
+            acquire::acquire_for_flush(file_object)?;
+            acquire::release_for_flush(file_object);
         }
         Ok(())
     }
@@ -117,8 +126,8 @@ impl Drop for Section {
     }
 }
 
-/// Takes every segment away that nobody uses, as memory pressure would; their files are closed. Returns how
-/// many.
+/// Takes every segment away that nobody uses; their files are closed. Returns how many. [`super::pressure`] does so one by one,
+/// at any time.
 pub fn trim() -> usize {
     segment::all().into_iter().filter(Segment::delete).count()
 }

@@ -5,6 +5,9 @@
 //! IRP_NOCACHE and IRP_SYNCHRONOUS_PAGING_IO, an MDL of locked frames that is not mapped, a page-aligned
 //! offset and whole pages in length, sent to the top of the volume's stack with APCs disabled, at
 //! PASSIVE_LEVEL or at APC_LEVEL. What the file system does not fill is zeroed.
+//!
+//! A read that fails for lack of memory ([`is_retried`]) is no in-page error: the fault is let go for a moment and comes again,
+//! as NT's does, and as there not for ever ([`RETRIES`]). Any other failure is final, and reading ahead is never tried again.
 
 use crate::io::file::{self, Waiter};
 use crate::io::ledger::Owner;
@@ -18,11 +21,19 @@ use crate::verifier::fail;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Most pages that one fault reads: 64 KiB.
 const FAULT_CLUSTER: usize = 16;
 /// Most pages that one read-ahead request reads: 1 MiB.
 pub const AHEAD_CLUSTER: usize = 256;
+
+/// How often a fault whose read lacked memory is tried again, and after what pause.
+const RETRIES: u32 = 64;
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
+
+/// What is in a frame that was taken away.
+const TRIMMED: u8 = 0xdb;
 
 /// Bytes of a program's headers in its file: not a page.
 const HEADERS: u64 = 1024;
@@ -51,6 +62,19 @@ struct Pages {
     states: Vec<Page>,
     /// Bytes of the file.
     size: u64,
+    /// Copies from pages that are here, under way.
+    held: u32,
+    /// The segment was taken away; its frames belong to others.
+    gone: bool,
+}
+
+/// Pages that are here, and stay for as long as this does.
+pub struct Held<'a>(&'a Segment);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.pages).held -= 1;
+    }
 }
 
 /// A file's pages.
@@ -78,6 +102,7 @@ type Segments = HashMap<(usize, Role), Arc<Segment>>;
 static SEGMENTS: LazyLock<Mutex<Segments>> = LazyLock::new(Mutex::default);
 static RANDOM: AtomicU64 = AtomicU64::new(1);
 static PAGING_READS: AtomicUsize = AtomicUsize::new(0);
+static RETRIED: AtomicUsize = AtomicUsize::new(0);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,6 +124,19 @@ pub fn choose(bound: u64) -> u64 {
 /// Paging reads that were sent so far.
 pub fn paging_reads() -> usize {
     PAGING_READS.load(Ordering::Relaxed)
+}
+
+/// Page faults that were tried again so far, because a read lacked memory.
+pub fn retried_faults() -> usize {
+    RETRIED.load(Ordering::Relaxed)
+}
+
+/// Whether a page fault whose read ended so is tried again.
+pub fn is_retried(status: NTSTATUS) -> bool {
+    matches!(
+        status,
+        STATUS_INSUFFICIENT_RESOURCES | STATUS_WORKING_SET_QUOTA | STATUS_NO_MEMORY
+    )
 }
 
 /// The segment of `pointers` in that role.
@@ -162,6 +200,8 @@ impl Segment {
                 pages: Mutex::new(Pages {
                     states: vec![Page::Empty; pages],
                     size,
+                    held: 0,
+                    gone: false,
                 }),
                 changed: Condvar::new(),
                 users: AtomicU32::new(1),
@@ -213,13 +253,35 @@ impl Segment {
         self.users.load(Ordering::Acquire) == 0
     }
 
-    /// Takes an unused segment away, which may close its file. False: it is used.
+    /// Its file object with a reference for the caller, while it is there.
+    pub fn reference_file(self: &Arc<Self>) -> Option<PFILE_OBJECT> {
+        let segments = lock(&SEGMENTS);
+        let listed = segments.get(&(self.pointers, self.role))?;
+        if !Arc::ptr_eq(listed, self) {
+            return None;
+        }
+        // SAFETY: a segment in the table has a reference of its own.
+        unsafe { file::reference(self.file_object()) };
+        Some(self.file_object())
+    }
+
+    /// Takes an unused segment away, which may close its file. Waits for reads that are under way. False: it is used.
     pub fn delete(self: &Arc<Self>) -> bool {
+        {
+            let mut pages = lock(&self.pages);
+            while self.is_unused() && pages.states.contains(&Page::Reading) {
+                pages = self.changed.wait(pages).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
         let mut segments = lock(&SEGMENTS);
-        let busy = lock(&self.pages).states.contains(&Page::Reading);
+        let mut pages = lock(&self.pages);
+        let busy = pages.states.contains(&Page::Reading);
         if !self.is_unused() || busy || segments.remove(&(self.pointers, self.role)).is_none() {
             return false;
         }
+        pages.gone = true;
+        pages.states.fill(Page::Empty);
+        drop(pages);
         // SAFETY: the stream's record lives until the file is closed, which this reference prevents.
         unsafe { *slot(self.pointers as PSECTION_OBJECT_POINTERS, self.role) = std::ptr::null_mut() };
         drop(segments);
@@ -255,14 +317,78 @@ impl Segment {
         true
     }
 
-    /// All of `offset..offset + len` is here.
-    pub fn is_here(&self, offset: u64, len: u64) -> bool {
-        let pages = lock(&self.pages);
+    /// All of `offset..offset + len`, if it is here.
+    pub fn hold_if_here(&self, offset: u64, len: u64) -> Option<Held<'_>> {
+        let mut pages = lock(&self.pages);
         let (first, end) = span(offset, len);
-        pages
-            .states
-            .get(first..end)
-            .is_some_and(|range| range.iter().all(|page| *page == Page::Here))
+        let here = |range: &[Page]| range.iter().all(|page| *page == Page::Here);
+        if !pages.states.get(first..end).is_some_and(here) {
+            return None;
+        }
+        pages.held += 1;
+        Some(Held(self))
+    }
+
+    /// All of `offset..offset + len`, faulted in, as often as pages of it are taken away meanwhile.
+    pub fn hold(&self, offset: u64, len: u64) -> Result<Held<'_>, NTSTATUS> {
+        loop {
+            self.fault_in(offset, len)?;
+            if let Some(held) = self.hold_if_here(offset, len) {
+                return Ok(held);
+            }
+        }
+    }
+
+    /// Copies `len` bytes at `offset` to memory that may be a user's, a cluster at a time, as a copy faults. False: `to` is not
+    /// there.
+    ///
+    /// # Safety
+    /// `to` is valid or a user's, `len` bytes long.
+    pub unsafe fn copy_out(&self, offset: u64, to: *mut u8, len: u64) -> Result<bool, NTSTATUS> {
+        let cluster = (FAULT_CLUSTER * PAGE_SIZE) as u64;
+        let mut done = 0;
+        while done < len {
+            let at = offset + done;
+            let part = (cluster - at % cluster).min(len - done);
+            let held = self.hold(at, part)?;
+            // SAFETY: by contract; the pages stay while they are held.
+            let copied = unsafe { kernel::copy(to.add(done as usize), self.address(at), part as usize) };
+            drop(held);
+            if !copied {
+                return Ok(false);
+            }
+            done += part;
+        }
+        Ok(true)
+    }
+
+    /// Takes up to `most` pages from page `first` on away, as when memory is wanted elsewhere; what was in their frames is there no
+    /// more. Pages that are in use stay. How many went.
+    pub fn trim(&self, first: usize, most: usize) -> usize {
+        let mut pages = lock(&self.pages);
+        if pages.gone || pages.held != 0 || self.pins.load(Ordering::Acquire) != 0 {
+            return 0;
+        }
+        let end = first.saturating_add(most).min(pages.states.len());
+        let mut went = 0;
+        for page in first..end {
+            if pages.states[page] != Page::Here {
+                continue;
+            }
+            pages.states[page] = Page::Empty;
+            // SAFETY: the segment is not gone while its pages are locked; the page is held and pinned by nobody.
+            unsafe {
+                self.address((page * PAGE_SIZE) as u64)
+                    .write_bytes(TRIMMED, PAGE_SIZE)
+            };
+            went += 1;
+        }
+        went
+    }
+
+    /// Pages of its address space.
+    pub fn page_count(&self) -> usize {
+        lock(&self.pages).states.len()
     }
 
     /// Reads in what is missing of `offset..offset + len`, up to `cluster` pages at a time. Only pages that
@@ -282,6 +408,7 @@ impl Segment {
                     drop(self.changed.wait(pages).unwrap_or_else(PoisonError::into_inner));
                     continue;
                 }
+                Some(Page::Empty) if pages.gone => return Err(STATUS_FILE_INVALID),
                 Some(Page::Empty) => {}
             }
             let last = (at + cluster).min(pages.states.len()).min(end.max(at + 1));
@@ -303,8 +430,17 @@ impl Segment {
         Ok(())
     }
 
-    /// As a page fault reads: in clusters.
+    /// As a page fault reads: in clusters, and again when memory was short.
     pub fn fault_in(&self, offset: u64, len: u64) -> Result<(), NTSTATUS> {
+        for _ in 0..RETRIES {
+            match self.page_in(offset, len, FAULT_CLUSTER) {
+                Err(status) if is_retried(status) => {
+                    RETRIED.fetch_add(1, Ordering::Relaxed);
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+                done => return done,
+            }
+        }
         self.page_in(offset, len, FAULT_CLUSTER)
     }
 

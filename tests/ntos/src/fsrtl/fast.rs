@@ -1,4 +1,4 @@
-//! Fast I/O through the cache manager, and the callbacks by which a file system takes part in sections.
+//! Fast I/O through the cache manager, and the size of a file.
 //!
 //! `FsRtlCopyRead` and its kin read through the cache without an IRP when the stream is cached and its header
 //! allows it; they answer FALSE when the caller has to send an IRP. Unlike a file system's own call of the
@@ -10,7 +10,6 @@ use crate::io::ledger::Owner;
 use crate::io::{call, irp, kernel, request};
 use crate::nt::*;
 use crate::ps;
-use crate::verifier::fail;
 
 /// `FastIoIsNotPossible`, `FastIoIsPossible`, `FastIoIsQuestionable`.
 const NOT_POSSIBLE: u8 = 0;
@@ -282,128 +281,6 @@ pub unsafe extern "win64" fn FsRtlGetFileSize(file_object: PFILE_OBJECT, size: P
             }
             Err(status) => status,
         }
-    }
-}
-
-/// `FS_FILTER_ACQUIRE_FOR_SECTION_SYNCHRONIZATION` and its release.
-const ACQUIRE_FOR_SECTION: u8 = 0xff;
-const RELEASE_FOR_SECTION: u8 = 0xfe;
-
-/// The callback data of a section operation.
-///
-/// # Safety
-/// `file_object` is live.
-unsafe fn callback_data(
-    file_object: PFILE_OBJECT,
-    operation: u8,
-    protection: u32,
-) -> FS_FILTER_CALLBACK_DATA {
-    // SAFETY: zeroes are valid for the struct; the file object is live.
-    unsafe {
-        let mut data: FS_FILTER_CALLBACK_DATA = std::mem::zeroed();
-        data.SizeOfFsFilterCallbackData = size_of::<FS_FILTER_CALLBACK_DATA>() as u32;
-        data.Operation = operation;
-        data.DeviceObject = file::related_device(file_object);
-        data.FileObject = file_object;
-        data.Parameters.AcquireForSectionSynchronization.SyncType =
-            _FS_FILTER_SECTION_SYNC_TYPE_SyncTypeCreateSection;
-        data.Parameters.AcquireForSectionSynchronization.PageProtection = protection;
-        data
-    }
-}
-
-/// What a file system without callbacks of its own gets: its fast I/O routine, or the header's main resource.
-///
-/// # Safety
-/// `file_object` is live.
-unsafe fn acquire_by_default(file_object: PFILE_OBJECT) {
-    // SAFETY: by contract.
-    unsafe {
-        if let Some((_, table)) = table_of(file_object)
-            && let Some(routine) = (*table).AcquireFileForNtCreateSection
-        {
-            kernel::call(routine as *const (), [file_object as usize]);
-            return;
-        }
-        let header: *mut FSRTL_COMMON_FCB_HEADER = (*file_object).FsContext.cast();
-        if !header.is_null() && !(*header).Resource.is_null() {
-            kernel::resource_exclusive((*header).Resource);
-        }
-    }
-}
-
-/// Acquires the file for a new section of that page protection, inside a critical region that [`release_for_section`]
-/// ends.
-///
-/// A file system's callback that has acquired the file says so with one of three statuses; after plain success FsRtl goes
-/// on as if there were no callback; an error is the section's.
-///
-/// # Safety
-/// `file_object` is live.
-pub unsafe fn acquire_for_section(file_object: PFILE_OBJECT, protection: u32) -> Result<(), NTSTATUS> {
-    // SAFETY: by contract.
-    unsafe {
-        kernel::enter_critical_region();
-        let driver = (*file::related_device(file_object)).DriverObject;
-        let routine = super::misc::callbacks_of(driver)
-            .and_then(|callbacks| callbacks.PreAcquireForSectionSynchronization);
-        let Some(routine) = routine else {
-            acquire_by_default(file_object);
-            return Ok(());
-        };
-        let mut data = callback_data(file_object, ACQUIRE_FOR_SECTION, protection);
-        let mut context: PVOID = std::ptr::null_mut();
-        let arguments = [(&raw mut data) as usize, (&raw mut context) as usize];
-        match kernel::call(routine as *const (), arguments) as NTSTATUS {
-            STATUS_FSFILTER_OP_COMPLETED_SUCCESSFULLY
-            | STATUS_FILE_LOCKED_WITH_ONLY_READERS
-            | STATUS_FILE_LOCKED_WITH_WRITERS => Ok(()),
-            STATUS_SUCCESS => {
-                acquire_by_default(file_object);
-                Ok(())
-            }
-            status if nt_success(status) => fail!(
-                BadArgument,
-                "PreAcquireForSectionSynchronization returned {status:#x}, which says nothing of the file's lock"
-            ),
-            status => {
-                kernel::leave_critical_region();
-                Err(status)
-            }
-        }
-    }
-}
-
-/// The other half of [`acquire_for_section`]: the callback, else the fast I/O routine, else the header's resource.
-///
-/// # Safety
-/// The file was acquired by this thread.
-pub unsafe fn release_for_section(file_object: PFILE_OBJECT) {
-    // SAFETY: by contract.
-    unsafe {
-        let driver = (*file::related_device(file_object)).DriverObject;
-        let released = super::misc::callbacks_of(driver)
-            .and_then(|callbacks| callbacks.PreReleaseForSectionSynchronization)
-            .is_some_and(|routine| {
-                let mut data = callback_data(file_object, RELEASE_FOR_SECTION, 0);
-                let mut context: PVOID = std::ptr::null_mut();
-                let arguments = [(&raw mut data) as usize, (&raw mut context) as usize];
-                kernel::call(routine as *const (), arguments) as NTSTATUS
-                    == STATUS_FSFILTER_OP_COMPLETED_SUCCESSFULLY
-            });
-        if !released {
-            if let Some((_, table)) = table_of(file_object)
-                && let Some(routine) = (*table).ReleaseFileForNtCreateSection
-            {
-                kernel::call(routine as *const (), [file_object as usize]);
-            } else {
-                let header: *mut FSRTL_COMMON_FCB_HEADER = (*file_object).FsContext.cast();
-                if !header.is_null() && !(*header).Resource.is_null() {
-                    kernel::resource_release((*header).Resource);
-                }
-            }
-        }
-        kernel::leave_critical_region();
     }
 }
 

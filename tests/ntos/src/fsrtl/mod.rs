@@ -6,7 +6,8 @@
 //! | [`locks`] | byte-range locks |
 //! | [`notify`] | directory change notification |
 //! | [`contexts`] | per-stream contexts |
-//! | [`fast`] | fast I/O through the cache, file size, section callbacks |
+//! | [`fast`] | fast I/O through the cache, file size |
+//! | [`acquire`] | how a file is acquired for sections, the lazy writer and flushes |
 //! | [`misc`] | status codes, pool, events |
 //!
 //! What no driver here imports is not modelled (opportunistic locks, map control blocks, tunnelling) and
@@ -18,6 +19,7 @@
     reason = "NT structs are handled by pointer throughout; the proof is per step"
 )]
 
+pub mod acquire;
 pub mod contexts;
 pub mod fast;
 pub mod locks;

@@ -7,6 +7,7 @@
 use super::handle::{Handle, OpenAs};
 use super::report::{self, Report};
 use crate::cc;
+use crate::cc::pressure::{Figures, Pressure};
 use crate::cm;
 use crate::disk::{self, Disk, DiskConfig, ImageError};
 use crate::fsrtl;
@@ -130,6 +131,7 @@ impl Builder {
             options: self.options,
             disks: Vec::new(),
             drivers: Vec::new(),
+            pressure: None,
         };
         if let Some(root) = &self.drive_c {
             hostfs::mount(root);
@@ -170,6 +172,7 @@ pub struct Machine {
     options: Options,
     disks: Vec<Arc<Disk>>,
     drivers: Vec<Driver>,
+    pressure: Option<Pressure>,
 }
 
 impl Machine {
@@ -410,7 +413,18 @@ impl Machine {
         }
     }
 
-    /// Gives cached pages and sections up that nobody uses, as memory pressure would.
+    /// Memory is short from now on, by `seed`: pages and segments are taken away at any moment ([`cc::pressure`]).
+    pub fn press(&mut self, seed: u64) {
+        self.relieve();
+        self.pressure = Some(Pressure::start(seed));
+    }
+
+    /// There is memory enough again. What was done meanwhile.
+    pub fn relieve(&mut self) -> Figures {
+        self.pressure.take().map(Pressure::end).unwrap_or_default()
+    }
+
+    /// Gives cached pages and sections up that nobody uses.
     pub fn trim(&self) -> usize {
         self.settle();
         let trimmed = cc::section::trim();
@@ -434,6 +448,7 @@ impl Machine {
             let device = names::name_of(&Node::Device(real as usize)).unwrap_or_default();
             troubles.push(format!("{device} cannot be dismounted: {}", name(status)));
         }
+        self.relieve();
         self.trim();
         let mut images = Vec::new();
         for driver in std::mem::take(&mut self.drivers).into_iter().rev() {
@@ -460,6 +475,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        self.relieve();
         for disk in &self.disks {
             disk.remove();
         }
