@@ -82,6 +82,7 @@ const BUGS: &[(u32, &str)] = &[
     (73, "InvalidKernelAddress"),
     (74, "UseAfterFree"),
     (75, "ShadowStack"),
+    (77, "PageFaultAtDispatch"),
 ];
 /// In `bugs.c`: what is nearly a bug.
 const A_JUMP_THAT_IS_RIGHT: u32 = 76;

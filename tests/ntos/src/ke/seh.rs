@@ -7,7 +7,9 @@
 //! own when it is the end of an expanded-stack callout that the exception would leave ([`crate::ke::expand`]).
 //!
 //! A page fault at an address of the kernel's half is no exception at all: the memory manager stops the machine, and no
-//! `__try` is asked.
+//! `__try` is asked. Nor is one anywhere at DISPATCH_LEVEL or above, where a page cannot be waited for: not even when the
+//! address is a user's and a handler stands ready. What else the processor finds (an address that is not canonical, a
+//! division by zero) is an exception at any level.
 //!
 //! The three entrances are [`raise`] (NT's ExRaiseStatus and everything that raises), [`raise_fault`] (from the
 //! signal handler) and [`guarded_copy`], with which imports touch memory that a user owns.
@@ -102,6 +104,19 @@ pub fn raise_fault(exception: Exception, context: Context) -> ! {
     if let Some(touched) = exception.touched.filter(of_the_kernel) {
         ps::current().exception.set(Some(context));
         invalid_kernel_address(&exception, touched, context);
+    }
+    let irql = ps::current().irql.get();
+    if let Some(touched) = exception
+        .touched
+        .filter(|touched| irql > 1 && *touched != UNKNOWN_ADDRESS)
+    {
+        ps::current().exception.set(Some(context));
+        let place = loader::describe(context.rip as usize);
+        crate::fail!(
+            PageFaultAtDispatch,
+            "{} {touched:#x} at {place} at IRQL {irql}",
+            verb(&exception)
+        );
     }
     dispatch(ps::current(), exception, context)
 }
@@ -407,7 +422,7 @@ pub(crate) fn guarded_fixup(rip: u64) -> Option<u64> {
 }
 
 /// Copies `length` bytes where one side may be a user's memory. A fault there is STATUS_ACCESS_VIOLATION, with an
-/// unknown part copied.
+/// unknown part copied; at DISPATCH_LEVEL and above it stops the machine.
 ///
 /// # Safety
 /// Each side is valid memory or user memory; they do not overlap harmfully.
@@ -415,6 +430,16 @@ pub unsafe fn guarded_copy(to: *mut u8, from: *const u8, length: usize) -> Resul
     // SAFETY: passed on from the caller; faults are fixed up by the signal handler.
     match unsafe { copy_or_fault(to, from, length) } {
         0 => Ok(()),
-        _ => Err(STATUS_ACCESS_VIOLATION),
+        _ => {
+            let irql = ps::current_if_attached().map_or(0, |thread| thread.irql.get());
+            if irql > 1 {
+                crate::fail!(
+                    PageFaultAtDispatch,
+                    "a copy of {length} bytes from {from:p} to {to:p} for {} at IRQL {irql}",
+                    loader::describe(gate::caller())
+                );
+            }
+            Err(STATUS_ACCESS_VIOLATION)
+        }
     }
 }

@@ -43,6 +43,8 @@ rules! {
     AccessViolation,
     /// A page fault at an address of the kernel's half that nothing is at. No `__try` catches that (0x50).
     InvalidKernelAddress,
+    /// A page fault at DISPATCH_LEVEL or above, where none can be served and no `__try` is asked (0xA, 0xD1).
+    PageFaultAtDispatch,
     /// An exception left the callout of an expanded stack (0x1E).
     CalloutException,
     /// A kernel stack ran out (0x7F/8).

@@ -527,6 +527,14 @@ NTSTATUS DriverEntry(int which, char *user)
 		KeInitializeEvent(&never, 0, FALSE);
 		go_and_come_back(jump_to);
 		break;
+	case 77: /* a user's address at DISPATCH_LEVEL, inside __try */
+		old = KeAcquireSpinLockRaiseToDpc(&lock);
+		__try {
+			touch((volatile int *)0x12345000);
+		} __except (1) {
+		}
+		KeReleaseSpinLock(&lock, old);
+		break;
 	default:
 		return 1;
 	}
