@@ -528,7 +528,7 @@ pub(crate) unsafe fn next_stack_location(irp: *mut IRP) -> *mut IO_STACK_LOCATIO
     let tail = unsafe { &(*irp).Tail };
     // SAFETY: this is what the union holds while an IRP is on its way.
     let overlay = unsafe { &tail.Overlay };
-    // SAFETY: as above.
+    // SAFETY: the members of the inner unions are the location's address, whichever is asked for.
     let current = unsafe { overlay.__bindgen_anon_2.__bindgen_anon_1.CurrentStackLocation };
     // SAFETY: the current location is one past the next one.
     unsafe { current.sub(1) }
