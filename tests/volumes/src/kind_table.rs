@@ -181,7 +181,19 @@ fn for_linux(kinds: &mut Vec<Kind>) {
         "xfs",
         320 * MIB,
         leak(["mkfs.xfs", "-q", "-m", uuid, "{image}"]),
-        xfs,
+        xfs.clone(),
+    ));
+    // Names that differ in the case of ASCII letters only are the same.
+    let ascii_ci = Abilities {
+        case_sensitive: false,
+        ..xfs
+    };
+    kinds.push(filled(
+        "xfs-ci",
+        "xfs",
+        320 * MIB,
+        leak(["mkfs.xfs", "-q", "-m", uuid, "-n", "version=ci", "{image}"]),
+        ascii_ci,
     ));
     let f2fs = Abilities {
         mtime: times(NS, (0, 1 << 40)),
