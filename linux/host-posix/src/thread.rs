@@ -126,7 +126,10 @@ unsafe extern "sysv64" fn call_with_way_back(
         "push r13",
         "push r14",
         "push r15",
-        "push rdx", // keeps the stack aligned to 16 bytes for the call
+        // Where the shadow stack is, 0 without one. With it the stack is aligned to 16 bytes for the call.
+        "xor eax, eax",
+        "rdsspq rax",
+        "push rax",
         "mov [rdx], rsp",
         "mov rax, rdi",
         "mov rdi, rsi",
@@ -142,7 +145,8 @@ unsafe extern "sysv64" fn call_with_way_back(
     )
 }
 
-/// Returns from the [`call_with_way_back`] that stored `stack`.
+/// Returns from the [`call_with_way_back`] that stored `stack`. Where the processor keeps a shadow stack, it loses the return
+/// addresses of the frames that are left.
 ///
 /// # Safety
 /// That call is on this thread's stack and has not returned.
@@ -152,6 +156,22 @@ unsafe extern "sysv64" fn go_back(stack: *mut c_void) -> ! {
         "mov rsp, rdi", // where call_with_way_back made its call
         "cld",
         "pop rdx",
+        "xor eax, eax",
+        "rdsspq rax",
+        "test rax, rax",
+        "jz 3f",
+        "sub rdx, rax",
+        "shr rdx, 3",
+        "2:",
+        "test rdx, rdx",
+        "jz 3f",
+        "mov eax, 255", // as many as incsspq takes at once
+        "cmp rdx, rax",
+        "cmovb rax, rdx",
+        "incsspq rax",
+        "sub rdx, rax",
+        "jmp 2b",
+        "3:",
         "pop r15",
         "pop r14",
         "pop r13",
