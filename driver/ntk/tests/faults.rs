@@ -19,7 +19,7 @@ use ntos::verifier::hang;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use support::Control;
+use support::{Control, selftest};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Names the kind of fault that a child process has.
@@ -142,6 +142,36 @@ fn a_fault_on_the_thread_of_a_control_request_is_contained() {
         assert!(said.contains("fault in Linux: arithmetic fault"), "{said}");
         assert!(read_at(machine, &disk, "data.bin").is_err());
     });
+}
+
+#[test]
+fn a_fault_on_a_thread_that_linux_made_is_contained() {
+    let mut machine = Machine::builder()
+        .disk(disk())
+        .start()
+        .expect("the image is good");
+    machine
+        .load_driver(&selftest::driver())
+        .expect("the driver loads");
+    machine.settle();
+    let disk = Arc::clone(&machine.disks()[0]);
+    assert!(read_at(&machine, &disk, "data.bin").is_ok());
+    let _watch = hang::watch("a fault of a thread of Linux's", LIMIT);
+    let control = selftest::control(&machine);
+    // The thread is started; its fault comes when it runs.
+    let _ = selftest::ask(&control, selftest::FAULT, 0);
+    while !last_words().contains("Linux died: ") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(
+        last_words().contains("fault in Linux: bad access"),
+        "{}",
+        last_words()
+    );
+    assert!(read_at(&machine, &disk, "mapped.bin").is_err());
+    drop(control);
+    let report = machine.unload();
+    assert!(report.is_clean(), "{report}");
 }
 
 #[test]

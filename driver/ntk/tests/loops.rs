@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod moments;
+mod support;
 
 use lklfs_control::reply::{self, status_flags};
 use lklfs_control::{Code, Interface, Request};
@@ -13,23 +14,11 @@ use moments::*;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
 use ntos::verifier::hang;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
+use support::in_a_process;
+use support::selftest::{self, DEAF, RESTLESS, THREAD};
 
-/// `lklfs_ntk::selftest::IOCTL_OF`; that crate is empty on this system.
-const LOOP: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f1 << 2);
-// LKL_SELFTEST_* of host_ops.h.
-const DEAF: u64 = 1;
-const RESTLESS: u64 = 2;
-const THREAD: u64 = 3;
-const LIMIT: u64 = 6;
 const FOR_EVER: u64 = u64::MAX >> 8;
-
-fn self_test_driver() -> PathBuf {
-    let path = std::env::var_os("LKLFS_SELFTEST_SYS");
-    PathBuf::from(path.expect("LKLFS_SELFTEST_SYS names a driver: run this by `cargo xtask test`"))
-}
 
 fn flags(machine: &Machine) -> u32 {
     let device = machine
@@ -54,24 +43,17 @@ fn others_end(what: u64, milliseconds: u64, ends: bool) -> String {
         .start()
         .expect("the image is good");
     machine
-        .load_driver(&self_test_driver())
+        .load_driver(&selftest::driver())
         .expect("the driver loads");
     machine.settle();
     let hello = path(&machine.disks()[0], "hello.txt");
     let open = machine.open(&hello, OpenAs::read()).expect("mounts");
     assert_eq!(open.read(Some(0), 100).into_result().expect("reads"), b"hello\n");
-    let how = OpenAs::read().access(FILE_GENERIC_READ | FILE_GENERIC_WRITE);
-    let control = machine
-        .open("\\??\\Lklfs", how)
-        .expect("the control device opens");
+    let control = selftest::control(&machine);
     // Two seconds of running time.
-    let limit = (LIMIT | 2000 << 8).to_le_bytes();
-    assert_eq!(control.ioctl(LOOP, &limit, 0).status, STATUS_SUCCESS);
+    assert_eq!(selftest::ask(&control, selftest::LIMIT, 2000), STATUS_SUCCESS);
     let start = Instant::now();
-    let looping = std::thread::spawn(move || {
-        let input = (what | milliseconds << 8).to_le_bytes();
-        control.ioctl(LOOP, &input, 0).status
-    });
+    let looping = std::thread::spawn(move || selftest::ask(&control, what, milliseconds));
     std::thread::sleep(Duration::from_millis(100));
     {
         let _watch = hang::watch("requests beside a loop", Duration::from_secs(60));
@@ -122,21 +104,6 @@ fn others_end(what: u64, milliseconds: u64, ends: bool) -> String {
     }
 }
 
-/// Runs a test in a process of its own, which ends with it, whatever loops there.
-fn in_a_process(name: &str) {
-    let output = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", name, "--ignored", "--nocapture"])
-        .output()
-        .expect("it starts");
-    let text =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{}\n{text}",
-        output.status
-    );
-}
-
 #[test]
 #[ignore = "runs only as a child"]
 fn child_deaf() {
@@ -165,20 +132,20 @@ fn child_stuck_thread() {
 
 #[test]
 fn a_loop_that_sees_linux_dead_ends_with_all_others_and_the_driver_is_unloaded() {
-    in_a_process("child_deaf");
+    in_a_process("child_deaf", &[]);
 }
 
 #[test]
 fn two_tasks_that_pass_the_processor_to_each_other_are_a_loop() {
-    in_a_process("child_restless");
+    in_a_process("child_restless", &[]);
 }
 
 #[test]
 fn a_loop_that_cannot_be_stopped_keeps_the_driver_and_nothing_else() {
-    in_a_process("child_stuck");
+    in_a_process("child_stuck", &[]);
 }
 
 #[test]
 fn a_loop_of_a_thread_of_linux_that_cannot_be_stopped_keeps_the_driver_and_nothing_else() {
-    in_a_process("child_stuck_thread");
+    in_a_process("child_stuck_thread", &[]);
 }

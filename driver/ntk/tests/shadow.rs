@@ -7,24 +7,14 @@
 #![cfg(target_os = "linux")]
 
 mod moments;
+mod support;
 
 use moments::*;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
 use ntos::verifier::hang;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
-
-/// `lklfs_ntk::selftest::IOCTL_OF`; that crate is empty on this system.
-const SELF_TEST: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f1 << 2);
-/// LKL_SELFTEST_PANIC of host_ops.h.
-const PANIC: u64 = 5;
-
-fn self_test_driver() -> PathBuf {
-    let path = std::env::var_os("LKLFS_SELFTEST_SYS");
-    PathBuf::from(path.expect("LKLFS_SELFTEST_SYS names a driver: run this by `cargo xtask test`"))
-}
+use support::{in_a_process, selftest};
 
 /// Mounts, and has threads read different files past the cache at the same time, so that tasks wait and are switched.
 fn use_it(machine: &Machine) {
@@ -50,7 +40,7 @@ fn on_a_machine(act: impl FnOnce(&Machine)) {
         .expect("the image is good");
     let watch = hang::watch("the scenario", Duration::from_secs(300));
     machine
-        .load_driver(&self_test_driver())
+        .load_driver(&selftest::driver())
         .expect("the driver loads");
     machine.settle();
     act(&machine);
@@ -70,36 +60,17 @@ fn child_halt() {
 fn child_panic() {
     on_a_machine(|machine| {
         use_it(machine);
-        let how = OpenAs::read().access(FILE_GENERIC_READ | FILE_GENERIC_WRITE);
-        let control = machine
-            .open("\\??\\Lklfs", how)
-            .expect("the control device opens");
-        let died = control.ioctl(SELF_TEST, &PANIC.to_le_bytes(), 0).status;
+        let died = selftest::ask(&selftest::control(machine), selftest::PANIC, 0);
         assert_eq!(died, STATUS_NO_SUCH_DEVICE);
     });
 }
 
-fn in_a_process(name: &str) {
-    let output = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", name, "--ignored", "--nocapture"])
-        .env("NTOS_SHADOW", "1")
-        .output()
-        .expect("it starts");
-    let text =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{}\n{text}",
-        output.status
-    );
-}
-
 #[test]
 fn switches_and_ends_of_threads_keep_the_shadow_stack() {
-    in_a_process("child_halt");
+    in_a_process("child_halt", &[("NTOS_SHADOW", "1")]);
 }
 
 #[test]
 fn a_panic_keeps_the_shadow_stack_of_each_thread_that_it_sends_away() {
-    in_a_process("child_panic");
+    in_a_process("child_panic", &[("NTOS_SHADOW", "1")]);
 }

@@ -1,6 +1,7 @@
-//! Puts a fault of the processor into Linux's own code, where every system call passes, and wants it contained: the call
-//! ends with an error, Linux is dead and says of what, and can be halted. Takes the name of the fault; without one, the names
-//! are printed. A program, since Linux dies once in a process: for this system's host, and for NT's under Wine.
+//! Makes the processor find a fault in Linux's own code, and wants it contained: the call ends with an error, Linux is dead and
+//! says of what, and can be halted. Most are put where every system call passes; others are self-tests of the port's: in a
+//! thread of Linux's, of the stack, and while it boots. Takes the name of the fault; without one, the names are printed. A
+//! program, since Linux dies once in a process: for this system's host, and for NT's under Wine.
 //
 // UNSAFETY: reads and writes this program's own code.
 
@@ -42,6 +43,16 @@ const KINDS: &[(&str, &[u8])] = &[
     ("null-call", &[0x31, 0xc0, 0xff, 0xd0]),
 ];
 
+/// A thread of Linux's reads by a null pointer.
+const THREAD: &str = "thread";
+/// Linux calls itself until the stack is used up.
+const OVERFLOW: &str = "stack-overflow";
+/// It reads by a null pointer before it has a thread.
+const BOOT: &str = "boot";
+// LKL_SELFTEST_* of host_ops.h.
+const FAULT_OF_A_THREAD: u64 = 7;
+const OVERFLOW_OF_THE_STACK: u64 = 8;
+
 /// What `lkl_syscall()` has Linux run: the address that its `lea rsi, [rip + distance]` makes.
 fn where_calls_pass() -> *mut u8 {
     let start = sys::lkl_syscall as *const u8;
@@ -75,19 +86,45 @@ fn overwrite(at: *mut u8, code: &[u8]) {
     memory.write_all_at(code, at as u64).expect("it is there");
 }
 
+/// The boot ends with an error, and the process does not.
+fn while_it_boots() -> ExitCode {
+    let config = BootConfig {
+        command_line: "lkl_selftest_fault",
+        ..BootConfig::default()
+    };
+    let error = boot(&config).expect_err("it does not boot");
+    println!("contained: {BOOT}: {error}");
+    ExitCode::SUCCESS
+}
+
 fn main() -> ExitCode {
     let Some(kind) = std::env::args().nth(1) else {
         KINDS.iter().for_each(|(name, _)| println!("{name}"));
+        println!("{THREAD}\n{OVERFLOW}\n{BOOT}");
         return ExitCode::SUCCESS;
     };
-    let Some((_, code)) = KINDS.iter().find(|(name, _)| *name == kind) else {
-        eprintln!("there is no fault called {kind}");
-        return ExitCode::from(2);
-    };
+    if kind == BOOT {
+        return while_it_boots();
+    }
     let kernel = boot(&BootConfig::default()).expect("Linux boots");
     kernel.release().expect("Linux is sound");
-    overwrite(where_calls_pass(), code);
-    assert_eq!(kernel.release(), Err(Errno::ENODEV));
+    match (kind.as_str(), KINDS.iter().find(|(name, _)| *name == kind)) {
+        (THREAD, _) => {
+            let _ = kernel.self_test_of(FAULT_OF_A_THREAD);
+            while !kernel.is_dead() {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        (OVERFLOW, _) => assert_eq!(kernel.self_test_of(OVERFLOW_OF_THE_STACK), Err(Errno::ENODEV)),
+        (_, Some((_, code))) => {
+            overwrite(where_calls_pass(), code);
+            assert_eq!(kernel.release(), Err(Errno::ENODEV));
+        }
+        (_, None) => {
+            eprintln!("there is no fault called {kind}");
+            return ExitCode::from(2);
+        }
+    }
     assert!(kernel.is_dead());
     let log = String::from_utf8_lossy(&kernel.log()).into_owned();
     let said = log.lines().find(|line| line.contains("fault in Linux: "));

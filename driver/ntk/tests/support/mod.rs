@@ -12,6 +12,8 @@ use ntos::user::{Machine, OpenAs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub mod selftest;
+
 /// The driver under test.
 pub fn driver() -> PathBuf {
     let path =
@@ -27,6 +29,22 @@ pub fn run(program: &str, arguments: &[&str], folder: &Path) {
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+}
+
+/// Runs an ignored test of this program in a process of its own, which ends with it, whatever it does to the process.
+pub fn in_a_process(name: &str, environment: &[(&str, &str)]) {
+    let output = Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", name, "--ignored", "--nocapture"])
+        .envs(environment.iter().copied())
+        .output()
+        .expect("it starts");
+    let text =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{}\n{text}",
+        output.status
+    );
 }
 
 /// A disk with an MBR of these partitions (type and content), each at a whole MiB.

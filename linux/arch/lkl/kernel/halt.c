@@ -116,11 +116,10 @@ static struct notifier_block panic_block = {
 	.priority = INT_MIN,
 };
 
-static int __init register_panic(void)
+void __init lkl_panic_init(void)
 {
-	return atomic_notifier_chain_register(&panic_notifier_list, &panic_block);
+	atomic_notifier_chain_register(&panic_notifier_list, &panic_block);
 }
-early_initcall(register_panic);
 
 void lkl_fault(const char *why)
 {

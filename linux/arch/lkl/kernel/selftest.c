@@ -415,7 +415,30 @@ static void stay_busy(unsigned long milliseconds)
 	}
 }
 
-static long try_watchdog(unsigned long what, unsigned long milliseconds)
+static int faulty_thread(void *unused)
+{
+	unsigned long *nowhere = NULL;
+
+	OPTIMIZER_HIDE_VAR(nowhere);
+	return READ_ONCE(nowhere[1]);
+}
+
+/* lkl_selftest_fault on the command line: a fault before Linux has any thread. */
+static int __init fault_early(char *unused)
+{
+	return faulty_thread(NULL);
+}
+early_param("lkl_selftest_fault", fault_early);
+
+static noinline unsigned long overflow(unsigned long depth)
+{
+	volatile char frame[256];
+
+	frame[depth % sizeof(frame)] = 1;
+	return overflow(depth + 1) + frame[depth % sizeof(frame)];
+}
+
+static long try_death(unsigned long what, unsigned long milliseconds)
 {
 	switch (what) {
 	case LKL_SELFTEST_DEAF:
@@ -436,6 +459,10 @@ static long try_watchdog(unsigned long what, unsigned long milliseconds)
 	case LKL_SELFTEST_LIMIT:
 		lkl_watch_set(milliseconds * NSEC_PER_MSEC);
 		return 0;
+	case LKL_SELFTEST_FAULT:
+		return PTR_ERR_OR_ZERO(kthread_run(faulty_thread, NULL, "faulty"));
+	case LKL_SELFTEST_OVERFLOW:
+		return overflow(0);
 	default:
 		return -EINVAL;
 	}
@@ -447,7 +474,7 @@ long lkl_run_selftest(unsigned long what)
 	unsigned int i;
 
 	if (what != LKL_SELFTEST_ALL)
-		return try_watchdog(what & 0xff, what >> 8);
+		return try_death(what & 0xff, what >> 8);
 	pr_info("1..%zu\n", ARRAY_SIZE(tests));
 	for (i = 0; i < ARRAY_SIZE(tests); i++) {
 		bool ok = tests[i].run();

@@ -16,6 +16,8 @@ void __init setup_arch(char **command_line)
 {
 	unsigned long max_pfn_of_zone[MAX_NR_ZONES] = { 0 };
 
+	/* What goes wrong from here on ends the boot. */
+	lkl_panic_init();
 	*command_line = boot_command_line;
 
 	memblock_add(0, lkl_pool_size);

@@ -136,6 +136,7 @@ void lkl_servant_main(void *unused);
 
 /* kernel/halt.c */
 extern int lkl_dead;
+void lkl_panic_init(void);
 void lkl_go_home(struct lkl_thread *me) __noreturn;
 bool lkl_condemn(const char *why);
 bool lkl_is_stuck(void);
