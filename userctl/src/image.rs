@@ -2,8 +2,8 @@
 //! of a disk in a format of its own (VHD, VHDX, qcow2), the image is that disk: see `formats`.
 //!
 //! Linux has one CPU and its disks must not wait on it: what this system has in memory is copied at once, and a few
-//! threads read the rest. What lies beyond the end of
-//! the file fails with EIO: a truncated image gives what it has and says where it ends.
+//! threads read the rest. What lies beyond the end of the file fails with EIO: a truncated image gives what it has and says
+//! where it ends. The sector that a file ends in is whole, with zeros behind the end.
 
 use std::fs::File;
 use std::io;
@@ -17,6 +17,8 @@ use crate::exit::{Exit, Failure, reason};
 use crate::formats::Formatted;
 use crate::watchdog;
 
+/// Bytes of a sector of a file that is the disk itself.
+const SECTOR: u64 = 512;
 /// Threads that read; as many reads are under way at once.
 const READERS: usize = 8;
 
@@ -38,7 +40,11 @@ pub struct Image {
 #[derive(Debug)]
 enum Content {
     /// The file is the disk.
-    Plain(File),
+    Plain {
+        file: File,
+        /// Bytes of the file; the disk has whole sectors.
+        bytes: u64,
+    },
     /// The disk is in the file, in a format.
     Formatted(Formatted),
 }
@@ -71,10 +77,10 @@ impl Image {
         let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(explain)?;
         let mut image = Image {
             path: path.to_path_buf(),
-            size,
+            size: size.next_multiple_of(SECTOR),
             format: "raw",
             sector_size: None,
-            content: Arc::new(Content::Plain(file)),
+            content: Arc::new(Content::Plain { file, bytes: size }),
         };
         if size == 0 {
             return Err(fail(
@@ -83,10 +89,9 @@ impl Image {
         }
         // Reading may be refused although opening was not.
         let mut first = [0; 512];
-        let length = first.len().min(usize::try_from(size).unwrap_or(usize::MAX));
-        image.read_at(&mut first[..length], 0).map_err(explain)?;
+        image.read_at(&mut first, 0).map_err(explain)?;
         let formatted = match &*image.content {
-            Content::Plain(file) if metadata.is_file() => Formatted::open(path, file).map_err(fail)?,
+            Content::Plain { file, .. } if metadata.is_file() => Formatted::open(path, file).map_err(fail)?,
             _ => None,
         };
         if let Some(formatted) = formatted {
@@ -106,7 +111,7 @@ impl Image {
     /// Fills `buffer` from the byte `offset` of the image on.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &*self.content {
-            Content::Plain(file) => read_exact_at(file, buffer, offset),
+            Content::Plain { file, bytes } => read_sectors_at(file, *bytes, buffer, offset),
             Content::Formatted(formatted) => formatted.read_at(buffer, offset),
         }
     }
@@ -121,6 +126,18 @@ fn is_disk(metadata: &std::fs::Metadata) -> bool {
 fn is_disk(_metadata: &std::fs::Metadata) -> bool {
     // The length of a disk cannot be asked for by seeking there.
     false
+}
+
+/// Fills `buffer` from the byte `offset` of a file of `bytes` bytes on, with zeros for the rest of its last sector.
+fn read_sectors_at(file: &File, bytes: u64, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let end = offset.saturating_add(buffer.len() as u64);
+    if end <= bytes || end > bytes.next_multiple_of(SECTOR) {
+        return read_exact_at(file, buffer, offset);
+    }
+    let inside = usize::try_from(bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let (there, behind) = buffer.split_at_mut(inside.min(buffer.len()));
+    behind.fill(0);
+    read_exact_at(file, there, offset)
 }
 
 /// Fills `buffer` from the byte `offset` of the file on.
@@ -195,7 +212,7 @@ impl Disk for Section {
     }
 
     fn read(&self, mut request: ReadRequest) {
-        if let Content::Plain(file) = &*self.image.content
+        if let Content::Plain { file, .. } = &*self.image.content
             && read_at_hand(file, self.offset, &mut request)
         {
             watchdog::progress();

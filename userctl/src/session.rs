@@ -221,7 +221,7 @@ impl Session {
             )
         } else if error.cause == Cause::NoRoom {
             format!(
-                "{what}: {error}; give Linux more with --memory, or see the older state without it by --no-recovery"
+                "{what}: {error}; close other programs, or see the older state without it by --no-recovery"
             )
         } else if error.errno == Errno::ENOMEM {
             format!("{what}: {error}; give Linux more with --memory")

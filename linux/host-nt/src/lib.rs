@@ -164,6 +164,11 @@ impl Host for NtHost {
         unsafe { self.pool.unmap(addr) }
     }
 
+    /// Half of the machine's memory.
+    fn overlay_most(&self) -> u64 {
+        pool::machine_bytes() / 2
+    }
+
     fn monotonic_ns(&self) -> u64 {
         self.clock.monotonic_ns()
     }

@@ -18,11 +18,25 @@ use windows_sys::Win32::System::Memory::{
     MEM_RESERVE, MEM_RESERVE_PLACEHOLDER, MEMORY_MAPPED_VIEW_ADDRESS, MapViewOfFile, PAGE_NOACCESS,
     PAGE_READWRITE, SEC_COMMIT, UnmapViewOfFile, VirtualFree,
 };
+use windows_sys::Win32::System::SystemInformation::{GlobalMemoryStatusEx, MEMORYSTATUSEX};
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 use windows_sys::w;
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
+
+/// Bytes of memory that the machine has; 0 when it cannot be told.
+pub(crate) fn machine_bytes() -> u64 {
+    let mut status = MEMORYSTATUSEX {
+        dwLength: size_of::<MEMORYSTATUSEX>() as u32,
+        ..Default::default()
+    };
+    // SAFETY: the record says how long it is.
+    match unsafe { GlobalMemoryStatusEx(&mut status) } {
+        0 => 0,
+        _ => status.ullTotalPhys,
+    }
+}
 
 type VirtualAlloc2 =
     unsafe extern "system" fn(HANDLE, *const c_void, usize, u32, u32, *mut c_void, u32) -> *mut c_void;

@@ -10,7 +10,7 @@ use crate::nt::{
 use crate::sync::{Event, Semaphore};
 use crate::thread::Thread;
 use crate::timer::Timer;
-use crate::{clock, pool, routines, thread};
+use crate::{clock, memory, pool, routines, thread};
 use alloc::boxed::Box;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -151,6 +151,11 @@ impl lkl::Host for NtkHost {
     unsafe fn pages_unmap(&self, addr: NonNull<u8>, _count: usize) {
         // SAFETY: promised by the caller.
         unsafe { self.pages.unmap(addr) };
+    }
+
+    /// A quarter of the machine's memory: all of it is non-paged pool.
+    fn overlay_most(&self) -> u64 {
+        memory::machine_bytes() / 4
     }
 
     fn monotonic_ns(&self) -> u64 {

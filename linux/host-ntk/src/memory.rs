@@ -14,7 +14,7 @@ use crate::nt::{
     _MEMORY_CACHING_TYPE, IoAllocateMdl, IoFreeMdl, KERNEL_MODE, MDL_MAPPING_NO_EXECUTE, MDL_PAGES_LOCKED,
     MM_ALLOCATE_FULLY_REQUIRED, MmAllocatePagesForMdlEx, MmFreePagesFromMdl, MmGetPhysicalAddress,
     MmMapLockedPagesSpecifyCache, MmUnmapLockedPages, NO, PAGE_BYTES, PAGE_SHIFT, PMDL, PVOID, Pfn, ULONG,
-    large, mdl_pfns, quad,
+    ZwQuerySystemInformation, large, mdl_pfns, quad,
 };
 use crate::sync::SpinLock;
 use crate::{pool, routines};
@@ -42,6 +42,47 @@ pub struct Pages {
     /// The block in non-paged pool, which need not start on a page; null when the pool has an MDL.
     block: AtomicPtr<core::ffi::c_void>,
     views: SpinLock<Chains>,
+}
+
+/// `SYSTEM_BASIC_INFORMATION`.
+#[repr(C)]
+#[derive(Default)]
+struct SystemBasicInformation {
+    reserved: u32,
+    timer_resolution: u32,
+    page_size: u32,
+    physical_pages: u32,
+    lowest_page: u32,
+    highest_page: u32,
+    address_granularity: u32,
+    least_address: usize,
+    most_address: usize,
+    processors_mask: usize,
+    processors: u8,
+}
+
+const _: () = assert!(size_of::<SystemBasicInformation>() == 64);
+
+/// Bytes of memory that the machine has; 0 when the kernel does not tell.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn machine_bytes() -> u64 {
+    const SYSTEM_BASIC_INFORMATION: u32 = 0;
+    let mut basic = SystemBasicInformation::default();
+    let length = size_of::<SystemBasicInformation>() as ULONG;
+    // SAFETY: the record is as long as it is said to be.
+    let status = unsafe {
+        ZwQuerySystemInformation(
+            SYSTEM_BASIC_INFORMATION,
+            (&raw mut basic).cast(),
+            length,
+            null_mut(),
+        )
+    };
+    if status < 0 {
+        return 0;
+    }
+    u64::from(basic.physical_pages).saturating_mul(basic.page_size.into())
 }
 
 /// The priority argument of a mapping: not executable where the kernel knows the flag.

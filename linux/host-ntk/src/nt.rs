@@ -36,10 +36,16 @@ pub const PAGE_BYTES: usize = 4096;
 pub type Pfn = u64;
 
 // wdk-sys leaves out the pool functions that Microsoft has replaced; their replacements are too new to import.
-// PsGetCurrentThread is a macro in the headers and a function in the kernel.
+// PsGetCurrentThread is a macro in the headers and a function in the kernel. ZwQuerySystemInformation is in no header for drivers.
 unsafe extern "C" {
     pub fn ExAllocatePoolWithTag(pool_type: u32, bytes: usize, tag: u32) -> PVOID;
     pub fn PsGetCurrentThread() -> PVOID;
+    pub fn ZwQuerySystemInformation(
+        class: u32,
+        information: PVOID,
+        length: ULONG,
+        returned: *mut ULONG,
+    ) -> NTSTATUS;
 }
 
 /// A LARGE_INTEGER of a value.

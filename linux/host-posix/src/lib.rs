@@ -163,6 +163,12 @@ impl Host for PosixHost {
         unsafe { self.pool.unmap(addr, count) }
     }
 
+    /// Half of the machine's memory.
+    fn overlay_most(&self) -> u64 {
+        let machine = rustix::system::sysinfo();
+        machine.totalram.saturating_mul(machine.mem_unit.into()) / 2
+    }
+
     fn monotonic_ns(&self) -> u64 {
         nanoseconds(ClockId::Monotonic)
     }

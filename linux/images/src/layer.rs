@@ -113,7 +113,10 @@ impl<L> Opened<L> {
 /// How a layer maps its disk.
 #[derive(Debug)]
 pub(crate) enum Mapping {
-    Raw,
+    Raw {
+        /// Bytes of the file.
+        size: u64,
+    },
     Vhd(Vhd),
     Vhdx(Vhdx),
     Qcow2(Qcow2),
@@ -163,7 +166,10 @@ impl Mapping {
     /// What the layer's disk has at `offset`, for at most `length` bytes; both inside the disk.
     pub fn find<F: File>(&self, tables: &mut Tables<'_, F>, offset: u64, length: u64) -> Result<Run, Error> {
         match self {
-            Mapping::Raw => Ok(Run::new(Found::Data(offset), length)),
+            Mapping::Raw { size } => Ok(match size.checked_sub(offset).filter(|left| *left != 0) {
+                Some(left) => Run::new(Found::Data(offset), length.min(left)),
+                None => Run::new(Found::Zero, length),
+            }),
             Mapping::Vhd(vhd) => vhd.find(tables, offset, length),
             Mapping::Vhdx(vhdx) => vhdx.find(tables, offset, length),
             Mapping::Qcow2(qcow2) => qcow2.find(tables, offset, length),
@@ -171,12 +177,16 @@ impl Mapping {
     }
 }
 
-/// A file that is the disk itself.
+/// A file that is the disk itself. A sector that the file ends in is whole, with zeros behind the end.
 fn raw<F: File>(source: &Source<F>) -> Opened<Mapping> {
+    const SECTOR: u32 = 512;
     Opened {
-        layer: Mapping::Raw,
-        size: source.size(),
-        sector_size: 512,
+        layer: Mapping::Raw { size: source.size() },
+        size: source
+            .size()
+            .checked_next_multiple_of(SECTOR.into())
+            .unwrap_or(u64::MAX),
+        sector_size: SECTOR,
         disk_id: None,
         identity: Identity::None,
         parent: None,

@@ -220,6 +220,7 @@ pub(crate) fn disk_add(
         block_size: params.block_size,
         queue_depth: params.queue_depth,
         overlay_limit: params.overlay_limit,
+        padding: params.padding,
     };
     let mut info = sys::lkl_disk_info::default();
     with_task(kernel, |task| {

@@ -7,8 +7,11 @@ use crate::disk_request::ReadRequest;
 use crate::errno::Errno;
 use crate::kernel::{Kernel, Shared};
 use crate::sys;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Mutex;
 
@@ -75,9 +78,13 @@ pub(crate) const DEFAULT_OVERLAY: u64 = 64 << 20;
 pub struct DiskOptions {
     /// Reads under way at once; 0 lets Linux choose.
     pub queue_depth: u32,
-    /// Bytes of RAM that Linux's own writes (journal replay) may take. `None`: 64 MiB, and as
-    /// much as the journal of what is mounted takes, if Linux has it; `Some(0)`: no write succeeds.
+    /// Bytes of RAM that Linux's own writes (journal replay) may take, besides Linux's pool. `None`: 64 MiB, and as
+    /// much as the journal of what is mounted takes; `Some(0)`: no write succeeds. [`crate::Host::overlay_most`] is the limit of
+    /// all disks.
     pub overlay_limit: Option<u64>,
+    /// Bytes of zeros that Linux is shown behind the disk's last whole block; the sum is cut to whole blocks. [`Disk::read`] is
+    /// never asked for them. What is mounted gets what it needs without this.
+    pub padding: u64,
 }
 
 /// Counters of a disk since it was added.
@@ -99,9 +106,21 @@ pub(crate) struct DiskLink {
     shared: Arc<Shared>,
     /// major << 32 | minor; all ones before Linux has said.
     device: AtomicU64,
+    /// What Linux has written to the disk is in there.
+    overlay: Mutex<Vec<Box<[u64]>>>,
 }
 
 const NO_DEVICE: u64 = u64::MAX;
+
+impl Drop for DiskLink {
+    fn drop(&mut self) {
+        let blocks = self.overlay.get_mut();
+        let bytes = blocks.iter().fold(0u64, |sum, block| {
+            sum.saturating_add(size_of_val(&**block) as u64)
+        });
+        self.shared.overlay_left.fetch_add(bytes, Ordering::AcqRel);
+    }
+}
 
 impl DiskLink {
     pub(crate) fn new(disk: Arc<dyn Disk>, shared: Arc<Shared>) -> Self {
@@ -109,7 +128,34 @@ impl DiskLink {
             disk,
             shared,
             device: AtomicU64::new(NO_DEVICE),
+            overlay: Mutex::new(Vec::new()),
         }
+    }
+
+    /// `size` bytes for what Linux writes, which are there for as long as this is. `None` for lack of memory, or when the
+    /// host gives no more.
+    pub(crate) fn overlay_block(&self, size: usize) -> Option<NonNull<u8>> {
+        let bytes = u64::try_from(size).ok()?;
+        let left = &self.shared.overlay_left;
+        let take = |left: u64| left.checked_sub(bytes);
+        left.fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
+            .ok()?;
+        let block = self.add_overlay_block(size);
+        if block.is_none() {
+            left.fetch_add(bytes, Ordering::AcqRel);
+        }
+        block
+    }
+
+    fn add_overlay_block(&self, size: usize) -> Option<NonNull<u8>> {
+        let words = size.div_ceil(size_of::<u64>());
+        let mut block = Vec::new();
+        block.try_reserve_exact(words).ok()?;
+        block.resize(words, 0u64);
+        let mut blocks = self.overlay.lock();
+        blocks.try_reserve(1).ok()?;
+        blocks.push(block.into_boxed_slice());
+        NonNull::new(blocks.last_mut()?.as_mut_ptr().cast())
     }
 
     /// Counts a request in; false when Linux is being halted.
@@ -184,6 +230,7 @@ pub(crate) struct Attached {
 /// A disk that Linux has. Dropping it takes it away as [`BlockDevice::remove`] does.
 pub struct BlockDevice {
     kernel: Kernel,
+    /// As it was added; a restart may go beyond that for as long as something is mounted.
     options: DiskOptions,
     /// `None` once removed. The lock is held for copies only.
     attached: Mutex<Option<Attached>>,
@@ -233,19 +280,22 @@ impl BlockDevice {
         self.detach()
     }
 
-    /// Whether nobody has set a limit for its overlay.
-    pub(crate) fn has_default_overlay(&self) -> bool {
-        self.options.overlay_limit.is_none()
+    /// Bytes that the disk itself has in whole blocks.
+    pub(crate) fn size_bytes(&self) -> Result<u64, Errno> {
+        let disk = &self.current()?.link.disk;
+        let (size, block) = (disk.size_bytes(), u64::from(disk.block_size()));
+        Ok(size.saturating_sub(size.checked_rem(block).ok_or(Errno::EINVAL)?))
     }
 
-    /// Takes it away and announces it again with an empty overlay of the given limit. Nothing must be mounted.
-    pub(crate) fn restart(&self, overlay_limit: Option<u64>) -> Result<(), Errno> {
+    /// How it was added.
+    pub(crate) fn options(&self) -> DiskOptions {
+        self.options
+    }
+
+    /// Takes it away and announces it again with an empty overlay. Nothing must be mounted.
+    pub(crate) fn restart(&self, options: DiskOptions) -> Result<(), Errno> {
         let disk = Arc::clone(&self.current()?.link.disk);
         self.detach()?;
-        let options = DiskOptions {
-            overlay_limit,
-            ..self.options
-        };
         let attached = self.kernel.attach(disk, &options)?;
         *self.attached.lock() = Some(attached);
         Ok(())

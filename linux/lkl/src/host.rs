@@ -116,6 +116,10 @@ pub trait Host: Send + Sync + 'static {
     /// A timer that is not armed and rings `alarm`. `None` for lack of memory.
     fn timer(&self, alarm: Alarm) -> Option<Box<Self::Timer>>;
 
+    /// How many bytes of the machine's memory may hold what file systems write while they recover, for all disks together.
+    /// Asked once per boot; taken from the global allocator, block by block, as it is needed. IRQL: PASSIVE_LEVEL.
+    fn overlay_most(&self) -> u64;
+
     /// Linux is spinning: let other threads run.
     fn yield_now(&self);
 

@@ -26,7 +26,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 
 /// How to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     pub(crate) reads: Gate,
     /// What callers wait for before they are inside.
     pub(crate) waits: Arc<Waits>,
+    /// What overlays of disks may take yet, bytes.
+    pub(crate) overlay_left: AtomicU64,
 }
 
 /// The host's part in a visit to Linux, with the host's type forgotten.
@@ -201,6 +203,7 @@ impl Kernel {
             calls: Gate::new(semaphore(&*host, 0)?),
             reads: Gate::new(semaphore(&*host, 0)?),
             waits: Arc::clone(&waits),
+            overlay_left: AtomicU64::new(host.overlay_most()),
         };
         let shared = try_arc(
             |layout| host.set_aside(layout),
@@ -370,6 +373,7 @@ impl Kernel {
             block_size,
             queue_depth: options.queue_depth,
             overlay_limit: options.overlay_limit.unwrap_or(u64::MAX),
+            padding: options.padding,
         };
         let link = DiskLink::new(disk, Arc::clone(&self.inner.shared));
         let marks = self.inner.marks();
@@ -424,6 +428,7 @@ pub(crate) struct DiskParams {
     pub(crate) block_size: u32,
     pub(crate) queue_depth: u32,
     pub(crate) overlay_limit: u64,
+    pub(crate) padding: u64,
 }
 
 impl Inner {

@@ -165,10 +165,8 @@ impl Mount {
             _ => "",
         };
         let mut last = MountError::new(None, Errno::EINVAL);
-        if options.recovery
-            && let Some(superblock) = &superblock
-        {
-            make_room(kernel, device, superblock).map_err(|errno| MountError::new(None, errno))?;
+        if let Some(superblock) = &superblock {
+            make_room(device, superblock, options.recovery).map_err(|errno| MountError::new(None, errno))?;
         }
         for name in names {
             match Mount::named(kernel, device, name, needed, options) {
@@ -223,7 +221,7 @@ impl Mount {
         }
         Err(MountError {
             errno: Errno::ENOSPC,
-            detail: owned("what its journal holds does not fit into the memory that Linux has"),
+            detail: owned("what its journal holds does not fit into the memory that there is"),
             cause: Cause::NoRoom,
             ..error
         })
@@ -332,21 +330,36 @@ fn node(kernel: &Kernel, device: &BlockDevice) -> Result<OwnedFd, Errno> {
     Ok(node)
 }
 
-/// Enlarges the overlay of a disk whose journal could not be replayed into it: what is replayed is at most what the journal
-/// holds. A quarter of what Linux has free is left to it.
-fn make_room(kernel: &Kernel, device: &BlockDevice, superblock: &Superblock) -> Result<(), Errno> {
-    // What file systems write besides: superblocks, the journal's own, XFS's clearing of 2 MiB.
-    const BESIDES: u64 = 16 << 20;
-    let Some(journal) = superblock.journal_bytes else {
-        return Ok(());
-    };
-    let free = kernel.free_bytes()?;
-    let most = free.saturating_sub(free / 4);
-    let wanted = journal.saturating_add(BESIDES).min(most);
-    if device.has_default_overlay() && wanted > crate::disk::DEFAULT_OVERLAY {
-        device.restart(Some(wanted))?;
+/// What a disk is padded to for a file system that reads its last block as a whole, bytes.
+const WHOLE_PAGES: u64 = 4096;
+
+/// Gives a disk what its file system needs beyond what a disk has: room to replay its journal, and padding.
+fn make_room(device: &BlockDevice, superblock: &Superblock, recovery: bool) -> Result<(), Errno> {
+    let given = device.options();
+    let mut options = given;
+    if recovery && given.overlay_limit.is_none() {
+        options.overlay_limit = overlay_for(superblock);
+    }
+    // mksquashfs -nopad ends with its last byte, and Linux reads that in blocks of 1 KiB.
+    if superblock.kind == Kind::Squashfs {
+        let beyond = device.size_bytes()?.checked_rem(WHOLE_PAGES).unwrap_or(0);
+        options.padding = match beyond {
+            0 => given.padding,
+            beyond => given.padding.max(WHOLE_PAGES.saturating_sub(beyond)),
+        };
+    }
+    if options != given {
+        device.restart(options)?;
     }
     Ok(())
+}
+
+/// The overlay for a journal that could not be replayed into the usual one: what is replayed is at most what the journal holds.
+fn overlay_for(superblock: &Superblock) -> Option<u64> {
+    // What file systems write besides: superblocks, the journal's own, XFS's clearing of 2 MiB.
+    const BESIDES: u64 = 16 << 20;
+    let wanted = superblock.journal_bytes?.saturating_add(BESIDES);
+    (wanted > crate::disk::DEFAULT_OVERLAY).then_some(wanted)
 }
 
 /// One mount with one set of options.

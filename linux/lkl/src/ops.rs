@@ -53,6 +53,7 @@ pub(crate) fn table<H: Host>(context: &Context<H>) -> lkl_host_ops {
         timer_arm: timer_arm::<H>,
         timer_free: timer_free::<H>,
         disk_read,
+        overlay_alloc,
         yield_: yield_now::<H>,
     }
 }
@@ -279,6 +280,14 @@ unsafe extern "sysv64" fn disk_read(_host: *mut c_void, disk: *mut c_void, reque
     let disk = Arc::clone(&link.disk);
     // SAFETY: host_ops.h: the request is ours now; the gate was entered.
     disk.read(unsafe { ReadRequest::adopt(request, link) });
+}
+
+unsafe extern "sysv64" fn overlay_alloc(_host: *mut c_void, disk: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: the word is the address of an Arc's content, which the kernel's table of disks keeps until
+    // lkl_disk_remove or lkl_halt has returned.
+    let link = unsafe { &*disk.cast::<DiskLink>().cast_const() };
+    link.overlay_block(size)
+        .map_or(null_mut(), |block| block.as_ptr().cast())
 }
 
 unsafe extern "sysv64" fn yield_now<H: Host>(host: *mut c_void) {

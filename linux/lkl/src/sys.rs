@@ -13,7 +13,7 @@
 use core::ffi::{c_char, c_int, c_long, c_void};
 
 /// `LKL_HOST_OPS_VERSION`
-pub const LKL_HOST_OPS_VERSION: u32 = 2;
+pub const LKL_HOST_OPS_VERSION: u32 = 3;
 /// `LKL_PAGE_SIZE`, bytes.
 pub const LKL_PAGE_SIZE: usize = 4096;
 
@@ -85,6 +85,7 @@ pub struct lkl_host_ops {
     pub timer_arm: unsafe extern "sysv64" fn(*mut c_void, *mut c_void, u64),
     pub timer_free: unsafe extern "sysv64" fn(*mut c_void, *mut c_void),
     pub disk_read: unsafe extern "sysv64" fn(*mut c_void, *mut c_void, *mut lkl_disk_read),
+    pub overlay_alloc: unsafe extern "sysv64" fn(*mut c_void, *mut c_void, usize) -> *mut c_void,
     pub yield_: unsafe extern "sysv64" fn(*mut c_void),
 }
 
@@ -117,6 +118,8 @@ pub struct lkl_disk_params {
     pub queue_depth: u32,
     /// Bytes of RAM that recovery may write; 0: none, all ones: the default.
     pub overlay_limit: u64,
+    /// Bytes of zeros behind the last whole block.
+    pub padding: u64,
 }
 
 /// A disk as Linux knows it.

@@ -49,10 +49,10 @@ fn mirror() -> Mirror {
         lkl_host_ops {
             size, version, host, print, panicked, stuck, sem_alloc, sem_free, sem_up, sem_down, thread_create,
             thread_exit, thread_join, thread_self, thread_ran_ns, thread_urgent, pool_alloc, pool_free, pages_map, pages_unmap, monotonic_ns, realtime_ns, timer_alloc,
-            timer_arm, timer_free, disk_read, yield_ = "yield",
+            timer_arm, timer_free, disk_read, overlay_alloc, yield_ = "yield",
         }
         lkl_boot_params { pool_size, command_line }
-        lkl_disk_params { disk, size, block_size, queue_depth, overlay_limit }
+        lkl_disk_params { disk, size, block_size, queue_depth, overlay_limit, padding }
         lkl_disk_info { major, minor, name }
         lkl_disk_stats { reads, read_bytes, overlay_bytes, writes_refused }
     }

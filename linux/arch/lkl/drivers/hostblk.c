@@ -7,40 +7,49 @@
  *
  * The host cannot be asked to write. File systems do write, even when they are mounted read-only: they replay their
  * journals. What they write goes into an overlay in RAM that lies over the disk, up to a limit, and is read back from
- * there. So a volume that was not cleanly unmounted shows its true state, and the disk stays as it is.
+ * there. The RAM is the host's, not the pool's, which a journal may be larger than. So a volume that was not cleanly unmounted shows its true state, and the disk stays as it is.
+ *
+ * Behind the last block of the host's a disk may have padding, which reads as zeros and is never asked of the host: some
+ * file systems read whole blocks of their own that begin before the end of the disk and end behind it.
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
+#include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/idr.h>
 #include <linux/interrupt.h>
+#include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/slab.h>
 #include <linux/version.h>
-#include <linux/xarray.h>
 #include <asm/lkl.h>
 
 #define DEFAULT_QUEUE_DEPTH	64
 #define MAX_SEGMENTS		128
 #define MAX_REQUEST_BYTES	(1U << 20)
 #define DEFAULT_OVERLAY_LIMIT	(64UL << 20)
+#define OVERLAY_CHUNK		(16 * PAGE_SIZE)
 
-/* A page of the overlay: which of its sectors were written, and where they are. */
+/* A page of the overlay, and which of its sectors were written. */
 struct overlay_page {
+	struct overlay_page *next;	/* of those with the same hash */
+	u64 number;			/* of the page on the disk */
 	unsigned long written;
-	void *data;
+	u8 data[PAGE_SIZE];
 };
-
-#define PAGE_SECTORS_OF_OVERLAY	(PAGE_SIZE >> SECTOR_SHIFT)
 
 struct hostblk {
 	struct list_head list;
 	struct gendisk *gendisk;
 	struct blk_mq_tag_set tags;
 	void *host_disk;
+	u64 host_size;			/* bytes; behind them is padding */
 	bool gone;
-	struct xarray overlay;		/* struct overlay_page by page number */
+	struct overlay_page **overlay;	/* by the hash of their numbers; NULL before the first write */
+	unsigned int overlay_bits;	/* of that hash */
 	unsigned long overlay_limit;	/* bytes */
+	void *overlay_chunk;		/* memory of the host's for the overlay's next pages */
+	unsigned long overlay_left;	/* bytes of it that are not used yet */
 	struct lkl_disk_stats stats;
 };
 
@@ -70,23 +79,53 @@ static unsigned long sector_mask(u64 pos, unsigned int len)
 	return GENMASK(first + (len >> SECTOR_SHIFT) - 1, first);
 }
 
-static struct overlay_page *overlay_page(struct hostblk *disk, u64 pos)
+/*
+ * All of the overlay is memory of the host's, which takes it back with the disk: writes come when Linux needs memory, and must
+ * not need any of its own.
+ */
+static bool overlay_init(struct hostblk *disk)
 {
-	struct overlay_page *page = xa_load(&disk->overlay, pos >> PAGE_SHIFT);
+	unsigned long pages = disk->overlay_limit >> PAGE_SHIFT;
 
-	if (page)
-		return page;
-	if (disk->stats.overlay_bytes + PAGE_SIZE > disk->overlay_limit)
+	if (disk->overlay)
+		return true;
+	disk->overlay_bits = clamp(ilog2(pages | 1), 8, 16);
+	disk->overlay = host(overlay_alloc, disk->host_disk, sizeof(*disk->overlay) << disk->overlay_bits);
+	return disk->overlay;
+}
+
+static struct overlay_page *overlay_find(struct hostblk *disk, u64 pos)
+{
+	u64 number = pos >> PAGE_SHIFT;
+	struct overlay_page *page;
+
+	if (!disk->overlay)
 		return NULL;
-	page = kzalloc(sizeof(*page), GFP_NOWAIT | __GFP_NOWARN);
-	if (!page)
+	page = disk->overlay[hash_64(number, disk->overlay_bits)];
+	while (page && page->number != number)
+		page = page->next;
+	return page;
+}
+
+static struct overlay_page *overlay_add(struct hostblk *disk, u64 pos)
+{
+	struct overlay_page *page, **bucket;
+
+	if (disk->stats.overlay_bytes + PAGE_SIZE > disk->overlay_limit || !overlay_init(disk))
 		return NULL;
-	page->data = (void *)__get_free_page(GFP_NOWAIT | __GFP_NOWARN);
-	if (!page->data || xa_err(xa_store(&disk->overlay, pos >> PAGE_SHIFT, page, GFP_NOWAIT | __GFP_NOWARN))) {
-		free_page((unsigned long)page->data);
-		kfree(page);
-		return NULL;
+	if (disk->overlay_left < sizeof(*page)) {
+		disk->overlay_chunk = host(overlay_alloc, disk->host_disk, OVERLAY_CHUNK);
+		disk->overlay_left = disk->overlay_chunk ? OVERLAY_CHUNK : 0;
+		if (!disk->overlay_chunk)
+			return NULL;
 	}
+	disk->overlay_left -= sizeof(*page);
+	page = disk->overlay_chunk + disk->overlay_left;
+	page->number = pos >> PAGE_SHIFT;
+	page->written = 0;
+	bucket = &disk->overlay[hash_64(page->number, disk->overlay_bits)];
+	page->next = *bucket;
+	*bucket = page;
 	disk->stats.overlay_bytes += PAGE_SIZE;
 	return page;
 }
@@ -95,7 +134,7 @@ static bool overlay_write(struct hostblk *disk, u64 pos, const void *from, unsig
 {
 	while (len) {
 		unsigned int part = in_page(pos, len);
-		struct overlay_page *page = overlay_page(disk, pos);
+		struct overlay_page *page = overlay_find(disk, pos) ?: overlay_add(disk, pos);
 
 		if (!page)
 			return false;
@@ -113,7 +152,7 @@ static void overlay_read(struct hostblk *disk, u64 pos, void *to, unsigned int l
 {
 	while (len) {
 		unsigned int part = in_page(pos, len);
-		struct overlay_page *page = xa_load(&disk->overlay, pos >> PAGE_SHIFT);
+		struct overlay_page *page = overlay_find(disk, pos);
 		unsigned int done = 0;
 
 		while (page && done < part) {
@@ -127,18 +166,6 @@ static void overlay_read(struct hostblk *disk, u64 pos, void *to, unsigned int l
 		to += part;
 		len -= part;
 	}
-}
-
-static void overlay_free(struct hostblk *disk)
-{
-	struct overlay_page *page;
-	unsigned long index;
-
-	xa_for_each(&disk->overlay, index, page) {
-		free_page((unsigned long)page->data);
-		kfree(page);
-	}
-	xa_destroy(&disk->overlay);
 }
 
 /* ---- requests ---- */
@@ -166,15 +193,14 @@ static void read_done(struct lkl_irq_event *event)
 	struct request *rq = blk_mq_rq_from_pdu(request);
 	struct hostblk *disk = rq->q->queuedata;
 
-	if (!request->error && !xa_empty(&disk->overlay)) {
+	if (!request->error && disk->overlay) {
 		u64 pos = request->read.offset;
-		unsigned long i;
+		struct req_iterator iter;
+		struct bio_vec bvec;
 
-		for (i = 0; i < request->read.segment_count; i++) {
-			struct lkl_segment *segment = &request->segments[i];
-
-			overlay_read(disk, pos, segment->addr, segment->len);
-			pos += segment->len;
+		rq_for_each_bvec(bvec, rq, iter) {
+			overlay_read(disk, pos, page_address(bvec.bv_page) + bvec.bv_offset, bvec.bv_len);
+			pos += bvec.bv_len;
 		}
 	}
 	blk_mq_end_request(rq, errno_to_blk_status(request->error));
@@ -187,6 +213,23 @@ void lkl_disk_read_done(struct lkl_disk_read *read, long error)
 	request->error = error;
 	request->event.handler = read_done;
 	lkl_irq_post(&request->event);
+}
+
+/* Leaves to the host what it has of a read, and zeroes the rest. */
+static void cut_padding(struct hostblk *disk, struct lkl_disk_read *read, struct lkl_segment *segments)
+{
+	u64 inside = disk->host_size > read->offset ? disk->host_size - read->offset : 0;
+
+	while (read->len > inside) {
+		struct lkl_segment *last = &segments[read->segment_count - 1];
+		unsigned long outside = min_t(u64, last->len, read->len - inside);
+
+		last->len -= outside;
+		memset(last->addr + last->len, 0, outside);
+		read->len -= outside;
+		if (!last->len)
+			read->segment_count--;
+	}
 }
 
 static void start_read(struct hostblk *disk, struct request *rq)
@@ -213,6 +256,11 @@ static void start_read(struct hostblk *disk, struct request *rq)
 	read->len = blk_rq_bytes(rq);
 	read->segment_count = n;
 	read->segments = request->segments;
+	cut_padding(disk, read, request->segments);
+	if (!read->len) {
+		lkl_disk_read_done(read, 0);
+		return;
+	}
 	disk->stats.reads++;
 	disk->stats.read_bytes += read->len;
 	host(disk_read, disk->host_disk, read);
@@ -292,6 +340,7 @@ static struct gendisk *alloc_gendisk(struct hostblk *disk, unsigned int block_si
 static int add_disk_of_host(const struct lkl_disk_params *params, struct lkl_disk_info *info)
 {
 	struct hostblk *disk;
+	u64 blocks;
 	int minor, ret;
 
 	if (params->block_size < SECTOR_SIZE || params->block_size > PAGE_SIZE || !is_power_of_2(params->block_size) ||
@@ -302,8 +351,8 @@ static int add_disk_of_host(const struct lkl_disk_params *params, struct lkl_dis
 	if (!disk)
 		return -ENOMEM;
 	disk->host_disk = params->disk;
+	disk->host_size = params->size / params->block_size * params->block_size;
 	disk->overlay_limit = params->overlay_limit == ~0UL ? DEFAULT_OVERLAY_LIMIT : params->overlay_limit;
-	xa_init(&disk->overlay);
 
 	minor = ida_alloc_max(&hostblk_minors, MINORMASK, GFP_KERNEL);
 	if (minor < 0) {
@@ -336,7 +385,8 @@ static int add_disk_of_host(const struct lkl_disk_params *params, struct lkl_dis
 	disk->gendisk->fops = &hostblk_fops;
 	disk->gendisk->private_data = disk;
 	snprintf(disk->gendisk->disk_name, sizeof(disk->gendisk->disk_name), "hostblk%d", minor);
-	set_capacity(disk->gendisk, params->size / params->block_size * (params->block_size >> SECTOR_SHIFT));
+	blocks = (disk->host_size + params->padding) / params->block_size;
+	set_capacity(disk->gendisk, blocks * (params->block_size >> SECTOR_SHIFT));
 	if (!disk->overlay_limit)
 		set_disk_ro(disk->gendisk, true);
 	ret = add_disk(disk->gendisk);
@@ -372,7 +422,6 @@ static int remove_disk(unsigned int major, unsigned int minor)
 	del_gendisk(disk->gendisk);
 	put_disk(disk->gendisk);
 	blk_mq_free_tag_set(&disk->tags);
-	overlay_free(disk);
 	ida_free(&hostblk_minors, minor);
 	kfree(disk);
 	return 0;

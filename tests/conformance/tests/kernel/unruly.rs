@@ -120,6 +120,9 @@ impl<K: Hook> Host for Unruly<K> {
         // SAFETY: the caller's promise is the same.
         unsafe { self.host.pages_unmap(addr, count) }
     }
+    fn overlay_most(&self) -> u64 {
+        self.host.overlay_most()
+    }
     fn monotonic_ns(&self) -> u64 {
         self.hook.at(Moment::Clock);
         self.host.monotonic_ns()

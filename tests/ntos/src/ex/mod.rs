@@ -7,6 +7,7 @@
 //! | [`push_lock`] | push locks, rundown protection |
 //! | [`callback`] | the kernel's callback object for the power state |
 //! | [`lookaside`] | lookaside lists and interlocked singly linked lists |
+//! | [`system`] | questions about the machine |
 
 use crate::imports::Import;
 
@@ -15,6 +16,7 @@ pub mod fast_mutex;
 pub mod lookaside;
 pub mod push_lock;
 pub mod resource;
+pub mod system;
 
 /// This module's imports.
 pub static IMPORTS: &[&[Import]] = &[
@@ -23,4 +25,5 @@ pub static IMPORTS: &[&[Import]] = &[
     fast_mutex::IMPORTS,
     push_lock::IMPORTS,
     lookaside::IMPORTS,
+    system::IMPORTS,
 ];

@@ -19,7 +19,7 @@
 #ifndef _ASM_LKL_HOST_OPS_H
 #define _ASM_LKL_HOST_OPS_H
 
-#define LKL_HOST_OPS_VERSION	2
+#define LKL_HOST_OPS_VERSION	3
 #define LKL_PAGE_SIZE		4096UL
 
 #ifdef __cplusplus
@@ -131,6 +131,13 @@ struct lkl_host_ops {
 	 */
 	void (*disk_read)(void *host, void *disk, struct lkl_disk_read *request);
 
+	/*
+	 * Memory besides the pool for what recovery writes to a disk: `size` bytes, zeroed, aligned to 8, which stay until lkl_disk_remove() or
+	 * lkl_halt() has returned. Linux copies to and from it, and gives it to no device. NULL when the host gives no more.
+	 * Does not wait.
+	 */
+	void *(*overlay_alloc)(void *host, void *disk, unsigned long size);
+
 	/* A hint that Linux is spinning: lets other host threads run. */
 	void (*yield)(void *host);
 };
@@ -146,6 +153,7 @@ struct lkl_disk_params {
 	unsigned int block_size;	/* logical block size in bytes: 512..4096, a power of two */
 	unsigned int queue_depth;	/* how many reads may be under way at once; 0 for the default */
 	unsigned long overlay_limit;	/* bytes of RAM that recovery may write; 0: none, ~0: the default of 64 MiB */
+	unsigned long padding;		/* bytes of zeros behind the last whole block; the sum is cut to whole blocks */
 };
 
 /* A disk as Linux knows it. */
@@ -235,6 +243,8 @@ int lkl_is_dead(void);
 #define LKL_SELFTEST_BUSY	4UL	/* much work that leaves the CPU now and then: for so many milliseconds, not to be killed */
 #define LKL_SELFTEST_PANIC	5UL	/* dies at once */
 #define LKL_SELFTEST_LIMIT	6UL	/* sets the watchdog's limit, in milliseconds */
+#define LKL_SELFTEST_FAULT	7UL	/* a thread of Linux's reads by a null pointer; the call returns */
+#define LKL_SELFTEST_OVERFLOW	8UL	/* calls itself until the stack is used up */
 #define LKL_SELFTEST_FOR(what, milliseconds)	((what) | (unsigned long)(milliseconds) << 8)
 long lkl_selftest(struct lkl_task *task, unsigned long what);
 
