@@ -31,6 +31,9 @@ use lklfs_fsd::create::{self, Opening, Plan, Reparse};
 use lklfs_fsd::{Ccb, FcbKind, IrpContext, Metadata, Outcome};
 use lklfs_nt::{AccessMask, CreateDisposition, CreateInformation, CreateOptions, NtStatus};
 
+/// How often a CREATE looks whether its device has another VPB, with 10 ms in between: the I/O manager parses a name 32 times, and
+/// no more.
+const SUCCESSOR_ATTEMPTS: u32 = 100;
 /// `IO_REMOUNT`: with STATUS_REPARSE, the I/O manager looks at the device's VPB once more.
 const IO_REMOUNT: usize = 1;
 
@@ -40,20 +43,24 @@ const IO_REMOUNT: usize = 1;
 pub fn create(mut irp: Irp, blocking: Blocking) -> NTSTATUS {
     // SAFETY: the IRP was sent to this volume device and keeps it alive.
     let Some(volume) = (unsafe { volume_of(irp.device()) }) else {
-        return irp.fail(NtStatus::VOLUME_DISMOUNTED);
+        // It was torn down since the I/O manager looked at the VPB.
+        let outcome = refused(&irp, NtStatus::VOLUME_DISMOUNTED);
+        return irp.complete(outcome);
     };
     let asked = match Asked::of(&irp) {
         Ok(asked) => asked,
         Err(status) => return irp.fail(status),
     };
-    let admission = match Admission::new(volume) {
+    let admission = match Admission::new(Arc::clone(&volume)) {
         Ok(admission) => admission,
         Err(status) => {
             let outcome = refused(&irp, status);
+            if outcome.status == NtStatus::REPARSE {
+                volume.wait_for_successor(SUCCESSOR_ATTEMPTS);
+            }
             return irp.complete(outcome);
         }
     };
-    let volume = Arc::clone(&admission.volume);
     let related = irp.file().map_or(null_mut(), |object| object.RelatedFileObject);
     // SAFETY: the I/O manager holds the related file object while this one is being opened, and it is on the same device or
     // is refused below.
@@ -292,13 +299,14 @@ impl Asked {
     }
 }
 
-/// What a request that its volume refuses ends with. When another volume is in the place of that one, the name of a CREATE is
-/// parsed again and leads there, unless it begins at a file object of this one.
+/// What a request that its volume refuses ends with. When another volume is in the place of that one, or can be mounted there,
+/// the name of a CREATE is parsed again and leads there, unless it begins at a file object of this one.
 pub fn refused(irp: &Irp, status: NtStatus) -> Outcome {
     let absolute = irp
         .file()
         .is_some_and(|object| object.RelatedFileObject.is_null());
-    if u32::from(irp.major()) == IRP_MJ_CREATE && absolute && status == NtStatus::WRONG_VOLUME {
+    let given_up = matches!(status, NtStatus::WRONG_VOLUME | NtStatus::VOLUME_DISMOUNTED);
+    if u32::from(irp.major()) == IRP_MJ_CREATE && absolute && given_up {
         Outcome::new(NtStatus::REPARSE, IO_REMOUNT)
     } else {
         status.into()

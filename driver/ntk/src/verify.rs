@@ -128,14 +128,7 @@ fn replace(volume: Arc<MountedVolume>) {
 
 /// Tears a replaced volume down once the I/O manager has put another VPB in the place of its own.
 fn tear_down_replaced(volume: &Arc<MountedVolume>) {
-    for _ in 0..ATTEMPTS {
-        // SAFETY: referenced by the volume.
-        let vpb = unsafe { volume.real_device().as_ref() }.map(|real| real.Vpb);
-        if vpb != Some(volume.vpb()) {
-            break;
-        }
-        later::pause();
-    }
+    volume.wait_for_successor(ATTEMPTS);
     volume.tear_down();
 }
 

@@ -369,6 +369,21 @@ impl MountedVolume {
         COUNT.load(Ordering::Relaxed)
     }
 
+    /// Waits until the device that this volume was on has another VPB, which the I/O manager gives it after the volume was
+    /// given up.
+    ///
+    /// IRQL: PASSIVE_LEVEL; blocks.
+    pub fn wait_for_successor(&self, attempts: u32) {
+        for _ in 0..attempts {
+            // SAFETY: referenced by the volume.
+            let vpb = unsafe { self.real_device().as_ref() }.map(|real| real.Vpb);
+            if vpb != Some(self.vpb()) {
+                break;
+            }
+            crate::later::pause();
+        }
+    }
+
     /// The VPB, for file objects.
     pub fn vpb(&self) -> PVPB {
         self.vpb.load(Ordering::Acquire)

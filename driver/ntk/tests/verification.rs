@@ -13,10 +13,14 @@ use ntos::cc::segment::Role;
 use ntos::disk::{Completion, Disk, DiskConfig};
 use ntos::nt::*;
 use ntos::user::{Handle, Machine, OpenAs};
-use ntos::verifier::hang;
+use ntos::verifier::{hang, moments as steps};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+/// For how long a thread stands still where another is let in.
+const STANDSTILL: Duration = Duration::from_millis(120);
 
 /// A copy of the image in a folder of its own, to be changed.
 fn copy() -> (tempfile::TempDir, PathBuf) {
@@ -238,6 +242,59 @@ fn a_changed_volume_that_nobody_has_open_is_mounted_afresh() {
             disk.suspect();
             assert_eq!(hello(machine, &disk).expect("reads"), b"changed\n");
         }
+    });
+}
+
+#[test]
+fn an_open_beside_the_verification_of_a_changed_volume_finds_what_is_there_now() {
+    let (_folder, image) = copy();
+    on(3, &[DiskConfig::image(&image)], |machine| {
+        let disk = Arc::clone(&machine.disks()[0]);
+        let _watch = hang::watch("opens beside a verification", 20 * LIMIT);
+        let changed = || {
+            assert!(hello(machine, &disk).is_ok());
+            machine.settle();
+            machine.trim();
+            change(&image);
+            disk.suspect();
+        };
+        changed();
+        let count = {
+            let counted = steps::pause_here(0, STANDSTILL, || true);
+            assert_eq!(hello(machine, &disk).as_deref(), Ok(&b"changed\n"[..]));
+            counted.count()
+        };
+        for step in (1..count).step_by((count as usize / 60).max(1)) {
+            changed();
+            let (reached, over) = (AtomicBool::new(false), AtomicBool::new(false));
+            let (reached, over) = (&Arc::new(reached), &Arc::new(over));
+            let is_over = {
+                let (reached, over) = (Arc::clone(reached), Arc::clone(over));
+                move || {
+                    reached.store(true, Ordering::SeqCst);
+                    over.load(Ordering::SeqCst)
+                }
+            };
+            std::thread::scope(|scope| {
+                let first = scope.spawn(|| {
+                    let _steps = steps::pause_here(step, STANDSTILL, is_over);
+                    let read = hello(machine, &disk);
+                    reached.store(true, Ordering::SeqCst);
+                    read
+                });
+                while !reached.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                // It ends while the first stands still, or waits for it.
+                let second = hello(machine, &disk);
+                over.store(true, Ordering::SeqCst);
+                let first = first.join().expect("no panic");
+                for read in [first, second] {
+                    assert_eq!(read.as_deref(), Ok(&b"changed\n"[..]), "step {step} of {count}");
+                }
+            });
+        }
+        println!("{count} steps");
     });
 }
 
