@@ -116,7 +116,7 @@ impl Drop for DiskLink {
     fn drop(&mut self) {
         let blocks = self.overlay.get_mut();
         let bytes = blocks.iter().fold(0u64, |sum, block| {
-            sum.saturating_add(size_of_val(&**block) as u64)
+            sum.saturating_add(u64::try_from(size_of_val(&**block)).unwrap_or(u64::MAX))
         });
         self.shared.overlay_left.fetch_add(bytes, Ordering::AcqRel);
     }
