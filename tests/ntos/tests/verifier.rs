@@ -83,6 +83,8 @@ const BUGS: &[(u32, &str)] = &[
     (74, "UseAfterFree"),
     (75, "ShadowStack"),
     (77, "PageFaultAtDispatch"),
+    (80, "Irp"),
+    (81, "UseAfterFree"),
 ];
 /// In `bugs.c`: what is nearly a bug.
 const A_JUMP_THAT_IS_RIGHT: u32 = 76;

@@ -1,10 +1,11 @@
-//! The modelled disk driver: `\Driver\Disk`, its devices and its dispatch routines.
+//! The modelled disk driver: `\Driver\Disk`, its devices and its dispatch routines. A volume's device does the work
+//! itself, or is attached to a port's device (`DiskConfig::layered`) and passes reads on to it.
 //!
 //! The routines are Rust functions that run on the caller's host stack ([`crate::io::native`]), so they cost
 //! the driver above no kernel stack. Each device's extension holds the address of its [`Unit`].
 
 use super::{Disk, DiskConfig, Image, ImageError, Layout, Partition, Volume, ioctl, queue};
-use crate::io::{complete, device, irp, names, native};
+use crate::io::{call, complete, device, harderror, irp, names, native};
 use crate::nt::*;
 use crate::verifier::fail;
 use crate::{ob, se};
@@ -22,6 +23,8 @@ pub(super) struct Unit {
     pub(super) partition: Option<Partition>,
     /// M of HarddiskVolumeM, or 0 for `DR0`.
     pub(super) volume: u32,
+    /// The port's device that this one is attached to, or 0.
+    port: usize,
 }
 
 struct Present {
@@ -87,16 +90,23 @@ pub fn attach(config: DiskConfig, seed: u64) -> Result<Arc<Disk>, ImageError> {
         queue: queue::Queue::new(seed),
     });
     let whole = (0, disk.image.size());
-    let mut devices = vec![create(&disk, whole, None, 0)];
+    let mut devices = vec![create(&disk, whole, None, Place::Whole)];
     let mut add = |range, partition: Option<Partition>| {
         let number = NEXT_VOLUME.fetch_add(1, Ordering::Relaxed);
         let part = partition.as_ref().map_or(0, |partition| partition.number);
-        let device = create(&disk, range, partition, number);
+        let port = disk
+            .config()
+            .layered
+            .then(|| create(&disk, range, partition.clone(), Place::Port));
+        let place = Place::Volume(number, port.unwrap_or(0));
+        let device = create(&disk, range, partition, place);
         devices.push(device);
+        devices.extend(port);
         let volume = Volume {
             partition: part,
             number,
             device,
+            notices: port.unwrap_or(device),
         };
         disk.volumes
             .lock()
@@ -126,6 +136,9 @@ pub fn detach_all() {
             // SAFETY: the device and its unit were made by `create` and are used by nobody.
             unsafe {
                 let unit = *(*device).DeviceExtension.cast::<*mut Unit>();
+                if (*unit).port != 0 {
+                    device::IoDetachDevice((*unit).port as PDEVICE_OBJECT);
+                }
                 device::delete(device);
                 drop(Box::from_raw(unit));
             }
@@ -133,11 +146,23 @@ pub fn detach_all() {
     }
 }
 
-fn create(disk: &Arc<Disk>, (start, len): (u64, u64), partition: Option<Partition>, volume: u32) -> usize {
-    let name = match volume {
-        0 => format!("\\Device\\Harddisk{}\\DR0", disk.number),
-        number => format!("\\Device\\HarddiskVolume{number}"),
+/// What a device is for.
+enum Place {
+    /// The whole disk.
+    Whole,
+    /// The volume of that number, on the port's device or on none (0).
+    Volume(u32, usize),
+    /// A volume's port.
+    Port,
+}
+
+fn create(disk: &Arc<Disk>, (start, len): (u64, u64), partition: Option<Partition>, place: Place) -> usize {
+    let (name, volume, port) = match place {
+        Place::Whole => (Some(format!("\\Device\\Harddisk{}\\DR0", disk.number)), 0, 0),
+        Place::Volume(number, port) => (Some(format!("\\Device\\HarddiskVolume{number}")), number, port),
+        Place::Port => (None, 0, 0),
     };
+    let wide = name.as_deref().map(names::wide);
     let driver = native::driver("\\Driver\\Disk", dispatch);
     let unit = Box::into_raw(Box::new(Unit {
         disk: Arc::clone(disk),
@@ -145,6 +170,7 @@ fn create(disk: &Arc<Disk>, (start, len): (u64, u64), partition: Option<Partitio
         len,
         partition,
         volume,
+        port,
     }));
     let removable = if disk.config().removable {
         FILE_REMOVABLE_MEDIA
@@ -154,15 +180,9 @@ fn create(disk: &Arc<Disk>, (start, len): (u64, u64), partition: Option<Partitio
     // SAFETY: the driver lives for ever; the new device is ours.
     unsafe {
         let extra = std::mem::size_of::<*mut Unit>();
-        let device = match device::create(
-            driver,
-            extra,
-            Some(&names::wide(&name)),
-            FILE_DEVICE_DISK,
-            removable,
-        ) {
+        let device = match device::create(driver, extra, wide.as_deref(), FILE_DEVICE_DISK, removable) {
             Ok(device) => device,
-            Err(status) => fail!(Device, "{name}: {}", crate::nt::name(status)),
+            Err(status) => fail!(Device, "{name:?}: {}", crate::nt::name(status)),
         };
         // As Windows has it: a fixed disk is looked at and passed through by everyone, a medium that can be taken out read.
         let everyone = if disk.config().removable {
@@ -176,6 +196,9 @@ fn create(disk: &Arc<Disk>, (start, len): (u64, u64), partition: Option<Partitio
         (*device).AlignmentRequirement = FILE_WORD_ALIGNMENT;
         (*device).StackSize = 1;
         (*device).Flags |= DO_DIRECT_IO;
+        if port != 0 && device::IoAttachDeviceToDeviceStack(device, port as PDEVICE_OBJECT).is_null() {
+            fail!(Device, "{name:?} cannot be attached to its port's device");
+        }
         (*device).Flags &= !DO_DEVICE_INITIALIZING;
         device as usize
     }
@@ -197,6 +220,12 @@ unsafe fn dispatch(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
         match major {
             IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE | IRP_MJ_FLUSH_BUFFERS | IRP_MJ_SHUTDOWN => {
                 done(packet, STATUS_SUCCESS, 0)
+            }
+            IRP_MJ_READ if unit.port != 0 => {
+                std::ptr::copy_nonoverlapping(location, irp::next(packet), 1);
+                (*irp::next(packet)).CompletionRoutine = None;
+                (*irp::next(packet)).Control = 0;
+                call::call_driver(unit.port as PDEVICE_OBJECT, packet)
             }
             IRP_MJ_READ => read(unit, packet),
             IRP_MJ_WRITE => {
@@ -220,6 +249,7 @@ unsafe fn dispatch(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
 unsafe fn done(packet: PIRP, status: NTSTATUS, information: usize) -> NTSTATUS {
     // SAFETY: by contract.
     unsafe {
+        harderror::before_completion(packet, (*irp::current(packet)).DeviceObject, status);
         irp::set_status(packet, status, information);
         complete::complete(packet);
     }

@@ -61,7 +61,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// Opens `path` for reading as a disk with sectors of `sector` bytes (512 or 4096).
+    /// Opens `path` for reading as a disk with sectors of `sector` bytes (a power of two).
     pub fn open(path: &Path, sector: u32) -> Result<Image, ImageError> {
         let fail = |error| ImageError::Io(path.to_path_buf(), error);
         let mut file = File::open(path).map_err(fail)?;

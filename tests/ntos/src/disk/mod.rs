@@ -48,7 +48,7 @@ pub enum Completion {
 pub struct DiskConfig {
     /// The image file.
     pub image: PathBuf,
-    /// Bytes in a sector: 512 or 4096.
+    /// Bytes in a sector: a power of two from 512 on.
     pub sector: u32,
     /// When reads complete.
     pub completion: Completion,
@@ -60,6 +60,8 @@ pub struct DiskConfig {
     pub bus: u32,
     /// Without a partition table it has no volume, as Windows has it with fixed disks.
     pub bare: bool,
+    /// The volume's device is on another one, the port's, which does the work and wants to be verified.
+    pub layered: bool,
 }
 
 impl DiskConfig {
@@ -73,7 +75,15 @@ impl DiskConfig {
             removable: false,
             bus: 11,
             bare: false,
+            layered: false,
         }
+    }
+
+    /// With a device of the port's below each volume's: its driver reads, and notices that the medium was changed; it is its
+    /// device that has DO_VERIFY_VOLUME then, and refuses reads.
+    pub fn layered(mut self) -> DiskConfig {
+        self.layered = true;
+        self
     }
 
     /// On this bus (STORAGE_BUS_TYPE).
@@ -154,6 +164,8 @@ pub struct Volume {
     /// M of `\Device\HarddiskVolumeM`.
     pub number: u32,
     device: usize,
+    /// The device that notices changes of the medium.
+    notices: usize,
 }
 
 impl Volume {
@@ -245,7 +257,7 @@ impl Disk {
     pub fn suspect(&self) {
         for volume in self.volumes() {
             // SAFETY: disks' devices are live while the machine is.
-            unsafe { (*volume.device()).Flags |= DO_VERIFY_VOLUME };
+            unsafe { (*(volume.notices as PDEVICE_OBJECT)).Flags |= DO_VERIFY_VOLUME };
         }
     }
 
@@ -254,7 +266,7 @@ impl Disk {
         // SAFETY: as above.
         self.volumes()
             .iter()
-            .any(|volume| unsafe { (*volume.device()).Flags } & DO_VERIFY_VOLUME != 0)
+            .any(|volume| unsafe { (*(volume.notices as PDEVICE_OBJECT)).Flags } & DO_VERIFY_VOLUME != 0)
     }
 
     /// It was pulled.

@@ -5,7 +5,7 @@
 //! the process.
 
 use super::{Completion, Disk, FaultKind};
-use crate::io::{complete, irp, kernel};
+use crate::io::{complete, harderror, irp, kernel};
 use crate::nt::*;
 use crate::verifier::moments;
 use crate::{ke, mm, ps};
@@ -216,6 +216,7 @@ unsafe fn perform(disk: &Disk, read: &Read) -> (NTSTATUS, usize) {
 unsafe fn end(packet: PIRP, status: NTSTATUS, information: usize) {
     // SAFETY: by contract.
     unsafe {
+        harderror::before_completion(packet, (*irp::current(packet)).DeviceObject, status);
         irp::set_status(packet, status, information);
         let before = ke::raise_irql(2);
         complete::complete(packet);

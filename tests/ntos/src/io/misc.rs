@@ -1,19 +1,9 @@
-//! I/O manager functions that stand alone: who asks, how much stack is left, errors for the user, remove
-//! locks' kin.
+//! I/O manager functions that stand alone: who asks, how much stack is left, remove locks' kin.
 
-use super::names;
 use crate::nt::*;
 use crate::ob::ObjectType;
 use crate::{ke, ps};
 use std::sync::{Mutex, PoisonError};
-
-/// Errors that a driver asked to show to the user.
-static HARD_ERRORS: Mutex<Vec<(NTSTATUS, String)>> = Mutex::new(Vec::new());
-
-/// Takes the errors that were to be shown to the user so far.
-pub fn take_hard_errors() -> Vec<(NTSTATUS, String)> {
-    std::mem::take(&mut *HARD_ERRORS.lock().unwrap_or_else(PoisonError::into_inner))
-}
 
 /// `IoIsOperationSynchronous`.
 pub unsafe extern "win64" fn IoIsOperationSynchronous(packet: PIRP) -> BOOLEAN {
@@ -78,26 +68,6 @@ pub unsafe extern "win64" fn IoIsSystemThread(thread: PETHREAD) -> BOOLEAN {
 /// `IoGetInitialStack`.
 pub unsafe extern "win64" fn IoGetInitialStack() -> PVOID {
     ke::gate::stack_limits().1 as PVOID
-}
-
-/// `IoRaiseInformationalHardError`: recorded.
-pub unsafe extern "win64" fn IoRaiseInformationalHardError(
-    status: NTSTATUS,
-    text: PUNICODE_STRING,
-    _thread: PVOID,
-) -> BOOLEAN {
-    // SAFETY: the driver gives a string or null.
-    let text = String::from_utf16_lossy(&unsafe { names::characters(text) });
-    HARD_ERRORS
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push((status, text));
-    1
-}
-
-/// `IoSetHardErrorOrVerifyDevice`.
-pub unsafe extern "win64" fn IoSetHardErrorOrVerifyDevice(packet: PIRP, device: PDEVICE_OBJECT) {
-    let _ = (packet, device);
 }
 
 /// `IoGetFileObjectGenericMapping`.
@@ -192,8 +162,6 @@ crate::table! {
         IoGetRequestorProcessId <= DISPATCH;
         IoIsSystemThread <= DISPATCH;
         IoGetInitialStack <= HIGH;
-        IoRaiseInformationalHardError <= APC;
-        IoSetHardErrorOrVerifyDevice <= DISPATCH;
         IoGetFileObjectGenericMapping <= PASSIVE;
         IoRegisterShutdownNotification <= PASSIVE;
         IoUnregisterShutdownNotification <= PASSIVE;

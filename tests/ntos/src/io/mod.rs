@@ -8,6 +8,8 @@
 //! | [`device`], [`native`], [`names`] | driver and device objects, modelled drivers, the name space |
 //! | [`mount`], [`open`], [`reparse`], [`file`], [`share`] | volumes, opening, links, file objects, sharing |
 //! | [`service`], [`filter`] | unloading, and a filter on every file system, which stands in the way of that |
+//! | [`refusal`], [`raw`], [`other`] | what becomes of a volume that a file system refuses, and who else may take it |
+//! | [`harderror`] | errors for the user, and devices that want to be verified |
 //! | [`work`], [`thread`], [`misc`] | work queues, per-thread state, the rest |
 //! | [`kernel`] | what this side uses of the kernel |
 
@@ -26,6 +28,7 @@ pub mod complete;
 pub mod device;
 pub mod file;
 pub mod filter;
+pub mod harderror;
 pub mod irp;
 pub mod kernel;
 pub mod ledger;
@@ -34,7 +37,9 @@ pub mod mount;
 pub mod names;
 pub mod native;
 pub mod open;
+pub mod other;
 pub mod raw;
+pub mod refusal;
 pub mod reparse;
 pub mod request;
 pub mod service;
@@ -71,6 +76,7 @@ pub static IMPORTS: &[&[Import]] = &[
     crate::pnp::IMPORTS,
     crate::cm::IMPORTS,
     misc::IMPORTS,
+    harderror::IMPORTS,
     crate::cc::cache::IMPORTS,
     crate::cc::copy::IMPORTS,
     crate::cc::mapped::IMPORTS,

@@ -1,13 +1,14 @@
 //! Volumes: registered file systems, and the mount of a device at its first open.
 //!
 //! An open of a device whose VPB is not mounted takes the device's lock and offers the device to every
-//! registered file system, the last registered first, with IRP_MJ_FILE_SYSTEM_CONTROL / IRP_MN_MOUNT_VOLUME.
-//! STATUS_UNRECOGNIZED_VOLUME, and any other error that is not the device's own or the user's, passes on to
-//! the next. What nobody recognises the raw file system takes, if the machine has it ([`raw`]) and the whole
-//! volume is opened; otherwise the open fails. The reasons are kept for whoever asks why (see [`refusals`]).
+//! registered file system for devices of its type, the last registered first, with IRP_MJ_FILE_SYSTEM_CONTROL / IRP_MN_MOUNT_VOLUME.
+//! STATUS_UNRECOGNIZED_VOLUME passes on to the next; what else a file system may say ends the search ([`refusal`]).
+//! What none recognises the raw file system takes, if the machine has it ([`raw`]) and the whole
+//! volume is opened; otherwise the open fails. The reasons are kept for tests to ask for (see [`refusals`]).
 
 use super::file::Waiter;
 use super::ledger::Owner;
+use super::refusal::{self, Search};
 use super::{device, irp, kernel, raw, request};
 use crate::nt::*;
 use crate::ob;
@@ -128,6 +129,15 @@ pub unsafe fn set_removal(real: PDEVICE_OBJECT, pending: bool) {
     }
 }
 
+/// The type of the file systems that are asked for a device of that type: there is a queue of them for each.
+fn queue_for(device: u32) -> u32 {
+    match device {
+        FILE_DEVICE_CD_ROM => FILE_DEVICE_CD_ROM_FILE_SYSTEM,
+        FILE_DEVICE_TAPE => FILE_DEVICE_TAPE_FILE_SYSTEM,
+        _ => FILE_DEVICE_DISK_FILE_SYSTEM,
+    }
+}
+
 /// # Safety
 /// The device's lock is held.
 unsafe fn mount(real: PDEVICE_OBJECT, whole: bool) -> NTSTATUS {
@@ -135,7 +145,9 @@ unsafe fn mount(real: PDEVICE_OBJECT, whole: bool) -> NTSTATUS {
     unsafe {
         lock(&REFUSALS).retain(|(refused, _)| *refused != real as usize);
         let mut last = STATUS_UNRECOGNIZED_VOLUME;
-        for system in file_systems() {
+        let kind = queue_for((*real).DeviceType);
+        let asked = |system: &usize| (*(*system as PDEVICE_OBJECT)).DeviceType == kind;
+        for system in file_systems().into_iter().filter(asked) {
             let target = device::top(system as PDEVICE_OBJECT);
             let vpb = (*real).Vpb;
             let waiter = Waiter::new();
@@ -181,16 +193,10 @@ unsafe fn mount(real: PDEVICE_OBJECT, whole: bool) -> NTSTATUS {
             }
             lock(&REFUSALS).push((real as usize, status));
             last = status;
-            if matches!(
-                status,
-                STATUS_NO_MEDIA_IN_DEVICE
-                    | STATUS_DEVICE_NOT_READY
-                    | STATUS_NO_SUCH_DEVICE
-                    | STATUS_IO_TIMEOUT
-                    | STATUS_VERIFY_REQUIRED
-                    | STATUS_NONEXISTENT_SECTOR
-            ) {
-                return last;
+            match refusal::after(status) {
+                Search::Next => {}
+                Search::RawOnly => break,
+                Search::Over => return last,
             }
         }
         let vpb = (*real).Vpb;
@@ -241,6 +247,23 @@ pub unsafe fn replace_vpb(real: PDEVICE_OBJECT, old: PVPB) {
 /// A device goes.
 pub fn forget(real: PDEVICE_OBJECT) {
     lock(&MOUNTED).retain(|known| *known != real as usize);
+}
+
+/// A file system of the double's own is registered, the last to be asked.
+pub fn add_file_system(system: PDEVICE_OBJECT) {
+    lock(&SYSTEMS).push(system as usize);
+}
+
+/// The registration of [`add_file_system`] ends.
+pub fn take_file_system(system: PDEVICE_OBJECT) {
+    lock(&SYSTEMS).retain(|known| *known != system as usize);
+}
+
+/// The name of the driver whose file system has mounted the volume on `real`.
+pub fn mounted_by(real: PDEVICE_OBJECT) -> Option<String> {
+    let (_, volume) = volumes().into_iter().find(|(known, _)| *known == real)?;
+    // SAFETY: a mounted volume's device and its driver are live.
+    Some(unsafe { super::name_of_driver((*volume).DriverObject) })
 }
 
 /// `IoRegisterFileSystem`.

@@ -33,7 +33,24 @@ pub unsafe fn mount(real: PDEVICE_OBJECT, vpb: PVPB) -> bool {
     if !WANTED.load(Ordering::Relaxed) {
         return false;
     }
-    let driver = native::driver("\\FileSystem\\RAW", dispatch);
+    // SAFETY: by contract.
+    unsafe { make_volume(native::driver("\\FileSystem\\RAW", dispatch), real, vpb) }
+}
+
+/// Whether `device` is a volume of this kind.
+///
+/// # Safety
+/// `device` is live.
+pub unsafe fn is_volume(device: PDEVICE_OBJECT) -> bool {
+    // SAFETY: by contract.
+    unsafe { !(*device).DeviceExtension.is_null() }
+}
+
+/// Mounts a volume whose requests `driver` passes to [`dispatch`]. False for lack of memory.
+///
+/// # Safety
+/// `driver` is a modelled one; the rest as for [`mount`].
+pub unsafe fn make_volume(driver: PDRIVER_OBJECT, real: PDEVICE_OBJECT, vpb: PVPB) -> bool {
     // SAFETY: the driver lives for ever; the new device is ours; the rest by contract.
     unsafe {
         let Ok(device) = device::create(
@@ -59,7 +76,7 @@ pub unsafe fn mount(real: PDEVICE_OBJECT, vpb: PVPB) -> bool {
 ///
 /// # Safety
 /// The I/O manager calls it with one of our devices and an IRP for it.
-unsafe fn dispatch(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
+pub unsafe fn dispatch(device: PDEVICE_OBJECT, packet: PIRP) -> NTSTATUS {
     // SAFETY: by contract; the extension lives as long as its device, and requests of one volume come one by one here
     // but for its reads, which do not touch it.
     unsafe {

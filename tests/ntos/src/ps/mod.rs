@@ -22,7 +22,7 @@ use std::{
     ffi::c_void,
     sync::{
         Condvar, LazyLock, Mutex,
-        atomic::{AtomicI32, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -52,6 +52,10 @@ pub struct Thread {
     pub top_level_irp: Cell<usize>,
     /// For the I/O manager's own use.
     pub io: Cell<*mut c_void>,
+    /// The device that a driver below has named in a request of this thread's (IoSetHardErrorOrVerifyDevice).
+    pub device_to_verify: AtomicUsize,
+    /// Errors of its requests are not shown to the user (IoSetThreadHardErrorMode).
+    pub hides_hard_errors: AtomicBool,
     /// Calls of imports after which it is suspended, as soon as it may be; 0: never (see [`suspend`]).
     pub(crate) suspend_after: Cell<u64>,
     /// The host thread that it is; 0 before it runs.
@@ -204,6 +208,8 @@ fn create(name: String, is_system: bool) -> &'static Thread {
         previous_mode: Cell::new(0),
         top_level_irp: Cell::new(0),
         io: Cell::new(std::ptr::null_mut()),
+        device_to_verify: AtomicUsize::new(0),
+        hides_hard_errors: AtomicBool::new(false),
         suspend_after: Cell::new(0),
         host: AtomicI32::new(0),
         priority: AtomicI32::new(8),

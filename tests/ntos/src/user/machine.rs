@@ -14,7 +14,7 @@ use crate::fsrtl;
 use crate::io::file::Waiter;
 use crate::io::ledger::Owner;
 use crate::io::names::{self, Node, wide};
-use crate::io::{device, filter, irp, misc, mount, native, raw, request, service, work};
+use crate::io::{device, filter, irp, misc, mount, native, other, raw, request, service, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
 use crate::{hostfs, ke, mountmgr, ob, pnp, ps};
@@ -122,6 +122,7 @@ impl Builder {
         pnp::reset();
         cm::start(self.registry.clone());
         raw::start(self.raw);
+        other::stop();
         filter::start(self.filter);
         fsrtl::notify::forget_volume_listeners();
         cc::segment::seed(self.seed);
@@ -303,6 +304,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Starts a file system that takes whatever volume it is asked for: the last one that is asked, but for the raw one.
+    pub fn start_other_file_system(&self) {
+        other::start();
+    }
+
     /// Stops the service of the driver that was loaded last, as `sc stop` does. Whether it is unloaded; else its devices
     /// cannot be opened any more, and it is unloaded when the last user of one of them lets go.
     pub fn stop_service(&mut self) -> bool {
@@ -457,6 +463,7 @@ impl Machine {
         }
         work::drain();
         mountmgr::stop();
+        other::stop();
         if hostfs::open_files() == 0 {
             hostfs::unmount();
         } else {

@@ -2,7 +2,7 @@
 
 use crate::cc::{cache, section, segment};
 use crate::disk::Disk;
-use crate::io::{ledger, misc, mount, names};
+use crate::io::{harderror, ledger, mount, names};
 use crate::nt::*;
 use crate::pnp;
 use crate::verifier;
@@ -45,9 +45,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing was left and nothing was written.
+    /// Nothing was left, nothing was written and no error was shown to the user.
     pub fn is_clean(&self) -> bool {
-        self.troubles.is_empty() && self.leaks.is_empty() && self.irps.is_empty() && self.writes() == 0
+        let gone = self.troubles.is_empty() && self.leaks.is_empty() && self.irps.is_empty();
+        gone && self.hard_errors.is_empty() && self.writes() == 0
     }
 
     /// Write requests to all disks.
@@ -66,6 +67,9 @@ impl fmt::Display for Report {
         }
         for packet in &self.irps {
             writeln!(f, "leak: {packet}")?;
+        }
+        for (status, text) in &self.hard_errors {
+            writeln!(f, "the user was shown an error: {} {text}", name(*status))?;
         }
         if self.writes() != 0 {
             writeln!(f, "{} write requests reached a disk", self.writes())?;
@@ -122,7 +126,7 @@ pub(super) fn gather(disks: &[Arc<Disk>], troubles: Vec<String>) -> Report {
         troubles,
         leaks,
         irps: ledger::outstanding(),
-        hard_errors: misc::take_hard_errors(),
+        hard_errors: harderror::take_shown(),
         disks: disks.iter().map(figures).collect(),
         paging_reads: segment::paging_reads(),
         retried_faults: segment::retried_faults(),

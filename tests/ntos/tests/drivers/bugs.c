@@ -535,6 +535,24 @@ NTSTATUS DriverEntry(int which, char *user)
 		}
 		KeReleaseSpinLock(&lock, old);
 		break;
+	case 80: /* a device is to be verified for an IRP that has no thread */
+		block = IoAllocateIrp(1, FALSE);
+		IoSetHardErrorOrVerifyDevice(block, &never);
+		IoFreeIrp(block);
+		break;
+	case 81: /* a device is to be verified for a thread that has ended */
+	{
+		PVOID ended;
+		HANDLE thread = start(terminate, NULL);
+
+		ObReferenceObjectByHandle(thread, THREAD_ALL_ACCESS, PsThreadType, KernelMode, &ended, NULL);
+		KeWaitForSingleObject(ended, 0, KernelMode, FALSE, NULL);
+		ObfDereferenceObject(ended);
+		ZwClose(thread);
+		sleep_ms(50);
+		IoSetDeviceToVerify(ended, NULL);
+		break;
+	}
 	default:
 		return 1;
 	}
