@@ -117,6 +117,8 @@ named_numbers! {
     MEDIA_WRITE_PROTECTED = 0xC000_00A2;
     /// The device is not ready.
     DEVICE_NOT_READY = 0xC000_00A3;
+    /// The device is not connected.
+    DEVICE_NOT_CONNECTED = 0xC000_009D;
     /// The device is full.
     DISK_FULL = 0xC000_007F;
     /// The open asked for a file and met a directory.

@@ -22,13 +22,13 @@ use crate::entry::{self, Driver};
 use crate::later;
 use crate::letters::{self, Opened};
 use crate::log::{self, Wide};
-use crate::mount;
 use crate::nt::{
     self, _IO_NOTIFICATION_EVENT_CATEGORY, DEVICE_INTERFACE_CHANGE_NOTIFICATION, FILE_READ_ATTRIBUTES,
     FILE_REMOVABLE_MEDIA, GUID, IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification,
     KERNEL_MODE, KeDelayExecutionThread, NO, NTSTATUS, PVOID, large, raw_status,
 };
 use crate::places::{self, Seen};
+use crate::signature;
 use crate::text;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -217,7 +217,7 @@ fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
     let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
-    let found = match mount::look(&disk) {
+    let found = match signature::look(&disk) {
         Ok((superblock, _)) => Some(superblock),
         Err(NtStatus::UNRECOGNIZED_VOLUME) => None,
         Err(absent) => return Err(absent),
@@ -271,7 +271,7 @@ fn look_at_disk(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
     let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
-    let found = match mount::look(&disk) {
+    let found = match signature::look(&disk) {
         Ok((superblock, _)) if !superblock.kind.is_windows_own() => superblock,
         Ok(_) | Err(NtStatus::UNRECOGNIZED_VOLUME) => return Ok(()),
         Err(absent) => return Err(absent),

@@ -22,7 +22,7 @@ use crate::standby;
 use crate::text::{self, units};
 use crate::volume::MountedVolume;
 use crate::work::{self, Kept, Output, Scratch};
-use crate::{mount, refuse};
+use crate::{refuse, signature};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl::probe::ReadAt;
@@ -403,14 +403,14 @@ fn superblock(device: Text<'_>, out: &mut [u8]) -> Result<usize, NtStatus> {
     let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
     let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
-    let found = mount::look(&disk)?.0;
+    let found = signature::look(&disk)?.0;
     let (offset, length) = found.kind.superblock_range();
     let mut bytes = Vec::new();
     bytes
         .try_reserve_exact(length)
         .map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
     bytes.resize(length, 0u8);
-    mount::Signature::new(&disk)
+    signature::Signature::new(&disk)
         .read_at(offset, &mut bytes)
         .map_err(|_| NtStatus::IO_DEVICE_ERROR)?;
     let head = reply::Superblock {

@@ -91,6 +91,7 @@ pub mod secur;
 #[cfg(feature = "selftest")]
 pub mod selftest;
 pub mod settings;
+pub mod signature;
 pub mod standby;
 pub mod stranded;
 pub mod sync;

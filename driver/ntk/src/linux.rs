@@ -58,6 +58,8 @@ impl Linux {
         if let State::Never = &*state {
             *state = match boot() {
                 Ok((kernel, host, boot)) => State::Running { kernel, host, boot },
+                // Another mount may find the memory that this one lacks. If Linux has begun to boot, it says UNSUCCESSFUL.
+                Err(status @ NtStatus::INSUFFICIENT_RESOURCES) => return Err(status),
                 Err(status) => State::Over(status),
             };
         }

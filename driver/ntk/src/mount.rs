@@ -3,6 +3,10 @@
 //! The signature is looked for in safe code first, by plain reads of the device; Linux sees only what was recognised.
 //! Then Linux gets the device as a disk and mounts it, the core takes the mount, and a volume device is made and
 //! entered in the VPB. Whatever fails, everything made before is taken back by its drop.
+//!
+//! To the I/O manager UNRECOGNIZED_VOLUME alone means that the next file system may look at the volume; any other status
+//! leaves it to RAW, or fails the open. So whatever goes wrong before the signature was seen is told it as that
+//! ([`Refusal`]), and what is wrong with a volume of ours as what it is.
 //
 // UNSAFETY: device objects and the VPB of the request.
 
@@ -18,13 +22,13 @@ use crate::nt::{
     FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
 };
 use crate::policies::{self, Kept};
-use crate::settings::How;
+use crate::settings::{How, Settings};
+use crate::signature::{Found, ends_the_search, look};
 use crate::verify;
 use crate::volume::{Extension, Kind, MountedVolume, kind_of};
 use alloc::sync::Arc;
-use core::cell::Cell;
 use core::ptr::null_mut;
-use lkl::probe::{self, ReadAt, ReadError};
+use lkl::probe;
 use lkl::{Cause, DiskOptions, MountError};
 use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, pool, stack};
 use lkl_vfs::LklVolume;
@@ -32,92 +36,34 @@ use lklfs_fsd::errno::Context;
 use lklfs_fsd::{Errno, Geometry, Medium, Outcome, Vcb, volinfo};
 use lklfs_nt::NtStatus;
 
-/// The largest piece that the probe reads at once, with room for sectors at both ends.
-const WINDOW: usize = 16 * 1024;
-
-/// The device as the probe reads it: any offset, any length.
-pub struct Signature<'a> {
-    disk: &'a DeviceDisk,
-    /// What a read that failed ended with.
-    failure: Cell<NTSTATUS>,
-}
-
-impl<'a> Signature<'a> {
-    /// Over this disk.
-    pub fn new(disk: &'a DeviceDisk) -> Self {
-        Signature {
-            disk,
-            failure: Cell::new(0),
-        }
-    }
-}
-
-impl ReadAt for Signature<'_> {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let sector = u64::from(self.disk.block_bytes());
-        let end = offset.checked_add(buffer.len() as u64).ok_or(ReadError)?;
-        let first = offset
-            .checked_div(sector)
-            .ok_or(ReadError)?
-            .saturating_mul(sector);
-        let last = end.checked_next_multiple_of(sector).ok_or(ReadError)?;
-        if last > self.disk.bytes() {
-            return Err(ReadError);
-        }
-        let length = usize::try_from(last.saturating_sub(first)).map_err(|_| ReadError)?;
-        if length > WINDOW {
-            return Err(ReadError);
-        }
-        let mut sectors = alloc::vec::Vec::new();
-        sectors.try_reserve_exact(length).map_err(|_| ReadError)?;
-        sectors.resize(length, 0u8);
-        self.disk
-            .read_to_verify(first, &mut sectors)
-            .map_err(|DiskError(status)| {
-                self.failure.set(status);
-                ReadError
-            })?;
-        let skip = usize::try_from(offset.saturating_sub(first)).map_err(|_| ReadError)?;
-        let found = sectors
-            .get(skip..)
-            .and_then(|rest| rest.get(..buffer.len()))
-            .ok_or(ReadError)?;
-        buffer.copy_from_slice(found);
-        Ok(())
-    }
-
-    fn size(&self) -> Option<u64> {
-        Some(self.disk.bytes())
-    }
-}
-
 /// How often a file system is mounted that a volume has which is going, with 10 ms in between.
 const ATTEMPTS: u32 = 300;
 
-/// What is on a disk: its superblock, and what changes when somebody else mounts it for writing, if that can be told.
-pub type Found = (probe::Superblock, Option<probe::Fingerprint>);
+/// Why a volume is not mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// It is not known to be one of ours.
+    Unrecognized(NtStatus),
+    /// It is one of ours, or was asked for as one.
+    Recognized(NtStatus),
+}
 
-/// Looks at a disk as it is now, whatever Linux or the device below believe.
-///
-/// IRQL: PASSIVE_LEVEL; blocks.
-///
-/// # Errors
-/// UNRECOGNIZED_VOLUME when nothing is known there, or what says that there is no disk or medium at all.
-pub fn look(disk: &DeviceDisk) -> Result<Found, NtStatus> {
-    let signature = Signature::new(disk);
-    match probe::probe(&signature) {
-        Some(superblock) => {
-            let fingerprint = probe::fingerprint(&signature, &superblock).ok();
-            Ok((superblock, fingerprint))
+impl Refusal {
+    /// The true reason.
+    fn reason(self) -> NtStatus {
+        match self {
+            Refusal::Unrecognized(status) | Refusal::Recognized(status) => status,
         }
-        None => match nt::status(signature.failure.get()) {
-            absent @ (NtStatus::NO_SUCH_DEVICE
-            | NtStatus::DEVICE_DOES_NOT_EXIST
-            | NtStatus::DEVICE_REMOVED
-            | NtStatus::DEVICE_NOT_READY
-            | NtStatus::NO_MEDIA_IN_DEVICE) => Err(absent),
-            _ => Err(NtStatus::UNRECOGNIZED_VOLUME),
-        },
+    }
+
+    /// What the I/O manager is told. That there is no device or medium, or another one than there was, it has to know;
+    /// all else is no reason for other file systems not to look.
+    fn status(self) -> NtStatus {
+        match self {
+            Refusal::Recognized(status) => status,
+            Refusal::Unrecognized(status) if ends_the_search(status) => status,
+            Refusal::Unrecognized(_) => NtStatus::UNRECOGNIZED_VOLUME,
+        }
     }
 }
 
@@ -127,18 +73,19 @@ pub fn look(disk: &DeviceDisk) -> Result<Found, NtStatus> {
 pub fn mount(irp: Irp) -> NTSTATUS {
     let (vpb, target) = irp.mount_volume();
     let mounted = stack::on_large_stack(|| try_mount(vpb, target));
-    match mounted {
-        Ok(Ok(())) => irp.complete(Outcome::success(0)),
-        Ok(Err(status)) => irp.fail(status),
-        Err(stack::NoStack) => irp.fail(NtStatus::INSUFFICIENT_RESOURCES),
+    match mounted.unwrap_or(Err(Refusal::Unrecognized(NtStatus::INSUFFICIENT_RESOURCES))) {
+        Ok(()) => irp.complete(Outcome::success(0)),
+        Err(refusal) => irp.fail(refusal.status()),
     }
 }
 
-fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), NtStatus> {
-    let driver = entry::driver().ok_or(NtStatus::UNRECOGNIZED_VOLUME)?;
+fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), Refusal> {
+    let unrecognized = Refusal::Unrecognized(NtStatus::UNRECOGNIZED_VOLUME);
+    let driver = entry::driver().ok_or(unrecognized)?;
     // SAFETY: the VPB of a mount under way is live, and so is its real device.
-    let real = unsafe { real_device(vpb) }.ok_or(NtStatus::INVALID_PARAMETER)?;
-    try_mount_for(driver, &real, vpb, target).inspect_err(|status| driver.mounts.refused(&real, *status))
+    let real = unsafe { real_device(vpb) }.ok_or(unrecognized)?;
+    try_mount_for(driver, &real, vpb, target)
+        .inspect_err(|refusal| driver.mounts.refused(&real, refusal.reason()))
 }
 
 fn try_mount_for(
@@ -146,27 +93,52 @@ fn try_mount_for(
     real: &DeviceRef,
     vpb: PVPB,
     target: PDEVICE_OBJECT,
-) -> Result<(), NtStatus> {
+) -> Result<(), Refusal> {
     // The signature first: a device that is none of ours must cost nothing but a few reads.
-    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-    // SAFETY: the device that is being mounted is live; the I/O manager holds it for the time of the request.
-    let looked_at = unsafe { DeviceDisk::open(target, host) };
-    let probed = looked_at.map_err(|DiskError(status)| nt::status(status))?;
-    let looked = look(&probed);
-    let medium = medium(driver, real, target, &probed);
-    drop(probed);
-    let asked = driver.mounts.asked(real)?;
+    let (looked, medium) = recognize(driver, real, target).map_err(Refusal::Unrecognized)?;
+    let asked = driver.mounts.asked(real).map_err(|status| match &looked {
+        Ok(_) => Refusal::Recognized(status),
+        Err(_) => Refusal::Unrecognized(status),
+    })?;
     let names_it = asked.as_ref().is_some_and(|asked| !asked.fs_name.is_empty());
     let found = match looked {
         Ok(found) => Some(found),
         // Linux may know it nevertheless.
         Err(NtStatus::UNRECOGNIZED_VOLUME) if names_it => None,
-        Err(status) => return Err(status),
+        Err(status) => return Err(Refusal::Unrecognized(status)),
     };
-    let kept = match found
+    mount_recognized(driver, real, (vpb, target), found, asked, medium).map_err(Refusal::Recognized)
+}
+
+/// What is on a device, and what kind of device it is.
+fn recognize(
+    driver: &entry::Driver,
+    real: &DeviceRef,
+    target: PDEVICE_OBJECT,
+) -> Result<(Result<Found, NtStatus>, Medium), NtStatus> {
+    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    // SAFETY: the device that is being mounted is live; the I/O manager holds it for the time of the request.
+    let probed = unsafe { DeviceDisk::open(target, host) };
+    let probed = probed.map_err(|DiskError(status)| nt::status(status))?;
+    let looked = look(&probed);
+    let medium = medium(driver, real, target, &probed);
+    Ok((looked, medium))
+}
+
+/// Mounts what was recognised, or what the user has named.
+fn mount_recognized(
+    driver: &entry::Driver,
+    real: &DeviceRef,
+    (vpb, target): (PVPB, PDEVICE_OBJECT),
+    found: Option<Found>,
+    asked: Option<Settings>,
+    medium: Medium,
+) -> Result<(), NtStatus> {
+    let recognized = found.is_some();
+    let key = found
         .as_ref()
-        .and_then(|(superblock, _)| policies::key(superblock))
-    {
+        .and_then(|(superblock, _)| policies::key(superblock));
+    let kept = match key {
         Some(key) => driver.policies.get(&key)?,
         None => Kept::default(),
     };
@@ -186,11 +158,11 @@ fn try_mount_for(
         })?;
 
     let (kernel, host) = driver.linux.get_or_boot()?;
-    // SAFETY: as above; from here on the disk has a reference of its own.
+    // SAFETY: the device that is being mounted is live; from here on the disk has a reference of its own.
     let disk = unsafe { DeviceDisk::open(target, host) };
     let disk = disk.map_err(|DiskError(status)| nt::status(status))?;
     let disk = pool::try_arc(disk).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-    mount_disk(driver, &kernel, real, (vpb, target), &disk, how).map_err(|status| {
+    mount_disk(driver, &kernel, real, (vpb, target), &disk, how, recognized).map_err(|status| {
         if disk.is_gone() && leaving::may_hide_removal(status) {
             NtStatus::NO_SUCH_DEVICE
         } else {
@@ -206,11 +178,14 @@ fn mount_disk(
     (vpb, target): (PVPB, PDEVICE_OBJECT),
     disk: &Arc<DeviceDisk>,
     how: How,
+    recognized: bool,
 ) -> Result<(), NtStatus> {
     // Once more: Linux may have been booted in between.
     let found = match look(disk) {
         Ok(found) => Some(found),
-        Err(NtStatus::UNRECOGNIZED_VOLUME) if how.names_it() => None,
+        Err(NtStatus::UNRECOGNIZED_VOLUME) if !recognized && how.names_it() => None,
+        // It was there a moment ago.
+        Err(NtStatus::UNRECOGNIZED_VOLUME) => return Err(lost(target)),
         Err(status) => return Err(status),
     };
     let (kind, options) = how.for_linux();
@@ -248,6 +223,16 @@ fn mount_disk(
     }
     tell_of_copies(driver, found.as_ref());
     connect(driver.object(), (vpb, target), vcb, disk, found, real.again())
+}
+
+/// Why a volume that was recognised is not recognised any more: another medium, or a lack of memory to look.
+fn lost(target: PDEVICE_OBJECT) -> NtStatus {
+    // SAFETY: the device that is being mounted is live.
+    if unsafe { (*target).Characteristics } & FILE_REMOVABLE_MEDIA != 0 {
+        NtStatus::VERIFY_REQUIRED
+    } else {
+        NtStatus::INSUFFICIENT_RESOURCES
+    }
 }
 
 fn uuid_of(found: Option<&Found>) -> Option<&probe::Uuid> {

@@ -14,11 +14,11 @@
 use crate::irp::Irp;
 use crate::later::{self, Act, Room};
 use crate::log;
-use crate::mount;
 use crate::nt::{
     self, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoVerifyVolume, NO, NTSTATUS,
     PASSIVE, PDEVICE_OBJECT,
 };
+use crate::signature;
 use crate::sync::Event;
 use crate::volume::{MountedVolume, volume_of};
 use alloc::sync::Arc;
@@ -81,14 +81,14 @@ fn verify(volume: Arc<MountedVolume>) -> NtStatus {
         return NtStatus::SUCCESS;
     }
     // What cannot be told apart is not the same.
-    let same = |found: &mount::Found| Some(found) == volume.found.as_ref() && found.1.is_some();
-    let mut looked = mount::look(&volume.disk);
+    let same = |found: &signature::Found| Some(found) == volume.found.as_ref() && found.1.is_some();
+    let mut looked = signature::look(&volume.disk);
     if looked.as_ref().is_ok_and(same) {
         // SAFETY: referenced by the volume.
         unsafe { clear(volume.real_device()) };
         if volume.vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 {
             // A change that came between the look and the clearing of the flag has left no other trace.
-            looked = mount::look(&volume.disk);
+            looked = signature::look(&volume.disk);
         }
     }
     match looked {

@@ -10,7 +10,6 @@ use crate::cache;
 use crate::device::DeviceRef;
 use crate::imagedisk::ImageDisk;
 use crate::leaving;
-use crate::mount::Found;
 use crate::nt::{
     self, FsRtlNotifyInitializeSync, FsRtlNotifyUninitializeSync, IoAcquireVpbSpinLock, IoReleaseVpbSpinLock,
     KIRQL, LIST_ENTRY, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PNOTIFY_SYNC, PVPB,
@@ -19,6 +18,7 @@ use crate::open::FcbHandle;
 use crate::pended::Pended;
 use crate::policies::{self, VolumeKey};
 use crate::posts::Posts;
+use crate::signature::Found;
 use crate::sync::{Guarded, SpinLock};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};

@@ -10,8 +10,8 @@ mod moments;
 
 use moments::*;
 use ntos::cc::segment;
-use ntos::disk::Completion;
-use ntos::disk::{Disk, Fault, FaultKind};
+use ntos::disk::{Completion, Disk, Fault, FaultKind};
+use ntos::io::mount;
 use ntos::nt::*;
 use ntos::user::Machine;
 use ntos::user::OpenAs;
@@ -48,11 +48,12 @@ fn run_short(number: u64, mounted: bool) -> u64 {
         let limit = hang::watch("a request that lacks memory", LIMIT);
         let outcome = use_all(machine, &disk);
         drop(limit);
-        count = fault::disarm().0;
+        let (asked, failed) = fault::disarm();
+        count = asked;
         if let Err((what, status)) = outcome {
             assert!(
-                number != 0 && (says_short(status) || !mounted && says_unmounted(status)),
-                "{what} with allocation {number} failing: {}",
+                number != 0 && (says_short(status) || !mounted && says_unmounted(&disk, status)),
+                "{what} with allocation {number} failing: {}; {failed:?}",
                 name(status)
             );
         }
@@ -67,9 +68,12 @@ fn run_short(number: u64, mounted: bool) -> u64 {
     count
 }
 
-/// What an open of a volume that could not be mounted ends with.
-fn says_unmounted(status: NTSTATUS) -> bool {
-    says_short(status) || status == STATUS_UNRECOGNIZED_VOLUME
+/// What an open of a volume that could not be mounted ends with: what the driver has said last of it, which is that it does
+/// not know the volume, or what it lacks once it knows it.
+fn says_unmounted(disk: &Disk, status: NTSTATUS) -> bool {
+    let refusals = mount::refusals(disk.volumes()[0].device());
+    refusals.last() == Some(&status)
+        && matches!(status, STATUS_UNRECOGNIZED_VOLUME | STATUS_INSUFFICIENT_RESOURCES)
 }
 
 fn each_fails(mounted: bool, at_least: u64, few: u64) {
