@@ -205,8 +205,10 @@ impl Asked {
         let volume = Arc::clone(&admission.volume);
         let decide = || self.decide(&volume, request.open(), true);
         let mut decided = verify::ensure(&volume).and_then(|()| decide());
-        if verify::again(&volume, decided.is_err()) {
-            decided = decide();
+        match verify::again(&volume, decided.is_err()) {
+            Ok(true) => decided = decide(),
+            Ok(false) => {}
+            Err(status) => decided = Err(status),
         }
         request.end(|irp| self.settle(irp, admission, decided))
     }

@@ -99,10 +99,11 @@ impl Asked {
             listed.unwrap_or_else(|stack::NoStack| NtStatus::INSUFFICIENT_RESOURCES.into())
         };
         let outcome: Outcome = list();
-        if verify::again(&open.volume, !nt::succeeded(outcome.status)) {
-            return list();
+        match verify::again(&open.volume, !nt::succeeded(outcome.status)) {
+            Ok(true) => list(),
+            Ok(false) => outcome,
+            Err(status) => status.into(),
         }
-        outcome
     }
 }
 

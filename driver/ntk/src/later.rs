@@ -216,6 +216,10 @@ impl Threads {
         state.starting = state.starting.saturating_sub(1);
         match started {
             Some(thread) => {
+                if state.threads.is_empty() {
+                    // It is there as long as any disk is.
+                    Thread::issue_reads(Some(&thread));
+                }
                 // There is room: see above.
                 state.threads.push(thread);
                 true
@@ -271,6 +275,7 @@ impl Threads {
         for _ in 0..idle {
             self.wake.up();
         }
+        Thread::issue_reads(None);
         for thread in threads {
             thread.join();
         }

@@ -96,8 +96,10 @@ fn page_in(mut irp: Irp, open: &Open, offset: u64, length: u32) -> NTSTATUS {
         return irp.fail(status);
     }
     let mut outcome = read_pages(&mut irp, open, offset, length);
-    if verify::again(&open.volume, !nt::succeeded(outcome.status)) {
-        outcome = read_pages(&mut irp, open, offset, length);
+    match verify::again(&open.volume, !nt::succeeded(outcome.status)) {
+        Ok(true) => outcome = read_pages(&mut irp, open, offset, length),
+        Ok(false) => {}
+        Err(status) => outcome = status.into(),
     }
     irp.complete(outcome)
 }
@@ -152,8 +154,10 @@ impl Work {
         }
         let mut outcome = self.copy(&request, scratch);
         let failed = outcome.is_ok_and(|outcome| !nt::succeeded(outcome.status));
-        if verify::again(&volume, failed) {
-            outcome = self.copy(&request, scratch);
+        match verify::again(&volume, failed) {
+            Ok(true) => outcome = self.copy(&request, scratch),
+            Ok(false) => {}
+            Err(status) => outcome = Ok(status.into()),
         }
         match outcome {
             Ok(outcome) => request.end(|irp| {

@@ -1,13 +1,21 @@
 //! Verification: is the volume on the device still the one that is mounted?
 //!
-//! The device below says that this is a question by a flag of its device object (`DO_VERIFY_VOLUME`): a medium was
-//! changed, or the machine slept and somebody else may have had the disk. From then on it refuses reads that do not say
+//! A device below says that this is a question by a flag of its device object (`DO_VERIFY_VOLUME`): a medium was
+//! changed, or the machine slept and another system may have had the disk. From then on it refuses reads that do not say
 //! that they are to find out. So nothing of another medium gets into Linux's cache; and every request for the volume
 //! comes here first ([`ensure`]) and has the I/O manager ask, which calls us back with VERIFY_VOLUME ([`volume_control`]).
+//!
+//! The flag may be that of the device with the VPB, which every request looks at, or that of a device below it, of which
+//! the first read that is refused tells ([`DeviceDisk::is_doubted`]). The volume is verified on the device with the VPB in
+//! either case, and then the flags of all devices of the stack are cleared: a device that wants a verification refuses
+//! reads until a file system has done that. The device that IoGetDeviceToVerify names is not used, as Microsoft's own
+//! FAT does not use it: some storage drivers enter pointers there that lead nowhere.
 //!
 //! The same superblock and the same fingerprint ([`lkl::probe::fingerprint`]): the same volume, unchanged, and all handles
 //! live on. Anything else: the old mount is given up as WRONG_VOLUME, with all of its handles, and what is there now is
 //! mounted afresh. A mix of old cache and new disk is never shown.
+//!
+//! [`DeviceDisk::is_doubted`]: lkl_host_ntk::DeviceDisk::is_doubted
 //
 // UNSAFETY: flags of the real device, IoVerifyVolume, a question on another thread's stack.
 
@@ -15,8 +23,8 @@ use crate::irp::Irp;
 use crate::later::{self, Act, Room};
 use crate::log;
 use crate::nt::{
-    self, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoVerifyVolume, NO, NTSTATUS,
-    PASSIVE, PDEVICE_OBJECT,
+    self, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoGetLowerDeviceObject,
+    IoVerifyVolume, NO, NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PASSIVE, PDEVICE_OBJECT,
 };
 use crate::signature;
 use crate::sync::Event;
@@ -31,10 +39,11 @@ use lklfs_nt::NtStatus;
 const ATTEMPTS: u32 = 100;
 
 impl MountedVolume {
-    /// Whether the device below wants to be verified. Any IRQL.
+    /// Whether a device below wants the volume to be verified. Any IRQL.
     pub fn wants_verification(&self) -> bool {
-        // SAFETY: referenced by the volume.
-        unsafe { self.real_device().as_ref() }.is_some_and(|real| real.Flags & DO_VERIFY_VOLUME != 0)
+        self.disk.is_doubted()
+            // SAFETY: referenced by the volume.
+            || unsafe { self.real_device().as_ref() }.is_some_and(|real| real.Flags & DO_VERIFY_VOLUME != 0)
     }
 
     /// Whether a request has to take the long way: the volume refuses it, or has to be verified first. Any IRQL.
@@ -43,14 +52,27 @@ impl MountedVolume {
     }
 }
 
-/// The verification has taken place.
+/// The verification has taken place: the device with the VPB and those below it in its stack are told so.
+///
+/// IRQL: <= APC_LEVEL.
 ///
 /// # Safety
-/// `real` is null or a live device.
+/// `real` is null or a live device, and no more than one thread does this for it: the I/O manager holds its lock.
 pub unsafe fn clear(real: PDEVICE_OBJECT) {
-    // SAFETY: promised by the caller; file systems clear this flag, and only this one.
-    if let Some(real) = unsafe { real.as_mut() } {
-        real.Flags &= !DO_VERIFY_VOLUME;
+    let mut device = real;
+    if !device.is_null() {
+        // SAFETY: promised by the caller; given back below.
+        unsafe { ObfReferenceObject(device.cast()) };
+    }
+    // SAFETY: null, or referenced.
+    while let Some(flagged) = unsafe { device.as_mut() } {
+        // File systems clear this flag, and only this one.
+        flagged.Flags &= !DO_VERIFY_VOLUME;
+        // SAFETY: referenced; what comes back is, too.
+        let lower = unsafe { IoGetLowerDeviceObject(device) };
+        // SAFETY: the reference is this loop's.
+        let _ = unsafe { ObfDereferenceObject(device.cast()) };
+        device = lower;
     }
 }
 
@@ -86,6 +108,7 @@ fn verify(volume: Arc<MountedVolume>) -> NtStatus {
     if looked.as_ref().is_ok_and(same) {
         // SAFETY: referenced by the volume.
         unsafe { clear(volume.real_device()) };
+        volume.disk.end_doubt();
         if volume.vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 {
             // A change that came between the look and the clearing of the flag has left no other trace.
             looked = signature::look(&volume.disk);
@@ -155,11 +178,15 @@ pub fn ensure(volume: &MountedVolume) -> Result<(), NtStatus> {
 }
 
 /// Whether a request that has failed is to be tried again: its reads may have failed because the device began to want a
-/// verification meanwhile, which has then taken place here.
+/// verification meanwhile, which has then taken place here. An error is what the request ends with instead of its own.
 ///
 /// IRQL: <= APC_LEVEL; blocks then.
-pub fn again(volume: &MountedVolume, failed: bool) -> bool {
-    failed && volume.wants_verification() && ensure(volume).is_ok()
+pub fn again(volume: &MountedVolume, failed: bool) -> Result<bool, NtStatus> {
+    if failed && volume.wants_verification() {
+        ensure(volume).map(|()| true)
+    } else {
+        Ok(false)
+    }
 }
 
 /// A paging read waits for another thread, which may do what it may not.

@@ -3,6 +3,9 @@
 //!
 //! The same volume, unchanged: all handles live on. Anything else: the old handles are dead (WRONG_VOLUME), and what is
 //! there now is mounted afresh. A mix of old cache and new disk is never shown.
+//!
+//! The device that wants this may be the one that carries the volume, or one below it, which the driver hears of by a read
+//! that is refused. No error of all this is shown to the user, which every report of a machine's end is asked for.
 
 #![cfg(target_os = "linux")]
 
@@ -224,6 +227,94 @@ fn a_fixed_disk_that_was_changed_during_a_sleep_is_mounted_afresh() {
             machine.sleep(|| ());
             assert_eq!(use_all(machine, &disk), Ok(()));
         });
+    });
+}
+
+/// What a request for a volume can find out: a read that has to reach the disk.
+const REACHES_THE_DISK: [usize; 2] = [0, 3];
+
+#[test]
+fn a_device_below_that_wants_a_verification_of_an_unchanged_volume_gets_it() {
+    for completion in [Completion::Inline, Completion::Seeded] {
+        for first in REACHES_THE_DISK {
+            let _limit = hang::watch("a verification", LIMIT * 4);
+            on(
+                first as u64,
+                &[disk().layered().completion(completion)],
+                |machine| {
+                    let disk = Arc::clone(&machine.disks()[0]);
+                    let handles = Handles::open(machine, &disk);
+                    for round in 0..3 {
+                        // What the first rounds have read is in memory.
+                        machine.trim();
+                        disk.suspect();
+                        let place = 100_000 * (round + 2);
+                        let outcome = match first {
+                            0 => handles.file.read(Some(place), 1000).status,
+                            _ => {
+                                let mut bytes = vec![0; 1000];
+                                let read = handles.view.read(place, &mut bytes);
+                                read.err().unwrap_or(STATUS_SUCCESS)
+                            }
+                        };
+                        assert_eq!(outcome, STATUS_SUCCESS, "first {first}, round {round}");
+                        assert!(!disk.is_suspect(), "the device below was not told");
+                    }
+                    handles.live_on();
+                    assert_eq!(use_all(machine, &disk), Ok(()));
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn a_changed_volume_below_which_a_device_wants_a_verification_is_mounted_afresh() {
+    for first in REACHES_THE_DISK {
+        let (_folder, image) = copy();
+        let _limit = hang::watch("a verification", LIMIT * 4);
+        on(first as u64, &[DiskConfig::image(&image).layered()], |machine| {
+            let disk = Arc::clone(&machine.disks()[0]);
+            let handles = Handles::open(machine, &disk);
+            change(&image);
+            disk.suspect();
+            let answer = ask(first, &handles, machine, &disk);
+            match first {
+                3 => assert_eq!(answer, STATUS_IN_PAGE_ERROR),
+                _ => assert_eq!(answer, STATUS_WRONG_VOLUME),
+            }
+            handles.are_dead(STATUS_WRONG_VOLUME);
+            assert_eq!(hello(machine, &disk).expect("reads"), b"changed\n");
+            assert!(!disk.is_suspect(), "the device below was not told");
+            drop(handles);
+            machine.settle();
+            assert_eq!(use_all(machine, &disk), Ok(()));
+        });
+    }
+}
+
+#[test]
+fn a_medium_whose_change_a_device_below_notices_is_never_mixed_with_the_next() {
+    let (_folder, image) = copy();
+    change(&image);
+    let uuid = ["-U", "random", image.to_str().expect("UTF-8")];
+    run("tune2fs", &uuid, folder());
+    on(5, &[removable(&folder_image()).layered()], |machine| {
+        let disk = Arc::clone(&machine.disks()[0]);
+        let handles = Handles::open(machine, &disk);
+        disk.change_medium(Some(&image)).expect("of the same size");
+        assert_eq!(handles.file.read(Some(400_000), 1000).status, STATUS_WRONG_VOLUME);
+        handles.are_dead(STATUS_WRONG_VOLUME);
+        assert_eq!(hello(machine, &disk).expect("reads"), b"changed\n");
+        // And none at all.
+        let other = machine
+            .open(&path(&disk, "data.bin"), OpenAs::read())
+            .expect("opens");
+        disk.change_medium(None).expect("it is taken out");
+        assert_eq!(other.read(Some(400_000), 1000).status, STATUS_NO_MEDIA_IN_DEVICE);
+        disk.change_medium(Some(&image)).expect("the same one");
+        assert!(other.read(Some(400_000), 1000).bytes == data()[400_000..401_000]);
+        assert!(!disk.is_suspect(), "the device below was not told");
     });
 }
 

@@ -4,10 +4,10 @@
 //
 // UNSAFETY: builds control requests and sends them.
 
-use crate::disk::{DiskError, next_stack_location};
+use crate::disk::{DiskError, forget_device, next_stack_location};
 use crate::nt::{
-    IO_STATUS_BLOCK, IoBuildDeviceIoControlRequest, IofCallDriver, NO, NTSTATUS, PDEVICE_OBJECT,
-    SL_OVERRIDE_VERIFY_VOLUME, STATUS_INSUFFICIENT_RESOURCES, ULONG,
+    IO_STATUS_BLOCK, IoBuildDeviceIoControlRequest, IoSetThreadHardErrorMode, IofCallDriver, NO, NTSTATUS,
+    PDEVICE_OBJECT, PsGetCurrentThread, SL_OVERRIDE_VERIFY_VOLUME, STATUS_INSUFFICIENT_RESOURCES, ULONG, YES,
 };
 use crate::sync::Event;
 use core::ptr::null_mut;
@@ -184,6 +184,9 @@ unsafe fn query_with<T>(
     let stack = unsafe { next_stack_location(irp) };
     // SAFETY: it is ours until the request is sent; a mount must not be stopped by a wanted verification.
     unsafe { (*stack).Flags |= SL_OVERRIDE_VERIFY_VOLUME as u8 };
+    // The request is this thread's, which may be a program's: a device that cannot answer is no matter for its user.
+    // SAFETY: may be called anywhere; the mode is set back below.
+    let shows_errors = unsafe { IoSetThreadHardErrorMode(NO) };
     // SAFETY: the request is complete and belongs to the kernel from here on.
     let mut status = unsafe { IofCallDriver(device, irp) };
     if status == STATUS_PENDING {
@@ -191,7 +194,15 @@ unsafe fn query_with<T>(
         // SAFETY: the kernel wrote the block before it set the event.
         status = unsafe { status_block.__bindgen_anon_1.Status };
     }
+    if shows_errors != NO {
+        // SAFETY: as it was before.
+        let _ = unsafe { IoSetThreadHardErrorMode(YES) };
+    }
     if status < 0 {
+        // SAFETY: may be called anywhere.
+        let this_thread = unsafe { PsGetCurrentThread() };
+        // SAFETY: the calling thread is there.
+        unsafe { forget_device(this_thread.cast()) };
         return Err(DiskError(status));
     }
     Ok(status_block.Information as usize)

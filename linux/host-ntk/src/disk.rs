@@ -19,15 +19,16 @@ use crate::NtkHost;
 use crate::device_query::{self, Attachment};
 use crate::nt::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IO_STACK_LOCATION, IRP, IRP_MJ_READ, IoAllocateIrp, IoAllocateMdl,
-    IoFreeIrp, IoFreeMdl, IofCallDriver, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
+    IoFreeIrp, IoFreeMdl, IoSetDeviceToVerify, IofCallDriver, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
     MDL_SOURCE_IS_NONPAGED_POOL, MmBuildMdlForNonPagedPool, MmUnmapLockedPages, NO, NTSTATUS,
-    ObfDereferenceObject, ObfReferenceObject, PAGE_BYTES, PDEVICE_OBJECT, PIRP, PMDL, PVOID,
+    ObfDereferenceObject, ObfReferenceObject, PAGE_BYTES, PDEVICE_OBJECT, PETHREAD, PIRP, PMDL, PVOID,
     SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_OVERRIDE_VERIFY_VOLUME,
-    STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_MEMORY, ULONG, large, mdl_pfns,
+    STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_MEMORY, STATUS_VERIFY_REQUIRED, ULONG, large, mdl_pfns,
 };
 use crate::reserve::Reserve;
 use crate::run::{Cursor, MAX_RUN_PAGES, Run, Segments};
 use crate::sync::Event;
+use crate::thread;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::mem::MaybeUninit;
@@ -54,6 +55,8 @@ pub struct DeviceDisk {
     verifying: AtomicBool,
     /// For reads that no IRP or MDL was to be had for.
     pub(crate) reserve: Reserve,
+    /// A device below has refused a read because the medium may be another one, or is out.
+    doubted: AtomicBool,
 }
 
 // SAFETY: a referenced device object may be used by any thread; the rest is plain or guards itself.
@@ -83,6 +86,7 @@ impl DeviceDisk {
             gone: AtomicBool::new(false),
             verifying: AtomicBool::new(true),
             reserve,
+            doubted: AtomicBool::new(false),
         })
     }
 
@@ -102,12 +106,28 @@ impl DeviceDisk {
         self.gone.load(Ordering::Acquire)
     }
 
+    /// Whether a device below has refused a read because the medium may be another one, or is out. Any IRQL.
+    pub fn is_doubted(&self) -> bool {
+        self.doubted.load(Ordering::Acquire)
+    }
+
+    /// The volume is verified: reads that are refused from here on say so anew. Any IRQL.
+    pub fn end_doubt(&self) {
+        self.doubted.store(false, Ordering::Release);
+    }
+
     /// Remembers what a failed request says of the device.
     pub(crate) fn note(&self, status: NTSTATUS) {
         use crate::nt::{
-            STATUS_DEVICE_DOES_NOT_EXIST, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_REMOVED,
-            STATUS_NO_SUCH_DEVICE,
+            STATUS_DEVICE_DOES_NOT_EXIST, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_NOT_READY,
+            STATUS_DEVICE_REMOVED, STATUS_NO_MEDIA_IN_DEVICE, STATUS_NO_SUCH_DEVICE,
         };
+        if matches!(
+            status,
+            STATUS_VERIFY_REQUIRED | STATUS_NO_MEDIA_IN_DEVICE | STATUS_DEVICE_NOT_READY
+        ) {
+            self.doubted.store(true, Ordering::Release);
+        }
         if matches!(
             status,
             STATUS_NO_SUCH_DEVICE
@@ -248,6 +268,7 @@ impl DeviceDisk {
             request.AssociatedIrp.SystemBuffer = start;
         }
         request.RequestorMode = crate::nt::KERNEL_MODE;
+        request.Tail.Overlay.Thread = thread::issuer().cast();
         // SAFETY: promised by the caller.
         let stack = unsafe { next_stack_location(irp) };
         // SAFETY: the location is the caller's as the IRP is, and no other reference to it is alive.
@@ -448,6 +469,12 @@ pub(crate) unsafe fn outcome(irp: PIRP) -> (NTSTATUS, usize) {
     // SAFETY: a completed IRP has its status there.
     let status = unsafe { request.IoStatus.__bindgen_anon_1.Status };
     let (bytes, mdl) = (request.IoStatus.Information, request.MdlAddress);
+    if status < 0 {
+        // SAFETY: this is what the union holds when an IRP has come back.
+        let issuer = unsafe { request.Tail.Overlay.Thread };
+        // SAFETY: the issuer lives as long as reads are under way.
+        unsafe { forget_device(issuer) };
+    }
     // SAFETY: the MDL is the one that load() put there.
     let mapped_at = unsafe { (*mdl).MappedSystemVa };
     // SAFETY: the MDL is the one that load() put there.
@@ -475,6 +502,19 @@ unsafe fn take_apart(irp: PIRP) -> (NTSTATUS, usize) {
     // SAFETY: the IRP is ours; the routine answers MORE_PROCESSING_REQUIRED, so the kernel does not touch it again.
     unsafe { IoFreeIrp(irp) };
     outcome
+}
+
+/// Takes back what a device below may have noted in the thread of a request that failed: that it is to be verified. Which
+/// device that is does not matter here: a volume is verified on its own device ([`DeviceDisk::is_doubted`]). Left there,
+/// the next file system that the thread comes to would find it.
+///
+/// # Safety
+/// `thread` is null or a thread that is there.
+pub(crate) unsafe fn forget_device(thread: PETHREAD) {
+    if !thread.is_null() {
+        // SAFETY: promised by the caller.
+        unsafe { IoSetDeviceToVerify(thread, null_mut()) };
+    }
 }
 
 unsafe extern "C" fn read_done(_device: PDEVICE_OBJECT, irp: PIRP, context: PVOID) -> NTSTATUS {

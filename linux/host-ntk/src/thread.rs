@@ -10,17 +10,19 @@
 // UNSAFETY: creates and references NT threads, keeps a list of records that lie on other threads' stacks.
 
 use crate::nt::{
-    HANDLE, KERNEL_MODE, KeDelayExecutionThread, KeQueryRuntimeThread, KeQueryTimeIncrement,
-    KeSetPriorityThread, NO, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, ObReferenceObjectByHandle,
-    ObfDereferenceObject, PVOID, PsCreateSystemThread, PsGetCurrentThread, PsGetCurrentThreadId,
-    PsLookupThreadByThreadId, PsTerminateSystemThread, THREAD_ALL_ACCESS, ZwClose, large,
+    HANDLE, IoSetThreadHardErrorMode, KERNEL_MODE, KeDelayExecutionThread, KeQueryRuntimeThread,
+    KeQueryTimeIncrement, KeSetPriorityThread, NO, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
+    ObReferenceObjectByHandle, ObfDereferenceObject, PVOID, PsCreateSystemThread, PsGetCurrentThread,
+    PsGetCurrentThreadId, PsLookupThreadByThreadId, PsTerminateSystemThread, THREAD_ALL_ACCESS, ZwClose,
+    large,
 };
 use crate::stack::{self, Base};
 use crate::sync::{self, Event, SpinLock};
 use alloc::boxed::Box;
 use core::cell::Cell;
 use core::mem::MaybeUninit;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, Ordering};
 use lkl::ThreadBody;
 
 /// A thread that is to be joined.
@@ -45,6 +47,9 @@ struct Records(*mut Record);
 // SAFETY: the records are only reached under the lock, and each unlinks itself before its stack goes.
 unsafe impl Send for Records {}
 
+/// The thread that reads of disks are sent for (see [`Thread::issue_reads`]); null for none.
+static ISSUER: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(null_mut());
+
 static RUNNING: SpinLock<Records> = SpinLock::new(Records(core::ptr::null_mut()));
 
 /// What the creator and the new thread share until the thread has its stack.
@@ -68,6 +73,15 @@ impl Thread {
     /// IRQL: PASSIVE_LEVEL.
     pub fn spawn_small(body: ThreadBody) -> Option<Box<Thread>> {
         Self::spawn_on(body, false)
+    }
+
+    /// From now on reads of disks are sent in the name of this thread (`Tail.Overlay.Thread` of their IRPs), whichever
+    /// thread sends them. A device below that cannot go on notes itself in the IRP's thread
+    /// (IoSetHardErrorOrVerifyDevice) when the read ends: which may be after the sender's end, and would make the sender
+    /// take our device for one that it is to verify. `None` ends it: no read is under way then.
+    pub fn issue_reads(thread: Option<&Thread>) {
+        let object = thread.map_or(null_mut(), |thread| thread.object.as_ptr());
+        ISSUER.store(object, Ordering::Release);
     }
 
     fn spawn_on(body: ThreadBody, large_stack: bool) -> Option<Box<Thread>> {
@@ -145,7 +159,15 @@ impl lkl::Thread for Thread {
     }
 }
 
+/// The thread object that reads of disks are sent for; null for none. Any IRQL.
+pub fn issuer() -> PVOID {
+    ISSUER.load(Ordering::Acquire)
+}
+
 unsafe extern "C" fn thread_start(context: PVOID) {
+    // The driver's own threads expect errors, and no user is to be asked about them.
+    // SAFETY: may be called anywhere; the mode is this thread's own.
+    let _ = unsafe { IoSetThreadHardErrorMode(NO) };
     // SAFETY: spawn() passes its Start and waits until `answered` is set, after which it is not touched here.
     let start = unsafe { &*context.cast::<Start>() };
     let body = start.body.take();

@@ -204,6 +204,13 @@ DEVICE_OBJECT *devices_top(DEVICE_OBJECT *object)
 	return object;
 }
 
+/* No device of Wine's or of ours is attached to another one below it. */
+DEVICE_OBJECT *NTAPI devices_lower(DEVICE_OBJECT *object)
+{
+	(void)object;
+	return NULL;
+}
+
 void NTAPI devices_register(DEVICE_OBJECT *object)
 {
 	struct file_system *registered = allocate(sizeof *registered);

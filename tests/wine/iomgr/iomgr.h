@@ -150,6 +150,7 @@ struct device *devices_named(const UNICODE_STRING *path, UNICODE_STRING *rest);
 struct device *devices_use(DEVICE_OBJECT *object);
 void devices_let_go(struct device *device);
 DEVICE_OBJECT *devices_top(DEVICE_OBJECT *object);
+DEVICE_OBJECT *NTAPI devices_lower(DEVICE_OBJECT *object);
 NTSTATUS devices_mount(DEVICE_OBJECT *object);
 void devices_count(ULONG *devices, ULONG *file_systems);
 void devices_forget(void);
@@ -184,6 +185,7 @@ NTSTATUS request_control(struct file *file, UCHAR major, ULONG code, void *input
 			 ULONG output_length, IO_STATUS_BLOCK *block);
 IRP *NTAPI request_top_level(void);
 void NTAPI request_set_top_level(IRP *irp);
+void NTAPI request_set_device_to_verify(PETHREAD thread, DEVICE_OBJECT *object);
 NTSTATUS request_start(void);
 void request_stop(void);
 

@@ -35,6 +35,13 @@ void NTAPI request_set_top_level(IRP *irp)
 	TlsSetValue(top_level, irp);
 }
 
+/* Media are not changed here: no thread has a device that is to be verified. */
+void NTAPI request_set_device_to_verify(PETHREAD thread, DEVICE_OBJECT *object)
+{
+	(void)thread;
+	(void)object;
+}
+
 /* The MDLs that a request ends with: unlocked and freed, but for the one that it came with. */
 static void free_mdls(IRP *irp, MDL *own)
 {
