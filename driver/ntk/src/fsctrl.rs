@@ -6,6 +6,7 @@ use crate::events::{self, Event};
 use crate::irp::Irp;
 use crate::nt::{self, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
 use crate::open::{FileRef, Open};
+use crate::volume::MountedVolume;
 use crate::work::{Blocking, Kept, Output, Request};
 use crate::{buffer, fault, work};
 use alloc::sync::Arc;
@@ -106,18 +107,17 @@ pub fn control(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
             })
         }
         Plan::Lock => {
-            let kept = Kept {
+            let pending = PendingLock {
+                volume: Arc::clone(&open.volume),
+                handle,
                 // SAFETY: a control comes by a handle, so its file object is the object manager's.
                 file: unsafe { FileRef::new(file) },
-                ..Kept::open_of(&irp)
             };
-            work::run(
-                irp,
-                Arc::clone(&open.volume),
-                kept,
-                blocking,
-                move |request, _| lock(request, handle),
-            )
+            let volume = Arc::clone(&open.volume);
+            let kept = Kept::open_of(&irp);
+            work::run(irp, volume, kept, blocking, move |request, _| {
+                lock(request, pending)
+            })
         }
         Plan::Unlock => {
             // SAFETY: the file object of an IRP that is ours.
@@ -155,30 +155,57 @@ fn dismount(open: &Open) {
     open.volume.drain_later(1);
 }
 
-/// The volume is locked by this handle, unless file objects are left besides the handle's own, or nobody wants it any
-/// more.
-fn lock(request: Request, handle: u64) -> NTSTATUS {
-    let volume = match request.open() {
-        Some(open) => Arc::clone(&open.volume),
-        None => return request.fail(NtStatus::INVALID_DEVICE_REQUEST),
-    };
-    let ended = if volume.drain(1) {
-        request.finish(|_| Outcome::success(0))
+/// A volume that is locked for a handle whose request is not answered yet. Whatever becomes of the request, unless it is
+/// granted: the lock is taken back, and who made room for it is told so.
+struct PendingLock {
+    volume: Arc<MountedVolume>,
+    handle: u64,
+    /// The handle's file object, until it is known whether it has the lock.
+    file: Option<FileRef>,
+}
+
+impl PendingLock {
+    /// The handle has the lock. The request still has the file object, so that it does not end here.
+    fn grant(&mut self) {
+        if let Some(file) = self.file.take() {
+            file.release();
+        }
+    }
+
+    /// The handle does not get the lock.
+    ///
+    /// IRQL: PASSIVE_LEVEL, with no lock held.
+    fn refuse(&mut self) {
+        let Some(file) = self.file.take() else { return };
+        {
+            let mut state = self.volume.state.lock();
+            if state.locked_by == Some(self.handle) {
+                state.locked_by = None;
+            }
+        }
+        // SAFETY: the file object is referenced.
+        unsafe { events::tell(file.as_ptr(), Event::LockFailed) };
+    }
+}
+
+impl Drop for PendingLock {
+    fn drop(&mut self) {
+        self.refuse();
+    }
+}
+
+/// The volume is locked by this handle, unless file objects are left besides the handle's own, or the request was cancelled.
+fn lock(request: Request, mut pending: PendingLock) -> NTSTATUS {
+    let ended = if pending.volume.drain(1) {
+        request.finish(|_| {
+            pending.grant();
+            Outcome::success(0)
+        })
     } else {
-        volume.state.lock().locked_by = None;
-        // SAFETY: the request has a reference to its file object.
-        unsafe { events::tell(request.file(), Event::LockFailed) };
+        pending.refuse();
         request.finish(|_| NtStatus::ACCESS_DENIED.into())
     };
-    ended.unwrap_or_else(|gone| {
-        let mut state = volume.state.lock();
-        if state.locked_by == Some(handle) {
-            state.locked_by = None;
-        }
-        drop(state);
-        drop(gone);
-        raw_status(NtStatus::CANCELLED)
-    })
+    ended.unwrap_or(raw_status(NtStatus::CANCELLED))
 }
 
 /// A copy of the control's input.

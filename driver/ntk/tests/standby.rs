@@ -6,17 +6,20 @@
 mod support;
 
 use lklfs_control::{Interface, Request};
+use ntos::cc::segment::Role;
 use ntos::disk::DiskConfig;
 use ntos::fsrtl::notify;
 use ntos::nt::*;
-use ntos::user::{Handle, Machine, OpenAs};
+use ntos::user::{Handle, Machine, OpenAs, cancel_synchronous};
+use ntos::verifier::fault;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use support::{Control, driver, exists, read, run};
 
 /// FSRTL_VOLUME_*.
 const DISMOUNT: u32 = 1;
+const DISMOUNT_FAILED: u32 = 2;
 const LOCK: u32 = 3;
 const LOCK_FAILED: u32 = 4;
 const UNLOCK: u32 = 5;
@@ -174,6 +177,156 @@ fn a_dismounted_volume_is_mounted_afresh_while_its_old_handles_are_open() {
     eprintln!("from DISMOUNT to the first byte: {:?}", since.elapsed());
     drop((file, old, new));
     machine.settle();
+    end(machine);
+}
+
+/// The events of volumes from now on.
+fn listen() -> Arc<Mutex<Vec<u32>>> {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    notify::listen_to_volumes(Arc::new(move |_, event| {
+        seen.lock().expect("no panic").push(event);
+    }));
+    events
+}
+
+#[test]
+fn listeners_hear_of_a_dismount_that_fails() {
+    let machine = machine();
+    assert_eq!(hello(&machine).expect("mounts"), b"hello\n");
+    let handle = volume(&machine);
+    machine.settle();
+    let events = listen();
+    assert_eq!(handle.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    // There is nothing left to dismount by this handle.
+    assert_eq!(
+        handle.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status,
+        STATUS_VOLUME_DISMOUNTED
+    );
+    assert_eq!(
+        *events.lock().expect("no panic"),
+        [DISMOUNT, DISMOUNT, DISMOUNT_FAILED]
+    );
+    notify::forget_volume_listeners();
+    drop(handle);
+    machine.settle();
+    end(machine);
+}
+
+#[test]
+fn a_lock_that_is_cancelled_is_none_and_listeners_hear_of_it() {
+    let machine = machine();
+    let file = machine.open(HELLO, OpenAs::read()).expect("opens");
+    // A view keeps the file object, for whose end the lock waits for a while.
+    let view = file.map(Role::Data).expect("maps");
+    drop(file);
+    let handle = volume(&machine);
+    machine.settle();
+    let events = listen();
+    let status = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status);
+        while *events.lock().expect("no panic") != [LOCK] {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        while cancel_synchronous(sender.thread().id()) == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        sender.join().expect("no panic")
+    });
+    assert_eq!(status, STATUS_CANCELLED);
+    machine.settle();
+    assert_eq!(*events.lock().expect("no panic"), [LOCK, LOCK_FAILED]);
+    notify::forget_volume_listeners();
+    assert_eq!(hello(&machine).expect("it is not locked"), b"hello\n");
+    drop(view);
+    drop(handle);
+    machine.settle();
+    end(machine);
+}
+
+#[test]
+fn a_lock_that_lacks_memory_is_none_and_listeners_hear_of_it() {
+    let machine = machine();
+    assert_eq!(hello(&machine).expect("mounts"), b"hello\n");
+    machine.trim();
+    let handle = volume(&machine);
+    machine.settle();
+    let mut failed = 0;
+    for number in 0..40 {
+        let events = listen();
+        fault::arm(None, number);
+        let status = handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status;
+        let (_, met) = fault::disarm();
+        machine.settle();
+        let heard = events.lock().expect("no panic").clone();
+        notify::forget_volume_listeners();
+        if status == STATUS_SUCCESS {
+            assert_eq!(heard, [LOCK], "allocation {number}");
+            assert_eq!(handle.fsctl(FSCTL_UNLOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+        } else {
+            assert_eq!(status, STATUS_INSUFFICIENT_RESOURCES, "allocation {number}");
+            failed += usize::from(heard == [LOCK, LOCK_FAILED]);
+            // Before the driver was asked, or after.
+            assert!(
+                heard.is_empty() || heard == [LOCK, LOCK_FAILED],
+                "allocation {number}: {heard:?}"
+            );
+        }
+        assert_eq!(hello(&machine).expect("it is not locked"), b"hello\n");
+        machine.trim();
+        if met.is_empty() {
+            break;
+        }
+    }
+    assert!(failed > 0, "no lock failed");
+    drop(handle);
+    machine.settle();
+    end(machine);
+}
+
+/// Times for a person to read: `--nocapture` shows them.
+fn figure(what: &str, since: Instant) -> Instant {
+    eprintln!("{what:<56} {:>10.3} ms", since.elapsed().as_secs_f64() * 1e3);
+    Instant::now()
+}
+
+#[test]
+fn a_lock_a_dismount_and_a_new_mount_take_less_than_a_second() {
+    let machine = machine();
+    assert_eq!(hello(&machine).expect("mounts"), b"hello\n");
+    let handle = volume(&machine);
+    machine.settle();
+    let begin = Instant::now();
+    assert_eq!(handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    let since = figure("LOCK", begin);
+    assert_eq!(handle.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    let since = figure("DISMOUNT", since);
+    assert_eq!(hello(&machine).expect("mounted afresh"), b"hello\n");
+    figure("from DISMOUNT to the first byte of the new mount", since);
+    figure("from LOCK to the first byte of the new mount", begin);
+    assert!(begin.elapsed() < Duration::from_secs(1));
+    drop(handle);
+    machine.settle();
+    end(machine);
+}
+
+#[test]
+fn a_stop_takes_seconds_with_open_files_and_less_without() {
+    let mut machine = machine();
+    let file = machine.open(HELLO, OpenAs::read()).expect("opens");
+    let control = Control::open(&machine);
+    let begin = Instant::now();
+    assert_eq!(stop(&control, false), Err(STATUS_ACCESS_DENIED));
+    figure("a stop that open files are in the way of", begin);
+    drop(file);
+    machine.settle();
+    let begin = Instant::now();
+    assert_eq!(stop(&control, false), Ok(()));
+    let since = figure("a stop without open files", begin);
+    drop(control);
+    assert!(machine.stop_service());
+    figure("the unload after it", since);
+    assert!(begin.elapsed() < Duration::from_secs(5));
     end(machine);
 }
 
