@@ -43,17 +43,17 @@ const MOST_INPUT: u32 = 128 * 1024;
 pub fn control(irp: Irp, interface: Interface) -> NTSTATUS {
     match u32::from(irp.major()) {
         IRP_MJ_CREATE => match driver().map(|driver| driver.standby.control_opened(interface)) {
+            Some(Ok(())) => irp.complete(Outcome::success(0)),
             Some(Err(status)) => irp.fail(status),
-            // Without its state the driver is about to be there.
-            Some(Ok(())) | None => irp.complete(Outcome::success(0)),
+            None => irp.fail(NtStatus::DEVICE_NOT_READY),
         },
-        IRP_MJ_CLEANUP => {
+        IRP_MJ_CLEANUP => irp.complete(Outcome::success(0)),
+        IRP_MJ_CLOSE => {
             if let Some(driver) = driver() {
                 driver.standby.control_closed();
             }
             irp.complete(Outcome::success(0))
         }
-        IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
         IRP_MJ_DEVICE_CONTROL => match driver() {
             Some(driver) => device_control(driver, irp, interface),
             None => irp.fail(NtStatus::DEVICE_NOT_READY),

@@ -32,7 +32,7 @@ const FILE_SYSTEMS: [(&str, u32); 2] = [
     ("\\LklfsDisk", FILE_DEVICE_DISK_FILE_SYSTEM),
     ("\\LklfsCd", FILE_DEVICE_CD_ROM_FILE_SYSTEM),
 ];
-/// How often handles of programs that have ended are waited for, with 10 ms in between.
+/// How often file objects of programs that have ended are waited for, with 10 ms in between.
 const CLOSING: u32 = 200;
 /// How often the driver's devices are counted while the last of them go, with 10 ms in between.
 const ATTEMPTS: u32 = 500;
@@ -43,7 +43,8 @@ pub struct Standby {
     on: AtomicBool,
     /// In the order of [`FILE_SYSTEMS`]; null while they are not registered.
     file_systems: [AtomicPtr<crate::nt::DEVICE_OBJECT>; 2],
-    /// Handles on the control devices.
+    /// File objects of the control devices, each from its CREATE to its CLOSE: so long the I/O manager counts it, too. One whose
+    /// handle has gone lives on while a request of it is under way.
     controls: AtomicU32,
 }
 
@@ -62,7 +63,7 @@ impl Standby {
         self.on.load(Ordering::Acquire)
     }
 
-    /// A handle on a control device is opened. In standby administrators only may, since each handle keeps the driver.
+    /// A control device is opened. In standby administrators only may, since each file object keeps the driver.
     /// Any IRQL.
     pub fn control_opened(&self, interface: Interface) -> Result<(), NtStatus> {
         self.controls.fetch_add(1, Ordering::AcqRel);
@@ -73,7 +74,7 @@ impl Standby {
         Ok(())
     }
 
-    /// The last handle of a file object of a control device is gone. Any IRQL.
+    /// A file object of a control device is gone. Any IRQL.
     pub fn control_closed(&self) {
         self.controls.fetch_sub(1, Ordering::AcqRel);
     }
@@ -141,13 +142,13 @@ impl Default for Standby {
     }
 }
 
-/// Ends serving; whoever asks has a handle on the control device.
+/// Ends serving; the asking program has a control device open.
 ///
 /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
 ///
 /// # Errors
 /// The driver serves as before, but images may have been unmounted: ACCESS_DENIED when files are open, SHARING_VIOLATION when
-/// another program has a control device open, DEVICE_BUSY when a thread of the driver's waits for a disk or server that hangs.
+/// another program has a control device open or a request to one is under way, DEVICE_BUSY when a thread of the driver's waits for a disk or server that hangs.
 pub fn enter(driver: &Driver, force: bool) -> Result<(), NtStatus> {
     if driver.standby.on.swap(true, Ordering::AcqRel) {
         return Ok(());
@@ -186,7 +187,7 @@ pub fn leave(driver: &Driver) -> Result<(), NtStatus> {
 
 /// What stands in the way, before anything is touched.
 fn check(driver: &Driver, force: bool) -> Result<(), NtStatus> {
-    // One handle is that of whoever asks. Those of programs that have ended may be closed a moment later.
+    // One file object is the asking program's. Those of programs that have ended may be closed a moment later.
     let mut attempts = CLOSING;
     while driver.standby.controls.load(Ordering::Acquire) > 1 {
         if attempts == 0 {

@@ -5,9 +5,9 @@
 
 mod support;
 
-use lklfs_control::{Interface, Request};
+use lklfs_control::{Interface, Request, Text, utf16};
 use ntos::cc::segment::Role;
-use ntos::disk::DiskConfig;
+use ntos::disk::{DiskConfig, Fault, FaultKind};
 use ntos::fsrtl::notify;
 use ntos::nt::*;
 use ntos::user::{Handle, Machine, OpenAs, cancel_synchronous};
@@ -158,6 +158,30 @@ fn a_driver_in_standby_serves_again_when_it_is_asked_to() {
     assert_eq!(stop(&control, false), Ok(()));
     drop(control);
     assert!(machine.stop_service());
+    end(machine);
+}
+
+#[test]
+fn a_request_that_has_outlived_its_handle_keeps_the_driver_in_full_service() {
+    let mut machine = machine();
+    let disk = Arc::clone(&machine.disks()[0]);
+    let control = Control::open(&machine);
+    let other = Control::overlapped(&machine);
+    disk.fail(Fault::from(0, FaultKind::Hang));
+    let name = utf16(DEVICE).expect("memory");
+    let device = Text::new(&name).expect("UTF-16");
+    let asked = other.start(Request::Superblock { device }).expect("is sent");
+    // The handle goes. What it opened does not, so that NT does not unload the driver.
+    drop(other);
+    assert!(!asked.is_done(), "a disk that hangs has answered");
+    assert_eq!(stop(&control, true), Err(STATUS_SHARING_VIOLATION));
+    disk.answer();
+    assert!(nt_success(asked.wait().status));
+    assert_eq!(hello(&machine).expect("serves on"), b"hello\n");
+    machine.settle();
+    assert_eq!(stop(&control, false), Ok(()));
+    drop(control);
+    assert!(machine.stop_service(), "the driver was not unloaded");
     end(machine);
 }
 

@@ -8,7 +8,7 @@ use lklfs_control::{
 };
 use ntos::io::names;
 use ntos::nt::*;
-use ntos::user::{Machine, OpenAs};
+use ntos::user::{Machine, OpenAs, Pending};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -175,6 +175,19 @@ impl Control {
             OpenAs::read().access(FILE_GENERIC_READ),
         );
         Control(opened.expect("everybody may"))
+    }
+
+    /// The administrators' device, for overlapped requests.
+    pub fn overlapped(machine: &Machine) -> Control {
+        let how = OpenAs::read().access(FILE_GENERIC_READ | FILE_GENERIC_WRITE);
+        let opened = machine.open(Interface::Control.device_name(), how.asynchronous());
+        Control(opened.expect("an administrator may"))
+    }
+
+    /// Sends a request, and does not wait for its end.
+    pub fn start(&self, request: Request<'_>) -> Result<Pending, NTSTATUS> {
+        let input = request.encode().expect("the request is good");
+        self.0.start_ioctl(request.code().number(), &input, 64 << 10)
     }
 
     /// Sends a request; the bytes of the reply.

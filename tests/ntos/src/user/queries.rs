@@ -228,31 +228,37 @@ impl Handle {
         self.control((IRP_MJ_DEVICE_CONTROL, 0), code, input, output_len)
     }
 
+    /// The same, without waiting for the end. The code is one whose buffers are the system's (METHOD_BUFFERED).
+    pub fn start_ioctl(&self, code: u32, input: &[u8], output_len: usize) -> Result<Pending, NTSTATUS> {
+        assert_eq!(code & 3, 0, "{code:#x} uses the caller's input until its end");
+        if !self.may_control(code) {
+            return Err(STATUS_ACCESS_DENIED);
+        }
+        let given = UserRegion::new(input.len());
+        given.write(input);
+        self.submit(
+            (IRP_MJ_DEVICE_CONTROL, 0),
+            Some(UserRegion::new(output_len)),
+            fill_control(code, &given, input.len(), output_len),
+        )
+    }
+
     fn control(&self, function: (u32, u32), code: u32, input: &[u8], output_len: usize) -> Outcome {
-        // The code says itself what its handle needs: FILE_READ_ACCESS and FILE_WRITE_ACCESS are the data rights.
-        if !self.may((code >> 14) & (FILE_READ_DATA | FILE_WRITE_DATA)) {
+        if !self.may_control(code) {
             return Outcome::failed(STATUS_ACCESS_DENIED);
         }
         let given = UserRegion::new(input.len());
         given.write(input);
-        let output = Some(UserRegion::new(output_len));
-        let source = if input.is_empty() {
-            std::ptr::null_mut()
-        } else {
-            given.ptr()
-        };
-        self.request(function, output, |packet, _, buffer| {
-            let target = buffer
-                .filter(|_| output_len != 0)
-                .map_or(std::ptr::null_mut(), UserRegion::ptr);
-            let buffers = Control {
-                code,
-                input: (source, input.len()),
-                output: (target, output_len),
-            };
-            // SAFETY: the IRP is being built; the regions live until its end.
-            unsafe { request::control(packet, &buffers) }
-        })
+        self.request(
+            function,
+            Some(UserRegion::new(output_len)),
+            fill_control(code, &given, input.len(), output_len),
+        )
+    }
+
+    /// The code says itself what its handle needs: FILE_READ_ACCESS and FILE_WRITE_ACCESS are the data rights.
+    fn may_control(&self, code: u32) -> bool {
+        self.may((code >> 14) & (FILE_READ_DATA | FILE_WRITE_DATA))
     }
 
     /// NtLockFile: not waited for, so that a lock can be seen to wait.
@@ -364,5 +370,32 @@ impl Handle {
     /// Any other request with nothing but its function codes, to see that it is refused.
     pub fn bare(&self, major: u32, minor: u32) -> NTSTATUS {
         self.request((major, minor), None, |_, _, _| true).status
+    }
+}
+
+/// Completes the IRP of a control whose input is `given`.
+fn fill_control(
+    code: u32,
+    given: &UserRegion,
+    input_len: usize,
+    output_len: usize,
+) -> impl FnOnce(PIRP, PIO_STACK_LOCATION, Option<&UserRegion>) -> bool {
+    let source = if input_len == 0 {
+        std::ptr::null_mut()
+    } else {
+        given.ptr()
+    };
+    move |packet, _, buffer| {
+        let target = buffer
+            .filter(|_| output_len != 0)
+            .map_or(std::ptr::null_mut(), UserRegion::ptr);
+        let buffers = Control {
+            code,
+            input: (source, input_len),
+            output: (target, output_len),
+        };
+        // SAFETY: the IRP is being built; the region of the input lives until it is copied or the request ends, that of the
+        // output until the end.
+        unsafe { request::control(packet, &buffers) }
     }
 }
