@@ -8,8 +8,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use object::LittleEndian as LE;
 use object::pe;
-use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, ImageThunkData, PeFile64};
+use object::read::pe::{ImageNtHeaders, ImageOptionalHeader, PeFile64};
 
+use crate::imports::{self, Import};
 use crate::wdk::import_library::{HAL, KERNEL, names};
 
 /// What the check saw, for people.
@@ -136,35 +137,17 @@ fn sections(file: &PeFile64<'_>, violations: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Every import must be a listed name.
+/// Every import must be a listed name of the kernel's or the HAL's.
 fn imports(file: &PeFile64<'_>, allowed: &str, violations: &mut Vec<String>) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    let Some(table) = file.import_table()? else {
-        return Ok(found);
-    };
-    let mut descriptors = table.descriptors()?;
-    while let Some(descriptor) = descriptors.next()? {
-        let image = String::from_utf8_lossy(table.name(descriptor.name.get(LE))?).into_owned();
-        if image != KERNEL && image != HAL {
-            violations.push(format!(
-                "import from {image}: only {KERNEL} and {HAL} are allowed"
-            ));
-        }
-        let mut thunks = table.thunks(descriptor.original_first_thunk.get(LE))?;
-        while let Some(thunk) = thunks.next::<pe::ImageNtHeaders64>()? {
-            if thunk.is_ordinal() {
-                violations.push(format!("import {image}!#{}: by number", thunk.ordinal()));
-                continue;
-            }
-            let (_, name) = table.hint_name(thunk.address())?;
-            let name = String::from_utf8_lossy(name).into_owned();
-            if !names(allowed, &image).any(|allowed| allowed == name) {
-                violations.push(format!("import {image}!{name}: not in {}", crate::wdk::EXPORTS));
-            }
-            found.push(format!("{image}!{name}"));
+    let found = imports::of(file)?;
+    for import in &found {
+        if import.image != KERNEL && import.image != HAL {
+            violations.push(format!("import {import}: only {KERNEL} and {HAL} are allowed"));
         }
     }
-    Ok(found)
+    let known = |import: &Import| names(allowed, &import.image).any(|allowed| allowed == import.name);
+    violations.extend(imports::refused(&found, known, crate::wdk::EXPORTS));
+    Ok(found.iter().map(Import::to_string).collect())
 }
 
 /// Where the checksum's field lies in the file.

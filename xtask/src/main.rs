@@ -11,6 +11,7 @@ mod demo;
 mod double;
 mod driver;
 mod image_check;
+mod imports;
 mod lint;
 mod manifests;
 mod matrix;

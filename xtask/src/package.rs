@@ -11,8 +11,8 @@
 //! | `SHA256SUMS` | all of the above that are files |
 //!
 //! The same commit, the same builds and the same certificate give the same bytes. The INF is checked rule by rule
-//! ([`inf_rules`]), the catalogue is made here ([`catalogue`]), everything that can be signed is ([`sign`]), and
-//! [`trial`] installs, upgrades and removes it under Wine. What Windows thinks of it nobody has seen yet;
+//! ([`inf_rules`]), the catalogue is made here ([`catalogue`]), everything that can be signed is ([`sign`]), what the programs
+//! import is what Windows 7 has ([`windows7`]), and [`trial`] installs, upgrades and removes it under Wine. What Windows thinks of it nobody has seen yet;
 //! installer/README.md says what that means.
 
 mod archives;
@@ -28,6 +28,7 @@ mod sign;
 mod stamp;
 mod stores;
 mod trial;
+mod windows7;
 
 use std::fmt::Write;
 use std::fs;
@@ -160,6 +161,7 @@ fn make(sh: &Shell, folder: &Path, ready: &Ready, stamp: &Stamp) -> Result<Packa
     let signer = signer(sh, folder, stamp)?;
     let package = set_up(sh, folder, ready, &signer, stamp)?;
     let Package { payload, setup } = &package;
+    windows7::check(payload, setup)?;
     let (work, name) = (folder.join("work"), format!("lklfs-{}", stamp.windows_version()));
     let file = |suffix: &str| folder.join(format!("{name}{suffix}"));
     archives::zip(payload, &name, &file(".zip"), stamp)?;

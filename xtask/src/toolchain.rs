@@ -1,8 +1,9 @@
 //! Which Rust toolchain can build for Windows on this machine.
 //!
-//! rustup's own target is taken when it is installed. Else Debian's `rustc-web`, `cargo-web` and `rust-web-src` (one
-//! version, in /usr/bin) build the standard library from source: `-Zbuild-std`, for which `RUSTC_BOOTSTRAP=1` opens
-//! the unstable options of a stable compiler.
+//! The driver's target is rustup's own where that is installed. The programs' target comes with no built standard library; it
+//! is there because the library of the usual Windows target calls what Windows 7 does not have. For the programs, and where
+//! rustup's target is not installed, Debian's `rustc-web`, `cargo-web` and `rust-web-src` (one version, in /usr/bin) build the
+//! standard library from source: `-Zbuild-std`, for which `RUSTC_BOOTSTRAP=1` opens the unstable options of a stable compiler.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use xshell::{Cmd, Shell};
 pub enum Windows {
     /// The driver: `x86_64-pc-windows-msvc`, `core` and `alloc` only.
     Driver,
-    /// Programs: `x86_64-pc-windows-gnu`, with `std`, linked by mingw-w64's gcc.
+    /// Programs: `x86_64-win7-windows-gnu`, with `std`, linked by mingw-w64's gcc.
     Program,
 }
 
@@ -23,7 +24,7 @@ impl Windows {
     pub fn triple(self) -> &'static str {
         match self {
             Windows::Driver => "x86_64-pc-windows-msvc",
-            Windows::Program => "x86_64-pc-windows-gnu",
+            Windows::Program => "x86_64-win7-windows-gnu",
         }
     }
 
@@ -72,9 +73,12 @@ impl Toolchain {
                 build_std: true,
             });
         }
+        let or = match target {
+            Windows::Driver => format!("`rustup target add {}`, or on Debian ", target.triple()),
+            Windows::Program => "on Debian ".to_owned(),
+        };
         bail!(
-            "no Rust toolchain for {}: run `rustup target add {}`, or on Debian `cargo xtask setup`",
-            target.triple(),
+            "no Rust toolchain for {}: run {or}`cargo xtask setup`",
             target.triple()
         )
     }

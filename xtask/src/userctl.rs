@@ -9,7 +9,7 @@ use crate::repo;
 use crate::toolchain::{Toolchain, Windows};
 
 /// Cargo's option that names mingw-w64's linker for Windows programs.
-pub const LINKER: &str = "target.x86_64-pc-windows-gnu.linker=\"x86_64-w64-mingw32-gcc\"";
+pub const LINKER: &str = "target.x86_64-win7-windows-gnu.linker=\"x86_64-w64-mingw32-gcc\"";
 
 /// Builds userctl for this machine and returns its path.
 pub fn native(sh: &Shell, release: bool) -> Result<PathBuf> {

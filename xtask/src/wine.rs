@@ -8,9 +8,6 @@
 //!   the same exit codes;
 //! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it, and with a test driver that supplies what Wine lacks
 //!   ([`volumes`]) it mounts images and shows what Linux shows.
-//!
-//! Wine 8 lacks `bcryptprimitives.dll`, which Rust's standard library loads on Windows; a stand-in of one function is put
-//! beside the programs, so that the programs themselves stay as they are shipped.
 
 mod driver;
 pub mod machine;
@@ -28,9 +25,6 @@ use xshell::Shell;
 use crate::toolchain::{Toolchain, Windows};
 use crate::{repo, userctl};
 use machine::{Ended, Machine};
-
-/// The stand-in for what Wine lacks.
-const RANDOM_SOURCE: &str = include_str!("wine/bcryptprimitives.c");
 
 /// The image that is read.
 const IMAGE: &str = "ext4.img";
@@ -93,7 +87,6 @@ pub fn build(sh: &Shell) -> Result<Subjects> {
 pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     let folder = repo::target_dir().join("wine");
     fs::create_dir_all(&folder)?;
-    stand_in(sh, &folder)?;
     let machine = Machine::kept(&folder, TIME)?;
     host(&machine, &subjects.suite)?;
     faults(&machine, &subjects.faults)?;
@@ -258,19 +251,6 @@ fn here(program: &Path, words: &[&str], folder: &Path) -> Result<Ended> {
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;
     Ok(Ended::of(output))
-}
-
-/// Compiles the stand-in for what Wine lacks into `folder`.
-pub fn stand_in(sh: &Shell, folder: &Path) -> Result<()> {
-    let library = folder.join("bcryptprimitives.dll");
-    compile(
-        sh,
-        folder,
-        "bcryptprimitives.c",
-        RANDOM_SOURCE,
-        &library,
-        &["-shared"],
-    )
 }
 
 /// Compiles one C file for Windows.

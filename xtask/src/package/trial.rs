@@ -27,7 +27,6 @@ use xshell::Shell;
 
 use super::listing::Listing;
 use super::payload::Payload;
-use crate::wine;
 use crate::wine::machine::Machine;
 use checks::{command, good, listed, path_is, patient, same, service, set_path, wait_until};
 
@@ -70,13 +69,6 @@ pub fn run(sh: &Shell, folder: &Path, setup: &Path, newer: &Path, payload: &Payl
     let machine = Machine::fresh(folder, TIME)?;
     fs::copy(setup, folder.join(SETUPS.older))?;
     fs::copy(newer, folder.join(SETUPS.newer))?;
-    // Wine lacks this library; here programs find it wherever they are installed.
-    wine::stand_in(sh, folder)?;
-    let library = "bcryptprimitives.dll";
-    fs::copy(
-        folder.join(library),
-        machine.path("windows/system32").join(library),
-    )?;
     machine.on()?;
     patient(&machine)?;
     let before = listed(&machine)?;
