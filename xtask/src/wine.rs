@@ -9,6 +9,7 @@
 //! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it, and with a test driver that supplies what Wine lacks
 //!   ([`volumes`]) it mounts images and shows what Linux shows.
 
+mod crashes;
 mod driver;
 pub mod machine;
 mod volumes;
@@ -88,6 +89,7 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     let folder = repo::target_dir().join("wine");
     fs::create_dir_all(&folder)?;
     let machine = Machine::kept(&folder, TIME)?;
+    crashes::check(sh, &machine)?;
     host(&machine, &subjects.suite)?;
     faults(&machine, &subjects.faults)?;
     programs(sh, &machine, &subjects.userctl)?;
@@ -254,11 +256,18 @@ fn here(program: &Path, words: &[&str], folder: &Path) -> Result<Ended> {
 }
 
 /// Compiles one C file for Windows.
-fn compile(sh: &Shell, folder: &Path, name: &str, text: &str, output: &Path, options: &[&str]) -> Result<()> {
+pub fn compile(
+    sh: &Shell,
+    folder: &Path,
+    name: &str,
+    text: &str,
+    output: &Path,
+    options: &[&str],
+) -> Result<()> {
     let source = folder.join(name);
     fs::write(&source, text)?;
     sh.cmd("x86_64-w64-mingw32-gcc")
-        .args(["-Wall", "-Werror", "-O1", "-s"])
+        .args(["-Wall", "-Werror", "-O1"])
         .args(options)
         .arg("-o")
         .arg(output)

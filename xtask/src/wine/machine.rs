@@ -7,7 +7,8 @@
 //! Everything about a run is bounded: a program that stands still is ended, and so is one that still runs at the end of the
 //! machine's time ([`super::watch`]). It reads nothing (stdin is `/dev/null`), and what it prints goes to files. Not to
 //! pipes: Wine's services inherit them and hold them open long after the program has ended. When a machine is switched off
-//! or dropped, nothing that was started in it goes on.
+//! or dropped, nothing that was started in it goes on. A program that crashes, a service or a driver too, fails the run that
+//! it happened in, with its backtrace ([`super::crashes`]).
 
 use std::fmt;
 use std::fs::{self, File};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::crashes;
 use super::watch::{self, Cut, Mark};
 
 /// How long Wine itself may stand still, in seconds: making the prefix, coming, going.
@@ -90,6 +92,7 @@ impl Machine {
         machine.made()?;
         // The first start after the making still writes what the making did not.
         machine.restart()?;
+        crashes::catch(&machine)?;
         machine.off()?;
         Ok(machine)
     }
@@ -105,6 +108,7 @@ impl Machine {
             fs::write(&made, "")?;
         }
         machine.on()?;
+        crashes::catch(&machine)?;
         Ok(machine)
     }
 
@@ -159,18 +163,22 @@ impl Machine {
 
     /// Ends the server, waits until it has written the registry, and until nothing of the machine runs any more.
     pub fn off(&self) -> Result<()> {
+        crashes::none(self)?;
         // It answers with an error when there is none.
         self.server("-k")?;
         let ended = self.server("-w")?;
         ensure!(ended.code == 0, "Wine's server does not end: {ended}");
-        self.gone()
+        self.gone()?;
+        crashes::none(self)
     }
 
-    /// Runs a Windows program in the folder. It may stand still for `seconds`.
+    /// Runs a Windows program in the folder. It may stand still for `seconds`. An error when anything has crashed.
     pub fn run(&self, program: &str, words: &[&str], seconds: u32) -> Result<Ended> {
         let mut command = self.command("wine");
         command.arg(program).args(words);
-        self.wait(&mut command, seconds)
+        let ended = self.wait(&mut command, seconds)?;
+        crashes::none(self).with_context(|| format!("{program} {}", words.join(" ")))?;
+        Ok(ended)
     }
 
     /// The names of all processes of the machine, Wine's own among them.
