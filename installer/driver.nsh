@@ -27,16 +27,16 @@
 Var WasRunning
 
 !macro DriverFunctions un
-; Stops the driver, waiting up to 10 s. Out: $0 is "absent", "stopped" or "running".
+; Has the driver stopped by userctl, and waits up to 10 s. Out: $0 is "absent", "stopped" or "running".
 Function ${un}StopDriver
   StrCpy $0 "absent"
   StrCpy $WasRunning 0
-  ; SC_MANAGER_CONNECT; SERVICE_STOP | SERVICE_QUERY_STATUS.
+  ; SC_MANAGER_CONNECT; SERVICE_QUERY_STATUS.
   System::Call 'advapi32::OpenSCManagerW(p 0, p 0, i 1) p .r1'
   ${If} $1 == 0
     Return
   ${EndIf}
-  System::Call 'advapi32::OpenServiceW(p r1, w "${SERVICE}", i 0x24) p .r2'
+  System::Call 'advapi32::OpenServiceW(p r1, w "${SERVICE}", i 4) p .r2'
   ${If} $2 != 0
     ; SERVICE_STATUS: seven numbers, the second is the state.
     System::Alloc 28
@@ -48,27 +48,30 @@ Function ${un}StopDriver
     ${Else}
       DetailPrint "Stopping the driver"
       StrCpy $0 "running"
-      ; Windows unloads a file system only when it has let go of everything, which userctl asks of it. If it cannot, or an older
-      ; userctl does not know how, the service is stopped all the same, and Windows unloads it when it is restarted.
-      StrCpy $7 2
+      ; Windows unloads a file system only when it has let go of everything, which userctl asks of it. If it cannot, it serves on
+      ; until Windows is restarted: stopping the service all the same would shut its devices and leave it loaded.
       ${If} ${FileExists} "$INSTDIR\userctl.exe"
         nsExec::ExecToStack '"$INSTDIR\userctl.exe" stop --force'
         Pop $7
         Pop $8
-      ${EndIf}
-      ${If} $7 != 0
-        System::Call 'advapi32::ControlService(p r2, i 1, p r3) i .r4'
-      ${EndIf}
-      ${For} $6 1 40
-        System::Call 'advapi32::QueryServiceStatus(p r2, p r3) i .r4'
-        System::Call '*$3(i, i .r5)'
-        ${If} $5 = 1
-          StrCpy $0 "stopped"
-          StrCpy $WasRunning 1
-          ${ExitFor}
+        ${If} $7 != 0
+          DetailPrint "userctl stop: $7: $8"
         ${EndIf}
-        Sleep 250
-      ${Next}
+      ${Else}
+        StrCpy $7 1
+      ${EndIf}
+      ${If} $7 == 0
+        ${For} $6 1 40
+          System::Call 'advapi32::QueryServiceStatus(p r2, p r3) i .r4'
+          System::Call '*$3(i, i .r5)'
+          ${If} $5 = 1
+            StrCpy $0 "stopped"
+            StrCpy $WasRunning 1
+            ${ExitFor}
+          ${EndIf}
+          Sleep 250
+        ${Next}
+      ${EndIf}
     ${EndIf}
     System::Free $3
     System::Call 'advapi32::CloseServiceHandle(p r2)'

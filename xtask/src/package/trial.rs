@@ -5,7 +5,8 @@
 //!
 //! - as set-up is without any switch: the driver runs, is used ([`used`]), starts with Windows, is upgraded while it runs, is
 //!   not replaced by an older one, and is removed;
-//! - on demand, with a PATH that is longer than NSIS, setx and cmd can hold; `userctl mount` starts the driver;
+//! - on demand, with a PATH that is longer than NSIS, setx and cmd can hold; `userctl mount` starts the driver, and a program
+//!   that talks to it keeps it from being replaced;
 //! - what set-up refuses: wrong switches, a Windows that is too old;
 //! - the INF alone, without the set-up program ([`alone`]);
 //! - Windows 10's road through the driver store ([`store`]).
@@ -76,7 +77,7 @@ pub fn run(sh: &Shell, folder: &Path, setup: &Path, newer: &Path, payload: &Payl
     fs::write(folder.join("before.txt"), before.text())?;
 
     by_default(&machine, payload, &before)?;
-    on_demand(&machine, payload)?;
+    on_demand(sh, &machine, payload)?;
     refused(&machine)?;
     alone::run(&machine, payload)?;
     store::run(sh, &machine)?;
@@ -133,7 +134,7 @@ fn by_default(machine: &Machine, payload: &Payload, before: &Listing) -> Result<
 }
 
 /// With the driver on demand, and a long PATH with an empty entry, a variable and one that looks like ours.
-fn on_demand(machine: &Machine, payload: &Payload) -> Result<()> {
+fn on_demand(sh: &Shell, machine: &Machine, payload: &Payload) -> Result<()> {
     let mut path = "%SystemRoot%\\system32;C:\\windows;;C:\\Program Files\\lklfs tools".to_owned();
     while path.len() < 9000 {
         path.push_str(";C:\\a folder of some other program\\bin");
@@ -152,6 +153,7 @@ fn on_demand(machine: &Machine, payload: &Payload) -> Result<()> {
     installed(machine, &listing, payload)?;
     path_is(&listing, &format!("{path};{ENTRY}"))?;
     used::started_by_mount(machine)?;
+    used::kept_by_a_program(sh, machine, SETUPS.older)?;
 
     // An upgrade keeps the choice, and changes it when it is told to. What ran runs again.
     for (words, start) in [

@@ -1,13 +1,22 @@
 //! What was installed, used: `userctl` from PATH and the driver as a service.
 
+use std::fs;
+
 use anyhow::{Result, ensure};
+use xshell::Shell;
 
 use super::checks::{command, good, wait_until};
 use super::{ENTRY, STILL};
+use crate::wine;
 use crate::wine::machine::{Ended, Machine};
 
 /// The UUID of no volume.
 const NOBODYS_UUID: &str = "8f14e45f-ceea-467f-9d5a-0b1d3c6d7e21";
+
+/// A program that has the driver's control device open.
+const HOLDER: &str = include_str!("hold.c");
+/// How set-up ends when Windows is to be restarted.
+const RESTART: i32 = 3010 & 0xff;
 
 /// The state of the service, as `sc query` prints it.
 fn state(machine: &Machine) -> Result<String> {
@@ -92,5 +101,42 @@ pub fn started_by_mount(machine: &Machine) -> Result<()> {
     );
     runs(machine, true, "after userctl mount")?;
     println!("trial: the driver does not start with Windows when it is not to; userctl mount starts it");
+    Ok(())
+}
+
+/// While a program talks to the driver it cannot let go: set-up asks for a restart, and leaves a driver that serves.
+pub fn kept_by_a_program(sh: &Shell, machine: &Machine, setup: &str) -> Result<()> {
+    let folder = machine.folder();
+    wine::compile(sh, folder, "hold.c", HOLDER, &folder.join("hold.exe"), &[])?;
+    let program = format!("{ENTRY}\\userctl.exe");
+    // It is not waited for.
+    good(
+        machine.run("start", &["/b", "hold.exe"], STILL)?,
+        "start hold.exe",
+    )?;
+    wait_until("the program that holds the driver", || {
+        Ok(folder.join("held").exists())
+    })?;
+    let refused = machine.run(&program, &["stop", "--force"], STILL)?;
+    ensure!(
+        refused.code == 13 && refused.said().contains("another program talks to it"),
+        "userctl stop --force while a program talks to the driver: {refused}"
+    );
+    let ended = machine.run(setup, &["/S"], STILL)?;
+    ensure!(
+        ended.code == RESTART,
+        "set-up over a driver that cannot let go: {ended}"
+    );
+    runs(machine, true, "after a set-up that could not stop it")?;
+    let asked = machine.run(&program, &["status"], STILL)?;
+    ensure!(
+        asked.code == 0,
+        "the driver that set-up could not stop is half dead: userctl status: {asked}"
+    );
+    fs::write(folder.join("let-go"), "")?;
+    wait_until("the end of the program that holds the driver", || {
+        Ok(!machine.processes()?.iter().any(|name| name == "hold.exe"))
+    })?;
+    println!("trial: a driver that a program talks to serves on, and set-up asks for a restart");
     Ok(())
 }
