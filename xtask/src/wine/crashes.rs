@@ -32,8 +32,11 @@ const SETTINGS: &[[&str; 4]] = &[
     ],
 ];
 const AE_DEBUG: &str = "HKLM\\Software\\Microsoft\\Windows NT\\CurrentVersion\\AeDebug";
-/// The numbers are those of the process and of an event.
-const DEBUGGER: &str = "cmd /c winedbg --auto %ld %ld >>C:\\crashes.txt 2>&1";
+/// The numbers are those of the process and of an event. Whole paths: the machine's PATH is what a test has made of it.
+const DEBUGGER: &str = concat!(
+    "C:\\windows\\system32\\cmd.exe /c ",
+    "C:\\windows\\system32\\winedbg.exe --auto %ld %ld >>C:\\crashes.txt 2>&1"
+);
 /// The debugger's process.
 const ITS_NAME: &str = "winedbg.exe";
 /// How long the debugger may take.
@@ -118,12 +121,12 @@ fn gist(text: &str) -> String {
 /// A program that crashes on purpose is caught, and named with the function that it was in.
 pub fn check(sh: &Shell, machine: &Machine) -> Result<()> {
     let program = machine.folder().join("crash.exe");
-    // With its names, which the backtrace shows.
-    compile(sh, machine.folder(), "crash.c", PROGRAM, &program, &["-g"])?;
+    // With its names, which the backtrace shows. Wine's debugger reads DWARF 4.
+    compile(sh, machine.folder(), "crash.c", PROGRAM, &program, &["-gdwarf-4"])?;
     let Err(told) = machine.run("crash.exe", &[], STILL) else {
         bail!("a program that crashes on purpose was not caught");
     };
-    let told = told.to_string();
+    let told = format!("{told:#}");
     for wanted in [
         "page fault on write access to 0x0000000000000bad",
         "falls",

@@ -137,7 +137,14 @@ fn io_manager(sh: &Shell, output: &Path) -> Result<()> {
     sources.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
     sources.sort();
     sh.cmd("x86_64-w64-mingw32-gcc")
-        .args(["-Wall", "-Wextra", "-Werror", "-O2", "-g", "-ffreestanding"])
+        .args([
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-O2",
+            "-gdwarf-4",
+            "-ffreestanding",
+        ])
         .args(["-D_WIN32_WINNT=0x0A00", "-DNTDDI_VERSION=0x0A000000"])
         .arg("-I/usr/share/mingw-w64/include/ddk")
         .args(["-nostdlib", "-shared", "-Wl,--exclude-all-symbols"])
