@@ -132,6 +132,61 @@ fn the_driver_does_not_call_it_damaged_either() {
     machine.end();
 }
 
+/// An ext4 with an encrypted folder, whose key no reader has: made by this machine's own Linux.
+fn encrypted(place: &Path) -> PathBuf {
+    let image = image(place, 32, "mke2fs -q -F -t ext4 -O encrypt {}");
+    let mounted = place.join("mounted");
+    std::fs::create_dir(&mounted).unwrap();
+    let at = mounted.display();
+    run(&format!("mount -o loop {{}} {at}"), &image);
+    run(
+        &format!(
+            "trap 'umount {at}' EXIT; set -e; cd {at}; echo open >plain.txt; mkdir secret; \
+             echo passphrase | e4crypt add_key -S 0x0123456789abcdef secret; \
+             echo hidden >'secret/a name to hide.txt'; mkdir secret/folder; cd /"
+        ),
+        &image,
+    );
+    image
+}
+
+#[test]
+fn what_is_encrypted_is_listed_without_its_names_and_not_called_damaged() {
+    let place = tempfile::tempdir().unwrap();
+    let image = encrypted(place.path());
+    let name = image.to_str().unwrap();
+    let list = |arguments: &[&str]| {
+        let output = userctl(arguments).code(0).get_output().clone();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    userctl(&["cat", name, "/plain.txt"]).code(0).stdout("open\n");
+    let listed = list(&["ls", name, "/secret"]);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(!listed.contains("hide") && !listed.contains("folder"), "{listed}");
+    // Through the driver the names are the same.
+    let machine = Machine::start(place.path(), &[]);
+    machine.says(&["mount", "C:\\image", "L:"]);
+    assert_eq!(machine.says(&["ls", "L:", "/secret"]), listed);
+    for entry in listed.lines() {
+        let path = format!("/secret/{}", entry.trim_end_matches('/'));
+        let refused = |said: &str| {
+            assert!(!said.contains("damaged") && !said.contains("repair"), "{said}");
+            said.contains("encrypted")
+        };
+        let direct = userctl(&["cat", name, &path]);
+        let through = machine.userctl(&["cat", "L:", &path]);
+        for assert in [direct, through] {
+            let output = assert.failure().get_output().clone();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            // One of the two is the folder.
+            assert!(refused(&said) || said.contains("directory"), "{path}: {said}");
+            assert_eq!(output.stdout, b"");
+        }
+    }
+    machine.end();
+}
+
 #[test]
 fn an_external_journal_with_nothing_in_it_is_not_needed() {
     let place = tempfile::tempdir().unwrap();
