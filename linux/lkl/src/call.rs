@@ -130,6 +130,9 @@ pub(crate) unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Res
 }
 
 /// Runs `act` inside Linux's door: told to the host, counted at the gate, with a task.
+///
+/// Linux's file systems make EIO of a page or a block that did not come, for whatever reason. When the host or a disk had no
+/// memory meanwhile, that is told instead: ENOMEM, after which one tries again.
 fn with_task<T>(
     kernel: &Kernel,
     act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>,
@@ -137,11 +140,16 @@ fn with_task<T>(
     let inner = &*kernel.inner;
     inner.marks().enter_linux();
     let result = if inner.shared.calls.enter() {
+        let before = inner.shared.shortages();
         let result = inner.tasks.take(new_task).and_then(|lent| {
             let result = contained(|| act(lent.task));
             inner.tasks.give_back(lent);
             result
         });
+        let result = match result {
+            Err(Errno::EIO) if inner.shared.shortages() != before => Err(Errno::ENOMEM),
+            result => result,
+        };
         inner.shared.calls.leave();
         result
     } else {

@@ -168,6 +168,11 @@ impl DiskLink {
         self.shared.reads.leave();
     }
 
+    /// A request could not be served for want of memory.
+    pub(crate) fn note_shortage(&self) {
+        self.shared.note_shortage();
+    }
+
     /// Remembers the numbers that Linux gave.
     pub(crate) fn set_device(&self, major: u32, minor: u32) {
         self.device

@@ -117,6 +117,9 @@ impl ReadRequest {
     }
 
     /// Answers. After `Ok`, Linux takes the segments for filled. Any context.
+    ///
+    /// ENOMEM says that nothing is wrong with the disk. Linux's file systems know no difference to EIO; the system call that
+    /// this fails ends with ENOMEM all the same.
     pub fn complete(mut self, result: Result<(), Errno>) {
         self.result = result;
     }
@@ -157,6 +160,9 @@ impl ReadRequest {
 
 impl Drop for ReadRequest {
     fn drop(&mut self) {
+        if self.result == Err(Errno::ENOMEM) {
+            self.link.note_shortage();
+        }
         let error = self.result.map_or_else(Errno::negated, |()| 0);
         // SAFETY: the request is ours and is answered here, once; it is not touched after this.
         unsafe { lkl_disk_read_done(self.raw.as_ptr(), error) };

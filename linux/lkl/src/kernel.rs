@@ -86,6 +86,20 @@ pub(crate) struct Shared {
     pub(crate) waits: Arc<Waits>,
     /// What overlays of disks may take yet, bytes.
     pub(crate) overlay_left: AtomicU64,
+    /// How often the host or a disk of its had no memory for something that Linux asked for.
+    shortages: AtomicU64,
+}
+
+impl Shared {
+    /// The host had no memory for something. Any context.
+    pub(crate) fn note_shortage(&self) {
+        self.shortages.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often it had none so far.
+    pub(crate) fn shortages(&self) -> u64 {
+        self.shortages.load(Ordering::Acquire)
+    }
 }
 
 /// The host's part in a visit to Linux, with the host's type forgotten.
@@ -204,6 +218,7 @@ impl Kernel {
             reads: Gate::new(semaphore(&*host, 0)?),
             waits: Arc::clone(&waits),
             overlay_left: AtomicU64::new(host.overlay_most()),
+            shortages: AtomicU64::new(0),
         };
         let shared = try_arc(
             |layout| host.set_aside(layout),

@@ -24,6 +24,16 @@ pub(crate) struct Context<H> {
     pub(crate) shared: Arc<Shared>,
 }
 
+impl<H> Context<H> {
+    /// What the host gave, with a note if it had nothing.
+    fn noted<T>(&self, given: Option<T>) -> Option<T> {
+        if given.is_none() {
+            self.shared.note_shortage();
+        }
+        given
+    }
+}
+
 /// The table for a context, which must stay where it is for as long as Linux may use the table.
 pub(crate) fn table<H: Host>(context: &Context<H>) -> lkl_host_ops {
     lkl_host_ops {
@@ -131,7 +141,8 @@ unsafe extern "sysv64" fn stuck<H: Host>(host: *mut c_void) {
 
 unsafe extern "sysv64" fn sem_alloc<H: Host>(host: *mut c_void, count: u32) -> *mut c_void {
     // SAFETY: host_ops.h.
-    give(unsafe { context::<H>(host) }.host.semaphore(count))
+    let context = unsafe { context::<H>(host) };
+    give(context.noted(context.host.semaphore(count)))
 }
 
 unsafe extern "sysv64" fn sem_free<H: Host>(_host: *mut c_void, sem: *mut c_void) {
@@ -159,7 +170,8 @@ unsafe extern "sysv64" fn thread_create<H: Host>(
     // SAFETY: host_ops.h: entry(arg) is what the new thread has to do.
     let body = unsafe { ThreadBody::of_linux(entry, arg) };
     // SAFETY: host_ops.h.
-    give(unsafe { context::<H>(host) }.host.thread(body))
+    let context = unsafe { context::<H>(host) };
+    give(context.noted(context.host.thread(body)))
 }
 
 unsafe extern "sysv64" fn thread_exit<H: Host>(host: *mut c_void) -> ! {
@@ -215,7 +227,8 @@ unsafe extern "sysv64" fn pages_map<H: Host>(
     // SAFETY: host_ops.h: `count` page numbers.
     let pages = unsafe { core::slice::from_raw_parts(pages, count) };
     // SAFETY: host_ops.h.
-    let addr = unsafe { context::<H>(host) }.host.pages_map(pages);
+    let context = unsafe { context::<H>(host) };
+    let addr = context.noted(context.host.pages_map(pages));
     addr.map_or(null_mut(), |addr| addr.as_ptr().cast())
 }
 
@@ -247,7 +260,8 @@ unsafe extern "sysv64" fn timer_alloc<H: Host>(
     // SAFETY: host_ops.h: fire(arg) may be called until timer_free.
     let alarm = unsafe { Alarm::new(fire, arg) };
     // SAFETY: host_ops.h.
-    give(unsafe { context::<H>(host) }.host.timer(alarm))
+    let context = unsafe { context::<H>(host) };
+    give(context.noted(context.host.timer(alarm)))
 }
 
 unsafe extern "sysv64" fn timer_arm<H: Host>(_host: *mut c_void, timer: *mut c_void, delta_ns: u64) {
