@@ -188,13 +188,18 @@ impl Pages {
         Some(base)
     }
 
-    /// Gives the pool back.
+    /// Gives the pool back, and before it the views that Linux has left: parts of it keep theirs for good (EROFS its buffers for
+    /// unpacking), and a page must not go to another owner while it is mapped.
     ///
     /// IRQL: PASSIVE_LEVEL.
     ///
     /// # Safety
     /// Nothing uses it any more.
     pub unsafe fn free(&self) {
+        while let Some(view) = self.any_view() {
+            // SAFETY: map() made it, and nothing uses it any more.
+            unsafe { self.unmap(view) };
+        }
         let base = self.base.swap(null_mut(), Ordering::AcqRel);
         self.bytes.store(0, Ordering::Release);
         let mdl = self.mdl.swap(null_mut(), Ordering::AcqRel);
@@ -284,6 +289,14 @@ impl Pages {
         unsafe { MmUnmapLockedPages(view.as_ptr().cast(), mdl) };
         // SAFETY: the MDL is ours.
         unsafe { IoFreeMdl(mdl) };
+    }
+
+    /// A view that is there.
+    fn any_view(&self) -> Option<NonNull<u8>> {
+        let views = self.views.lock();
+        let mdl = views.0.iter().copied().find(|chain| !chain.is_null())?;
+        // SAFETY: every chain leads to MDLs of map()'s, and the lock is held.
+        NonNull::new(unsafe { (*mdl).MappedSystemVa }.cast::<u8>())
     }
 
     fn take_view(&self, view: NonNull<u8>) -> PMDL {
