@@ -8,16 +8,17 @@
 // UNSAFETY: a callback object of the kernel's, and flags of the devices below volumes.
 
 use crate::entry::{self, Driver};
-use crate::later;
+use crate::later::{self, Act, Room};
 use crate::log;
 use crate::name::Name;
 use crate::nt::{
     DO_VERIFY_VOLUME, ExCreateCallback, ExRegisterCallback, ExUnregisterCallback, NO, OBJ_CASE_INSENSITIVE,
     OBJECT_ATTRIBUTES, ObfDereferenceObject, PASSIVE, PCALLBACK_OBJECT, PVOID, YES,
 };
+use crate::sync::SpinLock;
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use lkl_host_ntk::{routines, stack};
 
 /// The kernel's callback object for changes of the machine's power state.
@@ -29,6 +30,10 @@ const SYSTEM_STATE_LOCK: usize = 3;
 pub struct Power {
     object: AtomicPtr<c_void>,
     registration: AtomicPtr<c_void>,
+    /// Volumes have to be verified, and no thread has begun with that.
+    is_due: AtomicBool,
+    /// For the work that does it when the callback comes at DISPATCH_LEVEL.
+    room: SpinLock<Option<Room<Doubt>>>,
 }
 
 impl Power {
@@ -37,6 +42,21 @@ impl Power {
         Power {
             object: AtomicPtr::new(null_mut()),
             registration: AtomicPtr::new(null_mut()),
+            is_due: AtomicBool::new(false),
+            room: SpinLock::new(None),
+        }
+    }
+
+    /// Sees to it that there is room for the work.
+    ///
+    /// IRQL: PASSIVE_LEVEL; waits for memory.
+    fn make_room(&self) {
+        loop {
+            if let Some(room) = Room::reserve() {
+                *self.room.lock() = Some(room);
+                return;
+            }
+            later::pause();
         }
     }
 
@@ -60,6 +80,7 @@ impl Power {
             return;
         }
         driver.power.object.store(object.cast(), Ordering::Release);
+        driver.power.make_room();
         // SAFETY: the object is referenced; the routine belongs to the image, which stays until the end of listening.
         let registration = unsafe { ExRegisterCallback(object, Some(changed), null_mut()) };
         driver.power.registration.store(registration, Ordering::Release);
@@ -99,16 +120,42 @@ unsafe extern "C" fn changed(_context: PVOID, what: PVOID, _back: PVOID) {
     // At DISPATCH_LEVEL, where the last count of a volume must not be dropped, a worker does it.
     if routines::irql() == PASSIVE {
         stack::insist(doubt_all);
-    } else {
-        let _ = later::queue(doubt_all);
+        return;
+    }
+    let Some(driver) = entry::driver() else { return };
+    driver.power.is_due.store(true, Ordering::Release);
+    // Where there is no room, the work is queued or under way already, and looks again at its end.
+    if let Some(room) = driver.power.room.lock().take() {
+        room.queue(Doubt);
     }
 }
 
-/// Every volume has to be verified before its next request is served.
+/// The work that is queued when all volumes have to be verified.
+struct Doubt;
+
+impl Act for Doubt {
+    fn act(&mut self) {
+        let Some(driver) = entry::driver() else { return };
+        while driver.power.is_due.swap(false, Ordering::AcqRel) {
+            doubt_all();
+        }
+        driver.power.make_room();
+        // What came before there was room again.
+        while driver.power.is_due.swap(false, Ordering::AcqRel) {
+            doubt_all();
+        }
+    }
+}
+
+/// Every volume has to be verified before its next request is served. Takes no memory: it must not be left undone.
 fn doubt_all() {
     let Some(driver) = entry::driver() else { return };
-    let Ok(volumes) = driver.volumes.all() else { return };
-    for volume in volumes.iter().filter(|volume| volume.refusal().is_none()) {
+    let mut place = usize::MAX;
+    while let Some((at, volume)) = driver.volumes.before(place) {
+        place = at;
+        if volume.refusal().is_some() {
+            continue;
+        }
         // SAFETY: referenced by the volume; file systems set this flag, too.
         if let Some(real) = unsafe { volume.mounted_on.as_ptr().as_mut() } {
             // A disk of ours is an image, whose file this machine holds open.

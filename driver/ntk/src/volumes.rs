@@ -45,6 +45,19 @@ impl Volumes {
     }
 }
 
+impl Volumes {
+    /// The last living one before `place` of the list, and its own place: for a walk from `usize::MAX` down that takes no memory.
+    /// What leaves the list meanwhile moves others down, so none is passed over.
+    ///
+    /// IRQL: PASSIVE_LEVEL; the caller may drop the last count, so on a large stack.
+    pub fn before(&self, place: usize) -> Option<(usize, Arc<MountedVolume>)> {
+        let list = self.list.lock();
+        let mut members = list.iter().enumerate().take(place).rev();
+        // The first that lives: no count is dropped under the lock.
+        members.find_map(|(at, member)| Some((at, member.upgrade()?)))
+    }
+}
+
 impl Default for Volumes {
     fn default() -> Self {
         Volumes::new()

@@ -4,7 +4,9 @@
 #![allow(non_snake_case)]
 
 use crate::{
+    cc::segment::choose,
     io::{kernel, names},
+    ke,
     nt::*,
     ob::{self, ObjectType},
     verifier::ledger::{self, Kind as Held},
@@ -36,14 +38,19 @@ fn registered() -> std::sync::MutexGuard<'static, (usize, Vec<Registered>)> {
     REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The machine is about to leave its working state, or is `back`.
+/// The machine is about to leave its working state, or is `back`. Listeners are called at DISPATCH_LEVEL at most, which is why they
+/// come there now and then.
 pub fn tell_power_state(back: bool) {
     let _one = TELLING.lock().unwrap_or_else(PoisonError::into_inner);
     let listeners = registered().1.clone();
     for listener in listeners {
         let arguments = [listener.context, SYSTEM_STATE_LOCK, usize::from(back)];
+        let before = (choose(2) == 0).then(|| ke::raise_irql(2));
         // SAFETY: the driver gave the routine, and has not taken it back.
         unsafe { kernel::call(listener.routine as *const (), arguments) };
+        if let Some(before) = before {
+            ke::lower_irql(before);
+        }
     }
 }
 

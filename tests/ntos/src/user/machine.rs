@@ -218,6 +218,8 @@ impl Machine {
         crate::ex::callback::tell_power_state(false);
         meanwhile();
         crate::ex::callback::tell_power_state(true);
+        // A driver that is told at DISPATCH_LEVEL leaves the work to a thread.
+        self.settle();
     }
 
     /// Asks politely for a disk, as "Safely Remove Hardware" does, and takes it if nobody objects. What the one that
