@@ -9,12 +9,11 @@
 mod moments;
 
 use moments::*;
-use ntos::cc::segment;
-use ntos::disk::{Completion, Disk, Fault, FaultKind};
+use ntos::cc::segment::{self, Role};
+use ntos::disk::{Completion, Disk, DiskConfig, Fault, FaultKind};
 use ntos::io::mount;
 use ntos::nt::*;
-use ntos::user::Machine;
-use ntos::user::OpenAs;
+use ntos::user::{Machine, OpenAs};
 use ntos::verifier::fault::{self, Site};
 use ntos::verifier::hang;
 use std::sync::Arc;
@@ -215,7 +214,7 @@ fn a_page_fault_that_lacks_memory_is_tried_again() {
     assert!(segment::retried_faults() > before, "no fault was tried again");
 }
 
-/// The drivers below lack memory themselves.
+/// The drivers below lack memory themselves: for one read, or for good.
 #[test]
 fn a_disk_that_lacks_memory_is_not_called_broken() {
     let short = FaultKind::Error(STATUS_INSUFFICIENT_RESOURCES);
@@ -226,5 +225,69 @@ fn a_disk_that_lacks_memory_is_not_called_broken() {
             disk.fail(Fault::once(read + 1, short));
         });
         assert_eq!(outcome, Ok(()), "{what} after one read that lacked memory");
+        let (outcome, _, _) = run_cold(14, act, |disk| {
+            read = disk.counts.reads.load(Ordering::Relaxed);
+            disk.fail(Fault::from(read + 1, short));
+        });
+        match outcome {
+            Err((_, STATUS_IN_PAGE_ERROR)) if what == "read a mapped file" => {}
+            Err((failed, status)) => assert!(says_short(status), "{what}: {failed}: {}", name(status)),
+            Ok(()) => panic!("{what} did not read the disk"),
+        }
+    }
+}
+
+/// Text that packs well, and in which a wrong place shows.
+fn text() -> Vec<u8> {
+    (0..40_000)
+        .flat_map(|line| format!("line {line} of a file that packs well\n").into_bytes())
+        .collect()
+}
+
+/// A verification that memory was too short for would leave the cache of a volume over a disk that another system has written to.
+#[test]
+fn a_sleep_while_memory_is_short_loses_no_verification() {
+    for seed in 1..=8 {
+        on(seed, &[disk()], |machine| {
+            let disk = Arc::clone(&machine.disks()[0]);
+            assert_eq!(use_all(machine, &disk), Ok(()));
+            fault::fail_from(&[], 0, Some(Duration::from_millis(60)));
+            machine.sleep(|| ());
+            fault::disarm();
+            assert!(disk.is_suspect(), "seed {seed}: nothing would be looked at");
+            assert_eq!(use_all(machine, &disk), Ok(()));
+            assert!(!disk.is_suspect(), "seed {seed}: nothing was looked at");
+        });
+    }
+}
+
+/// Linux unpacks into pages that it has mapped side by side, and keeps some of those mappings for good: they go when it goes.
+#[test]
+fn a_compressed_file_is_read_while_mappings_are_short_and_none_is_left() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::create_dir(folder.path().join("tree")).expect("writable");
+    std::fs::write(folder.path().join("tree/text"), text()).expect("writable");
+    let make = ["-zlz4hc", "-C65536", "packed.img", "tree"];
+    run("mkfs.erofs", &make, folder.path());
+    for site in [Site::Mdl, Site::Mapping] {
+        on(
+            16,
+            &[DiskConfig::image(folder.path().join("packed.img"))],
+            |machine| {
+                let disk = Arc::clone(&machine.disks()[0]);
+                let handle = machine
+                    .open(&path(&disk, "text"), OpenAs::read())
+                    .expect("mounts");
+                let view = handle.map(Role::Data).expect("maps");
+                machine.settle();
+                fault::fail_from(&[site], 0, Some(Duration::from_millis(60)));
+                let mut bytes = vec![0; text().len()];
+                let read = view.read(0, &mut bytes);
+                let (_, hits) = fault::disarm();
+                assert_eq!(read.map_err(name), Ok(()), "{site:?}: {hits:?}");
+                assert!(!hits.is_empty(), "nothing needed a {site:?}");
+                assert!(bytes == text(), "invented bytes");
+            },
+        );
     }
 }
