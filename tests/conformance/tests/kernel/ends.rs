@@ -310,3 +310,59 @@ pub fn many(scenario: (&'static str, &'static str)) -> Result<(), Failed> {
     )
     .into())
 }
+
+/// Has so many things to give, and then one less.
+struct Lacking {
+    given: AtomicU32,
+    missing: u32,
+}
+
+impl Hook for Lacking {
+    fn at(&self, _moment: Moment) {}
+
+    fn has_more(&self) -> bool {
+        self.given.fetch_add(1, SeqCst) != self.missing
+    }
+}
+
+/// How a boot ends that wanted no more than there was.
+const ENOUGH: i32 = 77;
+
+/// One boot, in a process of its own, with as many things to be had as the seed says.
+pub fn lacking_once() {
+    let missing = u32::try_from(number(SEED, 0)).unwrap();
+    let threads = image::host_threads();
+    let hook = Arc::new(Lacking {
+        given: AtomicU32::new(0),
+        missing,
+    });
+    let booted = Kernel::boot(Unruly::new(hook.clone()), &BootConfig::default());
+    println!("{:?}", booted.as_ref().err());
+    let is_enough = hook.given.load(SeqCst) <= missing;
+    match booted {
+        // Without some things Linux boots all the same.
+        Ok(kernel) => drop(kernel.halt()),
+        Err(_) => assert!(!is_enough),
+    }
+    assert_eq!(image::host_threads(), threads, "threads are left");
+    if is_enough {
+        std::process::exit(ENOUGH);
+    }
+}
+
+/// Whatever it is that the host cannot give while Linux boots, the boot says so, and leaves nothing behind.
+pub fn lacking(scenario: (&'static str, &'static str)) -> Result<(), Failed> {
+    let image = image::ext4();
+    for missing in 0.. {
+        match one(missing, &image, scenario) {
+            Ok(()) => {}
+            Err(why) if why.contains(&format!("exit status: {ENOUGH}\n")) => {
+                eprintln!("a boot wants {missing} things of its host");
+                assert!(missing > 10, "{missing}");
+                break;
+            }
+            Err(why) => return Err(why.into()),
+        }
+    }
+    Ok(())
+}

@@ -101,10 +101,15 @@ mod runner {
     /// A boot and an end of [`ends::many`].
     const ONCE: &str = "one of many boots";
 
+    /// A boot of [`ends::lacking`].
+    const LACKING: &str = "a boot without something";
+
     pub fn main() {
         if let Ok(wanted) = std::env::var(SCENARIO) {
-            if wanted == ONCE {
-                return ends::once();
+            match wanted.as_str() {
+                ONCE => return ends::once(),
+                LACKING => return ends::lacking_once(),
+                _ => {}
             }
             let (_, scenario) = TABLE
                 .iter()
@@ -121,7 +126,10 @@ mod runner {
         let many = Trial::test("many boots on a busy machine end", || {
             ends::many((SCENARIO, ONCE))
         });
-        let trials = table.chain([many]).collect();
+        let lacking = Trial::test("a boot for which the host lacks something ends", || {
+            ends::lacking((SCENARIO, LACKING))
+        });
+        let trials = table.chain([many, lacking]).collect();
         libtest_mimic::run(&arguments, trials).exit();
     }
 

@@ -26,6 +26,11 @@ pub enum Moment {
 /// What is done at each moment, on the thread that calls.
 pub trait Hook: Send + Sync + 'static {
     fn at(&self, moment: Moment);
+
+    /// Whether there is another semaphore, thread, timer or block of memory to be had.
+    fn has_more(&self) -> bool {
+        true
+    }
 }
 
 /// Whether the calling thread is one that Linux made.
@@ -90,12 +95,12 @@ impl<K: Hook> Host for Unruly<K> {
         self.host.panicked(why);
     }
     fn semaphore(&self, count: u32) -> Option<Box<Self::Semaphore>> {
-        let real = self.host.semaphore(count)?;
+        let real = self.hook.has_more().then(|| self.host.semaphore(count))??;
         let hook = self.hook.clone();
         Some(Box::new(Semaphore { real, hook }))
     }
     fn thread(&self, body: ThreadBody) -> Option<Box<Self::Thread>> {
-        self.host.thread(body)
+        self.hook.has_more().then(|| self.host.thread(body))?
     }
     fn exit_thread(&self) -> ! {
         self.host.exit_thread()
@@ -107,7 +112,7 @@ impl<K: Hook> Host for Unruly<K> {
         self.host.thread_ran_ns(thread)
     }
     fn pool_alloc(&self, size: usize) -> Option<NonNull<u8>> {
-        self.host.pool_alloc(size)
+        self.hook.has_more().then(|| self.host.pool_alloc(size))?
     }
     unsafe fn pool_free(&self, pool: NonNull<u8>, size: usize) {
         // SAFETY: the caller's promise is the same.
@@ -131,7 +136,7 @@ impl<K: Hook> Host for Unruly<K> {
         self.host.realtime_ns()
     }
     fn timer(&self, alarm: Alarm) -> Option<Box<Self::Timer>> {
-        let real = self.host.timer(alarm)?;
+        let real = self.hook.has_more().then(|| self.host.timer(alarm))??;
         let hook = self.hook.clone();
         Some(Box::new(Timer { real, hook }))
     }
