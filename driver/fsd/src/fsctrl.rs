@@ -94,6 +94,7 @@ fn dismount<V: Volume>(fcb: &Fcb<V>, ccb: &Ccb, state: &mut VolumeState, handle:
         return done(NtStatus::VOLUME_DISMOUNTED);
     }
     state.dismounted = true;
+    state.dismounted_by = Some(handle);
     Plan::Dismount
 }
 

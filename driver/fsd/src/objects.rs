@@ -416,6 +416,8 @@ pub struct VolumeState {
     pub locked_by: Option<u64>,
     /// Dismounted: every request on old handles but CLEANUP and CLOSE ends with VOLUME_DISMOUNTED.
     pub dismounted: bool,
+    /// The handle of the volume itself that has dismounted it, if one has: it goes on reading sectors.
+    pub dismounted_by: Option<u64>,
     /// The device is gone.
     pub removed: bool,
     /// What is on the device now is another volume, or this one after somebody else has changed it.
@@ -438,6 +440,14 @@ impl VolumeState {
         } else {
             None
         }
+    }
+
+    /// What a read of the volume's sectors through this handle ends with, whatever they are: as [`VolumeState::refusal`],
+    /// but that the handle that has dismounted the volume goes on. Programs lock and dismount a volume to have its
+    /// sectors to themselves.
+    pub fn refusal_of_sectors(&self, handle: u64) -> Option<NtStatus> {
+        self.refusal()
+            .filter(|status| *status != NtStatus::VOLUME_DISMOUNTED || self.dismounted_by != Some(handle))
     }
 
     /// Lets a CREATE in, or says why not. One that was let in ends by [`VolumeState::end_opening`].

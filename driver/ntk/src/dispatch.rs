@@ -115,11 +115,20 @@ fn on_volume(irp: Irp, major: u32, blocking: Blocking) -> NTSTATUS {
         IRP_MJ_FILE_SYSTEM_CONTROL => return fsctrl::control(irp, open, blocking),
         _ => {}
     }
-    // The handle that dismounted a volume still stands for it; its files are gone.
-    if open.fcb.fcb.kind() != FcbKind::Volume
-        && let Some(status) = open.volume.refusal()
-    {
-        return irp.fail(status);
+    // The handles of a dismounted volume still stand for it, and the one that dismounted it reads its sectors; its files
+    // are gone.
+    if let Some(refusal) = open.volume.refusal() {
+        let refusal = match (open.fcb.fcb.kind(), major) {
+            (FcbKind::Volume, IRP_MJ_READ) => {
+                let handle = irp.file_object().addr() as u64;
+                open.volume.state.lock().refusal_of_sectors(handle)
+            }
+            (FcbKind::Volume, _) => None,
+            _ => Some(refusal),
+        };
+        if let Some(status) = refusal {
+            return irp.fail(status);
+        }
     }
     if !permits(&irp, open, major) {
         return irp.fail(NtStatus::ACCESS_DENIED);

@@ -126,6 +126,9 @@ impl MountedVolume {
     pub fn end_pended(&self) {
         if let Some(refusal) = self.refusal() {
             self.posts.close(refusal);
+            if refusal != NtStatus::VOLUME_DISMOUNTED {
+                self.sector_posts.close(refusal);
+            }
         }
         loop {
             let entry = {

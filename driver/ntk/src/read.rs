@@ -81,13 +81,15 @@ pub fn read(mut irp: Irp, open: &Open, blocking: Blocking) -> NTSTATUS {
         mdl,
         position: u64::try_from(offset).unwrap_or(0),
     };
-    work::run(
-        irp,
-        Arc::clone(&open.volume),
-        kept,
-        blocking,
-        move |request, scratch| work.perform(request, scratch),
-    )
+    let volume = Arc::clone(&open.volume);
+    let posts = match volume.refusal() {
+        // This handle has dismounted the volume, or the read would not come this far.
+        Some(_) if matches!(plan, Plan::Device { .. }) => Arc::clone(&volume.sector_posts),
+        _ => Arc::clone(&volume.posts),
+    };
+    work::run_among(irp, posts, volume, kept, blocking, move |request, scratch| {
+        work.perform(request, scratch)
+    })
 }
 
 /// A paging read: into the pages themselves, in the thread that the memory manager has chosen.

@@ -240,6 +240,8 @@ pub struct MountedVolume {
     pub disk: Arc<DeviceDisk>,
     /// Requests that worker threads do.
     pub posts: Arc<Posts>,
+    /// Reads of sectors by the handle that has dismounted the volume: they go on when its other requests are ended.
+    pub sector_posts: Arc<Posts>,
     /// The file objects that have requests pended.
     pub pended: Pended,
     /// The device that is mounted, below any filter, for as long as the volume lives.
@@ -274,6 +276,7 @@ impl MountedVolume {
         let key = vcb.volume().mounted().superblock().and_then(policies::key);
         let list = lkl::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
         let posts = pool::try_arc(Posts::new())?;
+        let sector_posts = pool::try_arc(Posts::new())?;
         let state = Guarded::new(VolumeState::default())?;
         let known = Guarded::new(KnownIds::new())?;
         let head = list.get();
@@ -304,6 +307,7 @@ impl MountedVolume {
             found,
             disk,
             posts,
+            sector_posts,
             pended: Pended::new(),
             mounted_on,
             key,

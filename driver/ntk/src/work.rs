@@ -338,17 +338,31 @@ pub fn run(
     blocking: Blocking,
     act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
 ) -> NTSTATUS {
+    let posts = Arc::clone(&volume.posts);
+    run_among(irp, posts, volume, kept, blocking, act)
+}
+
+/// As [`run`], among other posts than the volume's own.
+///
+/// IRQL: as for [`run`].
+pub fn run_among(
+    irp: Irp,
+    posts: Arc<Posts>,
+    volume: Arc<MountedVolume>,
+    kept: Kept,
+    blocking: Blocking,
+    act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
+) -> NTSTATUS {
     if blocking == Blocking::Here {
         let request = Request {
             irp: irp.hand_over(),
             id: 0,
-            posts: Arc::clone(&volume.posts),
+            posts,
             kept,
             over: false,
         };
         return act(request, &mut Scratch::new());
     }
-    let posts = Arc::clone(&volume.posts);
     post(irp, posts, Some(volume), kept, act)
 }
 

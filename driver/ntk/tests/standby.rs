@@ -215,6 +215,33 @@ fn listen() -> Arc<Mutex<Vec<u32>>> {
 }
 
 #[test]
+fn the_handle_that_dismounted_a_volume_reads_its_sectors_and_no_other_handle_does() {
+    let machine = machine();
+    assert_eq!(hello(&machine).expect("mounts"), b"hello\n");
+    let image = std::fs::read(folder().join("ext4.img")).expect("it was made");
+    // As a backup does it: LOCK, DISMOUNT, sectors.
+    let handle = volume(&machine);
+    assert_eq!(handle.fsctl(FSCTL_LOCK_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    assert_eq!(handle.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    for at in [0_usize, 65536, image.len() - 8192] {
+        let outcome = handle.read(Some(at as u64), 8192);
+        assert_eq!(outcome.status, STATUS_SUCCESS, "sectors at {at}");
+        assert!(outcome.bytes == image[at..at + 8192], "sectors at {at}");
+    }
+    drop(handle);
+    assert_eq!(hello(&machine).expect("mounted afresh"), b"hello\n");
+    // Without a lock there may be others.
+    let other = volume(&machine);
+    let handle = volume(&machine);
+    assert_eq!(handle.fsctl(FSCTL_DISMOUNT_VOLUME, &[], 0).status, STATUS_SUCCESS);
+    assert_eq!(other.read(Some(0), 8192).status, STATUS_VOLUME_DISMOUNTED);
+    assert!(handle.read(Some(0), 8192).bytes == image[..8192]);
+    drop((handle, other));
+    machine.settle();
+    end(machine);
+}
+
+#[test]
 fn listeners_hear_of_a_dismount_that_fails() {
     let machine = machine();
     assert_eq!(hello(&machine).expect("mounts"), b"hello\n");
