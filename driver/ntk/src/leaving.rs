@@ -8,11 +8,12 @@
 //
 // UNSAFETY: VPBs and the volume device.
 
+use crate::entry;
 use crate::later;
 use crate::nt::{
-    CSHORT, CcWaitForCurrentLazyWriterActivity, DEVICE_OBJECT, IO_TYPE_VPB, IoAcquireVpbSpinLock,
-    IoDeleteDevice, IoReleaseVpbSpinLock, KIRQL, ObfDereferenceObject, PDEVICE_OBJECT, PVPB, VPB,
-    VPB_MOUNTED, VPB_PERSISTENT, VPB_REMOVE_PENDING,
+    CcWaitForCurrentLazyWriterActivity, DEVICE_OBJECT, FILE_DEVICE_DISK, IoAcquireVpbSpinLock,
+    IoCreateDevice, IoDeleteDevice, IoReleaseVpbSpinLock, KIRQL, NO, ObfDereferenceObject, PDEVICE_OBJECT,
+    PVPB, VPB_MOUNTED, VPB_PERSISTENT, VPB_REMOVE_PENDING,
 };
 use crate::volume::{self, MountedVolume};
 use alloc::sync::Arc;
@@ -80,10 +81,8 @@ impl MountedVolume {
         let spare = unsafe { replace_vpb(self.vpb(), spare) };
         // SAFETY: taken above.
         unsafe { IoReleaseVpbSpinLock(irql) };
-        if !spare.is_null() {
-            // SAFETY: made by new_vpb(), and nobody has it.
-            unsafe { pool::free(spare.cast()) };
-        }
+        // SAFETY: made by new_vpb(), and in no device's place.
+        unsafe { free_vpb(spare) };
     }
 
     /// Disconnects the VPB and deletes the device, once, when nobody uses the volume any more. The volume itself lives
@@ -105,10 +104,8 @@ impl MountedVolume {
         let (free, spare) = unsafe { release_vpb(self.vpb(), spare) };
         // SAFETY: taken above.
         unsafe { IoReleaseVpbSpinLock(irql) };
-        if !spare.is_null() {
-            // SAFETY: made by new_vpb(), and nobody has it.
-            unsafe { pool::free(spare.cast()) };
-        }
+        // SAFETY: made by new_vpb(), and in no device's place.
+        unsafe { free_vpb(spare) };
         let remains = Remains {
             device,
             vpb: self.forget_vpb(),
@@ -175,23 +172,52 @@ fn in_use(vpb: PVPB) -> bool {
 }
 
 /// A VPB for the device that `like` is for. Null for lack of memory.
+///
+/// It stays with that device when this driver is unloaded, so the I/O manager makes it, with a device that is a disk's by
+/// its type: memory of this driver's own would be told as left behind.
+///
+/// IRQL: PASSIVE_LEVEL.
 fn new_vpb(like: PVPB) -> PVPB {
     // SAFETY: the volume has not let go of its VPB yet.
-    let Some(like) = (unsafe { like.as_ref() }) else {
+    let (Some(like), Some(driver)) = (unsafe { like.as_ref() }, entry::driver()) else {
         return null_mut();
     };
-    let vpb: PVPB = pool::allocate(size_of::<VPB>()).cast();
-    if !vpb.is_null() {
-        let fresh = VPB {
-            Type: IO_TYPE_VPB as CSHORT,
-            Size: size_of::<VPB>() as CSHORT,
-            RealDevice: like.RealDevice,
-            ..VPB::default()
-        };
-        // SAFETY: the block is new and long enough.
-        unsafe { ptr::write(vpb, fresh) };
+    let mut device: PDEVICE_OBJECT = null_mut();
+    // SAFETY: the driver object is ours, and the pointer outlives the call.
+    let status = unsafe {
+        IoCreateDevice(
+            driver.object(),
+            0,
+            null_mut(),
+            FILE_DEVICE_DISK,
+            0,
+            NO,
+            &mut device,
+        )
+    };
+    if status < 0 {
+        return null_mut();
     }
+    // SAFETY: the device is new, and known to this function only.
+    let vpb = core::mem::replace(unsafe { &mut (*device).Vpb }, null_mut());
+    // SAFETY: null, or a new VPB.
+    if let Some(vpb) = unsafe { vpb.as_mut() } {
+        vpb.RealDevice = like.RealDevice;
+    }
+    // SAFETY: made above; it has no VPB any more, as most devices have none.
+    unsafe { IoDeleteDevice(device) };
     vpb
+}
+
+/// Gives back a VPB of [`new_vpb`] that no device has.
+///
+/// # Safety
+/// `spare` is null, or such a VPB, and not used again.
+unsafe fn free_vpb(spare: PVPB) {
+    if !spare.is_null() {
+        // SAFETY: promised by the caller; the I/O manager has made it, and left it to this driver.
+        unsafe { pool::free_foreign(spare.cast()) };
+    }
 }
 
 /// Lets go of a VPB: empties one that nobody uses, replaces one that is used by `spare`. Whether it is not used; and the

@@ -193,18 +193,6 @@ fn note_allocation(address: usize, block: &Block) {
     }
 }
 
-/// A driver's block that it has given to the kernel for good: no leak of the driver's any more.
-pub fn give_to_kernel(address: usize) {
-    let mut pool = lock();
-    if let Some(block) = pool.live.get_mut(&address)
-        && block.owner == Owner::Driver
-    {
-        block.owner = Owner::Double;
-        drop(pool);
-        ledger::remove(Held::Pool, address);
-    }
-}
-
 /// Frees a block. A tag of 0 is not compared.
 pub fn free(pointer: *mut u8, tag: u32) {
     let address = pointer as usize;

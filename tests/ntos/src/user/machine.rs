@@ -323,7 +323,6 @@ impl Machine {
             return false;
         }
         work::drain();
-        report::give_vpbs_to_kernel();
         if let Some(driver) = self.drivers.pop() {
             forget(&driver);
             driver.image.unload();

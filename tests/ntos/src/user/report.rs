@@ -78,18 +78,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// VPBs that a file system has put in the place of others belong to the disks.
-pub(super) fn give_vpbs_to_kernel() {
-    for device in crate::disk::devices() {
-        // SAFETY: the devices of disks are live while the machine is.
-        let vpb = unsafe { (*device).Vpb };
-        crate::mm::pool::give_to_kernel(vpb as usize);
-    }
-}
-
 /// Gathers everything.
 pub(super) fn gather(disks: &[Arc<Disk>], troubles: Vec<String>) -> Report {
-    give_vpbs_to_kernel();
     let verifier = verifier::report();
     let mut leaks: Vec<String> = verifier
         .holdings
