@@ -115,6 +115,11 @@ const FAULTS: &[(&str, i32, &str)] = &[
     ("FORGETS_FILE_LOCK", RULE, "FsRtl: "),
     ("FREES_SENT_IRP", RULE, "Irp: "),
     ("COMPLETES_PENDING", RULE, "Irp: "),
+    (
+        "TELLS_WITH_A_LOCK_HELD",
+        RULE,
+        "FsRtl: FsRtlNotifyVolumeEvent with",
+    ),
 ];
 
 /// The double's exit code when a driver breaks a rule, and when it leaves something behind.

@@ -42,6 +42,7 @@
 #define WRITES_TO_AN_INPUT 26
 #define TAKES_THE_SYSTEMS_WORKERS 27
 #define WAITS_IN_A_NESTED_CLOSE 28
+#define TELLS_WITH_A_LOCK_HELD 29
 
 #define TAG 'sfsT'
 #define MAX_FILES 14
@@ -548,6 +549,13 @@ static NTSTATUS user_fsctl(PDEVICE_OBJECT device, PIRP irp, PIO_STACK_LOCATION l
 #endif
     switch (loc->Parameters.FileSystemControl.FsControlCode) {
     case FSCTL_LOCK_VOLUME:
+#if BUG == TELLS_WITH_A_LOCK_HELD
+        FsRtlEnterFileSystem();
+        ExAcquireResourceExclusiveLite(&vcb->fcb[0].main, TRUE);
+        FsRtlNotifyVolumeEvent(loc->FileObject, FSRTL_VOLUME_LOCK);
+        ExReleaseResourceLite(&vcb->fcb[0].main);
+        FsRtlExitFileSystem();
+#endif
         vcb->locked = TRUE;
         return done(irp, STATUS_SUCCESS, 0);
     case FSCTL_DISMOUNT_VOLUME:
