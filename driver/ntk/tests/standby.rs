@@ -362,7 +362,7 @@ fn a_lock_a_dismount_and_a_new_mount_take_less_than_a_second() {
 }
 
 #[test]
-fn a_stop_takes_seconds_with_open_files_and_less_without() {
+fn a_stop_is_answered_soon_with_open_files_and_without() {
     let mut machine = machine();
     let file = machine.open(HELLO, OpenAs::read()).expect("opens");
     let control = Control::open(&machine);
