@@ -38,6 +38,8 @@ use lklfs_nt::NtStatus;
 
 /// How often a file system is mounted that a volume has which is going, with 10 ms in between.
 const ATTEMPTS: u32 = 300;
+/// The same when another disk of that file system is mounted, which may be why.
+const ATTEMPTS_BESIDE_ANOTHER: u32 = 50;
 
 /// Why a volume is not mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,7 +191,7 @@ fn mount_disk(
         Err(status) => return Err(status),
     };
     let (kind, options) = how.for_linux();
-    let mut attempts = ATTEMPTS;
+    let mut attempts = 0;
     let volume = loop {
         let as_disk: Arc<dyn lkl::Disk> = Arc::clone(disk) as Arc<dyn lkl::Disk>;
         let device = kernel
@@ -201,11 +203,20 @@ fn mount_disk(
         };
         // btrfs says EEXIST of the same disk.
         if matches!(error.errno, lkl::Errno::EBUSY | lkl::Errno::EEXIST) {
-            // A volume that was given up may be Linux's for a moment longer.
-            if !tell_of_holder(driver, found.as_ref()) && attempts != 0 {
-                attempts = attempts.saturating_sub(1);
+            // A volume that was given up, or could not be taken, may be Linux's for a moment longer.
+            let is_held = has_holder(driver, found.as_ref());
+            let most = if is_held {
+                ATTEMPTS_BESIDE_ANOTHER
+            } else {
+                ATTEMPTS
+            };
+            if attempts < most {
+                attempts = attempts.saturating_add(1);
                 later::pause();
                 continue;
+            }
+            if is_held {
+                tell_of_holder(driver, found.as_ref());
             }
         }
         return Err(refused(&error, !options.extra.is_empty()));
@@ -259,16 +270,23 @@ fn tell_of_copies(driver: &Driver, found: Option<&Found>) {
     });
 }
 
-/// Says which volume a disk belongs to that Linux does not mount beside it. Whether there is one.
-fn tell_of_holder(driver: &Driver, found: Option<&Found>) -> bool {
+/// Whether a volume is mounted that may be another disk of the same file system. Linux mounts a btrfs once, whichever of its disks
+/// is asked for; of the others each copy is a volume.
+fn has_holder(driver: &Driver, found: Option<&Found>) -> bool {
     let mut is_held = false;
+    if found.is_some_and(|(superblock, _)| superblock.kind == probe::Kind::Btrfs) {
+        with_same_uuid(driver, found, |_, _| is_held = true);
+    }
+    is_held
+}
+
+/// Says which volume a disk belongs to that Linux does not mount beside it.
+fn tell_of_holder(driver: &Driver, found: Option<&Found>) {
     with_same_uuid(driver, found, |other, uuid| {
-        is_held = true;
         log::line(format_args!(
             "a disk is not mounted, since volume {other} is another disk of the same file system (the same UUID, {uuid})"
         ));
     });
-    is_held
 }
 
 /// The device whose VPB this is.

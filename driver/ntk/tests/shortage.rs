@@ -93,6 +93,25 @@ fn any_allocation_may_fail_while_a_volume_is_mounted() {
     each_fails(false, 250, 25);
 }
 
+/// A journal wants a thread of Linux's.
+#[test]
+fn a_mount_without_a_thread_to_be_had_says_that_memory_is_short() {
+    on(9, &[disk(), disk()], |machine| {
+        let [disk, other] = [0, 1].map(|at| Arc::clone(&machine.disks()[at]));
+        assert_eq!(use_all(machine, &other), Ok(()));
+        machine.settle();
+        fault::fail_from(&[Site::Thread], 0, None);
+        let _watch = hang::watch("a mount that gets no thread", LIMIT);
+        let opened = machine.open(&path(&disk, "hello.txt"), OpenAs::read()).map(drop);
+        let (_, hits) = fault::disarm();
+        assert!(!hits.is_empty(), "no thread was wanted");
+        assert_eq!(opened, Err(STATUS_INSUFFICIENT_RESOURCES));
+        for wanted in [&disk, &other] {
+            assert_eq!(use_all(machine, wanted), Ok(()));
+        }
+    });
+}
+
 /// What is done while memory is short. What has opened a file before is not asked to open it again.
 type Act = fn(&Machine, &Disk) -> Outcome;
 

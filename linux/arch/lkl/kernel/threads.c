@@ -243,7 +243,7 @@ int copy_thread(struct task_struct *task, const struct kernel_clone_args *args)
 		thread->handle = host(thread_create, thread_main, thread);
 		if (!thread->handle) {
 			spare_record(thread);
-			return -EAGAIN;
+			return -ENOMEM;
 		}
 	}
 	task->thread.host = thread;
