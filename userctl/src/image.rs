@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_read_beyond_the_end() {
+    fn nothing_is_read_beyond_the_last_sector() {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("i");
         std::fs::write(&path, [1, 2, 3, 4, 5]).unwrap();
@@ -299,7 +299,12 @@ mod tests {
         let mut two = [0; 2];
         image.read_at(&mut two, 3).unwrap();
         assert_eq!(two, [4, 5]);
-        let error = image.read_at(&mut two, 4).unwrap_err();
+        // The rest of the sector is zeros.
+        image.read_at(&mut two, 4).unwrap();
+        assert_eq!(two, [5, 0]);
+        image.read_at(&mut two, 510).unwrap();
+        assert_eq!((image.size, two), (512, [0, 0]));
+        let error = image.read_at(&mut two, 511).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

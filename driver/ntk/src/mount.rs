@@ -233,7 +233,7 @@ fn mount_disk(
         return Err(NtStatus::VERIFY_REQUIRED);
     }
     tell_of_copies(driver, found.as_ref());
-    connect(driver.object(), (vpb, target), vcb, disk, found, real.again())
+    connect(driver, (vpb, target), vcb, disk, found, real.again())
 }
 
 /// Why a volume that was recognised is not recognised any more: another medium, or a lack of memory to look.
@@ -360,7 +360,7 @@ fn geometry(target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Geometry {
 
 /// Makes the volume device and fills the VPB.
 fn connect(
-    object: nt::PDRIVER_OBJECT,
+    driver: &Driver,
     (vpb, target): (PVPB, PDEVICE_OBJECT),
     vcb: Vcb<LklVolume>,
     disk: &Arc<DeviceDisk>,
@@ -373,13 +373,14 @@ fn connect(
         FILE_DEVICE_DISK_FILE_SYSTEM
     };
     let sector = u16::try_from(vcb.geometry().sector_size).unwrap_or(512);
+    let place = driver.volumes.reserve()?;
     let volume =
         MountedVolume::new(vcb, Arc::clone(disk), found, real).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut device: PDEVICE_OBJECT = null_mut();
     // SAFETY: the driver object is ours, the pointers outlive the call.
     let status = unsafe {
         IoCreateDevice(
-            object,
+            driver.object(),
             size_of::<Extension>() as u32,
             null_mut(),
             kind,
@@ -405,9 +406,7 @@ fn connect(
     // SAFETY: both belong to this request.
     unsafe { volume.connect(device, vpb) };
     disk.end_verification();
-    if let Some(driver) = entry::driver() {
-        driver.volumes.note(&volume);
-    }
+    place.fill(&volume);
     // SAFETY: the device is ready now.
     unsafe { (*device).Flags &= !DO_DEVICE_INITIALIZING };
     events::mounted(&volume);

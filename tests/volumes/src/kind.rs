@@ -147,6 +147,8 @@ pub struct Kind {
     pub extra: &'static [&'static str],
     /// Nothing on the disk tells this file system well enough: a reader must be told its name.
     pub named: bool,
+    /// Linux's own kernels are built without it as often as with it.
+    pub rare: bool,
     /// What it can hold.
     pub abilities: Abilities,
 }
@@ -159,6 +161,9 @@ impl Kind {
 
     /// Whether this machine's own Linux can mount it.
     pub fn is_native(&self) -> bool {
+        if self.rare {
+            return false;
+        }
         let list = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
         list.lines()
             .any(|line| line.split_whitespace().next_back() == Some(self.linux))

@@ -84,6 +84,7 @@ fn filled(
         options: "",
         extra: &[],
         named: false,
+        rare: false,
         abilities,
     }
 }
@@ -103,6 +104,7 @@ fn packed(
         options: "",
         extra: &[],
         named: false,
+        rare: false,
         abilities,
     }
 }
@@ -188,13 +190,16 @@ fn for_linux(kinds: &mut Vec<Kind>) {
         case_sensitive: false,
         ..xfs
     };
-    kinds.push(filled(
-        "xfs-ci",
-        "xfs",
-        320 * MIB,
-        leak(["mkfs.xfs", "-q", "-m", uuid, "-n", "version=ci", "{image}"]),
-        ascii_ci,
-    ));
+    kinds.push(Kind {
+        rare: true,
+        ..filled(
+            "xfs-ci",
+            "xfs",
+            320 * MIB,
+            leak(["mkfs.xfs", "-q", "-m", uuid, "-n", "version=ci", "{image}"]),
+            ascii_ci,
+        )
+    });
     let f2fs = Abilities {
         mtime: times(NS, (0, 1 << 40)),
         target: 4000,

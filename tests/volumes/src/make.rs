@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -152,7 +153,24 @@ fn produce(kind: &Kind, plan: &Plan, tree: &Tree, dirty: bool, image: &Path) -> 
 }
 
 /// Runs a command of the table.
+/// What mkfs.btrfs says while any block device has the UUID that it is to give: as the loop device of another image has, for as
+/// long as that is being compared with what this machine's own Linux reads.
+const UUID_IN_USE: &str = "non-unique UUID";
+/// How often it is asked again, and after what.
+const RETRIES: (u32, Duration) = (120, Duration::from_millis(500));
+
 fn run(command: &[&str], image: &Path, tree: &Path, setting: Option<(&str, &str)>) -> io::Result<()> {
+    let (retries, pause) = RETRIES;
+    for _ in 0..retries {
+        match run_once(command, image, tree, setting) {
+            Err(error) if error.to_string().contains(UUID_IN_USE) => std::thread::sleep(pause),
+            result => return result,
+        }
+    }
+    run_once(command, image, tree, setting)
+}
+
+fn run_once(command: &[&str], image: &Path, tree: &Path, setting: Option<(&str, &str)>) -> io::Result<()> {
     let words: Vec<String> = command
         .iter()
         .map(|word| {
