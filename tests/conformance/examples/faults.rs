@@ -45,7 +45,8 @@ const KINDS: &[(&str, &[u8])] = &[
 
 /// A thread of Linux's reads by a null pointer.
 const THREAD: &str = "thread";
-/// Linux calls itself until the stack is used up.
+/// Linux calls itself until the stack is used up. Not listed for NT's host: Wine 8 ends the thread and leaves the process, and no
+/// other judge is here.
 const OVERFLOW: &str = "stack-overflow";
 /// It reads by a null pointer before it has a thread.
 const BOOT: &str = "boot";
@@ -100,7 +101,10 @@ fn while_it_boots() -> ExitCode {
 fn main() -> ExitCode {
     let Some(kind) = std::env::args().nth(1) else {
         KINDS.iter().for_each(|(name, _)| println!("{name}"));
-        println!("{THREAD}\n{OVERFLOW}\n{BOOT}");
+        println!("{THREAD}\n{BOOT}");
+        if cfg!(target_os = "linux") {
+            println!("{OVERFLOW}");
+        }
         return ExitCode::SUCCESS;
     };
     if kind == BOOT {
