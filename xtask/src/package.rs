@@ -12,7 +12,7 @@
 //!
 //! The same commit, the same builds and the same certificate give the same bytes. The INF is checked rule by rule
 //! ([`inf_rules`]), the catalogue is made here ([`catalogue`]), everything that can be signed is ([`sign`]), what the programs
-//! import is what Windows 7 has ([`windows7`]), and [`trial`] installs, upgrades and removes it under Wine. What Windows thinks of it nobody has seen yet;
+//! import is what Windows 7 has ([`windows7`]), and [`trial`] installs, upgrades and removes it under Wine. No Windows has judged it yet;
 //! installer/README.md says what that means.
 
 mod archives;

@@ -73,7 +73,7 @@ impl ReadAt for Signature<'_> {
     }
 }
 
-/// What is on a disk: its superblock, and what changes when somebody else mounts it for writing, if that can be told.
+/// What is on a disk: its superblock, and what changes when another system mounts it for writing, if that can be told.
 pub type Found = (probe::Superblock, Option<probe::Fingerprint>);
 
 /// Looks at a disk as it is now, whatever Linux or the device below believe.

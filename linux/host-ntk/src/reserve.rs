@@ -107,7 +107,7 @@ impl State {
 /// A disk's IRP and MDL in reserve.
 pub(crate) struct Reserve {
     irp: PIRP,
-    /// Used by whoever has the reserve, and by the drivers that have the IRP.
+    /// Used by the thread that has the reserve, and by the drivers that have the IRP.
     mdl: UnsafeCell<OwnMdl>,
     state: SpinLock<State>,
     /// Who goes on after the piece that is under way: see [`SENT`].

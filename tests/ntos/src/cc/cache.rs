@@ -214,7 +214,7 @@ fn destroy(shared: &Arc<Shared>) {
     }
 }
 
-/// Takes the shared map away, if nobody uses it. True: its reference to the file object is the caller's now.
+/// Takes the shared map away, if it is not in use. True: its reference to the file object is the caller's now.
 fn take_away(shared: &Arc<Shared>) -> bool {
     let gone = {
         let mut maps = maps();

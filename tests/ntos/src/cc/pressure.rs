@@ -72,7 +72,7 @@ impl Pressure {
                 act(&mut dice, &mut figures);
                 std::thread::sleep(Duration::from_micros(dice.below(PAUSE)));
             }
-            // Whoever has ended it listens.
+            // The thread that ended it listens.
             let _ = tell.send(figures);
         });
         Pressure {
@@ -110,7 +110,7 @@ fn act(dice: &mut Dice, figures: &mut Figures) {
         10..13 => figures.dereferenced += usize::from(segment.is_unused() && segment.delete()),
         13..15 => {
             let len = (1 + dice.below(PREFETCHED)).min(pages - page) * PAGE_SIZE as u64;
-            // Whoever wants the pages will see how it ends for them.
+            // A thread that wants the pages sees how its own fault ends.
             let _ = segment.page_in(page * PAGE_SIZE as u64, len, PREFETCHED as usize);
             figures.prefetched += 1;
         }

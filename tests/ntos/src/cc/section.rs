@@ -126,7 +126,7 @@ impl Drop for Section {
     }
 }
 
-/// Takes every segment away that nobody uses; their files are closed. Returns how many. [`super::pressure`] does so one by one,
+/// Takes every segment away that is not in use; their files are closed. Returns how many. [`super::pressure`] does so one by one,
 /// at any time.
 pub fn trim() -> usize {
     segment::all().into_iter().filter(Segment::delete).count()

@@ -431,7 +431,7 @@ impl Machine {
         self.pressure.take().map(Pressure::end).unwrap_or_default()
     }
 
-    /// Gives cached pages and sections up that nobody uses.
+    /// Gives cached pages and sections up that are not in use.
     pub fn trim(&self) -> usize {
         self.settle();
         let trimmed = cc::section::trim();

@@ -19,7 +19,7 @@ int main(void)
 	file = CreateFileW(L"held", GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
 	if (file == INVALID_HANDLE_VALUE || !CloseHandle(file))
 		return 2;
-	/* Five minutes: whoever is to let it go may have failed. */
+	/* Five minutes: the trial, which lets it go, may have failed. */
 	for (left = 6000; left > 0; left--) {
 		if (GetFileAttributesW(L"let-go") != INVALID_FILE_ATTRIBUTES)
 			return CloseHandle(device) ? 0 : 3;
