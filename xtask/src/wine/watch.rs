@@ -23,7 +23,8 @@ use anyhow::{Context, Result, ensure};
 const LOOK: Duration = Duration::from_millis(20);
 /// How often it is looked what the processes have done.
 const MEASURE: Duration = Duration::from_secs(1);
-/// Less processor time than this (in 1/100 s) is what idle services use, and no progress.
+/// Less processor time than this (in 1/100 s) between two measurements is what idle services use, and no progress: however
+/// long they go on with that.
 const IDLE_TICKS: u64 = 5;
 
 /// Why a program was ended.
@@ -179,11 +180,11 @@ pub fn wait(
             measured = now;
             let processes = mark.processes()?;
             if got_on(&before, &processes) {
-                before = processes;
                 since = now;
             } else if now.duration_since(since) >= still {
                 cut = Some(Cut::Still(still));
             }
+            before = processes;
         }
         if let Some(cut) = cut {
             child.kill()?;
@@ -232,6 +233,20 @@ mod tests {
         let ended = wait(&mut child, &mark, seconds(2), end).unwrap();
         assert_eq!(ended, Err(Cut::Still(seconds(2))));
         assert!(mark.processes().unwrap().is_empty());
+    }
+
+    /// Wine's server, beside a program that hangs, now and then has something to do.
+    #[test]
+    fn services_that_use_little_for_long_do_not_hide_one_that_stands_still() {
+        let place = tempfile::tempdir().unwrap();
+        // One process, which makes no others: those would be progress.
+        let trickle =
+            "exec 3<> <(:); while :; do for ((i = 0; i < 2000; i++)); do :; done; read -t 0.5 -u 3; done";
+        let trickle = format!("bash -c '{trickle}' & sleep 1000");
+        let (mut child, mark) = started(&trickle, place.path());
+        let end = Instant::now() + seconds(30);
+        let ended = wait(&mut child, &mark, seconds(8), end).unwrap();
+        assert_eq!(ended, Err(Cut::Still(seconds(8))));
     }
 
     #[test]
