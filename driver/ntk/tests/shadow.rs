@@ -34,15 +34,8 @@ fn use_it(machine: &Machine) {
 }
 
 fn on_a_machine(act: impl FnOnce(&Machine)) {
-    let mut machine = Machine::builder()
-        .disk(disk())
-        .start()
-        .expect("the image is good");
     let watch = hang::watch("the scenario", Duration::from_secs(300));
-    machine
-        .load_driver(&selftest::driver())
-        .expect("the driver loads");
-    machine.settle();
+    let mut machine = selftest::machine(disk());
     act(&machine);
     let report = machine.unload();
     drop(watch);

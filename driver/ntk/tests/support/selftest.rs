@@ -1,5 +1,6 @@
 //! The driver with the port's self-tests, which make Linux loop or fault on request.
 
+use ntos::disk::DiskConfig;
 use ntos::nt::*;
 use ntos::user::{Handle, Machine, OpenAs};
 use std::path::PathBuf;
@@ -16,9 +17,17 @@ pub const LIMIT: u64 = 6;
 pub const FAULT: u64 = 7;
 
 /// An image of the driver with the feature `selftest`.
-pub fn driver() -> PathBuf {
+fn driver() -> PathBuf {
     let path = std::env::var_os("LKLFS_SELFTEST_SYS");
     PathBuf::from(path.expect("LKLFS_SELFTEST_SYS names a driver: run this by `cargo xtask test`"))
+}
+
+/// A machine with one disk and this driver, which the caller unloads.
+pub fn machine(disk: DiskConfig) -> Machine {
+    let mut machine = Machine::builder().disk(disk).start().expect("the image is good");
+    machine.load_driver(&driver()).expect("the driver loads");
+    machine.settle();
+    machine
 }
 
 /// The control device, to ask for self-tests.
