@@ -361,4 +361,20 @@ fn a_journal_larger_than_the_usual_overlay_is_replayed() {
     );
     let (code, first, whole, _) = cat(&["--no-recovery"]);
     assert_eq!((code, first, whole), (Some(0), Some(b'a'), true));
+
+    // The driver has a quarter of the machine's memory for it.
+    let name = format!("C:\\{}", image.file_name().unwrap().to_str().unwrap());
+    let all = |machine: &Machine, byte| {
+        let bytes = machine.bytes(&["cat", "L:", "/file"]);
+        bytes.len() == 167_772_160 && bytes.iter().all(|read| *read == byte)
+    };
+    let machine = Machine::start(place.path(), &["--memory", "1024"]);
+    machine.says(&["mount", &name, "L:"]);
+    assert!(all(&machine, b'b'));
+    machine.end();
+    let machine = Machine::start(place.path(), &["--memory", "512"]);
+    machine.fails(&["mount", &name, "L:"], 4, &["memory", "--no-recovery"]);
+    machine.says(&["mount", &name, "L:", "--no-recovery"]);
+    assert!(all(&machine, b'a'));
+    machine.end();
 }

@@ -3,12 +3,22 @@
 #![allow(non_snake_case)]
 
 use crate::nt::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// `SystemBasicInformation`.
 const BASIC: u32 = 0;
-/// Bytes of memory that the machine says it has.
-const MEMORY: usize = 4 << 30;
+/// Bytes of memory that a machine says it has when its builder names none.
+const USUAL: usize = 4 << 30;
 const PAGE: usize = 4096;
+
+/// Bytes of memory that the machine says it has.
+static MEMORY: AtomicUsize = AtomicUsize::new(USUAL);
+
+/// The machine says from now on that it has so many bytes of memory; `None`: the usual 4 GiB. Nothing makes it run short
+/// of memory there.
+pub fn set_memory(bytes: Option<usize>) {
+    MEMORY.store(bytes.unwrap_or(USUAL), Ordering::Relaxed);
+}
 
 /// `SYSTEM_BASIC_INFORMATION` on x64.
 #[repr(C)]
@@ -48,7 +58,7 @@ unsafe extern "win64" fn ZwQuerySystemInformation(
     if length as usize != size_of::<Basic>() {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
-    let pages = (MEMORY / PAGE) as u32;
+    let pages = (MEMORY.load(Ordering::Relaxed) / PAGE) as u32;
     let basic = Basic {
         reserved: 0,
         timer_resolution: 156_250,

@@ -17,7 +17,7 @@ use crate::io::names::{self, Node, wide};
 use crate::io::{device, filter, irp, misc, mount, native, other, raw, request, service, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
-use crate::{hostfs, ke, mountmgr, ob, pnp, ps};
+use crate::{ex, hostfs, ke, mountmgr, ob, pnp, ps};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -63,6 +63,7 @@ pub struct Builder {
     registry: cm::Hive,
     raw: bool,
     filter: bool,
+    memory: Option<usize>,
 }
 
 impl Builder {
@@ -114,6 +115,12 @@ impl Builder {
         self
     }
 
+    /// With so many bytes of memory, as far as drivers are told; without this, 4 GiB.
+    pub fn memory(mut self, bytes: usize) -> Builder {
+        self.memory = Some(bytes);
+        self
+    }
+
     /// Starts the machine.
     pub fn start(self) -> Result<Machine, MachineError> {
         let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,6 +128,7 @@ impl Builder {
         disk::driver::reset();
         pnp::reset();
         cm::start(self.registry.clone());
+        ex::system::set_memory(self.memory);
         raw::start(self.raw);
         other::stop();
         filter::start(self.filter);
@@ -215,9 +223,9 @@ impl Machine {
     /// Sleeps, and wakes up after `meanwhile`: drivers hear that the machine leaves its working state, and that it is back.
     /// To a fixed disk this is nothing; it asks for no verification.
     pub fn sleep(&self, meanwhile: impl FnOnce()) {
-        crate::ex::callback::tell_power_state(false);
+        ex::callback::tell_power_state(false);
         meanwhile();
-        crate::ex::callback::tell_power_state(true);
+        ex::callback::tell_power_state(true);
         // A driver that is told at DISPATCH_LEVEL leaves the work to a thread.
         self.settle();
     }

@@ -49,6 +49,9 @@ pub struct Serve {
     /// Programs are a standard user's, not an administrator's
     #[arg(long)]
     standard_user: bool,
+    /// The memory that the machine says it has
+    #[arg(long, value_name = "MIB")]
+    memory: Option<usize>,
 }
 
 /// Loads the driver, serves until the end, unloads it.
@@ -76,6 +79,9 @@ pub fn run(how: &Serve, disks: Vec<DiskConfig>, seed: u64, driver: &Path) -> Res
     }
     if !how.no_mount_manager {
         builder = builder.mount_manager(true);
+    }
+    if let Some(mib) = how.memory {
+        builder = builder.memory(mib << 20);
     }
     let mut machine = disks
         .into_iter()
