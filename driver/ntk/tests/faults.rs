@@ -81,8 +81,8 @@ const FATAL: &[(&str, &[u8], &str)] = &[
 fn break_linux(machine: &Machine, code: &[u8]) {
     let image = machine.drivers()[0].image();
     let call = image
-        .callback_of("lkl_syscall")
-        .expect("lkl_syscall() names what it runs");
+        .callback_of("linux_syscall")
+        .expect("linux_syscall() names what it runs");
     image.overwrite(call, code);
 }
 

@@ -77,7 +77,7 @@ pub enum Error {
     #[error("{}: patches to Linux are not applied by this build; there must be none", .0.display())]
     Patches(PathBuf),
     /// The contract's header declares no function.
-    #[error("{}: no function named lkl_... is declared there", .0.display())]
+    #[error("{}: no function named linux_... is declared there", .0.display())]
     NoApi(PathBuf),
     /// The object breaks rules that it must keep to run inside a Windows driver.
     #[error("{} cannot be used:\n{}", object.display(), list(findings))]

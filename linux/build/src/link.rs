@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{fs, iter};
 
-/// The functions named `lkl_...` that the contract's header declares.
+/// The functions named `linux_...` that the contract's header declares.
 pub fn api(header: &Path) -> Result<Vec<String>, Error> {
     let names = declared(&io(fs::read_to_string(header), "cannot read", header)?);
     if names.is_empty() {
@@ -20,7 +20,7 @@ pub fn api(header: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Finds declarations: outside of comments, of what only C++ sees, and of the bodies of structures, a name `lkl_...`
+/// Finds declarations: outside of comments, of what only C++ sees, and of the bodies of structures, a name `linux_...`
 /// that an opening parenthesis follows.
 fn declared(header: &str) -> Vec<String> {
     let mut code = String::new();
@@ -59,7 +59,7 @@ fn declared(header: &str) -> Vec<String> {
         match c {
             '{' => depth += 1,
             '}' => depth = depth.saturating_sub(1),
-            '(' if depth == 0 && word.starts_with("lkl_") && !names.contains(&word) => {
+            '(' if depth == 0 && word.starts_with("linux_") && !names.contains(&word) => {
                 names.push(word.clone())
             }
             _ => {}
@@ -142,25 +142,25 @@ mod tests {
     #[test]
     fn the_header_declares_the_api() {
         let text = r#"
-            /* lkl_commented(void); */
-            #define lkl_macro(x) x
+            /* linux_commented(void); */
+            #define linux_macro(x) x
             #ifdef __cplusplus
             extern "C" {
             #endif
-            struct lkl_ops { void (*lkl_member)(int); int (lkl_inner)(void); };
-            long lkl_boot(const struct lkl_ops *ops,
-                          void (*fire)(void *)); // lkl_remark(
-            void lkl_halt (void);
-            int lkl_is_dead(void); int lkl_is_dead(void);
+            struct lkl_ops { void (*linux_member)(int); int (linux_inner)(void); };
+            long linux_boot(const struct lkl_ops *ops,
+                            void (*fire)(void *)); // linux_remark(
+            void linux_halt (void);
+            int linux_is_dead(void); int linux_is_dead(void);
             int other(void);
             #ifdef __cplusplus
             }
             #endif
         "#;
-        assert_eq!(declared(text), ["lkl_boot", "lkl_is_dead"]);
+        assert_eq!(declared(text), ["linux_boot", "linux_is_dead"]);
         assert_eq!(
-            declared(&text.replace("lkl_halt (", "lkl_halt(")),
-            ["lkl_boot", "lkl_halt", "lkl_is_dead"]
+            declared(&text.replace("linux_halt (", "linux_halt(")),
+            ["linux_boot", "linux_halt", "linux_is_dead"]
         );
     }
 
@@ -169,12 +169,12 @@ mod tests {
         let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("../arch/lkl/include/asm/host_ops.h");
         let api = api(&header).unwrap();
         for name in [
-            "lkl_boot",
-            "lkl_halt",
-            "lkl_syscall",
-            "lkl_disk_add",
-            "lkl_disk_read_done",
-            "lkl_is_dead",
+            "linux_boot",
+            "linux_halt",
+            "linux_syscall",
+            "linux_disk_add",
+            "linux_disk_read_done",
+            "linux_is_dead",
         ] {
             assert!(api.iter().any(|n| n == name), "{name} is not in {api:?}");
         }

@@ -34,7 +34,7 @@ static long count = GENERIC;
 static const char *const words[] = { "one", "two" };
 const int numbers[] = { 1, 2, 3 };
 static long zeroes[9];
-long lkl_boot(long x) { return count++ + words[x & 1][0] + lkl_date[0] + zeroes[x & 7] + numbers[x & 1]; }
+long linux_boot(long x) { return count++ + words[x & 1][0] + lkl_date[0] + zeroes[x & 7] + numbers[x & 1]; }
 "#;
 
 struct World {
@@ -55,7 +55,7 @@ impl World {
             ("repo/linux/arch/lkl/kernel/port.c", PORT),
             (
                 "repo/linux/arch/lkl/include/asm/host_ops.h",
-                "long lkl_boot(long x);\n",
+                "long linux_boot(long x);\n",
             ),
             (
                 "repo/linux/arch/lkl/kernel/vmlinux.lds.S",

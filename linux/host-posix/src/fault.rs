@@ -90,7 +90,7 @@ extern "C" fn handle(signal: i32, info: *mut libc::siginfo_t, context: *mut c_vo
     } else {
         stack - 256
     };
-    // As after a call: aligned to 16, then the return address (none: lkl_fault does not return).
+    // As after a call: aligned to 16, then the return address (none: linux_fault does not return).
     registers[libc::REG_RSP as usize] = ((top & !15) - 8) as i64;
     registers[libc::REG_RIP as usize] = die as *const () as i64;
     registers[libc::REG_RDI as usize] = i64::from(signal);

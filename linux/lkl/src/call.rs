@@ -1,4 +1,4 @@
-//! Calls into Linux: each `lkl_*` function and each system call that this crate makes, with safe arguments.
+//! Calls into Linux: each `linux_*` function and each system call that this crate makes, with safe arguments.
 //!
 //! A system call here takes slices and plain numbers, so that the pointers that Linux gets are right by construction,
 //! and file descriptors as numbers: a wrong one is an error, not undefined behaviour. Numbers are x86-64's.
@@ -125,7 +125,7 @@ macro_rules! syscall {
 pub(crate) unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Result<u64, Errno> {
     with_task(kernel, |task| {
         // SAFETY: the task is lent to this thread; the arguments are the caller's promise.
-        Errno::check(unsafe { sys::lkl_syscall(task.as_ptr(), number, args) })
+        Errno::check(unsafe { sys::linux_syscall(task.as_ptr(), number, args) })
     })
 }
 
@@ -171,7 +171,7 @@ fn contained<T>(act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
 fn new_task(parent: NonNull<lkl_task>) -> Result<NonNull<lkl_task>, Errno> {
     let mut child = null_mut();
     // SAFETY: the pool lets one thread at a time use the parent.
-    contained(|| Errno::check(unsafe { sys::lkl_task_new(parent.as_ptr(), &mut child) }))?;
+    contained(|| Errno::check(unsafe { sys::linux_task_new(parent.as_ptr(), &mut child) }))?;
     NonNull::new(child).ok_or(Errno::EAGAIN)
 }
 
@@ -187,7 +187,7 @@ pub(crate) fn boot(
     };
     let mut first = null_mut();
     // SAFETY: all three live through the call, and the table for as long as the kernel (see Inner).
-    Errno::check(unsafe { sys::lkl_boot(table, &params, &mut first) })?;
+    Errno::check(unsafe { sys::linux_boot(table, &params, &mut first) })?;
     NonNull::new(first).ok_or(Errno::EIO)
 }
 
@@ -195,25 +195,25 @@ pub(crate) fn boot(
 /// nothing was freed then.
 pub(crate) fn halt() -> bool {
     // SAFETY: Inner has closed both gates, or nobody has entered yet.
-    unsafe { sys::lkl_halt() == 0 }
+    unsafe { sys::linux_halt() == 0 }
 }
 
 pub(crate) fn is_dead() -> bool {
     // SAFETY: callable in any context.
-    unsafe { sys::lkl_is_dead() != 0 }
+    unsafe { sys::linux_is_dead() != 0 }
 }
 
 /// Tells Linux that this thread, which was running Linux code, has faulted. For a host's fault handler only. Does
 /// not return if the thread was inside Linux.
 pub fn fault(why: &core::ffi::CStr) {
     // SAFETY: `why` is a string; callable by any thread.
-    unsafe { sys::lkl_fault(why.as_ptr()) }
+    unsafe { sys::linux_fault(why.as_ptr()) }
 }
 
 pub(crate) fn self_test(kernel: &Kernel, what: u64) -> Result<u64, Errno> {
     with_task(kernel, |task| {
         // SAFETY: the task is lent.
-        Errno::check(unsafe { sys::lkl_selftest(task.as_ptr(), what) })
+        Errno::check(unsafe { sys::linux_selftest(task.as_ptr(), what) })
     })
 }
 
@@ -233,7 +233,7 @@ pub(crate) fn disk_add(
     let mut info = sys::lkl_disk_info::default();
     with_task(kernel, |task| {
         // SAFETY: the structures live through the call; the link is kept by Inner until it is removed.
-        Errno::check(unsafe { sys::lkl_disk_add(task.as_ptr(), &params, &mut info) })
+        Errno::check(unsafe { sys::linux_disk_add(task.as_ptr(), &params, &mut info) })
     })?;
     Ok(info)
 }
@@ -241,21 +241,21 @@ pub(crate) fn disk_add(
 pub(crate) fn disk_remove(kernel: &Kernel, major: u32, minor: u32) -> Result<(), Errno> {
     with_task(kernel, |task| {
         // SAFETY: the task is lent.
-        Errno::check(unsafe { sys::lkl_disk_remove(task.as_ptr(), major, minor) })
+        Errno::check(unsafe { sys::linux_disk_remove(task.as_ptr(), major, minor) })
     })?;
     Ok(())
 }
 
 pub(crate) fn disk_gone(major: u32, minor: u32) {
     // SAFETY: callable in any context while Linux is there, which callers see to.
-    unsafe { sys::lkl_disk_gone(major, minor) }
+    unsafe { sys::linux_disk_gone(major, minor) }
 }
 
 pub(crate) fn disk_stats(kernel: &Kernel, major: u32, minor: u32) -> Result<DiskStats, Errno> {
     let mut stats = sys::lkl_disk_stats::default();
     with_task(kernel, |task| {
         // SAFETY: the structure lives through the call.
-        Errno::check(unsafe { sys::lkl_disk_stats(task.as_ptr(), major, minor, &mut stats) })
+        Errno::check(unsafe { sys::linux_disk_stats(task.as_ptr(), major, minor, &mut stats) })
     })?;
     Ok(DiskStats {
         reads: stats.reads,

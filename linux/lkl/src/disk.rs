@@ -223,7 +223,7 @@ impl fmt::Debug for DevPath {
     }
 }
 
-/// One life of a disk inside Linux, from lkl_disk_add to lkl_disk_remove.
+/// One life of a disk inside Linux, from linux_disk_add to linux_disk_remove.
 #[derive(Clone)]
 pub(crate) struct Attached {
     pub(crate) major: u32,

@@ -9,7 +9,7 @@
 
 use crate::disk::DiskLink;
 use crate::errno::Errno;
-use crate::sys::{lkl_disk_read, lkl_disk_read_done, lkl_segment};
+use crate::sys::{linux_disk_read_done, lkl_disk_read, lkl_segment};
 use alloc::sync::Arc;
 use core::ffi::c_void;
 use core::fmt;
@@ -28,7 +28,7 @@ pub struct ReadRequest {
     result: Result<(), Errno>,
 }
 
-// SAFETY: the contract of disk_read: the request belongs to the host until lkl_disk_read_done, which may be called by
+// SAFETY: the contract of disk_read: the request belongs to the host until linux_disk_read_done, which may be called by
 // any thread or context. All memory behind it is Linux's pool, which no thread owns.
 unsafe impl Send for ReadRequest {}
 // SAFETY: by shared reference only plain numbers are read.
@@ -49,7 +49,7 @@ impl ReadRequest {
     }
 
     fn raw(&self) -> &lkl_disk_read {
-        // SAFETY: it is ours until lkl_disk_read_done, and that is only called by drop.
+        // SAFETY: it is ours until linux_disk_read_done, and that is only called by drop.
         unsafe { self.raw.as_ref() }
     }
 
@@ -165,7 +165,7 @@ impl Drop for ReadRequest {
         }
         let error = self.result.map_or_else(Errno::negated, |()| 0);
         // SAFETY: the request is ours and is answered here, once; it is not touched after this.
-        unsafe { lkl_disk_read_done(self.raw.as_ptr(), error) };
+        unsafe { linux_disk_read_done(self.raw.as_ptr(), error) };
         // The link, dropped after this, keeps the gate's memory.
         self.link.leave();
     }

@@ -14,7 +14,7 @@
 //! Linux may die (a bug, a damaged volume). Nothing here then panics or hangs: every call returns
 //! [`Errno::ENODEV`], [`Kernel::is_dead`] says so, and [`Kernel::halt`] still gives everything back.
 //!
-//! This crate declares the `lkl_*` symbols but never links them; the final program does (`host-posix`, `host-nt`
+//! This crate declares the `linux_*` symbols but never links them; the final program does (`host-posix`, `host-nt`
 //! and the driver image have the build scripts). It is `no_std` with `alloc`, allocates fallibly, and keeps `unsafe`
 //! in four modules: `sys` (the contract), `ops` (callbacks from Linux), `call` (system calls) and `disk_request`.
 

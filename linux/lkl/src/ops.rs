@@ -282,13 +282,13 @@ unsafe extern "sysv64" fn disk_read(_host: *mut c_void, disk: *mut c_void, reque
     };
     let link = disk.cast::<DiskLink>().cast_const();
     // SAFETY: the word is the address of an Arc's content, which the kernel's table of disks keeps until
-    // lkl_disk_remove or lkl_halt has returned.
+    // linux_disk_remove or linux_halt has returned.
     unsafe { Arc::increment_strong_count(link) };
     // SAFETY: as above; the count was just taken.
     let link = unsafe { Arc::from_raw(link) };
     if !link.enter() {
         // SAFETY: host_ops.h: answering from inside disk_read is allowed.
-        unsafe { sys::lkl_disk_read_done(request.as_ptr(), Errno::EIO.negated()) };
+        unsafe { sys::linux_disk_read_done(request.as_ptr(), Errno::EIO.negated()) };
         return;
     }
     let disk = Arc::clone(&link.disk);
@@ -298,7 +298,7 @@ unsafe extern "sysv64" fn disk_read(_host: *mut c_void, disk: *mut c_void, reque
 
 unsafe extern "sysv64" fn overlay_alloc(_host: *mut c_void, disk: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the word is the address of an Arc's content, which the kernel's table of disks keeps until
-    // lkl_disk_remove or lkl_halt has returned.
+    // linux_disk_remove or linux_halt has returned.
     let link = unsafe { &*disk.cast::<DiskLink>().cast_const() };
     link.overlay_block(size)
         .map_or(null_mut(), |block| block.as_ptr().cast())

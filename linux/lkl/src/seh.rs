@@ -79,7 +79,7 @@ unsafe extern "C" fn panic(fault: *mut c_void) {
     // SAFETY: tell() passes a Fault.
     let fault = unsafe { &*fault.cast::<Fault>() };
     // SAFETY: a string; this thread was running Linux code, whose frames are gone.
-    unsafe { sys::lkl_fault_caught(fault.why.as_ptr(), fault.at) }
+    unsafe { sys::linux_fault_caught(fault.why.as_ptr(), fault.at) }
 }
 
 /// Tells Linux of a fault. Its panic is Linux code too and may fault in its turn: then it is told again, which is shorter.

@@ -94,7 +94,7 @@ unsafe impl Send for lkl_host_ops {}
 // SAFETY: as above.
 unsafe impl Sync for lkl_host_ops {}
 
-/// What `lkl_boot` wants to know.
+/// What `linux_boot` wants to know.
 #[repr(C)]
 #[derive(Debug)]
 pub struct lkl_boot_params {
@@ -104,7 +104,7 @@ pub struct lkl_boot_params {
     pub command_line: *const c_char,
 }
 
-/// What `lkl_disk_add` wants to know.
+/// What `linux_disk_add` wants to know.
 #[repr(C)]
 #[derive(Debug)]
 pub struct lkl_disk_params {
@@ -158,28 +158,28 @@ pub struct lkl_task {
 // What Linux does for its host. The final program links these symbols; see the crate's head.
 #[allow(missing_docs)] // documented in host_ops.h
 unsafe extern "sysv64" {
-    pub fn lkl_boot(
+    pub fn linux_boot(
         ops: *const lkl_host_ops,
         params: *const lkl_boot_params,
         first: *mut *mut lkl_task,
     ) -> Long;
-    pub fn lkl_halt() -> Long;
-    pub fn lkl_task_new(parent: *mut lkl_task, child: *mut *mut lkl_task) -> Long;
-    pub fn lkl_task_free(parent: *mut lkl_task, task: *mut lkl_task);
-    pub fn lkl_syscall(task: *mut lkl_task, number: Long, args: *const [Long; 6]) -> Long;
-    pub fn lkl_disk_add(
+    pub fn linux_halt() -> Long;
+    pub fn linux_task_new(parent: *mut lkl_task, child: *mut *mut lkl_task) -> Long;
+    pub fn linux_task_free(parent: *mut lkl_task, task: *mut lkl_task);
+    pub fn linux_syscall(task: *mut lkl_task, number: Long, args: *const [Long; 6]) -> Long;
+    pub fn linux_disk_add(
         task: *mut lkl_task,
         params: *const lkl_disk_params,
         info: *mut lkl_disk_info,
     ) -> Long;
-    pub fn lkl_disk_remove(task: *mut lkl_task, major: u32, minor: u32) -> Long;
-    pub fn lkl_disk_gone(major: u32, minor: u32);
-    pub fn lkl_disk_stats(task: *mut lkl_task, major: u32, minor: u32, stats: *mut lkl_disk_stats) -> Long;
-    pub fn lkl_disk_read_done(request: *mut lkl_disk_read, error: Long);
-    pub fn lkl_fault(why: *const c_char);
-    pub fn lkl_fault_caught(why: *const c_char, at: usize);
-    pub fn lkl_is_dead() -> c_int;
-    pub fn lkl_selftest(task: *mut lkl_task, what: u64) -> Long;
+    pub fn linux_disk_remove(task: *mut lkl_task, major: u32, minor: u32) -> Long;
+    pub fn linux_disk_gone(major: u32, minor: u32);
+    pub fn linux_disk_stats(task: *mut lkl_task, major: u32, minor: u32, stats: *mut lkl_disk_stats) -> Long;
+    pub fn linux_disk_read_done(request: *mut lkl_disk_read, error: Long);
+    pub fn linux_fault(why: *const c_char);
+    pub fn linux_fault_caught(why: *const c_char, at: usize);
+    pub fn linux_is_dead() -> c_int;
+    pub fn linux_selftest(task: *mut lkl_task, what: u64) -> Long;
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! all are in use and are then kept; the low ones are reused first, so that their state in Linux stays warm. Taking
 //! and giving back is one compare-and-swap on a bit: no lock, nothing to block on, no ABA.
 //!
-//! The task that `lkl_boot` returned is never lent: it is the parent that new ones are cloned from, one at a time.
+//! The task that `linux_boot` returned is never lent: it is the parent that new ones are cloned from, one at a time.
 //!
 //! When Linux dies, the thread that a waiter waits for may never come back ([`Waits::call_off`]).
 

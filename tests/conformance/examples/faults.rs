@@ -54,13 +54,13 @@ const BOOT: &str = "boot";
 const FAULT_OF_A_THREAD: u64 = 7;
 const OVERFLOW_OF_THE_STACK: u64 = 8;
 
-/// What `lkl_syscall()` has Linux run: the address that its `lea rsi, [rip + distance]` makes.
+/// What `linux_syscall()` has Linux run: the address that its `lea rsi, [rip + distance]` makes.
 fn where_calls_pass() -> *mut u8 {
-    let start = sys::lkl_syscall as *const u8;
+    let start = sys::linux_syscall as *const u8;
     // SAFETY: the function's own code, which is longer than that or followed by more code.
     let code = unsafe { std::slice::from_raw_parts(start, 96) };
     let at = code.windows(3).position(|bytes| bytes == [0x48, 0x8d, 0x35]);
-    let at = at.expect("lkl_syscall() gives a function to lkl_enter_and()");
+    let at = at.expect("linux_syscall() gives a function to lkl_enter_and()");
     let distance = i32::from_le_bytes(code[at + 3..at + 7].try_into().expect("four bytes"));
     start
         .wrapping_add(at + 7)

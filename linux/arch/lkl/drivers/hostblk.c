@@ -206,7 +206,7 @@ static void read_done(struct lkl_irq_event *event)
 	blk_mq_end_request(rq, errno_to_blk_status(request->error));
 }
 
-void lkl_disk_read_done(struct lkl_disk_read *read, long error)
+void linux_disk_read_done(struct lkl_disk_read *read, long error)
 {
 	struct hostblk_request *request = container_of(read, struct hostblk_request, read);
 
@@ -258,7 +258,7 @@ static void start_read(struct hostblk *disk, struct request *rq)
 	read->segments = request->segments;
 	cut_padding(disk, read, request->segments);
 	if (!read->len) {
-		lkl_disk_read_done(read, 0);
+		linux_disk_read_done(read, 0);
 		return;
 	}
 	disk->stats.reads++;
@@ -443,7 +443,7 @@ static long do_disk_add(void *arg)
 	return add_disk_of_host(call->params, call->info);
 }
 
-long lkl_disk_add(struct lkl_task *task, const struct lkl_disk_params *params, struct lkl_disk_info *info)
+long linux_disk_add(struct lkl_task *task, const struct lkl_disk_params *params, struct lkl_disk_info *info)
 {
 	struct disk_call call = { .params = params, .info = info };
 
@@ -457,7 +457,7 @@ static long do_disk_remove(void *arg)
 	return remove_disk(call->major, call->minor);
 }
 
-long lkl_disk_remove(struct lkl_task *task, unsigned int major, unsigned int minor)
+long linux_disk_remove(struct lkl_task *task, unsigned int major, unsigned int minor)
 {
 	struct disk_call call = { .major = major, .minor = minor };
 
@@ -475,7 +475,7 @@ static long do_disk_stats(void *arg)
 	return 0;
 }
 
-long lkl_disk_stats(struct lkl_task *task, unsigned int major, unsigned int minor, struct lkl_disk_stats *stats)
+long linux_disk_stats(struct lkl_task *task, unsigned int major, unsigned int minor, struct lkl_disk_stats *stats)
 {
 	struct disk_call call = { .stats = stats, .major = major, .minor = minor };
 
@@ -502,7 +502,7 @@ static irqreturn_t disk_interrupt(int irq, void *unused)
 	return IRQ_HANDLED;
 }
 
-void lkl_disk_gone(unsigned int major, unsigned int minor)
+void linux_disk_gone(unsigned int major, unsigned int minor)
 {
 	if (major != hostblk_major || minor >= 4096)
 		return;

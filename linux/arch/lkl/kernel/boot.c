@@ -27,7 +27,7 @@ static void *boot_sem;
 static bool boot_over;
 struct task_struct *lkl_first_task;
 
-/* Called by the first process, which leaves the CPU, or with NULL by death: the one that comes first wakes lkl_boot(). */
+/* Called by the first process, which leaves the CPU, or with NULL by death: the one that comes first wakes linux_boot(). */
 void lkl_boot_finished(struct task_struct *first)
 {
 	if (first) {
@@ -46,7 +46,7 @@ static void __ref boot_main(void *unused)
 	host(thread_exit);
 }
 
-long __ref lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first)
+long __ref linux_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first)
 {
 	static int booted;
 	long ret = -ENOMEM;
@@ -88,8 +88,8 @@ long __ref lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params
 
 	host(sem_down, boot_sem);
 	host(sem_free, boot_sem);
-	if (lkl_is_dead())
-		return lkl_halt() ?: -ENODEV;
+	if (linux_is_dead())
+		return linux_halt() ?: -ENODEV;
 	*first = (struct lkl_task *)lkl_first_task;
 	return 0;
 

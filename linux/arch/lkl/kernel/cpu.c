@@ -63,7 +63,7 @@ bool lkl_cpu_try_get(void)
 	if (!__atomic_compare_exchange_n(&cpu_state, &expected, CPU_HELD, false, __ATOMIC_SEQ_CST,
 					 __ATOMIC_RELAXED))
 		return false;
-	if (likely(!lkl_is_dead())) {
+	if (likely(!linux_is_dead())) {
 		begin_turn();
 		return true;
 	}
@@ -92,13 +92,13 @@ bool lkl_cpu_get(void)
 		__builtin_ia32_pause();
 	}
 	while (__atomic_exchange_n(&cpu_state, CPU_WANTED, __ATOMIC_SEQ_CST) != CPU_FREE) {
-		if (unlikely(lkl_is_dead())) {
+		if (unlikely(linux_is_dead())) {
 			lkl_cpu_call_off();
 			return false;
 		}
 		host(sem_down, cpu_sem);
 	}
-	if (likely(!lkl_is_dead())) {
+	if (likely(!linux_is_dead())) {
 		begin_turn();
 		return true;
 	}
@@ -254,7 +254,7 @@ void lkl_cpu_serve(struct lkl_thread *me)
 void cpu_relax(void)
 {
 	/* What is waited for here does not come any more. */
-	if (unlikely(lkl_is_dead()))
+	if (unlikely(linux_is_dead()))
 		lkl_go_home(lkl_running);
 	if (!lkl_irqs_off && READ_ONCE(lkl_irqs_pending))
 		lkl_irqs_run();

@@ -4,7 +4,7 @@
  *
  * Nobody who runs Linux code returns to it. Every thread that waits in Linux is woken, sees that Linux is dead and
  * goes home: a thread that Linux made ends, a thread that came in with a call returns from that call with -ENODEV.
- * Memory and semaphores stay until lkl_halt(), which the host calls when all of its threads are out.
+ * Memory and semaphores stay until linux_halt(), which the host calls when all of its threads are out.
  *
  * No loop of the port may wait for a state that only a living Linux brings about. Whoever waits looks at lkl_dead after
  * it has said that it waits and before it sleeps; death is written first, and then wakes everybody:
@@ -15,8 +15,8 @@
  *   lkl_irqs_run(), arch_cpu_idle()	no interrupt pending: goes home
  *   cpu_relax(), __ndelay()		whatever Linux spins for: goes home
  *   __switch_to()			another task's turn: goes home
- *   lkl_boot()				the first task: lkl_boot_finished(NULL)
- *   lkl_halt()				the ends of threads: all of the above
+ *   linux_boot()				the first task: lkl_boot_finished(NULL)
+ *   linux_halt()				the ends of threads: all of the above
  *
  * Linux may also be declared dead from outside, by the watchdog (kernel/watch.c), while a thread runs it. All others go
  * home; that thread does where it next looks at lkl_dead, which the list above says.
@@ -33,7 +33,7 @@ int lkl_dead;
 /* It died by lkl_condemn(). */
 static bool condemned;
 
-int lkl_is_dead(void)
+int linux_is_dead(void)
 {
 	return __atomic_load_n(&lkl_dead, __ATOMIC_ACQUIRE) != 0;
 }
@@ -121,7 +121,7 @@ void __init lkl_panic_init(void)
 	atomic_notifier_chain_register(&panic_notifier_list, &panic_block);
 }
 
-void lkl_fault(const char *why)
+void linux_fault(const char *why)
 {
 	if (lkl_running)
 		panic("fault in Linux: %s", why);
@@ -135,7 +135,7 @@ static void die_outside(const char *why)
 	wake_everybody();
 }
 
-void lkl_fault_caught(const char *why, unsigned long at)
+void linux_fault_caught(const char *why, unsigned long at)
 {
 	static unsigned int faults;
 	struct lkl_thread *me = lkl_running;
@@ -152,7 +152,7 @@ void lkl_fault_caught(const char *why, unsigned long at)
 	die(why);
 }
 
-long lkl_halt(void)
+long linux_halt(void)
 {
 	struct lkl_thread *thread;
 

@@ -82,7 +82,7 @@ void lkl_irqs_run(void)
 		unsigned long bits;
 		unsigned int irq;
 
-		if (unlikely(lkl_is_dead()))
+		if (unlikely(linux_is_dead()))
 			lkl_go_home(lkl_running);
 		lkl_irqs_off = ARCH_IRQ_DISABLED;
 		bits = __atomic_exchange_n(&lkl_irqs_pending, 0, __ATOMIC_SEQ_CST);

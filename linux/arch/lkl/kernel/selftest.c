@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Self-tests of the port, run inside a booted kernel by lkl_selftest(): the virtual processor, interrupts, threads,
+ * Self-tests of the port, run inside a booted kernel by linux_selftest(): the virtual processor, interrupts, threads,
  * timers and mappings of scattered pages. Each prints a line of TAP.
  */
 #include <linux/completion.h>
@@ -384,7 +384,7 @@ static void loop_deaf(unsigned long milliseconds)
 
 	raw_local_irq_disable();
 	while (milliseconds >= FOR_EVER || !end || (long)(host(monotonic_ns) - end) < 0)
-		if (!end && lkl_is_dead())
+		if (!end && linux_is_dead())
 			end = host(monotonic_ns) + milliseconds * NSEC_PER_MSEC + 1;
 	raw_local_irq_enable();
 }

@@ -39,7 +39,7 @@ long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg)
 	struct lkl_thread *me = task_of(entry)->thread.host;
 	long ret;
 
-	if (unlikely(lkl_is_dead()))
+	if (unlikely(linux_is_dead()))
 		return -ENODEV;
 	if (lkl_jump_save(&me->home))
 		return -ENODEV;
@@ -70,7 +70,7 @@ static long do_syscall(void *arg)
 	return lkl_syscall_dispatch(call->number, call->args);
 }
 
-long lkl_syscall(struct lkl_task *task, long number, const long args[6])
+long linux_syscall(struct lkl_task *task, long number, const long args[6])
 {
 	struct syscall_call call = { number, args };
 
@@ -91,7 +91,7 @@ static long do_task_new(void *arg)
 	return 0;
 }
 
-long lkl_task_new(struct lkl_task *parent, struct lkl_task **child)
+long linux_task_new(struct lkl_task *parent, struct lkl_task **child)
 {
 	return lkl_enter_and(parent, do_task_new, child);
 }
@@ -105,7 +105,7 @@ static long do_task_free(void *arg)
 	do_exit(0);
 }
 
-void lkl_task_free(struct lkl_task *parent, struct lkl_task *task)
+void linux_task_free(struct lkl_task *parent, struct lkl_task *task)
 {
 	struct lkl_jump way_out;
 
@@ -118,7 +118,7 @@ static long do_selftest(void *what)
 	return IS_ENABLED(CONFIG_LKL_SELFTEST) ? lkl_run_selftest((unsigned long)what) : -ENOSYS;
 }
 
-long lkl_selftest(struct lkl_task *task, unsigned long what)
+long linux_selftest(struct lkl_task *task, unsigned long what)
 {
 	return lkl_enter_and(task, do_selftest, (void *)what);
 }

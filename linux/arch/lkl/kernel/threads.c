@@ -54,7 +54,7 @@ void lkl_call_server(void)
 void lkl_wait_for_cpu(struct lkl_thread *me)
 {
 	for (;;) {
-		if (unlikely(lkl_is_dead()))
+		if (unlikely(linux_is_dead()))
 			lkl_go_home(me);
 		if (__atomic_load_n(&me->handed, __ATOMIC_ACQUIRE)) {
 			me->handed = false;
@@ -80,7 +80,7 @@ static void hand_cpu_to(struct lkl_thread *to)
 	 * If it had gone home before, nobody has the CPU now. If it goes now, it sees that the CPU is its own and puts it:
 	 * it says first that it goes, and looks then, and here it is the other way round.
 	 */
-	if (unlikely(lkl_is_dead()) && __atomic_load_n(&to->gone, __ATOMIC_SEQ_CST))
+	if (unlikely(linux_is_dead()) && __atomic_load_n(&to->gone, __ATOMIC_SEQ_CST))
 		lkl_cpu_put();
 }
 
@@ -104,7 +104,7 @@ struct task_struct *__switch_to(struct task_struct *prev, struct task_struct *ne
 	struct lkl_thread *to = next->thread.host;
 	bool dies = READ_ONCE(prev->__state) == TASK_DEAD;
 
-	if (unlikely(lkl_is_dead()))
+	if (unlikely(linux_is_dead()))
 		lkl_go_home(me);
 	lkl_current = next;
 	if (!list_empty(&to->waiters)) {

@@ -17,7 +17,7 @@
  * lkl_watch=SECONDS says otherwise, and 0 that there is none.
  *
  * The thread that loops cannot be stopped. It goes home when it looks for interrupts, relaxes the CPU or switches. If it
- * does not for a while, the host is told that it is stuck, and lkl_halt() frees nothing.
+ * does not for a while, the host is told that it is stuck, and linux_halt() frees nothing.
  *
  * A thread, and no timer alone, since NT tells a thread's running time at PASSIVE_LEVEL only. It sleeps for good while the
  * CPU is free.
@@ -123,7 +123,7 @@ static void declare_dead(unsigned long spent)
 static void watch_main(void *unused)
 {
 	host(thread_urgent);
-	while (!lkl_is_dead()) {
+	while (!linux_is_dead()) {
 		unsigned long most = READ_ONCE(limit);
 		unsigned long spent;
 

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 unsafe extern "sysv64" {
     /// Raises an interrupt of Linux's from outside; callable at any time between boot and the end of halt.
-    safe fn lkl_disk_gone(major: u32, minor: u32);
-    safe fn lkl_is_dead() -> i32;
+    safe fn linux_disk_gone(major: u32, minor: u32);
+    safe fn linux_is_dead() -> i32;
 }
 
 /// A thread of Linux that holds the CPU stops until the halting thread wants it; then it leaves the CPU and stops again,
@@ -80,10 +80,10 @@ impl Hook for LateInterrupt {
             Moment::Upped
                 if is_linux_thread()
                     && self.step.load(SeqCst) == LEAVE
-                    && becomes(Duration::from_millis(300), || lkl_is_dead() != 0) =>
+                    && becomes(Duration::from_millis(300), || linux_is_dead() != 0) =>
             {
                 self.step.store(DONE, SeqCst);
-                lkl_disk_gone(self.major.load(SeqCst), 0);
+                linux_disk_gone(self.major.load(SeqCst), 0);
             }
             _ => {}
         }
@@ -101,7 +101,7 @@ pub fn late_interrupt() {
     // Until nothing runs in Linux of itself.
     std::thread::sleep(Duration::from_millis(200));
     hook.step.store(HOLD, SeqCst);
-    lkl_disk_gone(major, 7);
+    linux_disk_gone(major, 7);
     assert!(
         becomes(Duration::from_secs(10), || hook.step.load(SeqCst) == HOLDS),
         "no thread of Linux's serves the interrupt"

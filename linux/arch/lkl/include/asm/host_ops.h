@@ -2,7 +2,7 @@
 /*
  * The whole contract between Linux and its host.
  *
- * Linux calls the host through one table of functions, struct lkl_host_ops. The host calls Linux through the lkl_*
+ * Linux calls the host through one table of functions, struct lkl_host_ops. The host calls Linux through the linux_*
  * functions at the end of this file; they are the only symbols that the linked kernel exports. Every call in either
  * direction uses the System V x86-64 calling convention, on every host (`extern "sysv64"` in Rust), and integers as
  * LP64 has them.
@@ -36,7 +36,7 @@ struct lkl_segment {
  * One read request to a disk. There is no request of another kind: writes cannot be expressed.
  *
  * The request, with its segments, belongs to the host from the call of disk_read() until the host calls
- * lkl_disk_read_done(). The host may keep its own state in host_private meanwhile.
+ * linux_disk_read_done(). The host may keep its own state in host_private meanwhile.
  */
 struct lkl_disk_read {
 	unsigned long offset;		/* bytes from the start of the disk, a multiple of the block size */
@@ -70,7 +70,7 @@ struct lkl_host_ops {
 
 	/*
 	 * After panicked(): the thread that was in the loop still is, 2 s later, and cannot be stopped. If it is one of
-	 * the host's, its call may never return. lkl_halt() then says -EDEADLK, and what it has was not freed. Called once
+	 * the host's, its call may never return. linux_halt() then says -EDEADLK, and what it has was not freed. Called once
 	 * at most, by a thread of Linux's; must not call into Linux.
 	 */
 	void (*stuck)(void *host);
@@ -125,15 +125,15 @@ struct lkl_host_ops {
 	void (*timer_free)(void *host, void *timer);
 
 	/*
-	 * Starts a read on a disk that the host announced with lkl_disk_add. It does not wait for the device: it may
-	 * finish the request before it returns (lkl_disk_read_done from inside is allowed) or at any later time from
+	 * Starts a read on a disk that the host announced with linux_disk_add. It does not wait for the device: it may
+	 * finish the request before it returns (linux_disk_read_done from inside is allowed) or at any later time from
 	 * any thread or context, in any order. Many requests are under way at once.
 	 */
 	void (*disk_read)(void *host, void *disk, struct lkl_disk_read *request);
 
 	/*
-	 * Memory besides the pool for what recovery writes to a disk: `size` bytes, zeroed, aligned to 8, which stay until lkl_disk_remove() or
-	 * lkl_halt() has returned. Linux copies to and from it, and gives it to no device. NULL when the host gives no more.
+	 * Memory besides the pool for what recovery writes to a disk: `size` bytes, zeroed, aligned to 8, which stay until linux_disk_remove() or
+	 * linux_halt() has returned. Linux copies to and from it, and gives it to no device. NULL when the host gives no more.
 	 * Does not wait.
 	 */
 	void *(*overlay_alloc)(void *host, void *disk, unsigned long size);
@@ -178,7 +178,7 @@ struct lkl_task;			/* an entry task */
  */
 
 /* Boots Linux. On success *first is an entry task. At most once in the life of the image: -EBUSY (-16) after that. */
-long lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first);
+long linux_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first);
 
 /*
  * Stops Linux: all of its threads end and are joined, the pool is freed. No thread of the host may be inside Linux or
@@ -188,46 +188,46 @@ long lkl_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *para
  * thread uses the pool, the table and the image, for ever perhaps. The host keeps them. It may call again, to see whether
  * the thread has left. A thread of the host's that is in the loop is the one that may be inside Linux meanwhile.
  */
-long lkl_halt(void);
+long linux_halt(void);
 
 /* One more entry task, cloned from `parent` (which is used for the call); files, directory and mounts are shared. */
-long lkl_task_new(struct lkl_task *parent, struct lkl_task **child);
+long linux_task_new(struct lkl_task *parent, struct lkl_task **child);
 /* Ends an entry task. `parent` is another one, used for the call. */
-void lkl_task_free(struct lkl_task *parent, struct lkl_task *task);
+void linux_task_free(struct lkl_task *parent, struct lkl_task *task);
 
 /* A system call, with Linux's own x86-64 number and arguments. One thread at a time uses a task. */
-long lkl_syscall(struct lkl_task *task, long number, const long args[6]);
+long linux_syscall(struct lkl_task *task, long number, const long args[6]);
 
 /* Announces a disk; it becomes a block device with the name and numbers that *info receives, and a node in /dev. */
-long lkl_disk_add(struct lkl_task *task, const struct lkl_disk_params *params, struct lkl_disk_info *info);
+long linux_disk_add(struct lkl_task *task, const struct lkl_disk_params *params, struct lkl_disk_info *info);
 /*
  * Takes a disk away, mounted or not: its requests fail from now on. Returns when Linux has let go of the requests
  * under way, so the host must finish them.
  */
-long lkl_disk_remove(struct lkl_task *task, unsigned int major, unsigned int minor);
+long linux_disk_remove(struct lkl_task *task, unsigned int major, unsigned int minor);
 /* Fails all requests of a disk from now on (surprise removal); does not wait. Any context. */
-void lkl_disk_gone(unsigned int major, unsigned int minor);
-long lkl_disk_stats(struct lkl_task *task, unsigned int major, unsigned int minor, struct lkl_disk_stats *stats);
+void linux_disk_gone(unsigned int major, unsigned int minor);
+long linux_disk_stats(struct lkl_task *task, unsigned int major, unsigned int minor, struct lkl_disk_stats *stats);
 
 /* Ends a request given to disk_read. error is 0 or a negative Linux error. Any context. */
-void lkl_disk_read_done(struct lkl_disk_read *request, long error);
+void linux_disk_read_done(struct lkl_disk_read *request, long error);
 
 /*
  * The host's fault handler found a fault (a bad access, an illegal instruction) in a thread that was running Linux
  * code: Linux panics as if it had noticed by itself. Does not return if the thread was inside Linux.
  */
-void lkl_fault(const char *why);
+void linux_fault(const char *why);
 
 /*
- * As lkl_fault(), for a host that has unwound the frames of Linux's first and calls this from below them: on the stack of
+ * As linux_fault(), for a host that has unwound the frames of Linux's first and calls this from below them: on the stack of
  * whoever called Linux. `at` is where the fault was, counted from the start of Linux's code. Returns to a thread that had
  * come in with a call, which goes on as after -ENODEV; a thread of Linux's ends. May fault in its turn, and may then be
  * called once more.
  */
-void lkl_fault_caught(const char *why, unsigned long at);
+void linux_fault_caught(const char *why, unsigned long at);
 
 /* 1 once Linux has died (or was halted). Any context. */
-int lkl_is_dead(void);
+int linux_is_dead(void);
 
 /*
  * Runs a self-test of the port; the image must be built with CONFIG_LKL_SELFTEST, else -ENOSYS (-38).
@@ -246,7 +246,7 @@ int lkl_is_dead(void);
 #define LKL_SELFTEST_FAULT	7UL	/* a thread of Linux's reads by a null pointer; the call returns */
 #define LKL_SELFTEST_OVERFLOW	8UL	/* calls itself until the stack is used up */
 #define LKL_SELFTEST_FOR(what, milliseconds)	((what) | (unsigned long)(milliseconds) << 8)
-long lkl_selftest(struct lkl_task *task, unsigned long what);
+long linux_selftest(struct lkl_task *task, unsigned long what);
 
 #ifdef __cplusplus
 }

@@ -2,7 +2,7 @@
 /*
  * What the files of arch/lkl share with each other. One paragraph a file:
  *
- *   kernel/boot.c     lkl_boot(): from the host's call to the first entry task
+ *   kernel/boot.c     linux_boot(): from the host's call to the first entry task
  *   kernel/cpu.c      who holds the virtual processor
  *   kernel/threads.c  tasks on host threads, the context switch
  *   kernel/task.c     entry tasks: a host thread comes in, and leaves
