@@ -1,7 +1,7 @@
 //! The file systems: how the distribution makes each, how its files get there, what it can hold.
 //!
-//! "Debian 12 has a mkfs for it" is the rule; the options are its defaults but for identifiers, which are fixed, and
-//! for what the name of the kind says. What a file system cannot hold is not asked of it: see [`Abilities`].
+//! Where Debian 12 has a mkfs, its options are its defaults but for identifiers, which are fixed, and for what the name of
+//! the kind says; where it has none, [`crate::makers`] makes the image. What a file system cannot hold is not asked of it: see [`Abilities`].
 
 use std::sync::LazyLock;
 
@@ -172,7 +172,11 @@ impl Kind {
 
 /// All kinds.
 pub fn all() -> &'static [Kind] {
-    static ALL: LazyLock<Vec<Kind>> = LazyLock::new(crate::kind::table::all);
+    static ALL: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+        let mut kinds = table::all();
+        kinds.extend(crate::makers::kinds().cloned());
+        kinds
+    });
     &ALL
 }
 
