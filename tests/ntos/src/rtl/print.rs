@@ -44,7 +44,13 @@ pub fn add(text: &str) {
     }
 }
 
-/// The last `count` lines.
+/// Forgets what was said: a new machine starts.
+pub fn forget() {
+    let mut ring = RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    *ring = (VecDeque::new(), String::new());
+}
+
+/// The last `count` lines since the machine started.
 pub fn last_lines(count: usize) -> Vec<String> {
     let ring = RING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let (lines, partial) = &*ring;

@@ -17,7 +17,7 @@ use crate::io::names::{self, Node, wide};
 use crate::io::{device, filter, irp, misc, mount, native, other, raw, request, service, work};
 use crate::loader::{Image, LoadError, Options};
 use crate::nt::*;
-use crate::{ex, hostfs, ke, mountmgr, ob, pnp, ps};
+use crate::{ex, hostfs, ke, mountmgr, ob, pnp, ps, rtl};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
@@ -124,6 +124,7 @@ impl Builder {
     /// Starts the machine.
     pub fn start(self) -> Result<Machine, MachineError> {
         let one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        rtl::print::forget();
         ps::current();
         disk::driver::reset();
         pnp::reset();
