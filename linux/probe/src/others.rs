@@ -53,8 +53,8 @@ fn befs_at(fields: Fields<'_>) -> Option<Superblock> {
     })
 }
 
-/// System V's superblock: Release 2 and 4 behind 512 bytes of a few blocks, Xenix at 1024, Coherent, which has words instead
-/// of a number, at 512.
+/// System V's superblock: Release 2 and 4 behind 512 bytes of a few blocks, Xenix at 1024. (Coherent's, at 512, Linux finds and then
+/// reads from the block before, so that it mounts none: [`crate::signature`] names it.)
 pub(crate) fn sysv<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Superblock> {
     let system_v = [0u64, 9, 15, 18].into_iter().any(|block| {
         let offset = block.saturating_mul(1024).saturating_add(512);
@@ -65,8 +65,7 @@ pub(crate) fn sysv<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Sup
         || window
             .at(1024, 1024)
             .and_then(|fields| sysv_at(fields, 1016, 0x002b_5544))
-            == Some(true)
-        || window.at(512, 512).is_some_and(coherent);
+            == Some(true);
     found.then(|| Superblock::new(Kind::Sysv))
 }
 
@@ -83,11 +82,6 @@ fn sysv_at(fields: Fields<'_>, magic_at: usize, magic: u32) -> Option<bool> {
         (fields.be32(type_at)?, fields.be16(0)?)
     };
     Some(matches!(kind, 1..=3 | 0x10 | 0x20 | 0x30) && data > 2)
-}
-
-fn coherent(fields: Fields<'_>) -> bool {
-    (fields.is(484, b"noname") || fields.is(484, b"xxxxx "))
-        && (fields.is(490, b"nopack") || fields.is(490, b"xxxxx\n"))
 }
 
 /// The root's entry at 512, whose name is a slash, and in the directory that it leads to the bitmap's.

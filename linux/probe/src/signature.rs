@@ -171,7 +171,27 @@ const AT_START: &[Row] = &[
             (1024 + 0x3f8, b"\0\x2b\x55\x44"),
         ],
     ),
+    (
+        "ufs",
+        "UFS2 with its superblock where Linux does not look for it",
+        &[
+            (8192 + 1372, b"\x19\x01\x54\x19"),
+            (8192 + 1372, b"\x19\x54\x01\x19"),
+            (0x4_0000 + 1372, b"\x19\x01\x54\x19"),
+            (0x4_0000 + 1372, b"\x19\x54\x01\x19"),
+        ],
+    ),
     // What blkid has no name for.
+    (
+        "coherent",
+        "Coherent file system",
+        &[
+            (512 + 484, b"nonamenopack"),
+            (512 + 484, b"nonamexxxxx\n"),
+            (512 + 484, b"xxxxx nopack"),
+            (512 + 484, b"xxxxx xxxxx\n"),
+        ],
+    ),
     ("ldm", "Windows dynamic disk (LDM)", &[(3072, b"PRIVHEAD")]),
     (
         "storage_spaces",

@@ -85,11 +85,12 @@ fn hfs_plus_label<V: ReadAt + ?Sized>(window: &mut Window<'_, V>, catalogue: u64
     Some(Label::from_utf16_be(node.bytes(22, units.checked_mul(2)?)))
 }
 
-/// `struct ufs_super_block`: UFS1's is at 8 KiB, UFS2's at 64 KiB, or at 8 or 256 KiB.
+/// `struct ufs_super_block`: UFS1's is at 8 KiB, UFS2's at 64 KiB. UFS2's may be at 8 or 256 KiB as well, where Linux does not look
+/// for it: [`crate::signature`] names those.
 pub(crate) fn ufs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Superblock> {
     const UFS1: (u32, &str) = (0x0001_1954, "ufstype=44bsd");
     const UFS2: (u32, &str) = (0x1954_0119, "ufstype=ufs2");
-    let places = [(65536, UFS2), (8192, UFS1), (8192, UFS2), (262_144, UFS2)];
+    let places = [(65536, UFS2), (8192, UFS1)];
     places
         .into_iter()
         .find_map(|(offset, (magic, options))| ufs_at(window, offset, magic, options))

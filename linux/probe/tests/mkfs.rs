@@ -79,7 +79,6 @@ const CASES: &[Case] = &[
     case(Kind::Romfs, "romfs", 0, "genromfs -f {} -d {src} -V rom"),
     case(Kind::Cramfs, "cramfs", 0, "mkfs.cramfs -n Krampf {src} {}"),
     case(Kind::Ufs, "ufs", 0, "makefs -t ffs -s 4m -o version=1 {} {src}"),
-    case(Kind::Ufs, "ufs", 0, "makefs -t ffs -s 4m -o version=2 {} {src}"),
 ];
 
 fn run(program: &str, args: &[String]) -> std::process::Output {

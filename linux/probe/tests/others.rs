@@ -1,7 +1,7 @@
 //! Superblocks of small and old file systems, by hand from the published layouts, in every place and byte order that Linux
 //! reads; and that nothing else is taken for one of them.
 
-use fs_probe::{Kind, probe};
+use fs_probe::{Kind, probe, signature};
 
 /// A volume of zeros with fields in it.
 struct Volume(Vec<u8>);
@@ -99,10 +99,33 @@ fn system_v() {
         .le32(2040, 0x002b_5544)
         .le32(2044, 2);
     xenix.is(Kind::Sysv, "");
+}
+
+/// What Linux does not mount is no file system that is told, but has a name.
+#[test]
+fn what_linux_has_a_driver_for_and_does_not_read_is_only_named() {
     let coherent = Volume::new(64 << 10)
         .put(512 + 484, b"noname")
         .put(512 + 490, b"nopack");
-    coherent.is(Kind::Sysv, "");
+    let mut named = vec![(coherent, "coherent")];
+    for place in [8192, 262_144] {
+        for little in [true, false] {
+            named.push((
+                Volume::new(1 << 20).word(little, place + 1372, 0x1954_0119),
+                "ufs",
+            ));
+        }
+    }
+    for (volume, name) in named {
+        assert_eq!(volume.told(), None);
+        let found = signature::name(&volume.0[..], volume.0.len() as u64);
+        assert_eq!(found.map(|found| found.name), Some(name));
+    }
+    for little in [true, false] {
+        Volume::new(1 << 20)
+            .word(little, 65_536 + 1372, 0x1954_0119)
+            .is(Kind::Ufs, "");
+    }
 }
 
 #[test]
