@@ -49,13 +49,19 @@ pub(crate) fn udf<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
         return None;
     }
     [2048u64, 512, 1024, 4096].into_iter().find_map(|block| {
-        // Where Linux looks for it, too: the standard's places, the last block among them, and that of discs that are
-        // not closed yet.
+        // Where Linux looks for it (`udf_scan_anchors`), and nowhere else: at the standard's places, the last block and 256
+        // before it, at the same of discs that end with blocks that cannot be read, and where discs have it that are not closed
+        // yet.
+        const UNREADABLE: [u64; 5] = [1, 2, 3, 151, 153];
         let blocks = window.size().and_then(|size| size.checked_div(block));
-        let from_end = |distance| blocks.and_then(|blocks| blocks.checked_sub(distance));
-        let places = [Some(256), from_end(1), from_end(257), from_end(256), Some(512)];
-        places
+        let from_end = UNREADABLE.into_iter().flat_map(|distance| {
+            let last = blocks.and_then(|blocks| blocks.checked_sub(distance));
+            [last, last.and_then(|last| last.checked_sub(256))]
+        });
+        [Some(256)]
             .into_iter()
+            .chain(from_end)
+            .chain([Some(512)])
             .flatten()
             .find_map(|place| anchored(window, block, place))
     })
