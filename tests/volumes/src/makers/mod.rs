@@ -26,6 +26,7 @@ mod adfs;
 mod affs;
 mod befs;
 mod bytes;
+pub mod damage;
 mod efs;
 mod hfsplus;
 mod objects;
