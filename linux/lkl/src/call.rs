@@ -129,24 +129,64 @@ pub(crate) unsafe fn raw(kernel: &Kernel, number: Long, args: &[Long; 6]) -> Res
     })
 }
 
-/// Runs `act` inside Linux's door: told to the host, counted at the gate, with a task.
+/// A system call on this thread, with a task of the caller's.
 ///
-/// Linux's file systems make EIO of a page or a block that did not come, for whatever reason. When the host or a disk had no
-/// memory meanwhile, that is told instead: ENOMEM, after which one tries again.
+/// # Safety
+/// As [`raw`]; and `task` is one of [`task_new`]'s that no other thread uses.
+pub(crate) unsafe fn as_task(
+    kernel: &Kernel,
+    task: NonNull<lkl_task>,
+    number: Long,
+    args: &[Long; 6],
+) -> Result<u64, Errno> {
+    inside(kernel, || {
+        // SAFETY: the caller's promise.
+        contained(|| Errno::check(unsafe { sys::linux_syscall(task.as_ptr(), number, args) }))
+    })
+}
+
+/// A task that does not belong to the pool.
+pub(crate) fn task_new(kernel: &Kernel) -> Result<NonNull<lkl_task>, Errno> {
+    inside(kernel, || kernel.inner.tasks.with_parent(new_task))
+}
+
+/// Ends a task of [`task_new`]'s that no thread uses. Of a Linux that is gone there is nothing to end.
+pub(crate) fn task_free(kernel: &Kernel, task: NonNull<lkl_task>) {
+    let ended = |parent: NonNull<lkl_task>| {
+        contained(|| {
+            // SAFETY: the pool lets one thread at a time use the parent; the task is the caller's, who gives it up.
+            unsafe { sys::linux_task_free(parent.as_ptr(), task.as_ptr()) };
+            Ok(())
+        })
+    };
+    // It ends with Linux at the latest.
+    let _ = inside(kernel, || kernel.inner.tasks.with_parent(ended));
+}
+
+/// Runs `act` with a task of the pool.
 fn with_task<T>(
     kernel: &Kernel,
     act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
+    inside(kernel, || {
+        kernel.inner.tasks.take(new_task).and_then(|lent| {
+            let result = contained(|| act(lent.task));
+            kernel.inner.tasks.give_back(lent);
+            result
+        })
+    })
+}
+
+/// Runs `act` inside Linux's door: told to the host, counted at the gate.
+///
+/// Linux's file systems make EIO of a page or a block that did not come, for whatever reason. When the host or a disk had no
+/// memory meanwhile, that is told instead: ENOMEM, after which one tries again.
+fn inside<T>(kernel: &Kernel, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
     let inner = &*kernel.inner;
     inner.marks().enter_linux();
     let result = if inner.shared.calls.enter() {
         let before = inner.shared.shortages();
-        let result = inner.tasks.take(new_task).and_then(|lent| {
-            let result = contained(|| act(lent.task));
-            inner.tasks.give_back(lent);
-            result
-        });
-        let result = match result {
+        let result = match act() {
             Err(Errno::EIO) if inner.shared.shortages() != before => Err(Errno::ENOMEM),
             result => result,
         };

@@ -16,7 +16,8 @@
 //!
 //! This crate declares the `linux_*` symbols but never links them; the final program does (`host-posix`, `host-nt`
 //! and the driver image have the build scripts). It is `no_std` with `alloc`, allocates fallibly, and keeps `unsafe`
-//! in four modules: `sys` (the contract), `ops` (callbacks from Linux), `call` (system calls) and `disk_request`.
+//! in five modules: `sys` (the contract), `ops` (callbacks from Linux), `call` (system calls), `entry` (system calls by number)
+//! and `disk_request`.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -49,6 +50,7 @@ mod call;
 mod dir;
 mod disk;
 mod disk_request;
+mod entry;
 mod errno;
 mod fd;
 mod gate;
@@ -72,6 +74,7 @@ pub use call::fault;
 pub use dir::{DirEntry, EntryKind};
 pub use disk::{BlockDevice, DevPath, Disk, DiskOptions, DiskStats, Slice};
 pub use disk_request::ReadRequest;
+pub use entry::EntryTask;
 pub use errno::Errno;
 pub use fd::{OpenMode, OwnedFd};
 pub use fs_probe as probe;

@@ -159,6 +159,18 @@ impl TaskPool {
         None
     }
 
+    /// Lets `act` use the parent, alone.
+    pub(crate) fn with_parent<T>(
+        &self,
+        act: impl FnOnce(NonNull<lkl_task>) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        self.waits.down(&*self.waits.growing)?;
+        let parent = NonNull::new(self.parent.load(Ordering::Acquire));
+        let result = parent.ok_or(Errno::ENODEV).and_then(act);
+        self.waits.growing.up();
+        result
+    }
+
     /// Makes a task, unless one came back meanwhile or there is no room.
     fn grow(
         &self,
