@@ -222,6 +222,22 @@ fn outcome(image: &Path) -> Result<&'static str, String> {
     }
 }
 
+/// A search follows a hash chain that leads to itself, in Linux, where nothing ends it: the time limit does.
+#[test]
+fn a_search_that_never_ends_is_given_up() {
+    let made = make(Kind::named("omfs").unwrap(), &Plan::default()).unwrap();
+    let variants = damage::variants(&made, 0).unwrap();
+    let (_, bytes) = variants.iter().find(|(name, _)| name == "circle").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let image = place.path().join("image");
+    std::fs::write(&image, bytes).unwrap();
+    // The chain of "file" is that of all its spellings.
+    let output = userctl(&["cat", image.to_str().unwrap(), "/deep/d00/FILE", "--timeout", "2"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(9), "{said}");
+    assert!(output.stdout.is_empty() && said.lines().count() == 1, "{said}");
+}
+
 #[test]
 fn damaged_ones_end_with_one_line_in_bounded_time_and_memory() {
     // One of each family; the other byte orders are the same code of Linux's.

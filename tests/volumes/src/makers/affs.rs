@@ -6,30 +6,34 @@
 
 use super::bytes::{Image, Order};
 
-const BLOCK: usize = 512;
 /// Blocks at the start that belong to no file.
 const RESERVED: usize = 2;
 
 /// The old file system.
 pub fn old(size: u64) -> Vec<u8> {
-    empty(size, b"DOS\0")
+    empty(size, b"DOS\0", 512)
 }
 
 /// The fast file system, with the letters of ISO 8859-1 told apart from one another as AmigaOS does in its international mode.
 pub fn fast(size: u64) -> Vec<u8> {
-    empty(size, b"DOS\x03")
+    empty(size, b"DOS\x03", 512)
 }
 
-fn empty(size: u64, format: &[u8]) -> Vec<u8> {
+/// The fast file system as it first was, with blocks of 1 KiB.
+pub fn large_blocks(size: u64) -> Vec<u8> {
+    empty(size, b"DOS\x01", 1024)
+}
+
+fn empty(size: u64, format: &[u8], block_size: usize) -> Vec<u8> {
     let mut image = Image::new(size, Order::Big);
-    let blocks = size as usize / BLOCK;
+    let blocks = size as usize / block_size;
     let root = (RESERVED + blocks - 1) / 2;
     image.put(0, format);
     // A block of the bitmap is a sum and bits, set where a block is free.
-    let bits = BLOCK * 8 - 32;
+    let bits = block_size * 8 - 32;
     let maps = (blocks - RESERVED).div_ceil(bits);
     for map in 0..maps {
-        let at = (root + 1 + map) * BLOCK;
+        let at = (root + 1 + map) * block_size;
         for bit in 0..bits {
             let block = RESERVED + map * bits + bit;
             let taken = (root..=root + maps).contains(&block);
@@ -37,13 +41,13 @@ fn empty(size: u64, format: &[u8]) -> Vec<u8> {
                 image.set_bit_be32(at + 4, bit);
             }
         }
-        let sum = image.sum_be32(at, BLOCK);
+        let sum = image.sum_be32(at, block_size);
         image.u32(at, sum.wrapping_neg());
     }
-    let at = root * BLOCK;
-    let end = at + BLOCK;
+    let at = root * block_size;
+    let end = at + block_size;
     image.u32(at, 2);
-    image.u32(at + 12, (BLOCK / 4 - 56) as u32);
+    image.u32(at + 12, (block_size / 4 - 56) as u32);
     // The bitmap is good, and these are its blocks.
     image.u32(end - 200, u32::MAX);
     for map in 0..maps {
@@ -55,7 +59,7 @@ fn empty(size: u64, format: &[u8]) -> Vec<u8> {
     }
     image.put(end - 80, b"\x05lklfs");
     image.u32(end - 4, 1);
-    let sum = image.sum_be32(at, BLOCK);
+    let sum = image.sum_be32(at, block_size);
     image.u32(at + 20, sum.wrapping_neg());
     image.bytes
 }

@@ -227,7 +227,11 @@ fn personal_computers(kinds: &mut Vec<(Kind, Source)>) {
         mtime: times(SECOND, (252_460_800, 1 << 34)),
         ..plain()
     };
-    let sources: [(&str, super::Empty); 2] = [("affs-ofs", affs::old), ("affs-ffs", affs::fast)];
+    let sources: [(&str, super::Empty); 3] = [
+        ("affs-ofs", affs::old),
+        ("affs-ffs", affs::fast),
+        ("affs-1k", affs::large_blocks),
+    ];
     for (name, empty) in sources {
         let kind = Kind {
             modules: &["affs"],
