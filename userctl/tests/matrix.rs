@@ -1,4 +1,4 @@
-//! The matrix: an image of every file system that the distribution can make, read by the real `userctl`.
+//! The matrix: an image of every file system, by the distribution's makers or our own, read by the real `userctl`.
 //!
 //! Each manifest must equal, in every field, what another Linux reads from the same image (user-mode Linux of the
 //! distribution, and this machine's own where it can, as root), and what the tree was described to be in the fields that

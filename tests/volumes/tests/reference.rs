@@ -15,7 +15,7 @@ fn check(kind: &'static Kind) -> Result<String, String> {
     let wanted = made.tree.manifest();
     let mut judges = Vec::new();
     if let Some(reference) = &made.reference {
-        let differences = made.tree.differences(reference, kind.extra, 6);
+        let differences = made.differences(reference, 6);
         if !differences.is_empty() {
             return Err(format!("user-mode Linux:\n{}", differences.join("\n")));
         }
@@ -24,7 +24,7 @@ fn check(kind: &'static Kind) -> Result<String, String> {
     if obstacle(&made).is_none() {
         let mounted = Mounted::new(&made).map_err(|error| error.to_string())?;
         let found = mounted.manifest().map_err(|error| error.to_string())?;
-        let differences = made.tree.differences(&found, kind.extra, 6);
+        let differences = made.differences(&found, 6);
         if !differences.is_empty() {
             return Err(format!("this machine's Linux:\n{}", differences.join("\n")));
         }
