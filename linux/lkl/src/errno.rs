@@ -129,7 +129,7 @@ impl Errno {
     }
 
     /// The form that Linux wants back: negative.
-    pub(crate) fn negated(self) -> i64 {
+    pub fn negated(self) -> i64 {
         i64::from(self.0).saturating_neg()
     }
 }

@@ -35,6 +35,9 @@ const UNSUPPORTED: &[&str] = &[
     "unidentified algorithms",
     "This is not supported",
     "filesystems are unsupported",
+    // BeFS
+    "cannot be larger than system pagesize",
+    "Filesystem not clean",
 ];
 
 /// Words by which it complains of damage.
@@ -91,6 +94,9 @@ mod tests {
                    BTRFS warning (device x): devid 2 uuid 1-2 is missing\n";
         let (line, unsupported) = pick(log);
         assert!(unsupported && line.unwrap().ends_with("devid 2 uuid 1-2 is missing"));
+        // The journal is BeOS's to replay; the volume is sound.
+        let log = "BeFS(x): Filesystem not clean! There are blocks in the journal. You must boot into BeOS and mount this\n";
+        assert!(pick(log).1);
         let (line, unsupported) = pick("a\nXFS (x): Metadata corruption detected\n");
         assert!(!unsupported && line.unwrap().contains("corruption"));
         assert_eq!(pick("nothing of note\n"), (None, false));
