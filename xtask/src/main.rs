@@ -1,7 +1,7 @@
 //! Every task of the project. `cargo xtask help` lists them.
 //!
 //! [`demo`] shows the main job. [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped,
-//! [`package`] makes what a user installs, [`double`] runs the driver on Linux, [`pictures`] draws what the README shows,
+//! [`package`] makes what a user installs, [`library`] what a C programmer does, [`double`] runs the driver on Linux, [`pictures`] draws what the README shows,
 //! [`lint`] and [`test`] check everything.
 //! [`wdk`] and [`toolchain`] are what building for Windows on another system takes; [`cache`] keeps what is expensive.
 
@@ -12,6 +12,7 @@ mod double;
 mod driver;
 mod image_check;
 mod imports;
+mod library;
 mod lint;
 mod manifests;
 mod matrix;
@@ -83,6 +84,12 @@ enum Task {
         /// Optimised, as it is shipped
         #[arg(long)]
         release: bool,
+    },
+    /// Build the C library and install it with its headers, and print the paths
+    Install {
+        /// The folder to install below
+        #[arg(long, value_name = "DIR")]
+        prefix: PathBuf,
     },
     /// Read an image through lklfs.sys in the NT kernel double: manifest, ls, cat or info
     #[command(disable_help_flag = true)]
@@ -161,6 +168,12 @@ fn run(task: Task) -> Result<ExitCode> {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
             println!("{}", userctl::native(&sh, release)?.display());
             println!("{}", userctl::windows(&sh, release)?.display());
+        }
+        Task::Install { prefix } => {
+            setup::ensure(&sh, &[&setup::KERNEL])?;
+            for file in library::Library::install(&sh, &prefix, true)?.files() {
+                println!("{}", file.display());
+            }
         }
         Task::Double { arguments } => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;

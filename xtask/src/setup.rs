@@ -106,6 +106,12 @@ pub const SCREEN: Group = Group {
     packages: &["xvfb"],
 };
 
+/// What programs in C are compiled with, as their authors do.
+pub const PROGRAMS: Group = Group {
+    what: "to compile programs that use the library",
+    packages: &["g++", "pkgconf"],
+};
+
 /// Everything that tests need.
 pub const ALL: &[&Group] = &[
     &KERNEL,
@@ -114,6 +120,7 @@ pub const ALL: &[&Group] = &[
     &VOLUMES,
     &REFERENCES,
     &PACKAGING,
+    &PROGRAMS,
 ];
 
 /// Installs what is missing of `groups`, saying so.

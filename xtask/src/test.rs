@@ -6,7 +6,7 @@ use xshell::{Cmd, Shell};
 use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
-use crate::{double, driver, lint, package, pictures, repo, setup, userctl, wine};
+use crate::{double, driver, library, lint, package, pictures, repo, setup, userctl, wine};
 
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
@@ -60,6 +60,9 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
             cmd = cmd.env(driver::SELF_TEST_VARIABLE, sys);
         }
         cmd.run().context("a test failed")
+    });
+    steps.run("the C library, installed, and programs that use it", || {
+        library::tried(sh)
     });
     match &sys {
         Some(driver) => {
@@ -127,12 +130,18 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
 pub enum Part {
     /// The bugs that are seeded in test drivers, and what the NT kernel double makes of each
     Verifier,
+    /// The C library, installed into a folder, and programs that use it
+    Library,
 }
 
 /// Runs one part.
 pub fn run_part(sh: &Shell, part: Part) -> Result<()> {
     match part {
         Part::Verifier => verifier(sh),
+        Part::Library => {
+            setup::ensure(sh, &[&setup::KERNEL, &setup::VOLUMES, &setup::PROGRAMS])?;
+            library::tried(sh)
+        }
     }
 }
 

@@ -146,7 +146,7 @@ fn a_fault_on_the_thread_of_a_control_request_is_contained() {
 
 #[test]
 fn a_fault_on_a_thread_that_linux_made_is_contained() {
-    let mut machine = selftest::machine(disk());
+    let machine = selftest::machine(disk());
     let disk = Arc::clone(&machine.disks()[0]);
     assert!(read_at(&machine, &disk, "data.bin").is_ok());
     let _watch = hang::watch("a fault of a thread of Linux's", LIMIT);

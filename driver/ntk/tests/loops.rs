@@ -38,7 +38,7 @@ fn flags(machine: &Machine) -> u32 {
 
 /// Has a thread loop for so long after Linux's death, and all others end. Then the machine's unload; its troubles in words.
 fn others_end(what: u64, milliseconds: u64, ends: bool) -> String {
-    let mut machine = selftest::machine(disk());
+    let machine = selftest::machine(disk());
     let hello = path(&machine.disks()[0], "hello.txt");
     let open = machine.open(&hello, OpenAs::read()).expect("mounts");
     assert_eq!(open.read(Some(0), 100).into_result().expect("reads"), b"hello\n");

@@ -35,7 +35,7 @@ fn use_it(machine: &Machine) {
 
 fn on_a_machine(act: impl FnOnce(&Machine)) {
     let watch = hang::watch("the scenario", Duration::from_secs(300));
-    let mut machine = selftest::machine(disk());
+    let machine = selftest::machine(disk());
     act(&machine);
     let report = machine.unload();
     drop(watch);

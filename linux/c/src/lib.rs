@@ -1,0 +1,44 @@
+//! The C interface of the Linux kernel library: `liblkl`, for programs that were written for LKL and for new ones.
+//!
+//! What a program includes is `include/lkl.h` and `include/lkl_host.h`, above the headers that `lkl-headers` generates from
+//! Linux's own. The functions are here, by what they are for:
+//!
+//! | module | |
+//! |---|---|
+//! | [`life`] | boot, halt, and the one Linux of the process |
+//! | [`calls`] | system calls by number, in the name of the calling thread's task |
+//! | [`operations`] | `lkl_host_ops`: what the host offers to programs |
+//! | [`disks`] | disks of the program's, and mounting what is on them |
+//! | [`mounts`], [`folders`], [`settings`] | helpers over system calls |
+//! | [`text`] | errors in words, printing |
+//!
+//! Nothing here unwinds into C: the library aborts on a panic.
+
+// UNSAFETY (whole crate): C calls with pointers, and what they must point to is in the headers.
+
+#![allow(unsafe_code)]
+
+mod calls;
+mod disks;
+mod folders;
+mod life;
+mod mounts;
+mod operations;
+mod settings;
+mod text;
+
+/// Linux's `long` on every host, as `lkl/abi.h` has it.
+type Long = i64;
+
+/// What a function of the library returns: at least 0, or a negative error.
+fn result(outcome: Result<u64, lkl::Errno>) -> Long {
+    match outcome {
+        Ok(value) => value.cast_signed(),
+        Err(errno) => errno.negated(),
+    }
+}
+
+/// The same, for those that return an int.
+fn int(outcome: Result<u64, lkl::Errno>) -> i32 {
+    i32::try_from(result(outcome)).unwrap_or(i32::MAX)
+}

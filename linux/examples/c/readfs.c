@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mounts an image, makes it the root of the process, and writes a file of it to the standard output:
+ *
+ *	readfs IMAGE TYPE /PATH
+ *
+ * Linux runs no program of the image's, /init least of all: the program is this one.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <lkl.h>
+#include <lkl_host.h>
+
+static int failed(const char *what, long err)
+{
+	fprintf(stderr, "%s: %s\n", what, lkl_strerror((int)err));
+	return 1;
+}
+
+static int print_file(const char *path)
+{
+	static char buffer[65536];
+	long fd, len;
+
+	fd = lkl_sys_open(path, LKL_O_RDONLY, 0);
+	if (fd < 0)
+		return failed(path, fd);
+	while ((len = lkl_sys_read(fd, buffer, sizeof(buffer))) > 0)
+		if (fwrite(buffer, 1, len, stdout) != (size_t)len)
+			break;
+	lkl_sys_close(fd);
+	return len < 0 ? failed(path, len) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct lkl_disk disk = { 0 };
+	char place[32];
+	long err;
+	int id, ret;
+
+	if (argc != 4) {
+		fprintf(stderr, "usage: %s IMAGE TYPE /PATH\n", argv[0]);
+		return 2;
+	}
+	disk.fd = open(argv[1], O_RDONLY);
+	if (disk.fd < 0) {
+		perror(argv[1]);
+		return 1;
+	}
+	lkl_host_ops.print = NULL;
+	lkl_init(&lkl_host_ops);
+	/* Before the boot; it may come later as well. */
+	id = lkl_disk_add(&disk);
+	if (id < 0)
+		return failed(argv[1], id);
+	err = lkl_start_kernel("mem=64M");
+	if (err)
+		return failed("cannot boot", err);
+	err = lkl_mount_dev(id, 0, argv[2], LKL_MS_RDONLY, NULL, place, sizeof(place));
+	if (err)
+		return failed(argv[1], err);
+	err = lkl_sys_chroot(place);
+	if (!err)
+		err = lkl_sys_chdir("/");
+	ret = err ? failed(place, err) : print_file(argv[3]);
+	lkl_sys_halt();
+	lkl_cleanup();
+	close(disk.fd);
+	return ret;
+}

@@ -1,0 +1,246 @@
+//! `cargo xtask install`: the C library, its headers and what pkg-config says of it; and the test that programs compile and
+//! run with what was installed.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use xshell::Shell;
+
+use crate::repo;
+
+/// The library's name for the dynamic linker.
+const SONAME: &str = "liblkl.so.0";
+
+/// What is installed.
+pub struct Library {
+    prefix: PathBuf,
+}
+
+impl Library {
+    /// Builds everything and copies it below `prefix`.
+    pub fn install(sh: &Shell, prefix: &Path, release: bool) -> Result<Library> {
+        let library = Library {
+            prefix: std::path::absolute(prefix)?,
+        };
+        for folder in ["include", "lib/pkgconfig"] {
+            let path = library.prefix.join(folder);
+            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        library.headers(sh)?;
+        library.binaries(sh, release)?;
+        let description = library.prefix.join("lib/pkgconfig/lkl.pc");
+        fs::write(&description, package_description()).context("cannot write lkl.pc")?;
+        Ok(library)
+    }
+
+    /// The files that were installed, but for the many headers.
+    pub fn files(&self) -> Vec<PathBuf> {
+        [
+            "include/lkl.h",
+            "include/lkl_host.h",
+            "lib/liblkl.a",
+            "lib/liblkl.so",
+            "lib/pkgconfig/lkl.pc",
+        ]
+        .iter()
+        .map(|file| self.prefix.join(file))
+        .collect()
+    }
+
+    fn headers(&self, sh: &Shell) -> Result<()> {
+        let made = sh
+            .cmd("cargo")
+            .args(["run", "-q", "-p", "lkl-headers"])
+            .read()
+            .context("the headers cannot be generated")?;
+        let include = self.prefix.join("include");
+        copy_tree(Path::new(made.trim()), &include)?;
+        copy_tree(&repo::root().join("linux/c/include"), &include)
+    }
+
+    fn binaries(&self, sh: &Shell, release: bool) -> Result<()> {
+        sh.cmd("cargo")
+            .args(["build", "-q", "-p", "lkl-c"])
+            .args(release.then_some("--release"))
+            .run()
+            .context("the library does not build")?;
+        let built = repo::target_dir().join(repo::profile(release));
+        let folder = self.prefix.join("lib");
+        copy(&built.join("liblkl_c.so"), &folder.join(SONAME))?;
+        let link = folder.join("liblkl.so");
+        if fs::symlink_metadata(&link).is_ok() {
+            fs::remove_file(&link).context("cannot replace liblkl.so")?;
+        }
+        symlink(SONAME, &link).context("cannot make liblkl.so")?;
+        // Cargo leaves Linux out of a static library: each rlib between would hold a copy.
+        let linux = sh
+            .cmd("cargo")
+            .args(["run", "-q", "-p", "lkl-build", "--", "--target", "elf"])
+            .read()
+            .context("Linux does not build")?;
+        let linux = linux.lines().next().unwrap_or_default();
+        let archive = folder.join("liblkl.a");
+        copy(&built.join("liblkl_c.a"), &archive)?;
+        // A plugin of LLVM's, where there is one, complains of newer bitcode that ar has no use for.
+        sh.cmd("ar").arg("qs").arg(&archive).arg(linux).quiet().ignore_stderr().run()?;
+        Ok(())
+    }
+}
+
+fn package_description() -> String {
+    format!(
+        "prefix=${{pcfiledir}}/../..\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\nName: lkl\nDescription: Linux as a library\nVersion: {}\nCflags: -I${{includedir}}\nLibs: -L${{libdir}} -llkl\nLibs.private: -lgcc_s -lpthread -lm -ldl\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to)
+        .map(drop)
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot list {}", from.display()))? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_tree(&path, &target)?;
+        } else {
+            copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which of the two libraries a program is linked with.
+#[derive(Clone, Copy)]
+enum Linkage {
+    Shared,
+    Static,
+}
+
+/// A folder with the library and the programs of `linux/examples/c`.
+struct Workshop {
+    place: tempfile::TempDir,
+}
+
+impl Workshop {
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    /// Compiles a program as its author would. What the compiler says when it does not.
+    fn compile(&self, sh: &Shell, name: &str, linkage: Linkage) -> Result<Result<PathBuf, String>> {
+        let ask = |what: &str| {
+            sh.cmd("pkg-config")
+                .args(what.split(' '))
+                .arg("lkl")
+                .env("PKG_CONFIG_PATH", self.path("prefix/lib/pkgconfig"))
+                .quiet()
+                .read()
+                .context("pkg-config does not know lkl")
+        };
+        let options = match linkage {
+            Linkage::Shared => ask("--cflags --libs")?,
+            Linkage::Static => {
+                let libraries = ask("--static --libs")?;
+                // The shared one lies beside it.
+                format!(
+                    "{} {}",
+                    ask("--cflags")?,
+                    libraries.replace("-llkl", "-l:liblkl.a")
+                )
+            }
+        };
+        let program = self.path(name);
+        let source = repo::root().join(format!("linux/examples/c/{name}.c"));
+        let compiled = sh
+            .cmd("cc")
+            .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
+            .arg(&program)
+            .arg(source)
+            .args(options.split_whitespace())
+            .quiet()
+            .ignore_status()
+            .output()?;
+        Ok(if compiled.status.success() {
+            Ok(program)
+        } else {
+            Err(String::from_utf8_lossy(&compiled.stderr).into_owned())
+        })
+    }
+
+    /// Compiles one, runs it, and returns what it writes.
+    fn output(&self, sh: &Shell, name: &str, linkage: Linkage, arguments: &[&str]) -> Result<String> {
+        let program = self
+            .compile(sh, name, linkage)?
+            .map_err(|errors| anyhow::anyhow!("{name}.c does not compile:\n{errors}"))?;
+        let run = sh
+            .cmd(&program)
+            .args(arguments)
+            .env("LD_LIBRARY_PATH", self.path("prefix/lib"))
+            .quiet()
+            .ignore_status()
+            .output()?;
+        let text = String::from_utf8_lossy(&run.stdout).into_owned();
+        ensure!(
+            run.status.success(),
+            "{name}: {}\n{text}{}",
+            run.status,
+            String::from_utf8_lossy(&run.stderr)
+        );
+        Ok(text)
+    }
+}
+
+/// Installs the library into a folder that is removed afterwards, and has programs compile and run with it.
+pub fn tried(sh: &Shell) -> Result<()> {
+    let shop = Workshop {
+        place: tempfile::tempdir()?,
+    };
+    Library::install(sh, &shop.path("prefix"), false)?;
+    let image = shop.path("image");
+    fs::create_dir(shop.path("tree"))?;
+    fs::write(shop.path("tree/hello"), "hello\n")?;
+    sh.cmd("mkfs.ext4")
+        .args(["-q", "-F", "-d"])
+        .arg(shop.path("tree"))
+        .arg(&image)
+        .arg("8M")
+        .env("PATH", path_with_sbin())
+        .run()?;
+    let image = image.to_str().context("a path")?;
+    for linkage in [Linkage::Shared, Linkage::Static] {
+        let version = shop.output(sh, "version", linkage, &[])?;
+        ensure!(version.starts_with("Linux version 6."), "version: {version}");
+        let hello = shop.output(sh, "readfs", linkage, &[image, "ext4", "/hello"])?;
+        ensure!(hello == "hello\n", "readfs: {hello}");
+        let all = shop.output(sh, "everything", linkage, &[image])?;
+        ensure!(all.ends_with(" checks, 0 failed\n"), "everything: {all}");
+    }
+    let proc = shop.output(sh, "proc", Linkage::Shared, &[])?;
+    for file in ["version", "mounts", "filesystems", "sys/kernel/osrelease"] {
+        ensure!(
+            proc.contains(&format!("==> /proc/{file}\n")),
+            "proc: no {file}:\n{proc}"
+        );
+    }
+    // A program of long ago, and a compiler that says what is wrong with it.
+    let errors = shop.compile(sh, "old_start", Linkage::Shared)?;
+    ensure!(
+        errors
+            .as_ref()
+            .is_err_and(|errors| errors.contains("give the host's operations to lkl_init() before")),
+        "old_start.c: {errors:?}"
+    );
+    Ok(())
+}
+
+/// Where Debian keeps the makers of file systems.
+fn path_with_sbin() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
+}
