@@ -6,15 +6,13 @@
  * in any order, from any thread, and an interrupt with data brings each back.
  *
  * The host cannot be asked to write. File systems do write, even when they are mounted read-only: they replay their
- * journals. What they write goes into an overlay in RAM that lies over the disk, up to a limit, and is read back from
- * there. The RAM is the host's, not the pool's, which a journal may be larger than. So a volume that was not cleanly unmounted shows its true state, and the disk stays as it is.
+ * journals. What they write goes into an overlay in RAM (hostblk_overlay.c).
  *
  * Behind the last block of the host's a disk may have padding, which reads as zeros and is never asked of the host: some
  * file systems read whole blocks of their own that begin before the end of the disk and end behind it.
  */
 #include <linux/blk-mq.h>
 #include <linux/blkdev.h>
-#include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/idr.h>
 #include <linux/interrupt.h>
@@ -23,168 +21,16 @@
 #include <linux/slab.h>
 #include <linux/version.h>
 #include <asm/lkl.h>
+#include "hostblk.h"
 
 #define DEFAULT_QUEUE_DEPTH	64
-#define MAX_SEGMENTS		128
-#define MAX_REQUEST_BYTES	(1U << 20)
 #define DEFAULT_OVERLAY_LIMIT	(64UL << 20)
-#define OVERLAY_CHUNK		(16 * PAGE_SIZE)
-
-/* A page of the overlay, and which of its sectors were written. */
-struct overlay_page {
-	struct overlay_page *next;	/* of those with the same hash */
-	u64 number;			/* of the page on the disk */
-	unsigned long written;
-	u8 data[PAGE_SIZE];
-};
-
-struct hostblk {
-	struct list_head list;
-	struct gendisk *gendisk;
-	struct blk_mq_tag_set tags;
-	void *host_disk;
-	u64 host_size;			/* bytes; behind them is padding */
-	bool gone;
-	struct overlay_page **overlay;	/* by the hash of their numbers; NULL before the first write */
-	unsigned int overlay_bits;	/* of that hash */
-	unsigned long overlay_limit;	/* bytes */
-	void *overlay_chunk;		/* memory of the host's for the overlay's next pages */
-	unsigned long overlay_left;	/* bytes of it that are not used yet */
-	struct lkl_disk_stats stats;
-};
-
-struct hostblk_request {
-	struct lkl_disk_read read;
-	struct lkl_irq_event event;
-	long error;
-	struct lkl_segment segments[MAX_SEGMENTS];
-};
 
 static LIST_HEAD(disks);
 static int hostblk_major;
 static DEFINE_IDA(hostblk_minors);
 
-/* ---- overlay ---- */
-
-/* The part of [pos, pos + len) that lies in one page of the overlay. */
-static unsigned int in_page(u64 pos, unsigned int len)
-{
-	return min_t(unsigned int, len, PAGE_SIZE - offset_in_page(pos));
-}
-
-static unsigned long sector_mask(u64 pos, unsigned int len)
-{
-	unsigned int first = offset_in_page(pos) >> SECTOR_SHIFT;
-
-	return GENMASK(first + (len >> SECTOR_SHIFT) - 1, first);
-}
-
-/*
- * All of the overlay is memory of the host's, which takes it back with the disk: writes come when Linux needs memory, and must
- * not need any of its own.
- */
-static bool overlay_init(struct hostblk *disk)
-{
-	unsigned long pages = disk->overlay_limit >> PAGE_SHIFT;
-
-	if (disk->overlay)
-		return true;
-	disk->overlay_bits = clamp(ilog2(pages | 1), 8, 16);
-	disk->overlay = host(overlay_alloc, disk->host_disk, sizeof(*disk->overlay) << disk->overlay_bits);
-	return disk->overlay;
-}
-
-static struct overlay_page *overlay_find(struct hostblk *disk, u64 pos)
-{
-	u64 number = pos >> PAGE_SHIFT;
-	struct overlay_page *page;
-
-	if (!disk->overlay)
-		return NULL;
-	page = disk->overlay[hash_64(number, disk->overlay_bits)];
-	while (page && page->number != number)
-		page = page->next;
-	return page;
-}
-
-static struct overlay_page *overlay_add(struct hostblk *disk, u64 pos)
-{
-	struct overlay_page *page, **bucket;
-
-	if (disk->stats.overlay_bytes + PAGE_SIZE > disk->overlay_limit || !overlay_init(disk))
-		return NULL;
-	if (disk->overlay_left < sizeof(*page)) {
-		disk->overlay_chunk = host(overlay_alloc, disk->host_disk, OVERLAY_CHUNK);
-		disk->overlay_left = disk->overlay_chunk ? OVERLAY_CHUNK : 0;
-		if (!disk->overlay_chunk)
-			return NULL;
-	}
-	disk->overlay_left -= sizeof(*page);
-	page = disk->overlay_chunk + disk->overlay_left;
-	page->number = pos >> PAGE_SHIFT;
-	page->written = 0;
-	bucket = &disk->overlay[hash_64(page->number, disk->overlay_bits)];
-	page->next = *bucket;
-	*bucket = page;
-	disk->stats.overlay_bytes += PAGE_SIZE;
-	return page;
-}
-
-static bool overlay_write(struct hostblk *disk, u64 pos, const void *from, unsigned int len)
-{
-	while (len) {
-		unsigned int part = in_page(pos, len);
-		struct overlay_page *page = overlay_find(disk, pos) ?: overlay_add(disk, pos);
-
-		if (!page)
-			return false;
-		memcpy(page->data + offset_in_page(pos), from, part);
-		page->written |= sector_mask(pos, part);
-		pos += part;
-		from += part;
-		len -= part;
-	}
-	return true;
-}
-
-/* Lays over what came from the disk whatever was written to it since. */
-static void overlay_read(struct hostblk *disk, u64 pos, void *to, unsigned int len)
-{
-	while (len) {
-		unsigned int part = in_page(pos, len);
-		struct overlay_page *page = overlay_find(disk, pos);
-		unsigned int done = 0;
-
-		while (page && done < part) {
-			unsigned int sector = offset_in_page(pos + done) >> SECTOR_SHIFT;
-
-			if (page->written & BIT(sector))
-				memcpy(to + done, page->data + (sector << SECTOR_SHIFT), SECTOR_SIZE);
-			done += SECTOR_SIZE;
-		}
-		pos += part;
-		to += part;
-		len -= part;
-	}
-}
-
 /* ---- requests ---- */
-
-static blk_status_t write_to_overlay(struct hostblk *disk, struct request *rq)
-{
-	u64 pos = (u64)blk_rq_pos(rq) << SECTOR_SHIFT;
-	struct req_iterator iter;
-	struct bio_vec bvec;
-
-	rq_for_each_segment(bvec, rq, iter) {
-		if (!overlay_write(disk, pos, page_address(bvec.bv_page) + bvec.bv_offset, bvec.bv_len)) {
-			disk->stats.writes_refused++;
-			return BLK_STS_NOSPC;
-		}
-		pos += bvec.bv_len;
-	}
-	return BLK_STS_OK;
-}
 
 /* In interrupt context: the host has ended a read. */
 static void read_done(struct lkl_irq_event *event)
@@ -193,16 +39,8 @@ static void read_done(struct lkl_irq_event *event)
 	struct request *rq = blk_mq_rq_from_pdu(request);
 	struct hostblk *disk = rq->q->queuedata;
 
-	if (!request->error && disk->overlay) {
-		u64 pos = request->read.offset;
-		struct req_iterator iter;
-		struct bio_vec bvec;
-
-		rq_for_each_bvec(bvec, rq, iter) {
-			overlay_read(disk, pos, page_address(bvec.bv_page) + bvec.bv_offset, bvec.bv_len);
-			pos += bvec.bv_len;
-		}
-	}
+	if (!request->error)
+		hostblk_overlay_read(disk, rq);
 	blk_mq_end_request(rq, errno_to_blk_status(request->error));
 }
 
@@ -280,7 +118,7 @@ static blk_status_t hostblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct bl
 		start_read(disk, rq);
 		return BLK_STS_OK;
 	case REQ_OP_WRITE:
-		status = write_to_overlay(disk, rq);
+		status = hostblk_overlay_write(disk, rq);
 		blk_mq_end_request(rq, status);
 		return BLK_STS_OK;
 	case REQ_OP_FLUSH:
