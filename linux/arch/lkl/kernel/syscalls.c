@@ -3,8 +3,11 @@
  * The calls offered to the host: Linux's own functions under their x86-64 numbers. What needs a user-mode program, its
  * memory map or its signals is not among them; what the configuration leaves out answers -ENOSYS by itself.
  */
+#include <linux/fcntl.h>
 #include <linux/nospec.h>
+#include <linux/openat2.h>
 #include <linux/syscalls.h>
+#include <linux/uaccess.h>
 #include <asm/lkl.h>
 #include <asm/unistd.h>
 
@@ -34,6 +37,35 @@ static long mount_with_short_options(char __user *source, char __user *target, c
 	return ret;
 }
 
+/*
+ * A transfer past the page cache takes the pages of the caller's memory, and that has none in Linux: it is the host's. Linux
+ * would look for them in a memory map that an entry task does not have. So O_DIRECT is refused, as by a file system that
+ * cannot do it.
+ */
+static long open_cached(const char __user *name, int flags, umode_t mode)
+{
+	return flags & O_DIRECT ? -EINVAL : sys_open(name, flags, mode);
+}
+
+static long openat_cached(int dir, const char __user *name, int flags, umode_t mode)
+{
+	return flags & O_DIRECT ? -EINVAL : sys_openat(dir, name, flags, mode);
+}
+
+static long openat2_cached(int dir, const char __user *name, struct open_how __user *how, size_t size)
+{
+	u64 flags;
+
+	if (size >= sizeof(flags) && !copy_from_user(&flags, &how->flags, sizeof(flags)) && flags & O_DIRECT)
+		return -EINVAL;
+	return sys_openat2(dir, name, how, size);
+}
+
+static long fcntl_cached(unsigned int fd, unsigned int command, unsigned long arg)
+{
+	return command == F_SETFL && arg & O_DIRECT ? -EINVAL : sys_fcntl(fd, command, arg);
+}
+
 #define CALL(name)		[__NR_##name] = (syscall_fn)sys_##name
 #define CALL_AS(name, function)	[__NR_##name] = (syscall_fn)function
 
@@ -43,7 +75,7 @@ static long mount_with_short_options(char __user *source, char __user *target, c
 static const syscall_fn calls[] = {
 	CALL(read),
 	CALL(write),
-	CALL(open),
+	CALL_AS(open, open_cached),
 	CALL(close),
 	CALL_AS(stat, sys_newstat),
 	CALL_AS(fstat, sys_newfstat),
@@ -79,7 +111,7 @@ static const syscall_fn calls[] = {
 	CALL(getsockopt),
 	CALL(kill),
 	CALL_AS(uname, sys_newuname),
-	CALL(fcntl),
+	CALL_AS(fcntl, fcntl_cached),
 	CALL(fsync),
 	CALL(fdatasync),
 	CALL(truncate),
@@ -148,7 +180,7 @@ static const syscall_fn calls[] = {
 	CALL(clock_nanosleep),
 	CALL(epoll_wait),
 	CALL(epoll_ctl),
-	CALL(openat),
+	CALL_AS(openat, openat_cached),
 	CALL(mkdirat),
 	CALL(mknodat),
 	CALL(fchownat),
@@ -192,7 +224,7 @@ static const syscall_fn calls[] = {
 	CALL(fsmount),
 	CALL(fspick),
 	CALL(close_range),
-	CALL(openat2),
+	CALL_AS(openat2, openat2_cached),
 	CALL(faccessat2),
 	CALL(mount_setattr),
 };
