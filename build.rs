@@ -74,7 +74,9 @@ fn linux() -> Result<Option<PathBuf>, Box<dyn Error>> {
     match env::var_os("LKLFS_LKL_OBJECT") {
         Some(path) if path.is_empty() => Ok(None),
         Some(path) => Ok(Some(path.into())),
-        None => Ok(Some(lkl_build::library(lkl_build::Target::Coff)?.object)),
+        None => Ok(Some(
+            lkl_build::library(lkl_build::Target::Coff, lkl_build::DRIVER)?.object,
+        )),
     }
 }
 

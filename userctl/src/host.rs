@@ -1,4 +1,5 @@
 //! The host that Linux runs on: this system's own.
+use linux_driver as _;
 
 #[cfg(unix)]
 pub use lkl_host_posix::boot;

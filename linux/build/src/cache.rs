@@ -4,8 +4,8 @@
 //! sources/HASH/          a Linux tree as its tarball has it
 //! hashes/                what tarballs hash to, by path, size and time, so that each is read once
 //! work/SOURCE-CONFIG/    tree/ (links and arch/lkl), obj/ (kbuild's output), build.log; may be deleted at any time
-//! kernel/KEY/            lkl.o and liblkl.a, the configuration and the report
-//! coff/KEY/              lkl.obj and lkl.lib
+//! kernel/KEY/            lkl.o and liblkl-CONFIG.a, the configuration and the report
+//! coff/KEY/              lkl.obj and lkl-CONFIG.lib
 //! ```
 //!
 //! A folder appears under its final name by one rename, when it is complete: whatever is there can be used. A lock

@@ -11,6 +11,10 @@
 //!
 //! count only for a tree of that version or a later one; `# if < 6.2` is the opposite. Conditions do not nest.
 //!
+//! A fragment may begin with `# include NAME.config`: all that the other fragment beside it asks for, of which the lines
+//! below change what they name anew. A line that asks for what the other one asks for already is refused, so that what
+//! stands in a fragment is what it differs in.
+//!
 //! kconfig drops silently what it cannot grant: a symbol that does not exist, that misses a dependency, or that
 //! another one selects. So each symbol is compared afterwards with the configuration that came out.
 
@@ -33,65 +37,70 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// Reads a fragment for a tree of version `version`.
+    /// Reads a fragment for a tree of version `version`, with those that it includes.
     pub fn read(path: &Path, version: Version) -> Result<Fragment, Error> {
-        Fragment::parse(path, &io(fs::read_to_string(path), "cannot read", path)?, version)
+        Fragment::read_within(path, version, &[])
     }
 
-    /// Parses the fragment's `text`; `path` serves for messages.
-    pub fn parse(path: &Path, text: &str, version: Version) -> Result<Fragment, Error> {
-        let mut asked: Vec<(String, String)> = Vec::new();
+    /// `within` are the fragments that include this one.
+    fn read_within(path: &Path, version: Version, within: &[PathBuf]) -> Result<Fragment, Error> {
+        let text = io(fs::read_to_string(path), "cannot read", path)?;
+        let mut fragment = Fragment {
+            path: path.to_owned(),
+            asked: Vec::new(),
+        };
+        let mut here = Lines::new(path, &text);
+        let mut own: Vec<String> = Vec::new();
         let mut condition: Option<bool> = None;
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
-            let fail = |why| {
-                Err(Error::Fragment {
-                    path: path.to_owned(),
-                    line: index + 1,
-                    text: line.to_owned(),
-                    why,
-                })
-            };
-            if let Some(test) = line.strip_prefix("# if ") {
+        while let Some(line) = here.next() {
+            if let Some(name) = included(line) {
+                if condition.is_some() || !fragment.asked.is_empty() {
+                    return here.fail("an inclusion comes first, and on no condition; there is one at most");
+                }
+                let other = path.with_file_name(name);
+                if other == path || within.contains(&other) {
+                    return here.fail("the fragment includes itself");
+                }
+                let within: Vec<PathBuf> = within.iter().cloned().chain([path.to_owned()]).collect();
+                fragment.asked = Fragment::read_within(&other, version, &within)?.asked;
+            } else if let Some(test) = line.strip_prefix("# if ") {
                 if condition.is_some() {
-                    return fail("conditions do not nest");
+                    return here.fail("conditions do not nest");
                 }
                 let Some(holds) = holds(test, version) else {
-                    return fail("a condition is `# if >= 6.2` or `# if < 6.2`");
+                    return here.fail("a condition is `# if >= 6.2` or `# if < 6.2`");
                 };
                 condition = Some(holds);
             } else if line == "# endif" {
                 if condition.take().is_none() {
-                    return fail("no condition is open here");
+                    return here.fail("no condition is open here");
                 }
             } else if let Some((name, value)) = assignment(line) {
                 if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                    return fail("this is not the name of a symbol");
+                    return here.fail("this is not the name of a symbol");
                 }
                 if condition == Some(false) {
                     continue;
                 }
-                if asked.iter().any(|(other, _)| other == name) {
-                    return fail("the symbol is asked for twice");
+                if own.iter().any(|other| other == name) {
+                    return here.fail("the symbol is asked for twice");
                 }
-                asked.push((name.to_owned(), value.to_owned()));
+                own.push(name.to_owned());
+                match fragment.asked.iter_mut().find(|(other, _)| other == name) {
+                    Some((_, other)) if other == value => {
+                        return here.fail("the included fragment asks for that already");
+                    }
+                    Some((_, other)) => value.clone_into(other),
+                    None => fragment.asked.push((name.to_owned(), value.to_owned())),
+                }
             } else if !line.is_empty() && !line.starts_with('#') {
-                return fail("expected CONFIG_NAME=value or a comment");
+                return here.fail("expected CONFIG_NAME=value or a comment");
             }
         }
         if condition.is_some() {
-            let line = text.lines().count();
-            return Err(Error::Fragment {
-                path: path.to_owned(),
-                line,
-                text: String::new(),
-                why: "`# endif` is missing",
-            });
+            return here.fail("`# endif` is missing");
         }
-        Ok(Fragment {
-            path: path.to_owned(),
-            asked,
-        })
+        Ok(fragment)
     }
 
     /// What kconfig is given.
@@ -141,6 +150,64 @@ impl Fragment {
             lines: differing.into_iter().map(line).collect(),
         })
     }
+}
+
+/// The fragment `path` and those that it includes, the outermost first. What cannot be read ends the list; reading the
+/// fragment will say so.
+pub fn files(path: &Path) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    let mut last = path.to_owned();
+    while let Ok(text) = fs::read_to_string(&last)
+        && let Some(name) = text.lines().find_map(|line| included(line.trim()))
+        && !files.contains(&last.with_file_name(name))
+    {
+        last = last.with_file_name(name);
+        files.push(last.clone());
+    }
+    files
+}
+
+/// The lines of a fragment, with the place of the one that was read last.
+struct Lines<'a> {
+    path: &'a Path,
+    lines: std::iter::Enumerate<std::str::Lines<'a>>,
+    number: usize,
+    line: &'a str,
+}
+
+impl<'a> Lines<'a> {
+    fn new(path: &'a Path, text: &'a str) -> Lines<'a> {
+        Lines {
+            path,
+            lines: text.lines().enumerate(),
+            number: 0,
+            line: "",
+        }
+    }
+
+    fn next(&mut self) -> Option<&'a str> {
+        let Some((index, line)) = self.lines.next() else {
+            self.line = "";
+            return None;
+        };
+        (self.number, self.line) = (index + 1, line.trim());
+        Some(self.line)
+    }
+
+    fn fail<T>(&self, why: &'static str) -> Result<T, Error> {
+        Err(Error::Fragment {
+            path: self.path.to_owned(),
+            line: self.number,
+            text: self.line.to_owned(),
+            why,
+        })
+    }
+}
+
+/// The name in `# include NAME`.
+fn included(line: &str) -> Option<&str> {
+    let name = line.strip_prefix("# include ")?;
+    name.ends_with(".config").then_some(name)
 }
 
 /// `CONFIG_X=value` or `# CONFIG_X is not set`.
@@ -200,7 +267,69 @@ mod tests {
     }
 
     fn parse(text: &str, version: Version) -> Result<Fragment, String> {
-        Fragment::parse(Path::new("x.config"), text, version).map_err(|e| e.to_string())
+        parse_beside(&[], text, version)
+    }
+
+    /// The fragment x.config, with others beside it.
+    fn parse_beside(others: &[(&str, &str)], text: &str, version: Version) -> Result<Fragment, String> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in others.iter().chain(&[("x.config", text)]) {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let result = Fragment::read(&dir.path().join("x.config"), version);
+        result.map_err(|e| e.to_string().replace(&format!("{}/", dir.path().display()), ""))
+    }
+
+    #[test]
+    fn an_included_fragment_is_the_base_that_lines_change() {
+        let base = ("base.config", "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=8\n");
+        let parse = |text| parse_beside(&[base, ("loop.config", "# include x.config\n")], text, v(6, 12));
+        let text = "# the story\n# include base.config\nCONFIG_B=y\n# CONFIG_A is not set\nCONFIG_D=y\n";
+        assert_eq!(
+            parse(text).unwrap().for_kconfig(),
+            "# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_C=8\nCONFIG_D=y\n"
+        );
+        for (text, expected) in [
+            (
+                "# include base.config\nCONFIG_C=8\n",
+                "x.config:2: the included fragment asks for that already",
+            ),
+            (
+                "# include base.config\nCONFIG_C=9\nCONFIG_C=8\n",
+                "x.config:3: the symbol is asked for twice",
+            ),
+            (
+                "CONFIG_A=y\n# include base.config\n",
+                "x.config:2: an inclusion comes first",
+            ),
+            (
+                "# if >= 6.2\n# include base.config\n# endif\n",
+                "x.config:2: an inclusion comes first",
+            ),
+            ("# include x.config\n", "x.config:1: the fragment includes itself"),
+            (
+                "# include loop.config\n",
+                "loop.config:1: the fragment includes itself",
+            ),
+            ("# include absent.config\n", "cannot read absent.config"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_files_of_a_fragment_are_all_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("a.config"), "# include b.config\n").unwrap();
+        fs::write(at("b.config"), "# include c.config\n").unwrap();
+        fs::write(at("c.config"), "# include a.config\n").unwrap();
+        assert_eq!(
+            files(&at("a.config")),
+            [at("a.config"), at("b.config"), at("c.config")]
+        );
+        assert_eq!(files(&at("absent.config")), [at("absent.config")]);
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //! What comes out is kept in [`cache`] under a hash of everything that went in, so a second build costs milliseconds;
 //! [`prune`] removes what was not used for long.
 //!
-//! A build script that links the kernel calls [`library`] and prints the link directives itself.
+//! Linux comes in two flavours, by configuration: [`DRIVER`] and [`FULL`]. Build scripts that link a kernel call [`library`]
+//! and print the link directives themselves; programs say which they want by a crate of `linux/flavours`.
 
 pub mod archive;
 pub mod cache;
@@ -32,12 +33,13 @@ mod pipeline;
 pub mod prune;
 pub mod report;
 pub mod request;
+pub mod script;
 pub mod source;
 pub mod unwind;
 
 pub use error::Error;
 pub use pipeline::{build, relink};
-pub use request::{Request, Source, Target};
+pub use request::{DRIVER, FULL, Request, Source, Target};
 
 use std::path::PathBuf;
 
@@ -48,7 +50,8 @@ pub struct Artifacts {
     pub dir: PathBuf,
     /// One relocatable object: `lkl.o` (ELF) or `lkl.obj` (COFF).
     pub object: PathBuf,
-    /// The same object as a static library: `liblkl.a` or `lkl.lib`.
+    /// The same object as a static library: `liblkl-CONFIG.a` or `lkl-CONFIG.lib`. Linkers look for a library by its name in
+    /// all folders that they know, so that two flavours must not have the same.
     pub library: PathBuf,
     /// The full kernel configuration.
     pub config: PathBuf,
@@ -56,12 +59,15 @@ pub struct Artifacts {
     pub key: String,
 }
 
-/// What a build script calls: builds for `target` with the defaults and the environment ([`Request::from_env`]), and
+/// What a build script calls: builds `config` for `target` with the defaults and the environment ([`Request::from_env`]), and
 /// tells cargo what to watch when it runs inside a build script.
 ///
 /// The caller prints its own link directives from the result.
-pub fn library(target: Target) -> Result<Artifacts, Error> {
-    let request = Request::from_env()?;
+pub fn library(target: Target, config: &str) -> Result<Artifacts, Error> {
+    let mut request = Request::from_env()?;
+    if config != DRIVER {
+        config.clone_into(&mut request.config);
+    }
     let for_cargo = std::env::var_os("OUT_DIR").is_some();
     if for_cargo {
         request.print_cargo_directives();
@@ -71,5 +77,26 @@ pub fn library(target: Target) -> Result<Artifacts, Error> {
         // When the cache was emptied meanwhile, cargo must not link from its memory of where things were.
         println!("cargo::rerun-if-changed={}", artifacts.library.display());
     }
+    if config == DRIVER {
+        // Whatever configuration the environment has put in its place.
+        artifacts.refuse_writes()?;
+    }
     Ok(artifacts)
+}
+
+impl Artifacts {
+    /// Refuses a kernel that can ask its host to write to a disk, naming each function that does.
+    pub fn refuse_writes(&self) -> Result<(), Error> {
+        let list = self.dir.join("symbols.txt");
+        let text = error::io(std::fs::read_to_string(&list), "cannot read", &list)?;
+        let names = text.lines().filter_map(|line| line.rsplit(' ').next());
+        let findings: Vec<_> = names.filter_map(check::writes::finding).collect();
+        if findings.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Object {
+            object: self.object.clone(),
+            findings,
+        })
+    }
 }

@@ -4,10 +4,10 @@
 //! own, so that a change of the converter does not compile Linux again.
 
 use crate::cache::{self, Key};
-use crate::check;
+use crate::check::{self, writes};
 use crate::elf::Object;
 use crate::error::io;
-use crate::fragment::Fragment;
+use crate::fragment::{self, Fragment};
 use crate::kbuild::{self, Kbuild};
 use crate::prune;
 use crate::report::{self, Report};
@@ -22,12 +22,22 @@ pub fn build(target: Target, request: &Request) -> Result<Artifacts, Error> {
     no_patches(&request.patches())?;
     let source_id = source::identity(&request.source, &request.cache)?;
     let key = key(request, &source_id)?;
-    let elf = artifacts(Target::Elf, &request.cache.join("kernel").join(&key), &key);
+    let elf = artifacts(
+        Target::Elf,
+        request,
+        &request.cache.join("kernel").join(&key),
+        &key,
+    );
     make(&elf.dir, |partial| kernel(request, &source_id, partial))?;
     match target {
         Target::Elf => Ok(elf),
         Target::Coff => {
-            let coff = artifacts(Target::Coff, &request.cache.join("coff").join(&key), &key);
+            let coff = artifacts(
+                Target::Coff,
+                request,
+                &request.cache.join("coff").join(&key),
+                &key,
+            );
             make(&coff.dir, |partial| convert(request, &elf, partial))?;
             Ok(coff)
         }
@@ -44,21 +54,24 @@ fn make(dir: &Path, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(),
     })
 }
 
-fn artifacts(target: Target, dir: &Path, key: &str) -> Artifacts {
-    let (object, library) = names(target);
+fn artifacts(target: Target, request: &Request, dir: &Path, key: &str) -> Artifacts {
+    let object = match target {
+        Target::Elf => "lkl.o",
+        Target::Coff => "lkl.obj",
+    };
     Artifacts {
         object: dir.join(object),
-        library: dir.join(library),
+        library: dir.join(library_name(target, request)),
         config: dir.join("config"),
         key: key.to_owned(),
         dir: dir.to_owned(),
     }
 }
 
-fn names(target: Target) -> (&'static str, &'static str) {
+fn library_name(target: Target, request: &Request) -> String {
     match target {
-        Target::Elf => ("lkl.o", "liblkl.a"),
-        Target::Coff => ("lkl.obj", "lkl.lib"),
+        Target::Elf => format!("liblkl-{}.a", request.config),
+        Target::Coff => format!("lkl-{}.lib", request.config),
     }
 }
 
@@ -68,8 +81,9 @@ fn key(request: &Request, source_id: &str) -> Result<String, Error> {
     key.part("builder", env!("LKL_BUILD_SELF").as_bytes());
     key.part("source", source_id.as_bytes());
     key.tree("overlay", &request.overlay())?;
-    let fragment = request.fragment();
-    key.part("fragment", &io(fs::read(&fragment), "cannot read", &fragment)?);
+    for fragment in fragment::files(&request.fragment()) {
+        key.part("fragment", &io(fs::read(&fragment), "cannot read", &fragment)?);
+    }
     key.part(
         "make",
         format!("{:?} {:?}", kbuild::VARIABLES, kbuild::TARGETS).as_bytes(),
@@ -119,10 +133,10 @@ fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
             fragment.len()
         ),
     );
-    finish(request, &objects, &script, &work, report, out)?;
     let copy =
         |from: PathBuf, name: &str| io(fs::copy(&from, out.join(name)).map(drop), "cannot copy", &from);
     copy(kbuild.objects.join(".config"), "config")?;
+    finish(request, &objects, &script, &work, report, out)?;
     copy(kbuild.log.clone(), "build.log")
 }
 
@@ -131,20 +145,36 @@ fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
 pub fn relink(request: &Request, objects: &Path, out: &Path) -> Result<[Artifacts; 2], Error> {
     let (files, script) = kbuild::outputs(objects);
     cache::make_folder(out)?;
-    finish(request, &files, &script, out, Report::new(), out)?;
     io(
         fs::copy(objects.join(".config"), out.join("config")).map(drop),
         "cannot copy",
         &objects.join(".config"),
     )?;
-    let elf = artifacts(Target::Elf, out, "by-hand");
-    let coff = artifacts(Target::Coff, &out.join("coff"), "by-hand");
+    finish(request, &files, &script, out, Report::new(), out)?;
+    let elf = artifacts(Target::Elf, request, out, "by-hand");
+    let coff = artifacts(Target::Coff, request, &out.join("coff"), "by-hand");
     cache::make_folder(&coff.dir)?;
     convert(request, &elf, &coff.dir)?;
     Ok([elf, coff])
 }
 
-/// Links, checks, and writes what follows from the ELF object into `out`. A refused object stays in `work`.
+/// Whether the kernel with this configuration can write to disks.
+fn can_write(config: &Path) -> Result<bool, Error> {
+    let text = io(fs::read_to_string(config), "cannot read", config)?;
+    Ok(text.lines().any(|line| line == writes::SYMBOL))
+}
+
+/// The functions that a kernel exports.
+fn api(request: &Request, can_write: bool) -> Result<Vec<String>, Error> {
+    let mut api = link::api(&request.contract())?;
+    if can_write {
+        api.extend(link::api(&request.write_contract())?);
+    }
+    Ok(api)
+}
+
+/// Links, checks, and writes what follows from the ELF object into `out`, where its configuration is. A refused object stays
+/// in `work`.
 fn finish(
     request: &Request,
     objects: &[PathBuf],
@@ -153,14 +183,15 @@ fn finish(
     mut report: Report,
     out: &Path,
 ) -> Result<(), Error> {
-    let api = link::api(&request.contract())?;
+    let can_write = can_write(&out.join("config"))?;
+    let api = api(request, can_write)?;
     // First where a log or a refused object stays to be looked at.
     let linked = work.join("linked.o");
     link::link(objects, script, &api, &linked)?;
-    let object = checked(&linked, &api)?;
+    let object = checked(&linked, &api, can_write)?;
     let path = out.join("lkl.o");
     io(fs::copy(&linked, &path).map(drop), "cannot write", &path)?;
-    archive::write(Target::Elf, &path, &out.join("liblkl.a"))?;
+    archive::write(Target::Elf, &path, &out.join(library_name(Target::Elf, request)))?;
     let symbols = out.join("symbols.txt");
     io(
         fs::write(&symbols, report::symbol_list(&object)),
@@ -174,10 +205,13 @@ fn finish(
 }
 
 /// Reads the linked object and checks it.
-fn checked(path: &Path, api: &[String]) -> Result<Object, Error> {
+fn checked(path: &Path, api: &[String], can_write: bool) -> Result<Object, Error> {
     let bytes = io(fs::read(path), "cannot read", path)?;
     let object = Object::parse(&bytes, &path.display().to_string())?;
-    let findings = check::all(&object, api);
+    let mut findings = check::all(&object, api);
+    if !can_write {
+        findings.extend(writes::check(&object));
+    }
     if findings.is_empty() {
         Ok(object)
     } else {
@@ -204,13 +238,17 @@ fn prepare(tree: &Tree, request: &Request, work: &Path) -> Result<Kbuild, Error>
 
 /// Makes the COFF object from the ELF one, in the folder `out`.
 fn convert(request: &Request, elf: &Artifacts, out: &Path) -> Result<(), Error> {
-    let api = link::api(&request.contract())?;
+    let api = api(request, can_write(&elf.config)?)?;
     let bytes = io(fs::read(&elf.object), "cannot read", &elf.object)?;
     let object = Object::parse(&bytes, &elf.object.display().to_string())?;
     let (coff, summary) = coff::convert(&object, &api)?;
     let path = out.join("lkl.obj");
     io(fs::write(&path, &coff), "cannot write", &path)?;
-    archive::write(Target::Coff, &path, &out.join("lkl.lib"))?;
+    archive::write(
+        Target::Coff,
+        &path,
+        &out.join(library_name(Target::Coff, request)),
+    )?;
     for name in ["config", "symbols.txt"] {
         io(
             fs::copy(elf.dir.join(name), out.join(name)).map(drop),

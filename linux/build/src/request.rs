@@ -5,19 +5,21 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `LKLFS_LINUX_SOURCE` | a tarball or a folder with a Linux tree | `/usr/src/linux-source-6.12.tar.xz` |
-//! | `LKLFS_LINUX_CONFIG` | a name under `linux/configs` | `driver` |
+//! | `LKLFS_LINUX_CONFIG` | a name under `linux/configs`, in place of `driver` | `driver` |
 //! | `LKLFS_LINUX_OBJ` | a folder that keeps the object tree between builds | one in the cache |
 //! | `LKLFS_CACHE` | the cache | `$XDG_CACHE_HOME/lklfs` or `~/.cache/lklfs` |
 //! | `NUM_JOBS` | how many compilers run at once | the number of processors |
 
-use crate::Error;
+use crate::{Error, fragment};
 use std::env;
 use std::path::{Path, PathBuf};
 
 /// Debian's packaged tree.
 pub const DEFAULT_SOURCE: &str = "/usr/src/linux-source-6.12.tar.xz";
-/// The configuration that goes into the driver.
-pub const DEFAULT_CONFIG: &str = "driver";
+/// The configuration that goes into the driver, and into programs that only read.
+pub const DRIVER: &str = "driver";
+/// The configuration for programs that write to disks or speak to networks.
+pub const FULL: &str = "full";
 
 /// The kind of linker that takes the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +99,7 @@ impl Request {
         let jobs = env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok());
         Ok(Request {
             source,
-            config: env::var("LKLFS_LINUX_CONFIG").unwrap_or_else(|_| DEFAULT_CONFIG.to_owned()),
+            config: env::var("LKLFS_LINUX_CONFIG").unwrap_or_else(|_| DRIVER.to_owned()),
             root: repository(),
             jobs: jobs
                 .or_else(|| Some(std::thread::available_parallelism().ok()?.get()))
@@ -124,6 +126,11 @@ impl Request {
         self.overlay().join("include/asm/host_ops.h")
     }
 
+    /// The header with the functions of a kernel that writes to disks.
+    pub fn write_contract(&self) -> PathBuf {
+        self.overlay().join("include/asm/host_write.h")
+    }
+
     /// The folder for patches to Linux, of which there are none.
     pub fn patches(&self) -> PathBuf {
         self.root.join("linux/patches")
@@ -131,12 +138,8 @@ impl Request {
 
     /// Prints, for cargo, the files and variables that a build script's kernel depends on.
     pub fn print_cargo_directives(&self) {
-        let watched = [
-            self.overlay(),
-            self.fragment(),
-            self.patches(),
-            self.source.path().to_owned(),
-        ];
+        let mut watched = vec![self.overlay(), self.patches(), self.source.path().to_owned()];
+        watched.extend(fragment::files(&self.fragment()));
         for path in watched
             .iter()
             .filter(|path| **path != self.source.path() || path.is_file())

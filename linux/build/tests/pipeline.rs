@@ -66,6 +66,14 @@ impl World {
                 "repo/linux/configs/bad.config",
                 "CONFIG_STUBBORN=y\nCONFIG_FOREIGN=y\nCONFIG_KNOWN=y\n",
             ),
+            (
+                "repo/linux/arch/lkl/include/asm/host_write.h",
+                "long linux_disk_add_writable(long x);\n",
+            ),
+            (
+                "repo/linux/configs/full.config",
+                "# include driver.config\nCONFIG_LKL_HOSTBLK_WRITE=y\n",
+            ),
             ("repo/linux/patches/README.md", "none\n"),
         ] {
             world.write(path, text);
@@ -218,6 +226,62 @@ fn what_the_object_depends_on_changes_the_key_and_nothing_else_does() {
     world.write("repo/linux/arch/lkl/kernel/port.c", PORT);
     world.write("repo/linux/configs/driver.config", "CONFIG_KNOWN=y\n");
     world.write("linux-6.12/include/generic.h", "#define GENERIC 5\n");
+}
+
+/// The port with a function that writes, compiled whatever the configuration says.
+const WRITES: &str = "\nlong linux_disk_add_writable(long x) { return linux_boot(x) + 1; }\n";
+
+#[test]
+fn a_kernel_that_writes_is_one_that_was_configured_to() {
+    let world = World::new();
+    let full = Request {
+        config: "full".into(),
+        ..world.directory()
+    };
+    // Declared, and not there.
+    let error = build(Target::Elf, &full).unwrap_err().to_string();
+    assert!(
+        error.contains("visible symbol: `linux_disk_add_writable`"),
+        "{error}"
+    );
+
+    world.write("repo/linux/arch/lkl/kernel/port.c", &format!("{PORT}{WRITES}"));
+    let writes = build(Target::Coff, &full).unwrap();
+    assert_eq!(writes.library.file_name(), Some("lkl-full.lib".as_ref()));
+    let error = writes.refuse_writes().unwrap_err().to_string();
+    assert!(
+        error.contains("write to a disk: `linux_disk_add_writable`"),
+        "{error}"
+    );
+
+    // The driver's kernel is refused with it, whether it is exported or not.
+    let error = build(Target::Coff, &world.directory()).unwrap_err().to_string();
+    assert!(
+        error.contains("write to a disk: `linux_disk_add_writable`"),
+        "{error}"
+    );
+    world.write("repo/linux/arch/lkl/kernel/port.c", PORT);
+    let reads = build(Target::Coff, &world.directory()).unwrap();
+    assert_eq!(reads.library.file_name(), Some("lkl-driver.lib".as_ref()));
+    reads.refuse_writes().unwrap();
+}
+
+#[test]
+fn an_included_fragment_changes_the_key() {
+    let world = World::new();
+    world.write("repo/linux/arch/lkl/kernel/port.c", &format!("{PORT}{WRITES}"));
+    let full = Request {
+        config: "full".into(),
+        ..world.directory()
+    };
+    let before = build(Target::Elf, &full).unwrap();
+    let text = fs::read_to_string(&before.config).unwrap();
+    assert_eq!(text, "CONFIG_KNOWN=y\nCONFIG_LKL_HOSTBLK_WRITE=y\n");
+    world.write(
+        "repo/linux/configs/driver.config",
+        "CONFIG_KNOWN=y\nCONFIG_MORE=y\n",
+    );
+    assert_ne!(build(Target::Elf, &full).unwrap().key, before.key);
 }
 
 #[test]

@@ -27,6 +27,8 @@ mod operations;
 mod settings;
 mod text;
 
+use linux_driver as _;
+
 /// Linux's `long` on every host, as `lkl/abi.h` has it.
 type Long = i64;
 

@@ -6,13 +6,14 @@
 #![allow(unsafe_code)]
 
 use lkl::{Disk, Errno};
-use lkl_host_std::readers::{Finish, Job, Readers};
+use lkl_host_std::workers::{Reading, Serve, Workers};
 use std::fs::File;
 use std::io;
-use std::os::windows::fs::FileExt;
+use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 use std::ptr::{null, null_mut};
+use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
 use windows_sys::Win32::System::IO::DeviceIoControl;
 use windows_sys::Win32::System::Ioctl::{
     DISK_GEOMETRY, GET_LENGTH_INFORMATION, IOCTL_DISK_GET_DRIVE_GEOMETRY, IOCTL_DISK_GET_LENGTH_INFO,
@@ -24,23 +25,34 @@ const READERS: usize = 8;
 /// A disk in a file.
 #[derive(Debug)]
 pub struct FileDisk {
-    readers: Readers<Source>,
+    readers: Workers<Source>,
     size: u64,
     block_size: u32,
 }
 
 /// What the readers read from.
 #[derive(Debug)]
-struct Source {
-    file: File,
+pub(crate) struct Source {
+    pub(crate) file: File,
     /// Bytes of the file when it was opened. Between this and the disk's size (less than a block) are zeros.
-    file_size: u64,
+    pub(crate) file_size: u64,
 }
 
 impl FileDisk {
     /// Opens a file, volume or drive for reading.
     pub fn open(path: impl AsRef<Path>) -> io::Result<FileDisk> {
         FileDisk::new(File::open(path)?)
+    }
+
+    /// As [`FileDisk::open`], for a reader to whom the bytes must not change: NT refuses it while a program has the file open
+    /// for writing, and refuses such a program as long as this lives.
+    pub fn open_still(path: impl AsRef<Path>) -> io::Result<FileDisk> {
+        FileDisk::new(
+            File::options()
+                .read(true)
+                .share_mode(FILE_SHARE_READ)
+                .open(path)?,
+        )
     }
 
     /// A disk in an open file.
@@ -50,7 +62,7 @@ impl FileDisk {
             None => (file.metadata()?.len(), 512),
         };
         Ok(FileDisk {
-            readers: Readers::new(Source { file, file_size }, READERS),
+            readers: Workers::new(Source { file, file_size }, READERS),
             size: file_size
                 .checked_next_multiple_of(u64::from(block_size))
                 .unwrap_or(file_size),
@@ -60,7 +72,7 @@ impl FileDisk {
 
     /// The file behind it.
     pub fn file(&self) -> &File {
-        &self.readers.source().file
+        &self.readers.device().file
     }
 }
 
@@ -85,7 +97,7 @@ fn ask<T: Default>(file: &File, code: u32) -> Option<T> {
     (done != 0 && len == size).then_some(answer)
 }
 
-fn device_geometry(file: &File) -> Option<(u64, u32)> {
+pub(crate) fn device_geometry(file: &File) -> Option<(u64, u32)> {
     let length: GET_LENGTH_INFORMATION = ask(file, IOCTL_DISK_GET_LENGTH_INFO)?;
     let geometry: DISK_GEOMETRY = ask(file, IOCTL_DISK_GET_DRIVE_GEOMETRY)?;
     Some((u64::try_from(length.Length).ok()?, geometry.BytesPerSector))
@@ -101,12 +113,22 @@ impl Disk for FileDisk {
     }
 
     fn read(&self, request: lkl::ReadRequest) {
-        self.readers.hand_over(Job { request, done: 0 });
+        self.readers.hand_over(Reading { request, done: 0 });
     }
 }
 
-impl Finish for Source {
-    fn finish(&self, job: &mut Job) -> Result<(), Errno> {
+impl Serve for Source {
+    type Job = Reading;
+
+    fn serve(&self, mut job: Reading) {
+        let result = self.finish(&mut job);
+        job.request.complete(result);
+    }
+}
+
+impl Source {
+    /// Reads the rest, waiting for the device.
+    pub(crate) fn finish(&self, job: &mut Reading) -> Result<(), Errno> {
         let mut offset = job.request.offset();
         let block_end = self.file_size.checked_next_multiple_of(4096).ok_or(Errno::EIO)?;
         for segment in job.request.segments() {

@@ -1,17 +1,16 @@
 //! The NT user-mode host of the Linux kernel library: Linux inside an ordinary Windows process.
 //!
-//! [`boot`] is the whole of it for a program; [`NtHost`] is the [`lkl::Host`] behind it, and [`FileDisk`] a disk in a
-//! file or volume. Each module is one part of the contract: [`sem`], [`thread`], [`pool`], [`timer`], [`disk`]. Timers'
-//! order and readers' threads are those of `lkl-host-std`.
+//! [`boot`] is the whole of it for a program; [`NtHost`] is the [`lkl::Host`] behind it, [`FileDisk`] a disk in a
+//! file or volume, and [`WritableFile`] one that Linux may write to. Each module is one part of the contract: [`sem`],
+//! [`thread`], [`pool`], [`timer`], [`disk`], [`writable`]. Timers' order and disks' threads are those of `lkl-host-std`.
 //!
 //! It runs on every 64-bit Windows. Two things depend on the system:
 //! - pages are mapped side by side from Windows 10 1803 on ([`pool`]); before, file systems that need it refuse with an
 //!   error (compressed EROFS, XFS with folder blocks larger than a page);
 //! - timers are exact to 100 ns from Windows 10 1803 on, and to the system's tick (up to 15.6 ms, never early) before.
 //!
-//! A fault in Linux code is contained by `lkl` itself: NT's exceptions serve for that. The crate is
-//! empty on other systems, so
-//! that a workspace can name it anyway.
+//! A fault in Linux code is contained by `lkl` itself: NT's exceptions serve for that. Linux itself is linked in by a crate of
+//! `linux/flavours`, which a program chooses. The crate is empty on other systems, so that a workspace can name it anyway.
 
 // UNSAFETY (whole crate): a host is made of raw memory, threads and handles; its contract is in host_ops.h.
 
@@ -24,9 +23,14 @@ pub mod pool;
 pub mod sem;
 pub mod thread;
 pub mod timer;
+pub mod writable;
+
+#[cfg(test)]
+use linux_driver as _;
 
 pub use disk::FileDisk;
 pub use lkl::{BootConfig, BootError, Kernel};
+pub use writable::WritableFile;
 
 use lkl::{Alarm, Host, ThreadBody};
 use std::ptr::NonNull;

@@ -7,9 +7,9 @@
 #![allow(unsafe_code)]
 
 use lkl::{Disk, Errno, ReadRequest};
-use lkl_host_std::readers::{Finish, Job, Readers};
+use lkl_host_std::workers::{Reading, Serve, Workers};
 use rustix::fs::{FileType, fstat};
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
@@ -22,17 +22,17 @@ const PIECES: usize = 1024;
 /// A disk in a file.
 #[derive(Debug)]
 pub struct FileDisk {
-    readers: Readers<Source>,
+    readers: Workers<Source>,
     size: u64,
     block_size: u32,
 }
 
 /// What the readers read from.
 #[derive(Debug)]
-struct Source {
-    file: File,
+pub(crate) struct Source {
+    pub(crate) file: File,
     /// Bytes of the file when it was opened. Between this and the disk's size (less than a block) are zeros.
-    file_size: u64,
+    pub(crate) file_size: u64,
 }
 
 impl FileDisk {
@@ -41,11 +41,25 @@ impl FileDisk {
         FileDisk::new(File::open(path)?)
     }
 
+    /// As [`FileDisk::open`], for a reader to whom the bytes must not change: ResourceBusy while a
+    /// [`crate::WritableFile`] has the file, which is refused in its turn as long as this lives.
+    pub fn open_still(path: impl AsRef<Path>) -> io::Result<FileDisk> {
+        let file = File::open(path)?;
+        match file.try_lock_shared() {
+            Ok(()) => FileDisk::new(file),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another program writes to it",
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// A disk in an open file. InvalidInput when it is neither a regular file nor a block device.
     pub fn new(file: File) -> io::Result<FileDisk> {
         let (file_size, block_size) = geometry(&file)?;
         Ok(FileDisk {
-            readers: Readers::new(Source { file, file_size }, READERS),
+            readers: Workers::new(Source { file, file_size }, READERS),
             // A file that ends inside a block has that block all the same: images are cut where their last byte is.
             size: file_size
                 .checked_next_multiple_of(u64::from(block_size))
@@ -56,11 +70,11 @@ impl FileDisk {
 
     /// The file behind it.
     pub fn file(&self) -> &File {
-        &self.readers.source().file
+        &self.readers.device().file
     }
 }
 
-fn geometry(file: &File) -> io::Result<(u64, u32)> {
+pub(crate) fn geometry(file: &File) -> io::Result<(u64, u32)> {
     let stat = fstat(file)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Ok((u64::try_from(stat.st_size).unwrap_or(0), 512)),
@@ -88,8 +102,8 @@ impl Disk for FileDisk {
     }
 
     fn read(&self, request: ReadRequest) {
-        let mut job = Job { request, done: 0 };
-        match self.readers.source().advance(&mut job, libc::RWF_NOWAIT) {
+        let mut job = Reading { request, done: 0 };
+        match self.readers.device().advance(&mut job, libc::RWF_NOWAIT) {
             Ok(true) => job.request.complete(Ok(())),
             // Not in the page cache, or a file system that cannot tell (EOPNOTSUPP), or an error that a reader will
             // meet again and report.
@@ -98,17 +112,25 @@ impl Disk for FileDisk {
     }
 }
 
-impl Finish for Source {
-    fn finish(&self, job: &mut Job) -> Result<(), Errno> {
-        while !self.advance(job, 0)? {}
-        Ok(())
+impl Serve for Source {
+    type Job = Reading;
+
+    fn serve(&self, mut job: Reading) {
+        let result = self.finish(&mut job);
+        job.request.complete(result);
     }
 }
 
 impl Source {
+    /// Reads the rest, waiting for the device.
+    pub(crate) fn finish(&self, job: &mut Reading) -> Result<(), Errno> {
+        while !self.advance(job, 0)? {}
+        Ok(())
+    }
+
     /// One system call: reads on at `job.done`. True when all is there. With RWF_NOWAIT, false or EAGAIN means that
     /// the rest must be waited for. EIO at the end of the file.
-    fn advance(&self, job: &mut Job, flags: i32) -> Result<bool, Errno> {
+    pub(crate) fn advance(&self, job: &mut Reading, flags: i32) -> Result<bool, Errno> {
         let wanted = job.request.len();
         let start = job.request.offset();
         let at = start.checked_add(job.done as u64).ok_or(Errno::EIO)?;
@@ -127,17 +149,15 @@ impl Source {
                 job.done = job.done.saturating_add(usize::try_from(got).unwrap_or(0));
                 Ok(job.done >= wanted)
             }
-            _ => match io::Error::last_os_error().raw_os_error() {
-                Some(libc::EINTR) => Ok(false),
-                code => Err(code
-                    .and_then(|code| Errno::from_number(u16::try_from(code).ok()?))
-                    .unwrap_or(Errno::EIO)),
+            _ => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+                error => Err(error_number(&error)),
             },
         }
     }
 
     /// What is beyond the file's end but in its last block: zeros. Anything further is an error.
-    fn pad(&self, job: &mut Job) -> Result<bool, Errno> {
+    fn pad(&self, job: &mut Reading) -> Result<bool, Errno> {
         let end = job
             .request
             .offset()
@@ -156,6 +176,13 @@ impl Source {
         job.done = job.request.len();
         Ok(true)
     }
+}
+
+/// The system's error as Linux inside has it: the same number.
+pub(crate) fn error_number(error: &io::Error) -> Errno {
+    let code = error.raw_os_error();
+    code.and_then(|code| Errno::from_number(u16::try_from(code).ok()?))
+        .unwrap_or(Errno::EIO)
 }
 
 /// The memory of a request without its first `done` bytes, as one system call takes it.

@@ -1,13 +1,13 @@
 //! The POSIX host of the Linux kernel library: Linux inside an ordinary process of Linux.
 //!
-//! [`boot`] is the whole of it for a program; [`PosixHost`] is the [`lkl::Host`] behind it, and [`FileDisk`] a disk in
-//! a file or block device. Each module is one part of the contract: [`sem`], [`thread`], [`pool`], [`timer`],
-//! [`fault`], [`disk`].
+//! [`boot`] is the whole of it for a program; [`PosixHost`] is the [`lkl::Host`] behind it, [`FileDisk`] a disk in
+//! a file or block device, and [`WritableFile`] one that Linux may write to. Each module is one part of the contract:
+//! [`sem`], [`thread`], [`pool`], [`timer`], [`fault`], [`disk`], [`writable`].
 //!
 //! What it is made for is a short way between two Linux threads, because each context switch of Linux is an `up` and a
 //! `down` here: see [`sem`].
 //!
-//! Linux is linked in by this crate's build script. Nothing but Linux on x86-64 is supported, and the crate is empty
+//! Linux itself is linked in by a crate of `linux/flavours`, which a program chooses. Nothing but Linux on x86-64 is supported, and the crate is empty
 //! on other systems, so that a workspace can name it anyway.
 
 // UNSAFETY (whole crate): a host is made of raw memory, threads and handlers; its contract is in host_ops.h.
@@ -21,9 +21,14 @@ pub mod pool;
 pub mod sem;
 pub mod thread;
 pub mod timer;
+pub mod writable;
+
+#[cfg(test)]
+use linux_driver as _;
 
 pub use disk::FileDisk;
 pub use lkl::{BootConfig, BootError, Kernel};
+pub use writable::WritableFile;
 
 use lkl::{Alarm, Host, ThreadBody};
 use rustix::time::{ClockId, clock_gettime};

@@ -1,9 +1,11 @@
 //! What the user-mode hosts of the Linux kernel library share: parts that the standard library suffices for.
 //!
 //! [`timer`] keeps one-shot timers in order on one thread; how that thread sleeps is the host's [`timer::Sleeper`].
-//! [`readers`] finishes disk reads that cannot be answered at once, on a few threads.
+//! [`workers`] does, on a few threads, what a disk cannot answer at once. [`change`] is a request to change a disk, taken apart
+//! for a device that has files' operations.
 
 #![forbid(unsafe_code)]
 
-pub mod readers;
+pub mod change;
 pub mod timer;
+pub mod workers;

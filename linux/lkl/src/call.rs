@@ -9,6 +9,7 @@
 
 use crate::disk::{DiskLink, DiskStats};
 use crate::errno::Errno;
+use crate::extend::{Announce, RequestGate};
 use crate::kernel::{DiskParams, Kernel};
 use crate::stat::{RawStatFs, RawStatx};
 use crate::sys::{self, Long, lkl_host_ops, lkl_task};
@@ -260,7 +261,9 @@ pub(crate) fn self_test(kernel: &Kernel, what: u64) -> Result<u64, Errno> {
 pub(crate) fn disk_add(
     kernel: &Kernel,
     disk: NonNull<DiskLink>,
+    link: &Arc<DiskLink>,
     params: &DiskParams,
+    by: Option<&dyn Announce>,
 ) -> Result<sys::lkl_disk_info, Errno> {
     let params = sys::lkl_disk_params {
         disk: disk.as_ptr().cast(),
@@ -272,8 +275,13 @@ pub(crate) fn disk_add(
     };
     let mut info = sys::lkl_disk_info::default();
     with_task(kernel, |task| {
-        // SAFETY: the structures live through the call; the link is kept by Inner until it is removed.
-        Errno::check(unsafe { sys::linux_disk_add(task.as_ptr(), &params, &mut info) })
+        let task = task.as_ptr();
+        Errno::check(match by {
+            // SAFETY: the structures live through the call; the link is kept by Inner until it is removed.
+            None => unsafe { sys::linux_disk_add(task, &params, &mut info) },
+            // SAFETY: the same.
+            Some(by) => unsafe { by.announce(task, &params, &mut info, RequestGate::new(link)) },
+        })
     })?;
     Ok(info)
 }

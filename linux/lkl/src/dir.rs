@@ -28,7 +28,8 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    fn from_d_type(d_type: u8) -> Self {
+    /// What `d_type` of a `struct linux_dirent64` says.
+    pub fn from_d_type(d_type: u8) -> Self {
         match d_type {
             1 => EntryKind::Fifo,
             2 => EntryKind::CharDevice,

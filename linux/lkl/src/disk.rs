@@ -5,6 +5,7 @@
 
 use crate::disk_request::ReadRequest;
 use crate::errno::Errno;
+use crate::extend::Announce;
 use crate::kernel::{Kernel, Shared};
 use crate::sys;
 use alloc::boxed::Box;
@@ -237,16 +238,24 @@ pub struct BlockDevice {
     kernel: Kernel,
     /// As it was added; a restart may go beyond that for as long as something is mounted.
     options: DiskOptions,
+    /// The call by which it is announced, if not the usual one.
+    call: Option<Arc<dyn Announce>>,
     /// `None` once removed. The lock is held for copies only.
     attached: Mutex<Option<Attached>>,
 }
 
 impl BlockDevice {
-    pub(crate) fn attach(kernel: Kernel, disk: Arc<dyn Disk>, options: DiskOptions) -> Result<Self, Errno> {
-        let attached = kernel.attach(disk, &options)?;
+    pub(crate) fn attach(
+        kernel: Kernel,
+        disk: Arc<dyn Disk>,
+        options: DiskOptions,
+        call: Option<Arc<dyn Announce>>,
+    ) -> Result<Self, Errno> {
+        let attached = kernel.attach(disk, &options, call.as_deref())?;
         Ok(BlockDevice {
             kernel,
             options,
+            call,
             attached: Mutex::new(Some(attached)),
         })
     }
@@ -301,7 +310,7 @@ impl BlockDevice {
     pub(crate) fn restart(&self, options: DiskOptions) -> Result<(), Errno> {
         let disk = Arc::clone(&self.current()?.link.disk);
         self.detach()?;
-        let attached = self.kernel.attach(disk, &options)?;
+        let attached = self.kernel.attach(disk, &options, self.call.as_deref())?;
         *self.attached.lock() = Some(attached);
         Ok(())
     }

@@ -11,6 +11,7 @@
 use crate::call;
 use crate::disk::{Attached, BlockDevice, Disk, DiskLink, DiskOptions, DiskStats};
 use crate::errno::Errno;
+use crate::extend::Announce;
 use crate::gate::Gate;
 use crate::host::{Host, Semaphore};
 use crate::log::LogRing;
@@ -342,7 +343,7 @@ impl Kernel {
 
     /// Announces a disk to Linux.
     pub fn add_disk(&self, disk: Arc<dyn Disk>, options: DiskOptions) -> Result<BlockDevice, Errno> {
-        BlockDevice::attach(self.clone(), disk, options)
+        BlockDevice::attach(self.clone(), disk, options, None)
     }
 
     /// Mounts a disk, read-only, without device nodes, set-user-id, execution or following of symbolic links.
@@ -377,7 +378,12 @@ impl Kernel {
         unsafe { call::raw(self, number, &args) }
     }
 
-    pub(crate) fn attach(&self, disk: Arc<dyn Disk>, options: &DiskOptions) -> Result<Attached, Errno> {
+    pub(crate) fn attach(
+        &self,
+        disk: Arc<dyn Disk>,
+        options: &DiskOptions,
+        by: Option<&dyn Announce>,
+    ) -> Result<Attached, Errno> {
         let block_size = disk.block_size();
         if !block_size.is_power_of_two() || !(512..=4096).contains(&block_size) {
             return Err(Errno::EINVAL);
@@ -399,7 +405,7 @@ impl Kernel {
         );
         let link = link.ok_or(Errno::ENOMEM)?;
         let word = self.inner.keep(&link)?;
-        match call::disk_add(self, word, &params) {
+        match call::disk_add(self, word, &link, &params, by) {
             Ok(info) => {
                 link.set_device(info.major, info.minor);
                 let path = crate::disk::DevPath::from_info(&info);

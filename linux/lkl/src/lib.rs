@@ -14,10 +14,10 @@
 //! Linux may die (a bug, a damaged volume). Nothing here then panics or hangs: every call returns
 //! [`Errno::ENODEV`], [`Kernel::is_dead`] says so, and [`Kernel::halt`] still gives everything back.
 //!
-//! This crate declares the `linux_*` symbols but never links them; the final program does (`host-posix`, `host-nt`
-//! and the driver image have the build scripts). It is `no_std` with `alloc`, allocates fallibly, and keeps `unsafe`
-//! in five modules: `sys` (the contract), `ops` (callbacks from Linux), `call` (system calls), `entry` (system calls by number)
-//! and `disk_request`.
+//! This crate declares the `linux_*` symbols but never links them; the final program does, by a crate of `linux/flavours`
+//! (the driver image has a build script of its own). It is `no_std` with `alloc`, allocates fallibly, and keeps `unsafe`
+//! in six modules: `sys` (the contract), `ops` (callbacks from Linux), `call` (system calls), `entry` (system calls by number),
+//! `disk_request` and `extend`.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -52,6 +52,7 @@ mod disk;
 mod disk_request;
 mod entry;
 mod errno;
+pub mod extend;
 mod fd;
 mod gate;
 mod host;

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
+use linux_driver as _;
 use lkl::{BootConfig, DiskOptions, FsKind, MountOptions, OpenMode, OwnedFd};
 use lkl_host_posix::FileDisk;
 use ntos::disk::{Completion, DiskConfig};

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code)]
 
+use linux_driver as _;
 use lkl::{BootConfig, Errno, sys};
 use std::process::ExitCode;
 

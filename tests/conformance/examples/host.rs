@@ -2,6 +2,7 @@
 //! (NT, under Wine). Exit code 0 when nothing failed.
 
 use conformance::{Outcome, Report, host};
+use linux_driver as _;
 
 struct Print;
 

@@ -3,6 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use conformance::{Outcome, Report, host};
+use linux_driver as _;
 use lkl_host_posix::{Hooks, PosixHost};
 
 struct Print;

@@ -5,8 +5,9 @@
  * A request goes to the host as it is, with all of its segments, and many are under way at once; the host ends them
  * in any order, from any thread, and an interrupt with data brings each back.
  *
- * The host cannot be asked to write. File systems do write, even when they are mounted read-only: they replay their
- * journals. What they write goes into an overlay in RAM (hostblk_overlay.c).
+ * The host is not asked to write, and without CONFIG_LKL_HOSTBLK_WRITE cannot be (hostblk_write.c). File systems do write,
+ * even when they are mounted read-only: they replay their journals. What they write goes into an overlay in RAM
+ * (hostblk_overlay.c).
  *
  * Behind the last block of the host's a disk may have padding, which reads as zeros and is never asked of the host: some
  * file systems read whole blocks of their own that begin before the end of the disk and end behind it.
@@ -70,10 +71,8 @@ static void cut_padding(struct hostblk *disk, struct lkl_disk_read *read, struct
 	}
 }
 
-static void start_read(struct hostblk *disk, struct request *rq)
+unsigned long hostblk_segments(struct request *rq, struct lkl_segment *segments)
 {
-	struct hostblk_request *request = blk_mq_rq_to_pdu(rq);
-	struct lkl_disk_read *read = &request->read;
 	struct req_iterator iter;
 	struct bio_vec bvec;
 	unsigned long n = 0;
@@ -81,18 +80,26 @@ static void start_read(struct hostblk *disk, struct request *rq)
 	rq_for_each_bvec(bvec, rq, iter) {
 		void *addr = page_address(bvec.bv_page) + bvec.bv_offset;
 
-		if (n && request->segments[n - 1].addr + request->segments[n - 1].len == addr) {
-			request->segments[n - 1].len += bvec.bv_len;
+		if (n && segments[n - 1].addr + segments[n - 1].len == addr) {
+			segments[n - 1].len += bvec.bv_len;
 			continue;
 		}
-		request->segments[n].addr = addr;
-		request->segments[n].len = bvec.bv_len;
+		segments[n].addr = addr;
+		segments[n].len = bvec.bv_len;
 		n++;
 	}
+	return n;
+}
+
+static void start_read(struct hostblk *disk, struct request *rq)
+{
+	struct hostblk_request *request = blk_mq_rq_to_pdu(rq);
+	struct lkl_disk_read *read = &request->read;
+
 	memset(read, 0, sizeof(*read));
 	read->offset = (u64)blk_rq_pos(rq) << SECTOR_SHIFT;
 	read->len = blk_rq_bytes(rq);
-	read->segment_count = n;
+	read->segment_count = hostblk_segments(rq, request->segments);
 	read->segments = request->segments;
 	cut_padding(disk, read, request->segments);
 	if (!read->len) {
@@ -113,6 +120,8 @@ static blk_status_t hostblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct bl
 	blk_mq_start_request(rq);
 	if (READ_ONCE(disk->gone))
 		return BLK_STS_OFFLINE;
+	if (req_op(rq) != REQ_OP_READ && hostblk_write_wanted(disk))
+		return hostblk_write_start(disk, rq);
 	switch (req_op(rq)) {
 	case REQ_OP_READ:
 		start_read(disk, rq);
@@ -159,8 +168,10 @@ static struct gendisk *alloc_gendisk(struct hostblk *disk, unsigned int block_si
 		.max_segments		= MAX_SEGMENTS,
 		.max_segment_size	= MAX_REQUEST_BYTES,
 	};
+	struct gendisk *gendisk;
 
-	return blk_mq_alloc_disk(&disk->tags, &limits, disk);
+	hostblk_write_limits(disk, &limits);
+	gendisk = blk_mq_alloc_disk(&disk->tags, &limits, disk);
 #else
 	struct gendisk *gendisk = blk_mq_alloc_disk(&disk->tags, disk);
 
@@ -170,12 +181,16 @@ static struct gendisk *alloc_gendisk(struct hostblk *disk, unsigned int block_si
 		blk_queue_max_segments(gendisk->queue, MAX_SEGMENTS);
 		blk_queue_max_segment_size(gendisk->queue, MAX_REQUEST_BYTES);
 		blk_queue_flag_set(QUEUE_FLAG_NONROT, gendisk->queue);
+		hostblk_write_limits(disk, &gendisk->queue->limits);
 	}
-	return gendisk;
 #endif
+	if (!IS_ERR(gendisk))
+		hostblk_write_queue(disk, gendisk->queue);
+	return gendisk;
 }
 
-static int add_disk_of_host(const struct lkl_disk_params *params, struct lkl_disk_info *info)
+long hostblk_add(const struct lkl_disk_params *params, const struct lkl_disk_write_ops *write,
+		 struct lkl_disk_info *info)
 {
 	struct hostblk *disk;
 	u64 blocks;
@@ -191,6 +206,9 @@ static int add_disk_of_host(const struct lkl_disk_params *params, struct lkl_dis
 	disk->host_disk = params->disk;
 	disk->host_size = params->size / params->block_size * params->block_size;
 	disk->overlay_limit = params->overlay_limit == ~0UL ? DEFAULT_OVERLAY_LIMIT : params->overlay_limit;
+	ret = hostblk_write_init(disk, params, write);
+	if (ret)
+		goto free_disk;
 
 	minor = ida_alloc_max(&hostblk_minors, MINORMASK, GFP_KERNEL);
 	if (minor < 0) {
@@ -225,7 +243,7 @@ static int add_disk_of_host(const struct lkl_disk_params *params, struct lkl_dis
 	snprintf(disk->gendisk->disk_name, sizeof(disk->gendisk->disk_name), "hostblk%d", minor);
 	blocks = (disk->host_size + params->padding) / params->block_size;
 	set_capacity(disk->gendisk, blocks * (params->block_size >> SECTOR_SHIFT));
-	if (!disk->overlay_limit)
+	if (!disk->overlay_limit && !hostblk_write_wanted(disk))
 		set_disk_ro(disk->gendisk, true);
 	ret = add_disk(disk->gendisk);
 	if (ret)
@@ -278,7 +296,7 @@ static long do_disk_add(void *arg)
 {
 	struct disk_call *call = arg;
 
-	return add_disk_of_host(call->params, call->info);
+	return hostblk_add(call->params, NULL, call->info);
 }
 
 long linux_disk_add(struct lkl_task *task, const struct lkl_disk_params *params, struct lkl_disk_info *info)

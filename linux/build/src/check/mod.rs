@@ -12,12 +12,14 @@
 //! - [`Rule::RedZone`]: interrupts of the host run on the same stack and overwrite what is below the stack pointer.
 //! - [`Rule::Vector`]: a driver may not touch vector and x87 registers without saving them.
 //! - [`Rule::Privileged`], [`Rule::Instruction`]: Linux has no processor of its own here.
+//! - [`Rule::Write`]: the driver's promise. Only a kernel that was configured for it can ask its host to write to a disk.
 
 mod code;
 mod layout;
 mod relocations;
 pub(crate) use relocations::kind_name;
 mod symbols;
+pub mod writes;
 
 use crate::elf::Object;
 use std::fmt;
@@ -47,6 +49,8 @@ pub enum Rule {
     Vector,
     /// Only bytes that are instructions.
     Instruction,
+    /// No function that asks the host to write to a disk, in a kernel that is not to have one.
+    Write,
 }
 
 impl fmt::Display for Rule {
@@ -63,6 +67,7 @@ impl fmt::Display for Rule {
             Rule::RedZone => "red zone",
             Rule::Vector => "vector or x87 register",
             Rule::Instruction => "not an instruction",
+            Rule::Write => "write to a disk",
         })
     }
 }

@@ -249,3 +249,56 @@ fn the_red_zone_is_found() {
     assert_eq!(findings(fixed, &[]), Vec::<String>::new());
     assert_eq!(findings(leaf, &[]), Vec::<String>::new());
 }
+
+#[test]
+fn what_asks_the_host_to_write_is_named() {
+    assert!(super::writes::check(&snippet(BASE, "c", &[], API)).is_empty());
+    let text = "static int hostblk_write_start(void) { return written; } int (*const start[])(void) = { hostblk_write_start };
+                long linux_disk_add_writable(void) { return start[0](); }";
+    let names = &["lkl_name", "linux_disk_add_writable"];
+    let object = snippet(&format!("{BASE}{text}"), "c", &[], names);
+    assert!(
+        all(&object, &api(names)).is_empty(),
+        "nothing else is wrong with it"
+    );
+    let mut found: Vec<_> = super::writes::check(&object)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    found.sort();
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[0].starts_with("write to a disk: `hostblk_write_start`"),
+        "{found:#?}"
+    );
+    assert!(
+        found[1].starts_with("write to a disk: `linux_disk_add_writable`"),
+        "{found:#?}"
+    );
+}
+
+/// The rule knows the functions by name: those that the header declares, and those of the one file.
+#[test]
+fn the_names_of_what_writes_are_those_of_the_port() {
+    let port = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../arch/lkl");
+    for name in crate::link::api(&port.join("include/asm/host_write.h")).unwrap() {
+        assert!(
+            super::writes::finding(&name).is_some(),
+            "{name} is not known to the rule"
+        );
+    }
+    let text = std::fs::read_to_string(port.join("drivers/hostblk_write.c")).unwrap();
+    let heads = text
+        .lines()
+        .filter(|line| line.contains('(') && line.starts_with(|c: char| c.is_ascii_lowercase()));
+    let mut functions = 0;
+    for head in heads {
+        let name = head.split('(').next().unwrap().rsplit([' ', '*']).next().unwrap();
+        functions += 1;
+        assert!(
+            super::writes::finding(name).is_some() || head.starts_with("static unsigned int"),
+            "{name} is not known to the rule"
+        );
+    }
+    assert!(functions >= 6, "{functions} functions were found");
+}

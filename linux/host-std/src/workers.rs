@@ -1,86 +1,95 @@
-//! Threads that finish reads which would make Linux's only CPU wait.
+//! Threads that do for a disk what would make Linux's only CPU wait.
 //!
-//! They start on demand, a few at most, and end with the [`Readers`]: what was handed over before is finished first.
+//! They start on demand, a few at most, and end with the [`Workers`]: what was handed over before is done first.
 
-use lkl::{Errno, ReadRequest};
+use lkl::ReadRequest;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// A request and how many of its bytes are there already.
+/// A read and how many of its bytes are there already.
 #[derive(Debug)]
-pub struct Job {
+pub struct Reading {
     /// The request.
     pub request: ReadRequest,
     /// Bytes of it that are done.
     pub done: usize,
 }
 
-/// Reads the rest of a job, waiting for the device.
-pub trait Finish: Send + Sync + 'static {
-    /// Fills everything from `job.done` on.
-    fn finish(&self, job: &mut Job) -> Result<(), Errno>;
+/// What a disk's threads do.
+pub trait Serve: Send + Sync + 'static {
+    /// What is handed over: a request, with what was done of it. Dropping it is an answer, an error.
+    type Job: Send + std::fmt::Debug + 'static;
+
+    /// Does a job and answers it, waiting for the device.
+    fn serve(&self, job: Self::Job);
 }
 
 /// The threads of one disk.
 #[derive(Debug)]
-pub struct Readers<F> {
-    shared: Arc<Shared<F>>,
+pub struct Workers<S: Serve> {
+    shared: Arc<Shared<S>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     most: usize,
 }
 
 #[derive(Debug)]
-struct Shared<F> {
-    finish: F,
-    queue: Mutex<Queue>,
+struct Shared<S: Serve> {
+    device: S,
+    queue: Mutex<Queue<S::Job>>,
     more: Condvar,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Job>,
+#[derive(Debug)]
+struct Queue<J> {
+    waiting: VecDeque<J>,
     idle: usize,
-    readers: usize,
+    workers: usize,
     ending: bool,
 }
 
-impl<F: Finish> Readers<F> {
+impl<S: Serve> Workers<S> {
     /// No threads yet; `most` at most.
-    pub fn new(finish: F, most: usize) -> Readers<F> {
+    pub fn new(device: S, most: usize) -> Workers<S> {
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            idle: 0,
+            workers: 0,
+            ending: false,
+        };
         let shared = Shared {
-            finish,
-            queue: Mutex::new(Queue::default()),
+            device,
+            queue: Mutex::new(queue),
             more: Condvar::new(),
         };
-        Readers {
+        Workers {
             shared: Arc::new(shared),
             threads: Mutex::new(Vec::new()),
             most,
         }
     }
 
-    /// What the readers read from.
-    pub fn source(&self) -> &F {
-        &self.shared.finish
+    /// What the threads work on.
+    pub fn device(&self) -> &S {
+        &self.shared.device
     }
 
-    /// Gives a job to a reader, starting one if all are busy. Does not wait. When no thread can be had, the job's
-    /// request is dropped, which is an I/O error.
-    pub fn hand_over(&self, job: Job) {
+    /// Gives a job to a thread, starting one if all are busy. Does not wait. When no thread can be had, the job is
+    /// dropped, which is an I/O error.
+    pub fn hand_over(&self, job: S::Job) {
         let mut queue = self.shared.lock();
         queue.waiting.push_back(job);
-        if queue.idle >= queue.waiting.len() || queue.readers >= self.most {
+        if queue.idle >= queue.waiting.len() || queue.workers >= self.most {
             drop(queue);
             self.shared.more.notify_one();
             return;
         }
-        queue.readers += 1;
+        queue.workers += 1;
         drop(queue);
         let shared = Arc::clone(&self.shared);
         match std::thread::Builder::new()
             .name("lkl-disk".into())
-            .spawn(move || shared.serve())
+            .spawn(move || shared.work())
         {
             Ok(thread) => self
                 .threads
@@ -89,8 +98,8 @@ impl<F: Finish> Readers<F> {
                 .push(thread),
             Err(_) => {
                 let mut queue = self.shared.lock();
-                queue.readers -= 1;
-                if queue.readers == 0 {
+                queue.workers -= 1;
+                if queue.workers == 0 {
                     // Nobody will come: an error for each, by dropping them.
                     let orphans = std::mem::take(&mut queue.waiting);
                     drop(queue);
@@ -101,13 +110,13 @@ impl<F: Finish> Readers<F> {
     }
 }
 
-impl<F> Drop for Readers<F> {
+impl<S: Serve> Drop for Workers<S> {
     fn drop(&mut self) {
         self.shared.lock().ending = true;
         self.shared.more.notify_all();
         let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
-            // The last reference to a disk may be one that a request holds: then a reader drops it.
+            // The last reference to a disk may be one that a request holds: then one of its threads drops it.
             if thread.thread().id() != std::thread::current().id() {
                 let _ = thread.join();
             }
@@ -115,21 +124,18 @@ impl<F> Drop for Readers<F> {
     }
 }
 
-impl<F> Shared<F> {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl<S: Serve> Shared<S> {
+    fn lock(&self) -> MutexGuard<'_, Queue<S::Job>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl<F: Finish> Shared<F> {
-    /// A reader's life. Ends when the disk does and nothing waits any more.
-    fn serve(&self) {
+    /// A thread's life. Ends when the disk does and nothing waits any more.
+    fn work(&self) {
         let mut queue = self.lock();
         loop {
-            if let Some(mut job) = queue.waiting.pop_front() {
+            if let Some(job) = queue.waiting.pop_front() {
                 drop(queue);
-                let result = self.finish.finish(&mut job);
-                job.request.complete(result);
+                self.device.serve(job);
                 queue = self.lock();
             } else if queue.ending {
                 return;

@@ -1,0 +1,13 @@
+//! Links Linux with everything in it. `LKLFS_LKL_FULL_ARCHIVE=/path/to/lib*.a`, or
+//! `LKLFS_LKL_FULL_COFF_ARCHIVE=C:\path\to\*.lib` on Windows, names a library that is there already; without it `lkl-build`
+//! makes one, or finds it in its cache.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lkl_build::script::main(
+        lkl_build::FULL,
+        "LKLFS_LKL_FULL_ARCHIVE",
+        "LKLFS_LKL_FULL_COFF_ARCHIVE",
+    )
+}

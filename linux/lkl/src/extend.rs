@@ -1,0 +1,89 @@
+//! The door for crates that add a part to the contract: disks that are announced to Linux by another call than
+//! `linux_disk_add`.
+//!
+//! Crate `lkl-write` is one, for kernels that can write to disks. This crate knows nothing of writes, and neither does any
+//! program that it alone is in: it lends the added call an entry task, keeps the disk for as long as Linux may use it, and
+//! has [`Kernel::halt`] wait for requests that the other crate has let in through the [`RequestGate`].
+
+// UNSAFETY: a call of the added part's takes Linux's pointers.
+
+#![allow(unsafe_code)]
+
+use crate::disk::{BlockDevice, Disk, DiskLink, DiskOptions};
+use crate::errno::Errno;
+use crate::kernel::Kernel;
+use crate::sys::{Long, lkl_disk_info, lkl_disk_params, lkl_task};
+use alloc::sync::{Arc, Weak};
+use core::fmt;
+
+/// A call that announces a disk to Linux.
+pub trait Announce: Send + Sync + 'static {
+    /// Makes the call; Linux's result. `gate` is for the requests that Linux will send by the added part.
+    ///
+    /// # Safety
+    /// `task` is lent to this thread, `params` is right for a disk that stays until it is removed or Linux was halted, and
+    /// both structures live through the call.
+    unsafe fn announce(
+        &self,
+        task: *mut lkl_task,
+        params: *const lkl_disk_params,
+        info: *mut lkl_disk_info,
+        gate: RequestGate,
+    ) -> Long;
+}
+
+/// Counts the requests that Linux has sent to one disk by the added part. The disk may hold it: it does not keep the disk.
+#[derive(Clone)]
+pub struct RequestGate(Weak<DiskLink>);
+
+impl RequestGate {
+    pub(crate) fn new(link: &Arc<DiskLink>) -> Self {
+        RequestGate(Arc::downgrade(link))
+    }
+
+    /// Counts a request in. `None` when Linux is being halted, or has not the disk any more: the request is to be answered with
+    /// an error, at once.
+    pub fn enter(&self) -> Option<RequestTicket> {
+        self.0.upgrade().filter(|link| link.enter()).map(RequestTicket)
+    }
+}
+
+/// A request that was counted in. Dropping it, after the request was answered, counts it out.
+pub struct RequestTicket(Arc<DiskLink>);
+
+impl RequestTicket {
+    /// The request could not be served for want of memory: the system call that this fails ends with ENOMEM.
+    pub fn note_shortage(&self) {
+        self.0.note_shortage();
+    }
+}
+
+impl Drop for RequestTicket {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl Kernel {
+    /// As [`Kernel::add_disk`], by another call of Linux's.
+    pub fn add_disk_by(
+        &self,
+        disk: Arc<dyn Disk>,
+        options: DiskOptions,
+        call: Arc<dyn Announce>,
+    ) -> Result<BlockDevice, Errno> {
+        BlockDevice::attach(self.clone(), disk, options, Some(call))
+    }
+}
+
+impl fmt::Debug for RequestGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestGate").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RequestTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestTicket").finish_non_exhaustive()
+    }
+}
