@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+pub mod content;
 pub mod host;
 
 #[doc(hidden)]

@@ -1,5 +1,6 @@
 //! Images for the scenarios, made by mkfs, and the ways to boot and to look at this process.
 
+pub use conformance::content::content;
 use lkl::{Disk, Kernel};
 use lkl_host_posix::{BootConfig, FileDisk, Hooks};
 use std::os::unix::fs::FileExt;
@@ -37,20 +38,6 @@ impl Image {
     pub fn disk(&self) -> Arc<dyn Disk> {
         Arc::new(FileDisk::open(self.path()).unwrap())
     }
-}
-
-/// What a file of a given number holds: differs in each word.
-pub fn content(number: usize, len: usize) -> Vec<u8> {
-    let mut seed = (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut bytes = Vec::with_capacity(len + 8);
-    while bytes.len() < len {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        bytes.extend(seed.to_le_bytes());
-    }
-    bytes.truncate(len);
-    bytes
 }
 
 /// Files f0 to f39 of growing sizes, a folder with 500 entries, a deep folder, links, odd names.

@@ -1,9 +1,11 @@
 //! The second table: a booted kernel, through the `lkl` crate and the POSIX host.
 //!
-//! Linux boots once per process, so each scenario runs in a process of its own: this program, started again with the
-//! scenario's name in the environment. A scenario that hangs is ended after three minutes and fails by name.
+//! Each scenario runs in a process of its own ([`processes`]), for three minutes at most.
 
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
+
+#[cfg(target_os = "linux")]
+use linux_driver as _;
 
 #[cfg(target_os = "linux")]
 mod cached;
@@ -22,6 +24,9 @@ mod life;
 #[cfg(target_os = "linux")]
 mod loops;
 #[cfg(target_os = "linux")]
+#[path = "../processes/mod.rs"]
+mod processes;
+#[cfg(target_os = "linux")]
 mod unruly;
 #[cfg(target_os = "linux")]
 mod volume;
@@ -36,13 +41,11 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod runner {
+    use super::processes::{self, SCENARIO};
     use super::{cached, calls, death, disks, ends, life, loops, volume};
-    use libtest_mimic::{Arguments, Failed, Trial};
-    use std::process::{Command, Stdio};
-    use std::time::{Duration, Instant};
+    use libtest_mimic::{Arguments, Trial};
+    use std::time::Duration;
 
-    /// Names the scenario that this process is to run.
-    const SCENARIO: &str = "LKLFS_CONFORMANCE_SCENARIO";
     const TIME_LIMIT: Duration = Duration::from_secs(180);
 
     const TABLE: &[(&str, fn())] = &[
@@ -105,24 +108,19 @@ mod runner {
     const LACKING: &str = "a boot without something";
 
     pub fn main() {
-        if let Ok(wanted) = std::env::var(SCENARIO) {
-            match wanted.as_str() {
-                ONCE => return ends::once(),
-                LACKING => return ends::lacking_once(),
-                _ => {}
-            }
-            let (_, scenario) = TABLE
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .expect("a scenario of the table");
-            return scenario();
+        if let Some(wanted) = processes::wanted() {
+            return match wanted.as_str() {
+                ONCE => ends::once(),
+                LACKING => ends::lacking_once(),
+                wanted => processes::run(TABLE, wanted),
+            };
         }
         let mut arguments = Arguments::from_args();
         // Two at a time are as many as small machines have processors for.
         arguments.test_threads = arguments.test_threads.or(Some(2));
         let table = TABLE
             .iter()
-            .map(|(name, _)| Trial::test(*name, || in_a_process(name)));
+            .map(|(name, _)| Trial::test(*name, || processes::in_a_process(name, TIME_LIMIT)));
         let many = Trial::test("many boots on a busy machine end", || {
             ends::many((SCENARIO, ONCE))
         });
@@ -131,34 +129,5 @@ mod runner {
         });
         let trials = table.chain([many, lacking]).collect();
         libtest_mimic::run(&arguments, trials).exit();
-    }
-
-    fn in_a_process(name: &str) -> Result<(), Failed> {
-        let log = tempfile::NamedTempFile::new()?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .env(SCENARIO, name)
-            .env("RUST_BACKTRACE", "1")
-            .stdin(Stdio::null())
-            .stdout(log.reopen()?)
-            .stderr(log.reopen()?)
-            .spawn()?;
-        let start = Instant::now();
-        let ended = loop {
-            if let Some(status) = child.try_wait()? {
-                break Some(status);
-            }
-            if start.elapsed() > TIME_LIMIT {
-                child.kill()?;
-                child.wait()?;
-                break None;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        let said = || String::from_utf8_lossy(&std::fs::read(log.path()).unwrap_or_default()).into_owned();
-        match ended {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => Err(format!("{status}\n{}", said()).into()),
-            None => Err(format!("still running after {TIME_LIMIT:?}\n{}", said()).into()),
-        }
     }
 }
