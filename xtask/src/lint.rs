@@ -32,9 +32,14 @@ const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-ntk"
 /// Crates that have code for Windows' programs alone.
 const PROGRAM_CRATES: &[&str] = &["lkl-host-nt", "lklfs-client", "userctl", "wine-volume"];
 
+/// Crates that can ask Linux's host to write to a disk. None may be in the driver: its Linux, which the build of Linux
+/// checks, has no such function, and its own code is to have no word for it either.
+const WRITING_CRATES: &[&str] = &["linux-full", "lkl-write"];
+
 /// All of it.
 pub fn run(sh: &Shell) -> Result<()> {
     unsafe_wall(&repo::root())?;
+    driver_reads_only(sh)?;
     format(sh)?;
     clippy_host(sh)?;
     clippy_driver(sh)?;
@@ -84,6 +89,30 @@ pub fn clippy_host(sh: &Shell) -> Result<()> {
         ])
         .run()
         .context("clippy has something to say")
+}
+
+/// No crate that the driver is made of, however deep, is one that writes.
+pub fn driver_reads_only(sh: &Shell) -> Result<()> {
+    let tree = sh
+        .cmd("cargo")
+        .args(["tree", "-q", "-p", "lklfs", "--target", "x86_64-pc-windows-msvc"])
+        .args(["--edges", "normal", "--prefix", "none", "--features", "selftest"])
+        .read()
+        .context("cargo cannot tell what the driver is made of")?;
+    let writing = writing_crates(&tree);
+    if !writing.is_empty() {
+        bail!("the driver has crates in it that write: {}", writing.join(", "));
+    }
+    if !tree.lines().any(|line| line.starts_with("lkl ")) {
+        bail!("cargo does not list the driver's crates any more as this check expects it");
+    }
+    Ok(())
+}
+
+/// Those of `cargo tree`'s lines.
+fn writing_crates(tree: &str) -> Vec<&str> {
+    let names = tree.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| WRITING_CRATES.contains(name)).collect()
 }
 
 /// A file that uses `unsafe` says why at its top (`// UNSAFETY: why`), or its crate does for all of them
@@ -210,6 +239,16 @@ mod tests {
         );
         assert_eq!(uses_unsafe("#![forbid(unsafe_code)]"), Ok(false));
         assert!(uses_unsafe("fn f( {").is_err());
+    }
+
+    #[test]
+    fn a_crate_that_writes_is_found_in_the_driver() {
+        let tree = "lklfs v0.1.0 (/x)\nlkl v0.1.0 (/x/linux/lkl)\nspin v0.9.9\n";
+        assert!(writing_crates(tree).is_empty());
+        let with = format!(
+            "{tree}lkl-host-std v0.1.0 (/x)\nlkl-write v0.1.0 (/x/linux/lkl-write)\nlkl v0.1.0 (*)\n"
+        );
+        assert_eq!(writing_crates(&with), ["lkl-write"]);
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub struct Subjects {
     userctl: PathBuf,
     suite: PathBuf,
     faults: PathBuf,
+    writes: PathBuf,
     volumes: volumes::Programs,
 }
 
@@ -80,6 +81,11 @@ pub fn build(sh: &Shell) -> Result<Subjects> {
             &["-p", "conformance", "--example", "faults"],
             "examples/faults.exe",
         )?,
+        writes: windows_program(
+            sh,
+            &["-p", "conformance", "--example", "writes"],
+            "examples/writes.exe",
+        )?,
         volumes: volumes::build(sh)?,
     })
 }
@@ -92,6 +98,7 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     crashes::check(sh, &machine)?;
     host(&machine, &subjects.suite)?;
     faults(&machine, &subjects.faults)?;
+    writes(sh, &machine, &subjects.writes)?;
     programs(sh, &machine, &subjects.userctl)?;
     driver::run(sh, &machine, sys)?;
     volumes::run(sh, &machine, &subjects.volumes, sys)?;
@@ -152,6 +159,47 @@ fn faults(machine: &Machine, exe: &Path) -> Result<()> {
         );
         print!("NT user host: {said}");
     }
+    Ok(())
+}
+
+/// The NT user host writes to a volume what the POSIX host then finds there, and ext4's own checker finds nothing wrong.
+fn writes(sh: &Shell, machine: &Machine, exe: &Path) -> Result<()> {
+    let (name, folder) = ("written.img", machine.folder());
+    fs::copy(exe, folder.join("writes.exe"))?;
+    let image = folder.join(name);
+    fs::File::create(&image)?.set_len(96 << 20)?;
+    sh.cmd("/usr/sbin/mkfs.ext4")
+        .args(["-q", "-b", "4096"])
+        .arg(&image)
+        .run()
+        .context("the image was not made")?;
+    let ended = machine.run("writes.exe", &[name], QUESTION)?;
+    let said = String::from_utf8_lossy(&ended.stdout).into_owned();
+    ensure!(ended.code == 0, "writes.exe, under Wine: {ended}\n{said}");
+    sh.cmd("/usr/sbin/e2fsck")
+        .arg("-fn")
+        .arg(&image)
+        .ignore_stdout()
+        .run()
+        .context("e2fsck finds errors in what writes.exe has written under Wine")?;
+    sh.cmd("cargo")
+        .args([
+            "run",
+            "-q",
+            "-p",
+            "conformance",
+            "--example",
+            "writes",
+            "--manifest-path",
+        ])
+        .arg(repo::root().join("Cargo.toml"))
+        .arg("--")
+        .arg(&image)
+        .arg("check")
+        .ignore_stdout()
+        .run()
+        .context("what writes.exe has written under Wine is not what the POSIX host finds")?;
+    print!("NT user host: {said}");
     Ok(())
 }
 
