@@ -84,7 +84,13 @@ impl Library {
         let archive = folder.join("liblkl.a");
         copy(&built.join("liblkl_c.a"), &archive)?;
         // A plugin of LLVM's, where there is one, complains of newer bitcode that ar has no use for.
-        sh.cmd("ar").arg("qs").arg(&archive).arg(linux).quiet().ignore_stderr().run()?;
+        sh.cmd("ar")
+            .arg("qs")
+            .arg(&archive)
+            .arg(linux)
+            .quiet()
+            .ignore_stderr()
+            .run()?;
         Ok(())
     }
 }
