@@ -180,7 +180,7 @@ impl Fd {
         let mut range = [0u64, u64::MAX, 0];
         let place = address(range.as_mut_ptr().cast_const());
         self.call(SYS_IOCTL, [FITRIM, place, 0, 0])?;
-        // SAFETY: range is alive; Linux wrote through the address that the call exposed.
-        Ok(unsafe { range.as_ptr().add(1).read_volatile() })
+        let [_, discarded, _] = range;
+        Ok(discarded)
     }
 }

@@ -65,7 +65,7 @@ pub fn killed(name: &str) {
         let done = write_and_kill(name, &image, lines, wait);
         steps.push(done);
         // Every fifth is looked at by this machine's own Linux first, in a copy, since that replays the journal, too.
-        if number % 5 == 0 {
+        if number.is_multiple_of(5) {
             let copy = folder.path().join("copy");
             sparse_copy(&image, &copy);
             kind.natively(&copy, |root| {

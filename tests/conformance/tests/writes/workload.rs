@@ -36,7 +36,7 @@ enum Step {
 
 fn of(step: usize) -> (usize, Step) {
     let (round, file) = (step / FILES, step % FILES);
-    let replace = round == 0 || (round + file) % 3 == 0;
+    let replace = round == 0 || (round + file).is_multiple_of(3);
     (file, if replace { Step::Replace } else { Step::Change })
 }
 
@@ -94,7 +94,7 @@ pub fn step(volume: &Volume, step: usize) -> Result<(), Errno> {
             let file = volume.open(path.as_bytes(), open)?;
             file.write_all_at(&bytes, 0)?;
             file.set_len(bytes.len() as u64)?;
-            if step % 2 == 0 {
+            if step.is_multiple_of(2) {
                 file.sync()
             } else {
                 file.sync_data()
