@@ -311,6 +311,55 @@ mod tests {
         assert_eq!(read(0, 16384), vec![0; 16384]);
     }
 
+    /// A loop device of this machine's, where there are some.
+    struct Loop(String);
+
+    impl Loop {
+        fn new(image: &Path) -> Option<Loop> {
+            let made = std::process::Command::new("/usr/sbin/losetup")
+                .args(["--find", "--show"])
+                .arg(image)
+                .output()
+                .ok()?;
+            let name = String::from_utf8(made.stdout).ok()?;
+            made.status.success().then(|| Loop(name.trim().to_owned()))
+        }
+    }
+
+    impl Drop for Loop {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("/usr/sbin/losetup")
+                .args(["--detach", &self.0])
+                .status();
+        }
+    }
+
+    #[test]
+    fn a_block_device_is_claimed_written_and_discarded() {
+        let image = image(8 << 20);
+        let Some(device) = Loop::new(image.path()) else {
+            eprintln!("skipped: no loop device is to be had (not root?)");
+            return;
+        };
+        let disk = WritableFile::open(&device.0, true).unwrap();
+        assert_eq!((disk.size_bytes(), disk.block_size()), (8 << 20, 512));
+        let second = WritableFile::open(&device.0, true).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::ResourceBusy, "{second}");
+        let target = disk.target();
+        let bytes = vec![3u8; 1 << 20];
+        for at in [0, 1 << 20, 2 << 20] {
+            target.write(at, &[&bytes], true).unwrap();
+        }
+        target.discard(0, 1 << 20).unwrap();
+        target.zero(1 << 20, 1 << 20, true).unwrap();
+        target.flush().unwrap();
+        let found = std::fs::read(image.path()).unwrap();
+        assert!(found[1 << 20..2 << 20].iter().all(|byte| *byte == 0));
+        assert!(found[2 << 20..3 << 20] == bytes);
+        // What a discard leaves is not defined; a loop device makes a hole.
+        assert!(found[..1 << 20].iter().all(|byte| *byte == 0));
+    }
+
     #[test]
     fn a_vector_goes_on_where_a_write_ended() {
         let (a, b) = ([1u8; 10], [2u8; 5]);
