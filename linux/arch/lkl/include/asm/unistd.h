@@ -6,5 +6,10 @@
 
 /* Which of several generations of a call the generic kernel is to have. */
 #define __ARCH_WANT_NEW_STAT
+#define __ARCH_WANT_SYS_ALARM
+#define __ARCH_WANT_SYS_GETPGRP
+#define __ARCH_WANT_SYS_PAUSE
+#define __ARCH_WANT_SYS_TIME
+#define __ARCH_WANT_SYS_UTIME
 
 #endif
