@@ -41,6 +41,7 @@ impl Library {
             "include/lkl.h",
             "include/lkl_host.h",
             "lib/liblkl.a",
+            "lib/liblkl-linux.a",
             "lib/liblkl.so",
             "lib/pkgconfig/lkl.pc",
         ]
@@ -74,30 +75,32 @@ impl Library {
             fs::remove_file(&link).context("cannot replace liblkl.so")?;
         }
         symlink(SONAME, &link).context("cannot make liblkl.so")?;
+        copy(&built.join("liblkl_c.a"), &folder.join("liblkl.a"))?;
         // Cargo leaves Linux out of a static library: each rlib between would hold a copy.
         let linux = sh
             .cmd("cargo")
-            .args(["run", "-q", "-p", "lkl-build", "--", "--target", "elf"])
+            .args([
+                "run",
+                "-q",
+                "-p",
+                "lkl-build",
+                "--",
+                "--target",
+                "elf",
+                "--config",
+                "full",
+            ])
             .read()
             .context("Linux does not build")?;
-        let linux = linux.lines().next().unwrap_or_default();
-        let archive = folder.join("liblkl.a");
-        copy(&built.join("liblkl_c.a"), &archive)?;
-        // A plugin of LLVM's, where there is one, complains of newer bitcode that ar has no use for.
-        sh.cmd("ar")
-            .arg("qs")
-            .arg(&archive)
-            .arg(linux)
-            .quiet()
-            .ignore_stderr()
-            .run()?;
+        let archive = linux.lines().nth(1).context("lkl-build names no archive")?;
+        copy(Path::new(archive.trim()), &folder.join("liblkl-linux.a"))?;
         Ok(())
     }
 }
 
 fn package_description() -> String {
     format!(
-        "prefix=${{pcfiledir}}/../..\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\nName: lkl\nDescription: Linux as a library\nVersion: {}\nCflags: -I${{includedir}}\nLibs: -L${{libdir}} -llkl\nLibs.private: -lgcc_s -lpthread -lm -ldl\n",
+        "prefix=${{pcfiledir}}/../..\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\nName: lkl\nDescription: Linux as a library\nVersion: {}\nCflags: -I${{includedir}}\nLibs: -L${{libdir}} -llkl\nLibs.private: -llkl-linux -lgcc_s -lpthread -lm -ldl\n",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -158,7 +161,7 @@ impl Workshop {
                 format!(
                     "{} {}",
                     ask("--cflags")?,
-                    libraries.replace("-llkl", "-l:liblkl.a")
+                    libraries.replacen("-llkl ", "-l:liblkl.a ", 1)
                 )
             }
         };
@@ -219,14 +222,29 @@ pub fn tried(sh: &Shell) -> Result<()> {
         .arg("8M")
         .env("PATH", path_with_sbin())
         .run()?;
-    let image = image.to_str().context("a path")?;
+    let disk = shop.path("disk");
+    partitioned(sh, &image, &disk)?;
+    let (image, disk) = (
+        image.to_str().context("a path")?,
+        disk.to_str().context("a path")?,
+    );
     for linkage in [Linkage::Shared, Linkage::Static] {
         let version = shop.output(sh, "version", linkage, &[])?;
         ensure!(version.starts_with("Linux version 6."), "version: {version}");
         let hello = shop.output(sh, "readfs", linkage, &[image, "ext4", "/hello"])?;
         ensure!(hello == "hello\n", "readfs: {hello}");
-        let all = shop.output(sh, "everything", linkage, &[image])?;
+        let hello = shop.output(sh, "readfs", linkage, &[disk, "ext4", "/hello", "2"])?;
+        ensure!(hello == "hello\n", "readfs of a partition: {hello}");
+        let copy = shop.path("copy");
+        fs::copy(image, &copy)?;
+        let all = shop.output(
+            sh,
+            "everything",
+            linkage,
+            &[image, copy.to_str().context("a path")?],
+        )?;
         ensure!(all.ends_with(" checks, 0 failed\n"), "everything: {all}");
+        written(sh, &copy)?;
     }
     let proc = shop.output(sh, "proc", Linkage::Shared, &[])?;
     for file in ["version", "mounts", "filesystems", "sys/kernel/osrelease"] {
@@ -243,6 +261,50 @@ pub fn tried(sh: &Shell) -> Result<()> {
             .is_err_and(|errors| errors.contains("give the host's operations to lkl_init() before")),
         "old_start.c: {errors:?}"
     );
+    Ok(())
+}
+
+/// A disk with a partition table whose second partition is `image`.
+fn partitioned(sh: &Shell, image: &Path, disk: &Path) -> Result<()> {
+    const MIB: u64 = 1 << 20;
+    let content = fs::read(image)?;
+    let file = fs::File::create(disk)?;
+    file.set_len(2 * MIB + u64::try_from(content.len())? + MIB)?;
+    std::os::unix::fs::FileExt::write_all_at(&file, &content, 2 * MIB)?;
+    sh.cmd("sfdisk")
+        .arg("-q")
+        .arg(disk)
+        .env("PATH", path_with_sbin())
+        .stdin(format!(
+            "label: gpt\nstart=1MiB, size=1MiB\nstart=2MiB, size={}KiB\n",
+            content.len() >> 10
+        ))
+        .quiet()
+        .run()
+        .context("sfdisk makes no table")
+}
+
+/// Whether the file system is sound and has the files that a program wrote, as its own tools see it.
+fn written(sh: &Shell, image: &Path) -> Result<()> {
+    sh.cmd("e2fsck")
+        .args(["-f", "-n"])
+        .arg(image)
+        .env("PATH", path_with_sbin())
+        .quiet()
+        .ignore_stderr()
+        .read()
+        .context("e2fsck finds fault")?;
+    for name in ["by_the_host", "by_functions"] {
+        let text = sh
+            .cmd("debugfs")
+            .args(["-R", &format!("cat /{name}")])
+            .arg(image)
+            .env("PATH", path_with_sbin())
+            .quiet()
+            .ignore_stderr()
+            .read()?;
+        ensure!(text.trim() == "written", "{name}: {text}");
+    }
     Ok(())
 }
 

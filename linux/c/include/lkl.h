@@ -153,6 +153,11 @@ struct lkl_blk_req {
 /*
  * A disk: a file or device of the host's that the program has open, or, with ops, functions of its own. Those are called by
  * one thread of the library's for each disk, and may wait.
+ *
+ * Linux may write to a file that is open for reading and writing. It is locked (flock), and another program that wants to
+ * write to it is refused, as this one is when another has it: -LKL_EBUSY. To a file that is open for reading Linux never
+ * writes: a journal is replayed in memory. A disk with ops is asked to write and to flush; one that answers
+ * LKL_DEV_BLK_STATUS_UNSUP to that is one to mount with LKL_MS_RDONLY and without recovery.
  */
 struct lkl_disk {
 	void *dev;			/* the library's */

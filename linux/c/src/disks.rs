@@ -3,9 +3,14 @@
 //! A disk is a file or device of the host's that the program has opened, or a pair of functions of the program's own. Those may
 //! wait, which Linux's only CPU must not, so a thread for each such disk calls them. A disk that is added before Linux is
 //! booted waits for the boot.
+//!
+//! Linux may write to a file that the program has opened for writing, and to functions. A file that is open for reading only stays as it
+//! is, even when Linux replays a journal on it: what it writes goes into memory.
 
 use crate::{Long, calls, int, life, mounts, result};
-use lkl::{BlockDevice, Disk, DiskOptions, Errno, Kernel, ReadRequest};
+use linux_full::WritableDisks;
+use lkl::{BlockDevice, DevPath, Disk, DiskOptions, Errno, Kernel, ReadRequest};
+use lkl_write::{Abilities, Operation, WritableDevice, WritableDisk, WriteRequest};
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -55,12 +60,54 @@ struct Piece {
 
 const SECTOR: u64 = 512;
 const READ: u32 = 0;
+const WRITE: u32 = 1;
+const FLUSH: u32 = 4;
 const STATUS_OK: i32 = 0;
 
-/// A disk of the program's and, once Linux runs, of Linux's.
+/// A disk of the program's.
+#[derive(Clone)]
+enum Given {
+    Readable(Arc<dyn Disk>),
+    Writable(Arc<dyn WritableDisk>),
+}
+
+/// A disk of Linux's.
+enum Device {
+    Readable(BlockDevice),
+    Writable(WritableDevice),
+}
+
+impl Given {
+    fn add_to(self, kernel: &Kernel) -> Result<Device, Errno> {
+        match self {
+            Given::Readable(disk) => kernel
+                .add_disk(disk, DiskOptions::default())
+                .map(Device::Readable),
+            Given::Writable(disk) => kernel.add_writable_disk(disk, 0).map(Device::Writable),
+        }
+    }
+}
+
+impl Device {
+    fn path(&self) -> Result<DevPath, Errno> {
+        match self {
+            Device::Readable(device) => device.dev_path(),
+            Device::Writable(device) => device.dev_path(),
+        }
+    }
+
+    fn remove(self) -> Result<(), Errno> {
+        match self {
+            Device::Readable(device) => device.remove(),
+            Device::Writable(device) => device.remove(),
+        }
+    }
+}
+
+/// A disk on its way: the program's, then Linux's, then none.
 enum Entry {
-    Waiting(Arc<dyn Disk>),
-    Added(BlockDevice),
+    Waiting(Given),
+    Added(Device),
     Removed,
 }
 
@@ -75,7 +122,7 @@ fn disks() -> MutexGuard<'static, Vec<Entry>> {
 pub(crate) fn add_waiting(kernel: &Kernel) -> Result<(), Errno> {
     for entry in disks().iter_mut() {
         if let Entry::Waiting(disk) = entry {
-            *entry = Entry::Added(kernel.add_disk(Arc::clone(disk), DiskOptions::default())?);
+            *entry = Entry::Added(disk.clone().add_to(kernel)?);
         }
     }
     Ok(())
@@ -89,7 +136,22 @@ pub(crate) fn forget_all() {
 /// Functions of the program's, and the thread that calls them. The thread ends when the disk is dropped.
 struct Served {
     size: u64,
-    requests: Mutex<mpsc::Sender<ReadRequest>>,
+    requests: Mutex<mpsc::Sender<Request>>,
+}
+
+/// A request of either kind.
+enum Request {
+    Read(ReadRequest),
+    Change(WriteRequest),
+}
+
+impl Request {
+    fn complete(self, outcome: Result<(), Errno>) {
+        match self {
+            Request::Read(request) => request.complete(outcome),
+            Request::Change(request) => request.complete(outcome),
+        }
+    }
 }
 
 /// What the thread has of the disk.
@@ -129,32 +191,65 @@ impl Served {
 }
 
 impl Server {
-    fn serve(self, requests: &mpsc::Receiver<ReadRequest>) {
+    fn serve(self, requests: &mpsc::Receiver<Request>) {
         while let Ok(request) = requests.recv() {
-            let outcome = self.read(&request);
+            let outcome = match &request {
+                Request::Read(request) => self.read(request),
+                Request::Change(request) => self.change(request),
+            };
             request.complete(outcome);
         }
     }
 
     fn read(&self, request: &ReadRequest) -> Result<(), Errno> {
-        let mut pieces: Vec<Piece> = request
+        let pieces = request
             .raw_segments()
             .map(|(base, len): (NonNull<u8>, usize)| Piece {
                 base: base.as_ptr(),
                 len,
             })
             .collect();
+        self.ask(READ, request.offset(), pieces)
+    }
+
+    fn change(&self, request: &WriteRequest) -> Result<(), Errno> {
+        let pieces = request
+            .segments()
+            .map(|segment| Piece {
+                base: segment.as_ptr().cast_mut(),
+                len: segment.len(),
+            })
+            .collect();
+        match request.operation() {
+            Operation::Write { .. } => self.ask(WRITE, request.offset(), pieces),
+            Operation::Flush => self.ask(FLUSH, 0, pieces),
+            // Not among the abilities.
+            Operation::Discard | Operation::WriteZeroes { .. } => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// The pieces are memory of a request's, which is answered after this.
+    fn ask(&self, kind: u32, offset: u64, mut pieces: Vec<Piece>) -> Result<(), Errno> {
         let mut asked = BlockRequest {
-            kind: READ,
+            kind,
             priority: 0,
-            sector: request.offset() / SECTOR,
+            sector: offset / SECTOR,
             count: i32::try_from(pieces.len()).map_err(|_| Errno::EIO)?,
             pieces: pieces.as_mut_ptr(),
         };
-        // SAFETY: the program's function; the memory is the request's until it is completed.
+        // SAFETY: the program's function, which fills the pieces of a read and leaves those of a write as they are.
         match unsafe { (self.request)(self.disk, &mut asked) } {
             STATUS_OK => Ok(()),
             _ => Err(Errno::EIO),
+        }
+    }
+}
+
+impl Served {
+    fn send(&self, request: Request) {
+        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(unsent) = requests.send(request) {
+            unsent.0.complete(Err(Errno::EIO));
         }
     }
 }
@@ -169,16 +264,31 @@ impl Disk for Served {
     }
 
     fn read(&self, request: ReadRequest) {
-        let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(unsent) = requests.send(request) {
-            unsent.0.complete(Err(Errno::EIO));
+        self.send(Request::Read(request));
+    }
+}
+
+impl WritableDisk for Served {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            flush: true,
+            fua: false,
+            discard: false,
+            discard_granularity: 0,
+            write_zeroes: false,
         }
+    }
+
+    fn change(&self, request: WriteRequest) {
+        self.send(Request::Change(request));
     }
 }
 
 /// The program's open file as a disk.
 #[cfg(target_os = "linux")]
-fn open_disk(handle: Handle) -> Result<Arc<dyn Disk>, Errno> {
+fn open_disk(handle: Handle) -> Result<Given, Errno> {
+    use lkl_host_posix::{FileDisk, WritableFile};
+    use rustix::fs::{OFlags, fcntl_getfl};
     use std::os::fd::BorrowedFd;
     // SAFETY: the program set the member for its host.
     let fd = unsafe { handle.fd };
@@ -187,12 +297,20 @@ fn open_disk(handle: Handle) -> Result<Arc<dyn Disk>, Errno> {
     }
     // SAFETY: the descriptor is the program's, which has it open during this call.
     let file = unsafe { BorrowedFd::borrow_raw(fd) };
-    let file = file.try_clone_to_owned().map_err(|_| Errno::EBADF)?;
-    let disk = lkl_host_posix::FileDisk::new(file.into()).map_err(|error| {
+    let flags = fcntl_getfl(file).map_err(|_| Errno::EBADF)?;
+    let file = file.try_clone_to_owned().map_err(|_| Errno::EBADF)?.into();
+    let failed = |error: std::io::Error| {
+        if error.kind() == std::io::ErrorKind::ResourceBusy {
+            return Errno::EBUSY;
+        }
         let code = error.raw_os_error().and_then(|code| u16::try_from(code).ok());
         code.and_then(Errno::from_number).unwrap_or(Errno::EINVAL)
-    })?;
-    Ok(Arc::new(disk))
+    };
+    Ok(if flags.contains(OFlags::RDWR) {
+        Given::Writable(Arc::new(WritableFile::new(file, true).map_err(failed)?))
+    } else {
+        Given::Readable(Arc::new(FileDisk::new(file).map_err(failed)?))
+    })
 }
 
 unsafe fn add(disk: *const CDisk) -> Result<u64, Errno> {
@@ -201,15 +319,15 @@ unsafe fn add(disk: *const CDisk) -> Result<u64, Errno> {
     }
     // SAFETY: the caller's promise.
     let given = unsafe { *disk };
-    let disk: Arc<dyn Disk> = if given.ops.is_null() {
+    let disk = if given.ops.is_null() {
         open_disk(given.handle)?
     } else {
         // SAFETY: as above.
-        Arc::new(unsafe { Served::new(given) }?)
+        Given::Writable(Arc::new(unsafe { Served::new(given) }?))
     };
     let mut disks = disks();
     let entry = match life::kernel() {
-        Ok(kernel) => Entry::Added(kernel.add_disk(disk, DiskOptions::default())?),
+        Ok(kernel) => Entry::Added(disk.add_to(&kernel)?),
         Err(_) => Entry::Waiting(disk),
     };
     disks.push(entry);
@@ -251,7 +369,7 @@ fn name(id: u32) -> Result<String, Errno> {
     let disks = disks();
     match usize::try_from(id).ok().and_then(|id| disks.get(id)) {
         Some(Entry::Added(device)) => {
-            let path = device.dev_path()?;
+            let path = device.path()?;
             let name = path.as_bytes().strip_prefix(b"/dev/").ok_or(Errno::ENODEV)?;
             Ok(String::from_utf8_lossy(name).into_owned())
         }

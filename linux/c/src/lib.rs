@@ -27,8 +27,6 @@ mod operations;
 mod settings;
 mod text;
 
-use linux_driver as _;
-
 /// Linux's `long` on every host, as `lkl/abi.h` has it.
 type Long = i64;
 

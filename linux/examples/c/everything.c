@@ -2,9 +2,9 @@
 /*
  * Calls each function of the library and says what is not as lkl.h has it. The last line is "N checks, M failed".
  *
- *	everything IMAGE
+ *	everything IMAGE COPY
  *
- * IMAGE is an ext4 with a file "hello" that holds "hello\n".
+ * Both are an ext4 with a file "hello" that holds "hello\n"; files are written to the second, "by_the_host" and "by_functions".
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -78,6 +78,89 @@ static int request(struct lkl_disk disk, struct lkl_blk_req *req)
 }
 
 static struct lkl_dev_blk_ops own = { capacity, request };
+
+/* ---- writing, to a copy of the image ---- */
+
+static int written, flushed;
+
+static int writing(struct lkl_disk disk, struct lkl_blk_req *req)
+{
+	unsigned long long at = req->sector * 512;
+	int i;
+
+	switch (req->type) {
+	case LKL_DEV_BLK_TYPE_READ:
+		return request(disk, req);
+	case LKL_DEV_BLK_TYPE_FLUSH:
+	case LKL_DEV_BLK_TYPE_FLUSH_OUT:
+		flushed++;
+		return fdatasync(image_fd) ? LKL_DEV_BLK_STATUS_IOERR : LKL_DEV_BLK_STATUS_OK;
+	case LKL_DEV_BLK_TYPE_WRITE:
+		break;
+	default:
+		return LKL_DEV_BLK_STATUS_UNSUP;
+	}
+	written++;
+	for (i = 0; i < req->count; i++) {
+		ssize_t len = pwrite(image_fd, req->buf[i].iov_base, req->buf[i].iov_len, (off_t)at);
+
+		if (len != (ssize_t)req->buf[i].iov_len)
+			return LKL_DEV_BLK_STATUS_IOERR;
+		at += (unsigned long long)len;
+	}
+	return LKL_DEV_BLK_STATUS_OK;
+}
+
+static struct lkl_dev_blk_ops own_writing = { capacity, writing };
+
+static void write_file(unsigned int id, const char *name)
+{
+	char place[32], path[64], text[16] = "";
+	struct lkl_iovec vec[2] = { { "wri", 3 }, { "tten\n", 5 } };
+	long fd;
+
+	IS(lkl_mount_dev(id, 0, "ext4", 0, NULL, place, sizeof(place)), 0);
+	snprintf(path, sizeof(path), "%s/%s", place, name);
+	fd = lkl_sys_creat(path, 0644);
+	SAYS(fd, value >= 0);
+	IS(lkl_sys_writev(fd, vec, 2), 8);
+	IS(lkl_sys_fsync(fd), 0);
+	IS(lkl_sys_close(fd), 0);
+	IS(lkl_umount_dev(id, 0, 0, 1000), 0);
+	/* From the disk again. */
+	IS(lkl_mount_dev(id, 0, "ext4", LKL_MS_RDONLY, NULL, place, sizeof(place)), 0);
+	fd = lkl_sys_open(path, LKL_O_RDONLY, 0);
+	IS(lkl_sys_read(fd, text, sizeof(text)), 8);
+	IS(strcmp(text, "written\n"), 0);
+	IS(lkl_sys_close(fd), 0);
+	IS(lkl_umount_dev(id, 0, 0, 1000), 0);
+}
+
+static void write_both_ways(const char *copy)
+{
+	struct lkl_disk file = { 0 }, ours = { 0 }, second = { 0 };
+	int reading = image_fd, id;
+
+	file.fd = open(copy, O_RDWR);
+	id = lkl_disk_add(&file);
+	SAYS(id, value > 0);
+	/* Who writes is alone. */
+	second.fd = open(copy, O_RDWR);
+	IS(lkl_disk_add(&second), -LKL_EBUSY);
+	write_file(id, "by_the_host");
+	IS(lkl_disk_remove(file), 0);
+	close(file.fd);
+
+	image_fd = second.fd;
+	ours.ops = &own_writing;
+	id = lkl_disk_add(&ours);
+	write_file(id, "by_functions");
+	SAYS(written, value > 0);
+	SAYS(flushed, value > 0);
+	IS(lkl_disk_remove(ours), 0);
+	close(second.fd);
+	image_fd = reading;
+}
 
 /* ---- threads of the host's ---- */
 
@@ -206,7 +289,7 @@ int main(int argc, char **argv)
 	char place[32], other[32];
 	int first, second;
 
-	if (argc != 2)
+	if (argc != 3)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	image_fd = open(argv[1], O_RDONLY);
@@ -256,6 +339,7 @@ int main(int argc, char **argv)
 	IS(lkl_get_virtio_blkdev(first, 9, &again), -LKL_ENOENT);
 	IS(lkl_encode_dev_from_sysfs("/none", &again), -LKL_ENOENT);
 
+	write_both_ways(argv[2]);
 	threads();
 	folders();
 	settings();

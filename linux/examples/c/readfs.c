@@ -2,12 +2,13 @@
 /*
  * Mounts an image, makes it the root of the process, and writes a file of it to the standard output:
  *
- *	readfs IMAGE TYPE /PATH
+ *	readfs IMAGE TYPE /PATH [PARTITION]
  *
  * Linux runs no program of the image's, /init least of all: the program is this one.
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include <lkl.h>
 #include <lkl_host.h>
@@ -40,8 +41,8 @@ int main(int argc, char **argv)
 	long err;
 	int id, ret;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: %s IMAGE TYPE /PATH\n", argv[0]);
+	if (argc < 4 || argc > 5) {
+		fprintf(stderr, "usage: %s IMAGE TYPE /PATH [PARTITION]\n", argv[0]);
 		return 2;
 	}
 	disk.fd = open(argv[1], O_RDONLY);
@@ -58,7 +59,7 @@ int main(int argc, char **argv)
 	err = lkl_start_kernel("mem=64M");
 	if (err)
 		return failed("cannot boot", err);
-	err = lkl_mount_dev(id, 0, argv[2], LKL_MS_RDONLY, NULL, place, sizeof(place));
+	err = lkl_mount_dev(id, argc == 5 ? atoi(argv[4]) : 0, argv[2], LKL_MS_RDONLY, NULL, place, sizeof(place));
 	if (err)
 		return failed(argv[1], err);
 	err = lkl_sys_chroot(place);

@@ -113,6 +113,7 @@ pub const CALLS_PRELUDE: &str = "\
 #include <asm/stat.h>
 #include <asm/statfs.h>
 #include <asm/poll.h>
+#include <asm/siginfo.h>
 #include <asm/signal.h>
 #include <linux/aio_abi.h>
 #include <linux/capability.h>
@@ -143,6 +144,7 @@ pub const PUBLIC: &[(&str, &str)] = &[
     ("s64", "__s64"),
     ("qid_t", "__kernel_uid32_t"),
     ("rwf_t", "__kernel_rwf_t"),
+    ("key_serial_t", "__s32"),
     ("user_msghdr", "msghdr"),
     ("ssize_t", "__kernel_ssize_t"),
 ];

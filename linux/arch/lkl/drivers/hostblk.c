@@ -237,7 +237,8 @@ long hostblk_add(const struct lkl_disk_params *params, const struct lkl_disk_wri
 	disk->gendisk->major = hostblk_major;
 	disk->gendisk->first_minor = minor;
 	disk->gendisk->minors = 1;
-	disk->gendisk->flags |= GENHD_FL_NO_PART;
+	if (!IS_ENABLED(CONFIG_LKL_HOSTBLK_PARTITIONS))
+		disk->gendisk->flags |= GENHD_FL_NO_PART;
 	disk->gendisk->fops = &hostblk_fops;
 	disk->gendisk->private_data = disk;
 	snprintf(disk->gendisk->disk_name, sizeof(disk->gendisk->disk_name), "hostblk%d", minor);
