@@ -247,7 +247,7 @@ pub fn tried(sh: &Shell) -> Result<()> {
         written(sh, &copy)?;
     }
     let proc = shop.output(sh, "proc", Linkage::Shared, &[])?;
-    for file in ["version", "mounts", "filesystems", "sys/kernel/osrelease"] {
+    for file in ["version", "filesystems", "sys/kernel/osrelease"] {
         ensure!(
             proc.contains(&format!("==> /proc/{file}\n")),
             "proc: no {file}:\n{proc}"
