@@ -20,7 +20,9 @@ fn set(path: &str, value: &[u8]) -> Result<u64, Errno> {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn lkl_sysctl(path: *const c_char, value: *const c_char) -> i32 {
     // SAFETY: the caller's promise.
-    let (path, value) = unsafe { (CStr::from_ptr(path), CStr::from_ptr(value)) };
+    let path = unsafe { CStr::from_ptr(path) };
+    // SAFETY: as above.
+    let value = unsafe { CStr::from_ptr(value) };
     int(path
         .to_str()
         .map_err(|_| Errno::EINVAL)

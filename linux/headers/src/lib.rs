@@ -13,6 +13,8 @@
 //! The order of work: [`uapi`] has Linux's build make the public headers; each is taken apart into [`token`]s; [`names`]
 //! collects what all of them define; then each is written with the names changed.
 
+#![forbid(unsafe_code)]
+
 pub mod extract;
 pub mod names;
 pub mod pieces;

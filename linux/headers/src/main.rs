@@ -1,5 +1,7 @@
 //! `lkl-headers`: generates the C headers of the Linux kernel library and says where they are.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser;
 use std::process::ExitCode;
 
