@@ -20,6 +20,7 @@ const SAFE_CRATES: &[&str] = &[
     "driver/fsd",
     "driver/lkl-vfs",
     "driver/nt",
+    "linux/headers",
     "linux/images",
     "linux/partitions",
     "linux/probe",
