@@ -10,6 +10,7 @@ use proc_macro2::{TokenStream, TokenTree};
 use xshell::Shell;
 
 use crate::driver::{self, Flavour};
+use crate::licences;
 use crate::repo;
 use crate::toolchain::{Toolchain, Windows};
 use crate::userctl::LINKER;
@@ -41,6 +42,7 @@ const WRITING_CRATES: &[&str] = &["linux-full", "lkl-write"];
 pub fn run(sh: &Shell) -> Result<()> {
     unsafe_wall(&repo::root())?;
     driver_reads_only(sh)?;
+    licences::check(sh)?;
     format(sh)?;
     clippy_host(sh)?;
     clippy_driver(sh)?;

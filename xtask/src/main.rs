@@ -13,6 +13,7 @@ mod driver;
 mod image_check;
 mod imports;
 mod library;
+mod licences;
 mod lint;
 mod manifests;
 mod matrix;

@@ -6,7 +6,7 @@ use xshell::{Cmd, Shell};
 use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
-use crate::{double, driver, library, lint, package, pictures, repo, setup, userctl, wine};
+use crate::{double, driver, library, licences, lint, package, pictures, repo, setup, userctl, wine};
 
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
@@ -17,9 +17,10 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
     if steps.run("set-up", || setup::ensure(sh, setup::ALL)).is_none() {
         return steps.finish();
     }
-    steps.run("formatting and the wall around unsafe", || {
+    steps.run("formatting, licences, and the wall around unsafe", || {
         lint::unsafe_wall(&repo::root())?;
         lint::driver_reads_only(sh)?;
+        licences::check(sh)?;
         lint::format(sh)
     });
     let object = steps.run(
