@@ -76,13 +76,16 @@ fn tree(sh: &Shell, arguments: &[&str]) -> Result<String> {
         .context("cargo cannot tell what the crates are")
 }
 
-/// The lines whose licence none of the tables allows.
+/// The lines whose licence none of the tables allows. Cargo marks what it has told already with an asterisk.
 fn refused<'a>(tree: &'a str, tables: &'a [&'a [&'a str]]) -> impl Iterator<Item = &'a str> {
-    tree.lines().filter(|line| !line.is_empty()).filter(move |line| {
-        !line
-            .split_once('|')
-            .is_some_and(|(_, licence)| allowed(licence, tables))
-    })
+    tree.lines()
+        .map(|line| line.trim_end_matches(" (*)"))
+        .filter(|line| !line.is_empty())
+        .filter(move |line| {
+            !line
+                .split_once('|')
+                .is_some_and(|(_, licence)| allowed(licence, tables))
+        })
 }
 
 /// Whether one may choose licences of the tables so that the expression holds.
