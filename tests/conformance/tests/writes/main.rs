@@ -32,6 +32,7 @@ fn main() {}
 #[cfg(target_os = "linux")]
 fn main() {
     use libtest_mimic::{Arguments, Trial};
+    use power::Lie;
     use std::time::Duration;
 
     const TIME_LIMIT: Duration = Duration::from_secs(300);
@@ -58,16 +59,22 @@ fn main() {
         ("the power is cut: xfs", || power::cut("xfs")),
         ("the power is cut: f2fs", || power::cut("f2fs")),
         ("a disk that ignores flushes is found out: ext4", || {
-            power::found_out("ext4")
+            power::found_out("ext4", Lie::Flush)
         }),
         ("a disk that ignores flushes is found out: btrfs", || {
-            power::found_out("btrfs")
+            power::found_out("btrfs", Lie::Flush)
         }),
         ("a disk that ignores flushes is found out: xfs", || {
-            power::found_out("xfs")
+            power::found_out("xfs", Lie::Flush)
         }),
         ("a disk that ignores flushes is found out: f2fs", || {
-            power::found_out("f2fs")
+            power::found_out("f2fs", Lie::Flush)
+        }),
+        ("a disk that ignores FUA is found out: ext4", || {
+            power::found_out("ext4", Lie::Fua)
+        }),
+        ("a disk that ignores FUA is found out: xfs", || {
+            power::found_out("xfs", Lie::Fua)
         }),
         ("a writer is killed: ext4", || kill::killed("ext4")),
         ("a writer is killed: btrfs", || kill::killed("btrfs")),

@@ -3,8 +3,8 @@
 //! [`Cached`] keeps what is written since the last flush aside. A cut, taken while Linux works, leaves what flushes (and durable
 //! writes) have made durable, and of the rest any part: each block of 4 KiB of each write came to the medium, or did not. So a
 //! flush that is missing anywhere, in Linux's file system or in between, is found out: once with a disk that is as it should
-//! be, which must lose nothing that was synced, and once with one that says "done" to a flush and does nothing, which must lose
-//! something.
+//! be, which must lose nothing that was synced, and once with one that says "done" and does nothing, which must lose something:
+//! to every flush, or to what FUA asks of a single write.
 
 use crate::kill::sparse_copy;
 use crate::kind::{self, Kind, boot, unmount};
@@ -26,6 +26,16 @@ const ATOM: usize = 4096;
 
 type Sector = [u8; SECTOR];
 
+/// What a disk does not do though it says so.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Lie {
+    None,
+    /// Flushes, and writes that are to be durable.
+    Flush,
+    /// Writes that are to be durable.
+    Fua,
+}
+
 /// Writes in their order.
 #[derive(Default, Clone)]
 struct Log {
@@ -46,19 +56,19 @@ struct State {
 struct Cached {
     image: File,
     size: u64,
-    ignores_flushes: bool,
+    lie: Lie,
     state: Mutex<State>,
     flushes: AtomicUsize,
 }
 
 impl Cached {
-    fn new(image: &Path, ignores_flushes: bool) -> Cached {
+    fn new(image: &Path, lie: Lie) -> Cached {
         let image = File::open(image).unwrap();
         let size = image.metadata().unwrap().len();
         Cached {
             image,
             size,
-            ignores_flushes,
+            lie,
             state: Mutex::default(),
             flushes: AtomicUsize::new(0),
         }
@@ -115,7 +125,7 @@ impl WritableDisk for Handle {
                     state.current.insert(number, sector.try_into().unwrap());
                 }
                 let write = Arc::new((request.offset(), bytes));
-                if durable && !self.0.ignores_flushes {
+                if durable && self.0.lie == Lie::None {
                     // It overtakes what is pending, which may be of the same blocks: those parts of it are history.
                     state.log.overtake(&write);
                     state.log.durable.push(write);
@@ -126,7 +136,7 @@ impl WritableDisk for Handle {
             }
             Operation::Flush => {
                 self.0.flushes.fetch_add(1, SeqCst);
-                if !self.0.ignores_flushes {
+                if self.0.lie != Lie::Flush {
                     let pending = std::mem::take(&mut state.log.pending);
                     state.log.durable.extend(pending);
                 }
@@ -185,9 +195,9 @@ fn next(random: &mut u64) -> u64 {
 }
 
 /// Works on a disk, and cuts its power so many times: the steps that had returned before each cut, and what the medium has.
-fn cuts(kind: &Kind, empty: &Path, ignores_flushes: bool, times: usize) -> Vec<(usize, Log)> {
+fn cuts(kind: &Kind, empty: &Path, lie: Lie, times: usize) -> Vec<(usize, Log)> {
     let kernel = boot();
-    let disk = Arc::new(Cached::new(empty, ignores_flushes));
+    let disk = Arc::new(Cached::new(empty, lie));
     let device = kernel
         .add_writable_disk(Arc::new(Handle(disk.clone())), 0)
         .unwrap();
@@ -228,12 +238,12 @@ fn cuts(kind: &Kind, empty: &Path, ignores_flushes: bool, times: usize) -> Vec<(
 }
 
 /// Looks at each cut. What was wrong.
-fn findings(name: &str, ignores_flushes: bool, times: usize) -> (usize, Vec<String>) {
+fn findings(name: &str, lie: Lie, times: usize) -> (usize, Vec<String>) {
     let kind = kind::named(name);
     let folder = tempfile::tempdir().unwrap();
     let (empty, image) = (folder.path().join("empty"), folder.path().join("image"));
     kind.make(&empty, 0, 0);
-    let cuts = cuts(kind, &empty, ignores_flushes, times);
+    let cuts = cuts(kind, &empty, lie, times);
     let mut random = u64::from(std::process::id()) | 1;
     let mut findings = Vec::new();
     for (number, (steps, log)) in cuts.iter().enumerate() {
@@ -243,7 +253,7 @@ fn findings(name: &str, ignores_flushes: bool, times: usize) -> (usize, Vec<Stri
                 "cut {number}, after {steps} steps, {} writes being pending: {error}",
                 log.pending.len()
             ));
-            if ignores_flushes {
+            if lie != Lie::None {
                 break;
             }
         }
@@ -254,15 +264,15 @@ fn findings(name: &str, ignores_flushes: bool, times: usize) -> (usize, Vec<Stri
 /// A disk that keeps its promise loses nothing.
 pub fn cut(name: &str) {
     let times = crate::kill::times();
-    let (cuts, findings) = findings(name, false, times);
+    let (cuts, findings) = findings(name, Lie::None, times);
     assert!(findings.is_empty(), "{}", findings.join("\n"));
     assert!(cuts * 2 >= times, "only {cuts} of {times} cuts told something");
     eprintln!("{name}: {cuts} cuts");
 }
 
 /// A disk that does not is found out: the test above can fail.
-pub fn found_out(name: &str) {
-    let (cuts, findings) = findings(name, true, 12);
+pub fn found_out(name: &str, lie: Lie) {
+    let (cuts, findings) = findings(name, lie, 20);
     assert!(!findings.is_empty(), "none of {cuts} cuts has lost anything");
     eprintln!("{name}: {}", findings[0].lines().next().unwrap_or_default());
 }
