@@ -238,6 +238,8 @@ static void files(const char *folder)
 	snprintf(path, sizeof(path), "%s/none", folder);
 	IS(lkl_sys_open(path, LKL_O_RDONLY, 0), -LKL_ENOENT);
 	IS(lkl_syscall(100000, params), -LKL_ENOSYS);
+	IS(lkl_sys_open(NULL, LKL_O_RDONLY, 0), -LKL_EFAULT);
+	IS(lkl_sys_mkdir((char *)16, 0755), -LKL_EFAULT);
 }
 
 static void folders(void)

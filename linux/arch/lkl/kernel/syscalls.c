@@ -233,7 +233,6 @@ static const syscall_fn calls[] = {
 	CALL(sched_getaffinity),
 	CALL(epoll_create),
 	CALL(getdents64),
-	CALL(set_tid_address),
 	CALL(semtimedop),
 	CALL(fadvise64),
 	CALL(timer_create),

@@ -162,7 +162,6 @@
 #define __NR_sched_getaffinity	204
 #define __NR_epoll_create	213
 #define __NR_getdents64		217
-#define __NR_set_tid_address	218
 #define __NR_semtimedop		220
 #define __NR_fadvise64		221
 #define __NR_timer_create	222
