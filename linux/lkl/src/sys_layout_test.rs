@@ -112,7 +112,7 @@ fn functions_are_those_of_the_header() {
         .filter(|line| line.ends_with(';') && !line.starts_with(['\t', ' ', '}']));
     let mut names: Vec<&str> = declared
         .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next())
-        .filter(|name| name.starts_with("lkl_"))
+        .filter(|name| name.starts_with("linux_"))
         .collect();
     names.sort_unstable();
     let mirrored = include_str!("sys.rs");
