@@ -29,7 +29,7 @@ use xshell::Shell;
 use super::listing::Listing;
 use super::payload::Payload;
 use crate::wine::machine::Machine;
-use checks::{command, good, listed, path_is, patient, same, service, set_path, wait_until};
+use checks::{command, good, listed, path_is, patient, same, service, set_path, set_up, wait_until};
 
 /// How long any program may stand still, in seconds.
 const STILL: u32 = 60;
@@ -96,7 +96,7 @@ fn by_default(machine: &Machine, payload: &Payload, before: &Listing) -> Result<
         .and_then(|value| value.text())
         .context("the machine has no PATH")?;
     machine.on()?;
-    good(machine.run(SETUPS.older, &["/S"], STILL)?, "set-up")?;
+    good(set_up(machine, SETUPS.older, &[])?, "set-up")?;
     used::runs(machine, true, "after set-up")?;
     let listing = listed(machine)?;
     service(&listing, AUTO)?;
@@ -109,10 +109,10 @@ fn by_default(machine: &Machine, payload: &Payload, before: &Listing) -> Result<
     let kept = format!("{SERVICE}\\Parameters\\Volumes\\6c6b6c66-7300-4d61-8000-000000000001");
     let words = ["add", &kept, "/v", "Letter", "/t", "REG_SZ", "/d", "L", "/f"];
     good(command(machine, "reg", &words)?, "reg add")?;
-    good(machine.run(SETUPS.newer, &["/S"], STILL)?, "upgrade")?;
+    good(set_up(machine, SETUPS.newer, &[])?, "upgrade")?;
     used::runs(machine, true, "after the upgrade")?;
     // The answer is no unless somebody says yes.
-    let back = machine.run(SETUPS.older, &["/S"], STILL)?;
+    let back = set_up(machine, SETUPS.older, &[])?;
     ensure!(back.code == 13, "the older set-up over the newer one: {back}");
     used::runs(machine, true, "after the older set-up was refused")?;
     let listing = listed(machine)?;
@@ -143,10 +143,7 @@ fn on_demand(sh: &Shell, machine: &Machine, payload: &Payload) -> Result<()> {
     set_path(machine, &path)?;
     let before = listed(machine)?;
     machine.on()?;
-    good(
-        machine.run(SETUPS.older, &["/S", "/START=demand"], STILL)?,
-        "set-up",
-    )?;
+    good(set_up(machine, SETUPS.older, &["/START=demand"])?, "set-up")?;
     used::runs(machine, false, "after set-up with /START=demand")?;
     let listing = listed(machine)?;
     service(&listing, DEMAND)?;
@@ -157,12 +154,13 @@ fn on_demand(sh: &Shell, machine: &Machine, payload: &Payload) -> Result<()> {
 
     // An upgrade keeps the choice, and changes it when it is told to. What ran runs again.
     for (words, start) in [
-        (&["/S"][..], DEMAND),
-        (&["/S", "/START=auto"], AUTO),
-        (&["/S", "/START=demand"], DEMAND),
+        (&[][..], DEMAND),
+        (&["/START=auto"], AUTO),
+        (&["/START=demand"], DEMAND),
     ] {
-        good(machine.run(SETUPS.newer, words, STILL)?, "upgrade")?;
-        used::runs(machine, true, "after the upgrade")?;
+        let what = format!("upgrade {}", words.join(" "));
+        good(set_up(machine, SETUPS.newer, words)?, &what)?;
+        used::runs(machine, true, &format!("after the {what}"))?;
         service(&listed(machine)?, start)?;
         machine.on()?;
         if start == AUTO {
@@ -247,7 +245,7 @@ fn version(listing: &Listing) -> String {
 fn removed(machine: &Machine, before: &Listing) -> Result<()> {
     machine.on()?;
     let uninstall = format!("{ENTRY}\\uninstall.exe");
-    good(machine.run(&uninstall, &["/S"], STILL)?, "uninstall.exe")?;
+    good(set_up(machine, &uninstall, &[])?, "uninstall.exe")?;
     let after = started_again(machine)?;
     fs::write(machine.folder().join("after.txt"), after.text())?;
     let difference = before.difference(&after);
@@ -303,11 +301,11 @@ fn started_again(machine: &Machine) -> Result<Listing> {
 fn refused(machine: &Machine) -> Result<()> {
     let before = listed(machine)?;
     machine.on()?;
-    let ended = machine.run(SETUPS.older, &["/S", "/START=system"], STILL)?;
+    let ended = set_up(machine, SETUPS.older, &["/START=system"])?;
     ensure!(ended.code == 14, "set-up with /START=system: {ended}");
     let words = ["add", WINE, "/v", "Version", "/d", "vista", "/f"];
     good(command(machine, "reg", &words)?, "reg add")?;
-    let ended = machine.run(SETUPS.older, &["/S"], STILL)?;
+    let ended = set_up(machine, SETUPS.older, &[])?;
     ensure!(ended.code == 10, "set-up on Windows Vista: {ended}");
     good(
         command(machine, "reg", &["delete", WINE, "/v", "Version", "/f"])?,

@@ -23,8 +23,25 @@ pub fn good(ended: Ended, what: &str) -> Result<Ended> {
 /// Runs `reg`, `net` or `sc`. They say what they do, whether it goes well or not; one that ended badly without a word was
 /// not started by Wine, which happens on a machine with much to do, and is run once more.
 pub fn command(machine: &Machine, program: &str, words: &[&str]) -> Result<Ended> {
+    unless_not_started(machine, program, words, |ended| ended.code != 0)
+}
+
+/// Runs a set-up program or an uninstaller, silently. None of them ends with 1 but one that a user cancels, and a silent one
+/// asks no user: Wine has not started it, as it may not start [`command`]s.
+pub fn set_up(machine: &Machine, program: &str, words: &[&str]) -> Result<Ended> {
+    let words = [&["/S"], words].concat();
+    unless_not_started(machine, program, &words, |ended| ended.code == 1)
+}
+
+/// Runs a program, and once more when it has ended `badly` without a word.
+fn unless_not_started(
+    machine: &Machine,
+    program: &str,
+    words: &[&str],
+    badly: impl Fn(&Ended) -> bool,
+) -> Result<Ended> {
     let ended = machine.run(program, words, STILL)?;
-    if ended.code == 0 || !ended.said().is_empty() {
+    if !badly(&ended) || !ended.said().is_empty() {
         return Ok(ended);
     }
     println!("trial: {program} {}: {ended}; once more", words.join(" "));

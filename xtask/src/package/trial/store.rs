@@ -6,8 +6,8 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use xshell::{Shell, cmd};
 
-use super::checks::{command, good, listed};
-use super::{ENTRY, SETUPS, STILL, UNINSTALL, WINE, started_again};
+use super::checks::{command, good, listed, set_up};
+use super::{ENTRY, SETUPS, UNINSTALL, WINE, started_again};
 use crate::wine::machine::Machine;
 
 /// The stand-in.
@@ -33,14 +33,8 @@ pub fn run(sh: &Shell, machine: &Machine) -> Result<()> {
     let before = listed(machine)?;
     let record = machine.path("pnputil.log");
     machine.on()?;
-    good(
-        machine.run(SETUPS.older, &["/S"], STILL)?,
-        "set-up with a driver store",
-    )?;
-    good(
-        machine.run(SETUPS.newer, &["/S"], STILL)?,
-        "upgrade with a driver store",
-    )?;
+    good(set_up(machine, SETUPS.older, &[])?, "set-up with a driver store")?;
+    good(set_up(machine, SETUPS.newer, &[])?, "upgrade with a driver store")?;
     let asked = fs::read_to_string(&record).context("set-up did not ask pnputil")?;
     let expected = [
         "/add-driver C:\\Program Files\\lklfs\\driver\\lklfs.inf /install",
@@ -59,7 +53,7 @@ pub fn run(sh: &Shell, machine: &Machine) -> Result<()> {
     machine.on()?;
     let uninstall = format!("{ENTRY}\\uninstall.exe");
     good(
-        machine.run(&uninstall, &["/S"], STILL)?,
+        set_up(machine, &uninstall, &[])?,
         "uninstall.exe with a driver store",
     )?;
     let after = started_again(machine)?;

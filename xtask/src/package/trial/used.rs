@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use xshell::Shell;
 
-use super::checks::{command, good, wait_until};
+use super::checks::{command, good, set_up, wait_until};
 use super::{ENTRY, STILL};
 use crate::wine;
 use crate::wine::machine::{Ended, Machine};
@@ -122,7 +122,7 @@ pub fn kept_by_a_program(sh: &Shell, machine: &Machine, setup: &str) -> Result<(
         refused.code == 13 && refused.said().contains("another program talks to it"),
         "userctl stop --force while a program talks to the driver: {refused}"
     );
-    let ended = machine.run(setup, &["/S"], STILL)?;
+    let ended = set_up(machine, setup, &[])?;
     ensure!(
         ended.code == RESTART,
         "set-up over a driver that cannot let go: {ended}"
