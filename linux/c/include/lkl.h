@@ -99,7 +99,7 @@ static inline int lkl_printf(const char *format, ...)
 	return lkl_print_text(text, (size_t)len < sizeof(text) ? len : (int)sizeof(text) - 1);
 }
 
-/* Writes, and ends the process by the host's panic operation. */
+/* Writes, and calls the host's panic operation, which ends the process unless the program has put another in its place. */
 void lkl_bug_text(const char *text, int len);
 
 static inline void lkl_bug(const char *format, ...)
