@@ -2,7 +2,7 @@
 //! run with what was installed.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -93,7 +93,10 @@ impl Library {
             .read()
             .context("Linux does not build")?;
         let archive = linux.lines().nth(1).context("lkl-build names no archive")?;
-        copy(Path::new(archive.trim()), &folder.join("liblkl-linux.a"))?;
+        let installed = folder.join("liblkl-linux.a");
+        copy(Path::new(archive.trim()), &installed)?;
+        // In the cache it is its owner's alone.
+        fs::set_permissions(&installed, fs::Permissions::from_mode(0o644))?;
         Ok(())
     }
 }
@@ -211,7 +214,14 @@ pub fn tried(sh: &Shell) -> Result<()> {
     let shop = Workshop {
         place: tempfile::tempdir()?,
     };
-    Library::install(sh, &shop.path("prefix"), false)?;
+    for file in Library::install(sh, &shop.path("prefix"), false)?.files() {
+        let mode = fs::metadata(&file)?.permissions().mode();
+        ensure!(
+            mode & 0o444 == 0o444,
+            "{}: not every user can read it",
+            file.display()
+        );
+    }
     let image = shop.path("image");
     fs::create_dir(shop.path("tree"))?;
     fs::write(shop.path("tree/hello"), "hello\n")?;
