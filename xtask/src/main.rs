@@ -10,6 +10,7 @@ mod cache;
 mod demo;
 mod double;
 mod driver;
+mod failures;
 mod image_check;
 mod imports;
 mod library;

@@ -56,8 +56,12 @@ impl Steps {
                 }
                 Outcome::Failed(took, text) => {
                     failed += 1;
-                    let first = text.lines().next().unwrap_or_default();
+                    let mut lines = text.lines();
+                    let first = lines.next().unwrap_or_default();
                     println!("  FAILED   {:>6.1} s  {name}: {first}", took.as_secs_f64());
+                    for line in lines {
+                        println!("             {line}");
+                    }
                 }
                 Outcome::Skipped(reason) => {
                     skipped += 1;

@@ -1,12 +1,16 @@
 //! `cargo xtask test`: everything that must hold, from a machine that has nothing but Rust.
 
+use std::process::Command;
+
 use anyhow::{Context, Result};
 use xshell::{Cmd, Shell};
 
 use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
-use crate::{double, driver, library, licences, lint, package, pictures, repo, setup, userctl, wine};
+use crate::{
+    double, driver, failures, library, licences, lint, package, pictures, repo, setup, userctl, wine,
+};
 
 /// Where Debian's package puts the Linux that the port is not developed on.
 const OTHER_LINUX: &str = "/usr/src/linux-source-6.1.tar.xz";
@@ -55,14 +59,14 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
         steps.skip("clippy", "there is no driver");
     }
     steps.run("tests", || {
-        let mut cmd = cargo_test(sh);
+        let mut cmd = Command::from(cargo_test(sh));
         if let Some(sys) = &sys {
-            cmd = cmd.env(double::DRIVER_VARIABLE, sys);
+            cmd.env(double::DRIVER_VARIABLE, sys);
         }
         if let Some(sys) = &self_test {
-            cmd = cmd.env(driver::SELF_TEST_VARIABLE, sys);
+            cmd.env(driver::SELF_TEST_VARIABLE, sys);
         }
-        cmd.run().context("a test failed")
+        failures::run(cmd).context("a test failed")
     });
     steps.run("the C library, installed, and programs that use it", || {
         library::tried(sh)
