@@ -9,7 +9,7 @@ use crate::driver::write_json;
 use crate::exit::{Exit, Failure, stdout_failure};
 use crate::mounted;
 use crate::partition::type_name;
-use crate::session::{Mounted, Refusal, Session};
+use crate::session::{self, Mounted, Refusal, Session};
 use crate::text::{shown, size};
 
 /// All about an image, as `--json` writes it.
@@ -129,7 +129,7 @@ pub fn run(session: &Session, asked: Option<u32>, json: bool, out: &mut dyn Writ
             Ok(mounted) => {
                 info.part = Some(part.number);
                 info.file_system = Some(file_system(&mounted)?);
-                info.hidden_subvolumes = mounted.hidden_subvolumes().map(|names| {
+                info.hidden_subvolumes = session::hidden_subvolumes(&mounted).map(|names| {
                     let names = names.iter();
                     names.map(|name| shown(name)).collect()
                 });
@@ -196,7 +196,7 @@ fn holds(session: &Session, part: &Part) -> Option<Holds> {
 }
 
 fn file_system(mounted: &Mounted) -> Result<FileSystem, Failure> {
-    let space = mounted.space()?;
+    let space = session::space(mounted)?;
     Ok(FileSystem {
         name: mounted.fs_name().to_string(),
         label: mounted.label(),

@@ -4,17 +4,23 @@
 //! an exit code (`exit`). Each command has its module.
 //!
 //! - What reads: `info`, `list` (the command is `ls`), `cat`, `copy`, `manifest`. They see a volume only through the
-//!   `volume::Volume` trait. `source` decides who implements it: `session`, the one place that knows Linux, its host and
-//!   disks; or `mounted`, a volume that the driver has mounted. `memory` is a volume of plain Rust values for tests.
+//!   `volume::Volume` trait. `source` decides who implements it: `session`, the one place that knows Linux; or `mounted`, a volume that the driver has mounted. `memory` is a volume of plain Rust values for tests.
 //! - What asks the driver: `mount`, `unmount`, `stop`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
 //!   `lklfs_client`; `driver` opens it and turns what it refuses into failures, `target` tells what is to be mounted.
 //!
 //! What several commands write in the same way lives in `text` (escapes, times, modes), `table` and `walk` (every entry
-//! of a tree, once).
+//! of a tree, once). What other programs on Linux as a library have as well is in crate `lkl_session`: from an image to a mounted
+//! file system, exit codes, the time limit.
 //!
-//! Everything but `session` and `image` is free of platform code; nothing here is unsafe.
+//! The code is free of platforms; nothing here is unsafe.
 
 #![forbid(unsafe_code)]
+
+use linux_driver as _;
+
+pub use lkl_session::{exit, partition, watchdog};
+
+use lkl_session::image;
 
 pub mod cat;
 pub mod cli;
@@ -23,10 +29,6 @@ mod destination;
 pub mod diag;
 pub mod driver;
 pub mod entries;
-pub mod exit;
-mod formats;
-pub mod host;
-pub mod image;
 pub mod info;
 pub mod list;
 pub mod log;
@@ -35,7 +37,6 @@ pub mod memory;
 pub mod mount;
 pub mod mounted;
 pub mod names;
-pub mod partition;
 pub mod policy;
 pub mod resolve;
 pub mod run;
@@ -51,4 +52,3 @@ pub mod unmount;
 pub mod volume;
 pub mod volumes;
 pub mod walk;
-pub mod watchdog;

@@ -12,6 +12,7 @@ use crate::driver::{self, failed, refused, write_json, write_text};
 use crate::exit::{Exit, Failure};
 use crate::image::Image;
 use crate::partition;
+use crate::session::PROGRAM;
 use crate::source::check_options;
 use crate::target::{self, Named, Target};
 use crate::text::plain;
@@ -94,7 +95,7 @@ fn others(options: &Mount) -> Option<String> {
     }
     let image = Image::open(Path::new(&options.target)).ok()?;
     let survey = partition::survey(&image).ok()?;
-    partition::others(&survey, survey.preferred()?)
+    partition::others(&PROGRAM, &survey, survey.preferred()?)
 }
 
 /// A volume that is mounted already, by its UUID or label: it keeps the letter that it has, or gets one.

@@ -16,10 +16,11 @@ use crate::cli::Source;
 use crate::driver;
 use crate::exit::{Exit, Failure};
 use crate::mounted::Mounted;
-use crate::session::Session;
+use crate::scratch;
+use crate::session::{self, PROGRAM, Session};
 use crate::target::{self, Target};
 use crate::text::plain;
-use crate::watchdog;
+use crate::watchdog::{self, Limit};
 
 /// What is read.
 pub enum Opened {
@@ -31,7 +32,13 @@ pub enum Opened {
 
 /// Starts the time limit, then opens what `source` names.
 pub fn open(source: &Source) -> Result<Opened, Failure> {
-    watchdog::start(source.timeout, source.image.display().to_string());
+    watchdog::start(Limit {
+        program: PROGRAM,
+        subject: source.image.display().to_string(),
+        timeout: source.timeout,
+        is_finished: scratch::is_finished,
+        clean_up: scratch::remove_all,
+    });
     check_options(source.options.as_deref())?;
     let mounted = match source.direct {
         true => None,
@@ -42,27 +49,13 @@ pub fn open(source: &Source) -> Result<Opened, Failure> {
             refuse_options(source, &mounted)?;
             Ok(Opened::Driver(mounted))
         }
-        None => Ok(Opened::Linux(Box::new(Session::open(source)?))),
+        None => Ok(Opened::Linux(Box::new(session::open(source)?))),
     }
 }
 
 /// Refuses options of a file system that no reader may have, as the driver does.
 pub fn check_options(options: Option<&str>) -> Result<(), Failure> {
-    match options.and_then(lkl::refused_option) {
-        None => Ok(()),
-        Some("rw") => Err(Failure::new(
-            Exit::Usage,
-            "-o rw: volumes are only ever read; leave it out",
-        )),
-        Some(option) if lkl::names_a_disk(option) => Err(Failure::new(
-            Exit::Usage,
-            format_args!("-o {option}: a volume is read from its own disk and from no other; leave it out"),
-        )),
-        Some(option) => Err(Failure::new(
-            Exit::Usage,
-            format_args!("-o {option}: damage would stop Linux and every volume with it; leave it out"),
-        )),
-    }
+    lkl_session::options::check(&PROGRAM, options)
 }
 
 /// The volume of the driver's that is `written`, if it is one.

@@ -25,6 +25,7 @@ const SAFE_CRATES: &[&str] = &[
     "linux/images",
     "linux/partitions",
     "linux/probe",
+    "linux/session",
     "userctl",
 ];
 

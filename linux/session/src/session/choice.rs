@@ -16,6 +16,7 @@ impl Session {
     /// The part that was asked for, or the one that is meant when none is named.
     pub fn part(&self, asked: Option<u32>) -> Result<&Part, Failure> {
         let (image, partitions) = (self.image.path.display(), &self.survey.partitions);
+        let option = self.program.part;
         let Some(number) = asked else {
             let whole = &self.survey.whole;
             let may_be_named = partitions.is_empty() && self.fs.is_some();
@@ -26,7 +27,7 @@ impl Session {
         self.survey.part(number).ok_or_else(|| match there.as_slice() {
             [] if self.survey.table.is_none() => Failure::new(
                 Exit::Partition,
-                format_args!("{image}: there is no partition table; leave --part out, or use --part 0"),
+                format_args!("{image}: there is no partition table; leave {option} out, or use {option} 0"),
             ),
             [] => Failure::new(
                 Exit::Partition,
@@ -50,7 +51,8 @@ impl Session {
                 signature.words, signature.name
             ),
             (0, None) => format!(
-                "{image}: no file system is recognised; check the image, or name the file system with --fs"
+                "{image}: no file system is recognised; check the image, or name the file system with {}",
+                self.program.fs
             ),
             _ => format!(
                 "{image}: none of its {count} partitions holds a file system that can be read; see userctl info"

@@ -9,6 +9,7 @@ use disk_partitions::{Part, PartitionType, Survey};
 use fs_probe::{ReadAt, ReadError};
 
 use crate::image::Image;
+use crate::program::Program;
 
 /// What an image holds. An error when there may be something that cannot be read.
 pub fn survey(image: &Image) -> io::Result<Survey> {
@@ -24,7 +25,7 @@ pub fn survey(image: &Image) -> io::Result<Survey> {
 }
 
 /// For somebody who has not said which part of an image is meant, and is given this one: what else could be read.
-pub fn others(survey: &Survey, part: &Part) -> Option<String> {
+pub fn others(program: &Program, survey: &Survey, part: &Part) -> Option<String> {
     let others: Vec<String> = survey
         .others(part)
         .map(|other| {
@@ -40,7 +41,8 @@ pub fn others(survey: &Survey, part: &Part) -> Option<String> {
         number => format!("partition {number}"),
     };
     let others = (!others.is_empty()).then(|| others.join(", "))?;
-    Some(format!("{this} is read; --part reads another one: {others}"))
+    let option = program.part;
+    Some(format!("{this} is read; {option} reads another one: {others}"))
 }
 
 /// An image that remembers the first error of the disk below it.

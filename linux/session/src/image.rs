@@ -4,6 +4,8 @@
 //! Linux has one CPU and its disks must not wait on it: what this system has in memory is copied at once, and a few
 //! threads read the rest. What lies beyond the end of the file fails with EIO: a truncated image gives what it has and says
 //! where it ends. The sector that a file ends in is whole, with zeros behind the end.
+//!
+//! Who reads for long can ask that the bytes stay as they are: see [`Sharing`].
 
 use std::fs::File;
 use std::io;
@@ -21,6 +23,50 @@ use crate::watchdog;
 const SECTOR: u64 = 512;
 /// Threads that read; as many reads are under way at once.
 const READERS: usize = 8;
+
+/// Who may write to an image while it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// It is not asked: what is there is read.
+    Any,
+    /// Programs on Linux as a library may not: the image is locked, as readers do it (`flock`, shared; on NT by its share modes),
+    /// and so are the files that it needs.
+    Readers,
+}
+
+impl Sharing {
+    /// Opens a file for reading. ResourceBusy when another program writes to it and that is not to be.
+    pub(crate) fn open(self, path: &Path) -> io::Result<File> {
+        match self {
+            Sharing::Any => File::open(path),
+            Sharing::Readers => open_locked(path),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn open_locked(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    match file.try_lock_shared() {
+        // A file system without locks has no writers that hold one.
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(file),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+        Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::ResourceBusy.into()),
+    }
+}
+
+#[cfg(windows)]
+fn open_locked(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const FILE_SHARE_READ: u32 = 1;
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    let opened = File::options().read(true).share_mode(FILE_SHARE_READ).open(path);
+    opened.map_err(|error| match error.raw_os_error() {
+        Some(ERROR_SHARING_VIOLATION) => io::ErrorKind::ResourceBusy.into(),
+        _ => error,
+    })
+}
 
 /// An opened image.
 #[derive(Clone, Debug)]
@@ -50,10 +96,19 @@ enum Content {
 }
 
 impl Image {
-    /// Opens the image at `path` for reading.
+    /// Opens the image at `path` for reading, whoever writes to it.
     pub fn open(path: &Path) -> Result<Image, Failure> {
+        Image::open_shared(path, Sharing::Any)
+    }
+
+    /// Opens the image at `path` for reading.
+    pub fn open_shared(path: &Path, sharing: Sharing) -> Result<Image, Failure> {
         let fail = |why: String| Failure::new(Exit::Image, format_args!("{}: {why}", path.display()));
         let explain = |error: io::Error| {
+            if error.kind() == io::ErrorKind::ResourceBusy {
+                let why = "another program writes to it; wait until it has ended, or end it";
+                return Failure::new(Exit::InUse, format_args!("{}: {why}", path.display()));
+            }
             let advice = match error.kind() {
                 io::ErrorKind::NotFound => "name an existing image",
                 io::ErrorKind::PermissionDenied => {
@@ -73,7 +128,7 @@ impl Image {
                 "is neither a file nor a disk; name an image file or a disk".to_string(),
             ));
         }
-        let mut file = File::open(path).map_err(explain)?;
+        let mut file = sharing.open(path).map_err(explain)?;
         let size = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(explain)?;
         let mut image = Image {
             path: path.to_path_buf(),
@@ -91,7 +146,9 @@ impl Image {
         let mut first = [0; 512];
         image.read_at(&mut first, 0).map_err(explain)?;
         let formatted = match &*image.content {
-            Content::Plain { file, .. } if metadata.is_file() => Formatted::open(path, file).map_err(fail)?,
+            Content::Plain { file, .. } if metadata.is_file() => {
+                Formatted::open(path, file, sharing).map_err(fail)?
+            }
             _ => None,
         };
         if let Some(formatted) = formatted {
@@ -288,6 +345,28 @@ mod tests {
             assert!(failure.message.starts_with(&*path.to_string_lossy()), "{failure}");
             assert!(failure.message.contains("; name an"), "{failure}");
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_locked_image_is_read_by_those_who_do_not_ask() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("i");
+        std::fs::write(&path, [1; 512]).unwrap();
+        let writer = File::open(&path).unwrap();
+        let readers = || Image::open_shared(&path, Sharing::Readers);
+        let first = readers().unwrap();
+        readers().unwrap();
+        assert!(writer.try_lock().is_err());
+        drop(first);
+        writer.try_lock().unwrap();
+        let failure = readers().unwrap_err();
+        assert_eq!(failure.exit, Exit::InUse);
+        assert!(
+            failure.message.contains("another program writes to it"),
+            "{failure}"
+        );
+        Image::open(&path).unwrap();
     }
 
     #[test]

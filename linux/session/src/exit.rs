@@ -1,12 +1,14 @@
-//! How a run of `userctl` ends: a documented exit code and, unless all went well, one line on stderr.
+//! How a run of a program ends: a documented exit code and, unless all went well, one line on stderr. The codes are
+//! `userctl`'s, and mean the same in every program.
 //!
-//! `Failure` is the error type of every command. Its message is one line that names the thing it is about and says
-//! what can be done; `main` puts `userctl: ` in front.
+//! `Failure` is the error type of all that a user asks for. Its message is one line that names the thing it is about and says
+//! what can be done; `main` puts the program's name in front.
 
 use std::fmt;
 
+use lkl::Errno;
+
 use crate::text::shown;
-use crate::volume::Errno;
 
 /// Exit codes. They are part of the interface: scripts rely on them, so none changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use disk_images::{
     Base, Cache, Encoding, Error, Format, Name, ReadAt, ReadError, Reference, Role, Unresolved,
 };
 
-use crate::image::read_exact_at;
+use crate::image::{Sharing, read_exact_at};
 use crate::text::shown;
 
 /// A disk in one or more files.
@@ -66,7 +66,7 @@ impl disk_images::File for Part {
 impl Formatted {
     /// Looks at the content of the file at `path`; `Ok(None)`: it is the disk itself. An error says in a few words what is
     /// wrong and what to do.
-    pub fn open(path: &Path, file: &File) -> Result<Option<Formatted>, String> {
+    pub fn open(path: &Path, file: &File, sharing: Sharing) -> Result<Option<Formatted>, String> {
         let part = file.try_clone().and_then(|file| Part::new(file, path));
         let part = part.map_err(|error| crate::exit::reason(&error))?;
         let mut paths = vec![part.path.clone()];
@@ -79,7 +79,8 @@ impl Formatted {
                 if !candidate.is_file() {
                     continue;
                 }
-                if let Ok(part) = File::open(&candidate).and_then(|file| Part::new(file, &candidate)) {
+                let opened = sharing.open(&candidate);
+                if let Ok(part) = opened.and_then(|file| Part::new(file, &candidate)) {
                     paths.push(part.path.clone());
                     return Ok(part);
                 }
