@@ -160,7 +160,7 @@ impl Volume for LklVolume {
         match listed {
             _ if short => Err(Errno::ENOMEM),
             Ok(()) => Ok(names),
-            // Links and special files, and file systems without attributes, have none.
+            // File systems without attributes have none.
             Err(lkl::Errno::EOPNOTSUPP) => Ok(names),
             Err(error) => Err(errno(error)),
         }

@@ -1,7 +1,8 @@
 //! An open file of a [`crate::Volume`].
 
-use crate::calls::Fd;
-use lkl::Errno;
+use crate::calls;
+use crate::content::{Allocation, ContentChanges};
+use lkl::{Errno, OwnedFd};
 use std::fmt;
 
 /// How to open a file. Reading is always allowed.
@@ -19,14 +20,31 @@ pub struct OpenOptions {
     pub durable: bool,
 }
 
+const O_RDWR: i64 = 0o2;
+const O_CREAT: i64 = 0o100;
+const O_EXCL: i64 = 0o200;
+const O_TRUNC: i64 = 0o1000;
+const O_NONBLOCK: i64 = 0o4000;
+const O_DSYNC: i64 = 0o10_000;
+const O_NOFOLLOW: i64 = 0o400_000;
+const O_CLOEXEC: i64 = 0o2_000_000;
+
 impl OpenOptions {
+    /// For writing what is there.
+    pub const WRITE: OpenOptions = OpenOptions {
+        write: true,
+        create: false,
+        new: false,
+        truncate: false,
+        durable: false,
+    };
+    /// For writing a file that is not there.
+    pub const NEW: OpenOptions = OpenOptions {
+        new: true,
+        ..OpenOptions::WRITE
+    };
+
     pub(crate) fn flags(self) -> i64 {
-        const O_RDWR: i64 = 0o2;
-        const O_CREAT: i64 = 0o100;
-        const O_EXCL: i64 = 0o200;
-        const O_TRUNC: i64 = 0o1000;
-        const O_DSYNC: i64 = 0o10000;
-        const O_CLOEXEC: i64 = 0o2000000;
         let chosen = [
             (self.write, O_RDWR),
             (self.create || self.new, O_CREAT),
@@ -37,10 +55,25 @@ impl OpenOptions {
         let on = chosen.iter().filter(|(on, _)| *on);
         on.fold(O_CLOEXEC, |flags, (_, flag)| flags | flag)
     }
+
+    /// For an entry of a folder: never waits for the other end of a FIFO.
+    pub(crate) fn flags_for_entry(self) -> i64 {
+        self.flags() | O_NOFOLLOW | O_NONBLOCK
+    }
+
+    /// For a file that is there.
+    pub(crate) fn flags_to_reopen(self) -> i64 {
+        (self.flags() | O_NONBLOCK) & !(O_CREAT | O_EXCL)
+    }
+
+    /// Whether a file may be made.
+    pub(crate) fn creates(self) -> bool {
+        self.create || self.new
+    }
 }
 
 /// An open file. It keeps its volume from being unmounted.
-pub struct File(pub(crate) Fd);
+pub struct File(pub(crate) OwnedFd);
 
 impl File {
     /// Reads at `offset`; fewer bytes than asked for at the file's end only, as a rule.
@@ -55,26 +88,18 @@ impl File {
 
     /// Writes all of `bytes` at `offset`.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> Result<(), Errno> {
-        let mut done = 0;
-        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.checked_add(done as u64).ok_or(Errno::EFBIG)?;
-            match self.write_at(rest, at)? {
-                0 => return Err(Errno::EIO),
-                len => done += len,
-            }
-        }
-        Ok(())
+        self.0.pwrite_all(bytes, offset)
     }
 
     /// Makes the file durable: its bytes, its length, and that it is there. An error is said once: some of what was
     /// written since the last sync may be lost.
     pub fn sync(&self) -> Result<(), Errno> {
-        self.0.fsync(false)
+        self.0.fsync()
     }
 
     /// As [`File::sync`], without what is not needed to read the bytes again, such as times.
     pub fn sync_data(&self) -> Result<(), Errno> {
-        self.0.fsync(true)
+        self.0.fdatasync()
     }
 
     /// Cuts it, or makes it longer with zeros.
@@ -84,7 +109,8 @@ impl File {
 
     /// Bytes in it.
     pub fn len(&self) -> Result<u64, Errno> {
-        self.0.seek_end()
+        const SEEK_END: i64 = 2;
+        calls::lseek(&self.0, 0, SEEK_END)
     }
 
     /// Whether there are none.
@@ -94,9 +120,12 @@ impl File {
 
     /// Gives the room of some bytes back, which are zero then.
     pub fn punch_hole(&self, offset: u64, len: u64) -> Result<(), Errno> {
-        const KEEP_SIZE: i64 = 1;
-        const PUNCH_HOLE: i64 = 2;
-        self.0.fallocate(KEEP_SIZE | PUNCH_HOLE, offset, len)
+        self.0.fallocate(Allocation::HOLE, offset, len)
+    }
+
+    /// Its descriptor.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
     }
 }
 

@@ -1,20 +1,58 @@
-//! A file system on a writable disk, mounted for writing, and its files by path.
+//! A file system on a writable disk, mounted for writing: its root, and its files by path.
 //!
-//! A volume has a folder of its own in Linux's own tree, below `/mnt`. Paths here begin at the volume's root and are bytes, with
+//! A volume has a folder of its own in Linux's own tree, below `/mnt`. [`Volume::root`] is where a program begins that goes by
+//! descriptors ([`crate::FolderChanges`]); the functions here are the same calls for programs that go by paths. Paths begin at the volume's root and are bytes, with
 //! or without a slash in front. No symbolic link is followed, so that no path leads out of the volume: not by accident, and
 //! not by what an image says.
 
-use crate::calls::{self, Fd};
+use crate::calls::{self, At};
+use crate::content::ContentChanges;
 use crate::device::WritableDevice;
 use crate::file::{File, OpenOptions};
-use lkl::{Errno, Kernel};
+use lkl::{Errno, Kernel, OwnedFd};
 use std::ffi::CString;
 use std::fmt;
+use std::ops::ControlFlow;
 
+const MS_RDONLY: i64 = 1;
 const MS_NOSUID: i64 = 2;
 const MS_NODEV: i64 = 4;
 const MS_NOEXEC: i64 = 8;
+const MS_SYNCHRONOUS: i64 = 16;
 const MS_NOSYMFOLLOW: i64 = 256;
+const MS_NOATIME: i64 = 1024;
+const MS_LAZYTIME: i64 = 1 << 25;
+
+const O_DIRECTORY: i64 = 0o200_000;
+const O_CLOEXEC: i64 = 0o2_000_000;
+
+/// How a volume is mounted, whatever its file system is. No device is ever opened on it, no program run and no symbolic link
+/// followed, by this Linux; all of them can be made and looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MountFlags {
+    /// Nothing can be changed. The file system may still replay its journal, on the disk.
+    pub read_only: bool,
+    /// Reading a file does not change the time of its last access.
+    pub no_access_times: bool,
+    /// Times are written with other changes, or when the volume is synced.
+    pub lazy_times: bool,
+    /// Each change is durable when its call returns.
+    pub synchronous: bool,
+}
+
+impl MountFlags {
+    fn words(self) -> i64 {
+        let chosen = [
+            (self.read_only, MS_RDONLY),
+            (self.no_access_times, MS_NOATIME),
+            (self.lazy_times, MS_LAZYTIME),
+            (self.synchronous, MS_SYNCHRONOUS),
+        ];
+        let on = chosen.iter().filter(|(on, _)| *on);
+        let always = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW;
+        on.fold(always, |flags, (_, flag)| flags | flag)
+    }
+}
 
 /// A mounted volume. Dropping it unmounts it, if no file of it is open; errors are lost then.
 pub struct Volume {
@@ -47,29 +85,46 @@ impl Volume {
     /// Mounts a device for writing. `fs` is what Linux calls the file system, `options` are its own. Why it failed is in
     /// [`Kernel::log`].
     pub fn mount(kernel: &Kernel, device: &WritableDevice, fs: &str, options: &str) -> Result<Volume, Errno> {
+        Volume::mount_with(kernel, device, fs, options, MountFlags::default())
+    }
+
+    /// As [`Volume::mount`], with a say in how.
+    pub fn mount_with(
+        kernel: &Kernel,
+        device: &WritableDevice,
+        fs: &str,
+        options: &str,
+        flags: MountFlags,
+    ) -> Result<Volume, Errno> {
         let node = device.dev_path()?;
         let name = node.as_bytes().strip_prefix(b"/dev/").ok_or(Errno::ENODEV)?;
         let root = [b"/mnt/", name].concat();
+        // The modes of new files are those that callers give.
+        calls::umask(kernel, 0)?;
         for folder in [b"/mnt", &root[..]] {
-            match calls::mkdir(kernel, &calls::path(folder)?, 0o755) {
+            match calls::mkdir(kernel, At::path(&calls::path(folder)?), 0o755) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(errno) => return Err(errno),
             }
         }
         let (device, at) = (calls::path(node.as_bytes())?, calls::path(root.clone())?);
-        let flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW;
-        calls::mount(
-            kernel,
-            &device,
-            &at,
-            &calls::path(fs)?,
-            flags,
-            &calls::path(options)?,
-        )?;
+        let (fs, options) = (calls::path(fs)?, calls::path(options)?);
+        calls::mount(kernel, &device, &at, &fs, flags.words(), &options)?;
         Ok(Volume {
             kernel: kernel.clone(),
             root,
         })
+    }
+
+    /// The root folder, as [`lkl::OpenMode::Path`]. Like every descriptor of the volume's it keeps it from being unmounted.
+    pub fn root(&self) -> Result<OwnedFd, Errno> {
+        const O_PATH: i64 = 0o10_000_000;
+        self.open_path(b"", O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+    }
+
+    /// The Linux that has it.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
     }
 
     /// Writes everything to the disk and unmounts. May block for as long as the disk takes.
@@ -95,12 +150,12 @@ impl Volume {
 
     /// Discards the blocks that the file system does not use; the bytes of them that it says.
     pub fn trim(&self) -> Result<u64, Errno> {
-        self.folder(b"")?.trim()
+        calls::trim(&self.folder(b"")?)
     }
 
     /// Opens or makes a file.
     pub fn open(&self, path: &[u8], options: OpenOptions) -> Result<File, Errno> {
-        Fd::open(&self.kernel, &self.path(path)?, options.flags(), 0o644).map(File)
+        self.open_path(path, options.flags(), 0o644).map(File)
     }
 
     /// All bytes of a file.
@@ -131,73 +186,73 @@ impl Volume {
 
     /// Makes a folder.
     pub fn create_dir(&self, path: &[u8]) -> Result<(), Errno> {
-        calls::mkdir(&self.kernel, &self.path(path)?, 0o755)
+        calls::mkdir(&self.kernel, At::path(&self.path(path)?), 0o755)
     }
 
     /// Removes an empty folder.
     pub fn remove_dir(&self, path: &[u8]) -> Result<(), Errno> {
-        calls::unlink(&self.kernel, &self.path(path)?, true)
+        calls::unlink(&self.kernel, At::path(&self.path(path)?), true)
     }
 
     /// Removes a file or a link.
     pub fn remove_file(&self, path: &[u8]) -> Result<(), Errno> {
-        calls::unlink(&self.kernel, &self.path(path)?, false)
+        calls::unlink(&self.kernel, At::path(&self.path(path)?), false)
     }
 
     /// Gives a file or folder another path, in place of a file or empty folder that has it.
     pub fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        calls::rename(&self.kernel, &self.path(from)?, &self.path(to)?)
+        let (from, to) = (self.path(from)?, self.path(to)?);
+        calls::rename(&self.kernel, At::path(&from), At::path(&to), 0)
     }
 
     /// Gives a file one more path.
     pub fn hard_link(&self, from: &[u8], to: &[u8]) -> Result<(), Errno> {
-        calls::link(&self.kernel, &self.path(from)?, &self.path(to)?)
+        let (from, to) = (self.path(from)?, self.path(to)?);
+        calls::link(&self.kernel, At::path(&from), At::path(&to))
     }
 
     /// Makes a symbolic link.
     pub fn symlink(&self, target: &[u8], path: &[u8]) -> Result<(), Errno> {
-        calls::symlink(&self.kernel, &calls::path(target)?, &self.path(path)?)
+        calls::symlink(&self.kernel, &calls::path(target)?, At::path(&self.path(path)?))
     }
 
     /// What a symbolic link says.
     pub fn read_link(&self, path: &[u8]) -> Result<Vec<u8>, Errno> {
         const PATH_MAX: usize = 4096;
         let mut target = vec![0; PATH_MAX];
-        let len = calls::readlink(&self.kernel, &self.path(path)?, &mut target)?;
+        let len = calls::readlink(&self.kernel, At::path(&self.path(path)?), &mut target)?;
         target.truncate(len);
         Ok(target)
     }
 
     /// Makes durable what was made, removed or renamed in a folder.
     pub fn sync_dir(&self, path: &[u8]) -> Result<(), Errno> {
-        self.folder(path)?.fsync(false)
+        self.folder(path)?.fsync()
     }
 
     /// What is in a folder, without `.` and `..`, in the file system's order.
     pub fn entries(&self, path: &[u8]) -> Result<Vec<Entry>, Errno> {
-        let folder = self.folder(path)?;
-        let mut buffer = vec![0; 32 << 10];
         let mut entries = Vec::new();
-        loop {
-            let len = folder.getdents64(&mut buffer)?;
-            if len == 0 {
-                return Ok(entries);
+        self.folder(path)?.read_dir(0, &mut |entry| {
+            if entry.name != b"." && entry.name != b".." {
+                entries.push(Entry {
+                    name: entry.name.to_vec(),
+                    inode: entry.ino,
+                    kind: entry.kind,
+                });
             }
-            let mut rest = buffer.get(..len).unwrap_or_default();
-            while !rest.is_empty() {
-                let (entry, size) = record(rest).ok_or(Errno::EIO)?;
-                if entry.name != b"." && entry.name != b".." {
-                    entries.push(entry);
-                }
-                rest = rest.get(size..).ok_or(Errno::EIO)?;
-            }
-        }
+            ControlFlow::Continue(())
+        })?;
+        Ok(entries)
     }
 
-    fn folder(&self, path: &[u8]) -> Result<Fd, Errno> {
-        const O_DIRECTORY: i64 = 0o200000;
-        const O_CLOEXEC: i64 = 0o2000000;
-        Fd::open(&self.kernel, &self.path(path)?, O_DIRECTORY | O_CLOEXEC, 0)
+    fn folder(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.open_path(path, O_DIRECTORY | O_CLOEXEC, 0)
+    }
+
+    fn open_path(&self, path: &[u8], flags: i64, mode: u32) -> Result<OwnedFd, Errno> {
+        let path = self.path(path)?;
+        calls::open(&self.kernel, At::path(&path), flags, mode)
     }
 
     /// A path in Linux's own tree. EINVAL for one that climbs out.
@@ -207,20 +262,6 @@ impl Volume {
         }
         calls::path([&self.root, &b"/"[..], path].concat())
     }
-}
-
-/// The first `struct linux_dirent64` of some, and its size.
-fn record(bytes: &[u8]) -> Option<(Entry, usize)> {
-    const NAME: usize = 19;
-    let inode = u64::from_ne_bytes(bytes.get(..8)?.try_into().ok()?);
-    let size = usize::from(u16::from_ne_bytes(bytes.get(16..18)?.try_into().ok()?));
-    let name = bytes.get(NAME..size)?.split(|byte| *byte == 0).next()?;
-    let entry = Entry {
-        name: name.to_vec(),
-        inode,
-        kind: lkl::EntryKind::from_d_type(*bytes.get(18)?),
-    };
-    Some((entry, size))
 }
 
 impl Drop for Volume {

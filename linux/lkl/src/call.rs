@@ -32,8 +32,8 @@ const SYS_READ: Long = 0;
 const SYS_FSTATFS: Long = 138;
 const SYS_SYSINFO: Long = 99;
 const SYS_UNAME: Long = 63;
-const SYS_FGETXATTR: Long = 193;
-const SYS_FLISTXATTR: Long = 196;
+const SYS_GETXATTR: Long = 191;
+const SYS_LISTXATTR: Long = 194;
 const SYS_GETDENTS64: Long = 217;
 const SYS_OPENAT: Long = 257;
 const SYS_READLINKAT: Long = 267;
@@ -472,20 +472,27 @@ pub(crate) fn readlink(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usi
 }
 
 /// With an empty buffer: the size that is wanted.
-pub(crate) fn flistxattr(kernel: &Kernel, fd: Fd, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: Linux writes at most len bytes.
-    amount(unsafe { syscall!(kernel, SYS_FLISTXATTR, fd, buffer.as_mut_ptr(), buffer.len()) })
+pub(crate) fn listxattr(kernel: &Kernel, path: &CName, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let path = path.0.as_ptr();
+    // SAFETY: a NUL-terminated string; Linux writes at most len bytes.
+    amount(unsafe { syscall!(kernel, SYS_LISTXATTR, path, buffer.as_mut_ptr(), buffer.len()) })
 }
 
 /// With an empty buffer: the size that is wanted.
-pub(crate) fn fgetxattr(kernel: &Kernel, fd: Fd, name: &CName, buffer: &mut [u8]) -> Result<usize, Errno> {
-    // SAFETY: a NUL-terminated string; Linux writes at most len bytes.
+pub(crate) fn getxattr(
+    kernel: &Kernel,
+    path: &CName,
+    name: &CName,
+    buffer: &mut [u8],
+) -> Result<usize, Errno> {
+    let (path, name) = (path.0.as_ptr(), name.0.as_ptr());
+    // SAFETY: NUL-terminated strings; Linux writes at most len bytes.
     amount(unsafe {
         syscall!(
             kernel,
-            SYS_FGETXATTR,
-            fd,
-            name.0.as_ptr(),
+            SYS_GETXATTR,
+            path,
+            name,
             buffer.as_mut_ptr(),
             buffer.len()
         )

@@ -1,5 +1,5 @@
 //! The door for crates that add a part to the contract: disks that are announced to Linux by another call than
-//! `linux_disk_add`.
+//! `linux_disk_add`, and descriptors for system calls that this crate does not make.
 //!
 //! Crate `lkl-write` is one, for kernels that can write to disks. This crate knows nothing of writes, and neither does any
 //! program that it alone is in: it lends the added call an entry task, keeps the disk for as long as Linux may use it, and
@@ -11,6 +11,7 @@
 
 use crate::disk::{BlockDevice, Disk, DiskLink, DiskOptions};
 use crate::errno::Errno;
+use crate::fd::OwnedFd;
 use crate::kernel::Kernel;
 use crate::sys::{Long, lkl_disk_info, lkl_disk_params, lkl_task};
 use alloc::sync::{Arc, Weak};
@@ -73,6 +74,21 @@ impl Kernel {
         call: Arc<dyn Announce>,
     ) -> Result<BlockDevice, Errno> {
         BlockDevice::attach(self.clone(), disk, options, Some(call))
+    }
+}
+
+impl OwnedFd {
+    /// Its number in Linux, for a system call of the other crate's. It is open for as long as `self` is there.
+    pub fn raw(&self) -> i32 {
+        self.number()
+    }
+
+    /// Takes over a descriptor that a system call of the other crate's has opened.
+    ///
+    /// # Safety
+    /// `number` is an open descriptor of this kernel's that nothing else closes.
+    pub unsafe fn from_raw(kernel: &Kernel, number: i32) -> OwnedFd {
+        OwnedFd::adopt(kernel.clone(), number)
     }
 }
 

@@ -264,7 +264,7 @@ impl OwnedFd {
         }
     }
 
-    /// The names of its extended attributes, one call for each, without the NUL.
+    /// The names of its extended attributes, one call for each, without the NUL; of any type of file, opened in any mode.
     pub fn list_xattr(&self, sink: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
         crate::xattr::list(self, sink)
     }
@@ -302,7 +302,7 @@ impl fs_probe::ReadAt for OwnedFd {
 }
 
 /// A descriptor's number in decimal, in the end of `digits`.
-fn decimal(fd: Fd, digits: &mut [u8; 12]) -> &[u8] {
+pub(crate) fn decimal(fd: Fd, digits: &mut [u8; 12]) -> &[u8] {
     let mut rest = fd.unsigned_abs();
     let mut start = digits.len();
     for place in digits.iter_mut().rev() {

@@ -1,13 +1,13 @@
 //! Extended attributes.
 //!
-//! Linux reads them through a descriptor that is open for reading, not through a place in the tree; such a one is
-//! opened again here for the length of the call. That cannot be done for links and device nodes: EOPNOTSUPP.
+//! Linux reads them through a descriptor that is open for reading, or by a path; a place in the tree (O_PATH) is no
+//! such descriptor, and links and device nodes have none. So the path is that of the descriptor in `/proc`, which the port
+//! mounts at boot: it leads to the very file, whatever it is, and a link there is not followed further.
 
 use crate::call::{self, CName};
 use crate::errno::Errno;
-use crate::fd::{OpenMode, OwnedFd};
+use crate::fd::{OwnedFd, decimal};
 use crate::memory::try_zeroed;
-use crate::stat::FileType;
 use alloc::vec::Vec;
 
 /// The most that Linux returns for one value or for all names (XATTR_SIZE_MAX, XATTR_LIST_MAX), bytes.
@@ -32,23 +32,23 @@ fn whole(read: &dyn Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Er
     }
 }
 
-/// Runs `act` over a descriptor that attributes can be read from.
-fn readable<T>(file: &OwnedFd, act: &dyn Fn(&OwnedFd) -> Result<T, Errno>) -> Result<T, Errno> {
-    match act(file) {
-        Err(Errno::EBADF) => {}
-        done => return done,
+/// `/proc/self/fd/N`.
+fn path(file: &OwnedFd) -> Result<CName, Errno> {
+    const FOLDER: &[u8] = b"/proc/self/fd/";
+    let mut digits = [0; 12];
+    let mut path = [0; FOLDER.len() + 12];
+    let mut len = 0usize;
+    let bytes = FOLDER.iter().chain(decimal(file.number(), &mut digits));
+    for (place, byte) in path.iter_mut().zip(bytes) {
+        *place = *byte;
+        len = len.saturating_add(1);
     }
-    match file.statx()?.file_type() {
-        FileType::Regular => act(&file.reopen(OpenMode::Read)?),
-        FileType::Directory => act(&file.reopen(OpenMode::Directory)?),
-        _ => Err(Errno::EOPNOTSUPP),
-    }
+    CName::new(path.get(..len).unwrap_or(&[]))
 }
 
 pub(crate) fn list(file: &OwnedFd, sink: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
-    let names = readable(file, &|file| {
-        whole(&|buffer| call::flistxattr(file.kernel(), file.number(), buffer))
-    })?;
+    let path = path(file)?;
+    let names = whole(&|buffer| call::listxattr(file.kernel(), &path, buffer))?;
     names
         .split(|byte| *byte == 0)
         .filter(|name| !name.is_empty())
@@ -57,8 +57,6 @@ pub(crate) fn list(file: &OwnedFd, sink: &mut dyn FnMut(&[u8])) -> Result<(), Er
 }
 
 pub(crate) fn get(file: &OwnedFd, name: &[u8]) -> Result<Vec<u8>, Errno> {
-    let name = CName::new(name)?;
-    readable(file, &|file| {
-        whole(&|buffer| call::fgetxattr(file.kernel(), file.number(), &name, buffer))
-    })
+    let (path, name) = (path(file)?, CName::new(name)?);
+    whole(&|buffer| call::getxattr(file.kernel(), &path, &name, buffer))
 }

@@ -1,6 +1,7 @@
 //! The third table: a kernel that writes, through the `lkl-write` crate and the POSIX host.
 //!
-//! [`trees`] has a tree made on each file system and looks at it with other eyes; [`faults`] are disks that fail; [`power`] cuts
+//! [`trees`] has a tree made on each file system by path and looks at it with other eyes, [`descriptors`] all that there is besides
+//! contents through descriptors; [`faults`] are disks that fail; [`power`] cuts
 //! the power of a disk with a cache, and [`kill`] kills the whole process. Each scenario runs in a process of its own
 //! ([`processes`]).
 //!
@@ -8,6 +9,8 @@
 
 #![cfg_attr(not(target_os = "linux"), allow(unused))]
 
+#[cfg(target_os = "linux")]
+mod descriptors;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
@@ -43,6 +46,18 @@ fn main() {
         ("a tree is written: xfs", || trees::written("xfs")),
         ("a tree is written: f2fs", || trees::written("f2fs")),
         ("a tree is written: vfat", || trees::written("vfat")),
+        ("what descriptors change is as asked for: ext4", || {
+            descriptors::changed("ext4")
+        }),
+        ("what descriptors change is as asked for: btrfs", || {
+            descriptors::changed("btrfs")
+        }),
+        ("what descriptors change is as asked for: xfs", || {
+            descriptors::changed("xfs")
+        }),
+        ("what descriptors change is as asked for: f2fs", || {
+            descriptors::changed("f2fs")
+        }),
         ("a partition is written, and nothing else", trees::partition),
         ("what is not to be written is not", raw::refused),
         ("zeros, discards and flushes reach the disk", raw::operations),
