@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use lkl::{Disk, Errno, ReadRequest};
 
@@ -220,13 +221,15 @@ pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64)
     Ok(())
 }
 
-/// A part of an image, as Linux sees it. Its threads end when it is dropped.
+/// A part of an image, as Linux sees it. Its threads end when it is dropped, and with them it lets go of the image.
 pub struct Section {
     offset: u64,
     size: u64,
     block_size: u32,
     image: Image,
-    requests: Sender<ReadRequest>,
+    /// `None` only while it is dropped.
+    requests: Option<Sender<ReadRequest>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Section {
@@ -234,19 +237,34 @@ impl Section {
     pub fn new(image: &Image, offset: u64, size: u64, block_size: u32) -> io::Result<Arc<Section>> {
         let (requests, receiver) = channel();
         let receiver = Arc::new(Mutex::new(receiver));
+        let mut threads = Vec::with_capacity(READERS);
         for _ in 0..READERS {
             let (receiver, image) = (Arc::clone(&receiver), image.clone());
-            std::thread::Builder::new()
+            let thread = std::thread::Builder::new()
                 .name("reader".into())
                 .spawn(move || serve(&receiver, &image, offset))?;
+            threads.push(thread);
         }
         Ok(Arc::new(Section {
             offset,
             size,
             block_size,
             image: image.clone(),
-            requests,
+            requests: Some(requests),
+            threads,
         }))
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        self.requests = None;
+        for thread in self.threads.drain(..) {
+            // The last reference may be one that a request holds: then one of the threads drops it.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
     }
 }
 
@@ -276,7 +294,9 @@ impl Disk for Section {
             return request.complete(Ok(()));
         }
         // The threads live as long as `self`; a request that cannot be sent is dropped, which answers EIO.
-        let _ = self.requests.send(request);
+        if let Some(requests) = &self.requests {
+            let _ = requests.send(request);
+        }
     }
 }
 

@@ -96,17 +96,15 @@ pub struct Refusal {
     pub failure: Failure,
 }
 
-/// Opens the image and reads its partition table.
-fn look(options: &Options) -> Result<(Image, Survey), Failure> {
-    let image = Image::open_shared(&options.image, options.sharing)?;
-    let survey = partition::survey(&image).map_err(|error| {
-        let (path, why) = (options.image.display(), reason(&error));
+/// Reads an image's partition table, and what its parts hold.
+pub fn look(image: &Image) -> Result<Survey, Failure> {
+    partition::survey(image).map_err(|error| {
+        let (path, why) = (image.path.display(), reason(&error));
         Failure::new(
             Exit::Image,
             format_args!("{path}: {why}; check the image and the disk that it is on"),
         )
-    })?;
-    Ok((image, survey))
+    })
 }
 
 /// Boots Linux with so many MiB of memory. A process has one Linux in its life.
@@ -133,7 +131,8 @@ pub fn boot(program: &Program, memory: u32) -> Result<Kernel, Failure> {
 impl Session {
     /// Opens the image, reads its partition table and boots Linux.
     pub fn open(options: &Options) -> Result<Session, Failure> {
-        let (image, survey) = look(options)?;
+        let image = Image::open_shared(&options.image, options.sharing)?;
+        let survey = look(&image)?;
         let memory = match options.memory {
             Some(memory) => memory,
             None if !options.recovery => MEMORY,
@@ -145,7 +144,8 @@ impl Session {
 
     /// Opens the image in a Linux that runs already, and reads its partition table.
     pub fn open_in(kernel: &Kernel, options: &Options) -> Result<Session, Failure> {
-        let (image, survey) = look(options)?;
+        let image = Image::open_shared(&options.image, options.sharing)?;
+        let survey = look(&image)?;
         Ok(Session::new(options, image, survey, kernel.clone(), false))
     }
 
