@@ -93,7 +93,19 @@ pub fn clippy_host(sh: &Shell) -> Result<()> {
             "warnings",
         ])
         .run()
-        .context("clippy has something to say")
+        .context("clippy has something to say")?;
+    sh.cmd("cargo")
+        .args([
+            "clippy",
+            "-p",
+            "lkl-host-apr",
+            "--features",
+            "apr",
+            "--all-targets",
+        ])
+        .args(["--", "-D", "warnings"])
+        .run()
+        .context("clippy has something to say of the host that is off by default")
 }
 
 /// No crate that the driver is made of, however deep, is one that writes.

@@ -112,6 +112,12 @@ pub const PROGRAMS: Group = Group {
     packages: &["g++", "pkgconf"],
 };
 
+/// The host that is off by default, beside libclang ([`WINDOWS`]).
+pub const APR: Group = Group {
+    what: "to try the host of the Apache Portable Runtime",
+    packages: &["libapr1-dev"],
+};
+
 /// Everything that tests need.
 pub const ALL: &[&Group] = &[
     &KERNEL,
@@ -121,6 +127,7 @@ pub const ALL: &[&Group] = &[
     &REFERENCES,
     &PACKAGING,
     &PROGRAMS,
+    &APR,
 ];
 
 /// Installs what is missing of `groups`, saying so.

@@ -68,6 +68,12 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
         }
         failures::run(cmd).context("a test failed")
     });
+    steps.run("the host of the Apache Portable Runtime", || {
+        let mut cmd = Command::new("cargo");
+        cmd.args(["test", "-p", "lkl-host-apr", "--features", "apr"])
+            .current_dir(repo::root());
+        failures::run(cmd).context("a test failed")
+    });
     steps.run("the C library, installed, and programs that use it", || {
         library::tried(sh)
     });

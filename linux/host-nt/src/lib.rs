@@ -30,48 +30,20 @@ use linux_driver as _;
 
 pub use disk::FileDisk;
 pub use lkl::{BootConfig, BootError, Kernel};
+pub use lkl_host_std::console::{Hooks, TextHook};
 pub use writable::WritableFile;
 
 use lkl::{Alarm, Host, ThreadBody};
+use lkl_host_std::console::Console;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Receives bytes of text. From any thread; must not call into Linux.
-pub type TextHook = Box<dyn Fn(&[u8]) + Send + Sync>;
-
-/// What happens with console output and with the news of Linux's death.
-#[derive(Default)]
-pub struct Hooks {
-    /// Receives what Linux prints, as it comes.
-    pub print: Option<TextHook>,
-    /// Told once when Linux has died, with the reason.
-    pub panicked: Option<TextHook>,
-}
-
-impl Hooks {
-    /// Console output goes to standard error.
-    pub fn to_stderr() -> Hooks {
-        Hooks {
-            print: Some(Box::new(write_stderr)),
-            panicked: None,
-        }
-    }
-}
-
-fn write_stderr(text: &[u8]) {
-    use std::io::Write;
-    // A console that cannot be written to is no reason to fail.
-    let _ = std::io::stderr().write_all(text);
-}
 
 /// The host.
 pub struct NtHost {
-    hooks: Hooks,
+    console: Console,
     pool: pool::Pool,
     clock: clock::Clock,
     timers: timer::Timers,
-    panicked: AtomicBool,
 }
 
 impl NtHost {
@@ -81,17 +53,16 @@ impl NtHost {
         let timers = timer::Timers::new(timer::WaitableSleeper::new(clock)?);
         let pool = pool::Pool::default();
         Some(Arc::new(NtHost {
-            hooks,
+            console: Console::new(hooks),
             pool,
             clock,
             timers,
-            panicked: AtomicBool::new(false),
         }))
     }
 
     /// Whether Linux has said that it died.
     pub fn has_panicked(&self) -> bool {
-        self.panicked.load(Ordering::Acquire)
+        self.console.has_panicked()
     }
 }
 
@@ -111,17 +82,11 @@ impl Host for NtHost {
     type Timer = timer::Timer;
 
     fn print(&self, text: &[u8]) {
-        if let Some(print) = &self.hooks.print {
-            print(text);
-        }
+        self.console.print(text);
     }
 
     fn panicked(&self, why: &[u8]) {
-        if !self.panicked.swap(true, Ordering::AcqRel)
-            && let Some(panicked) = &self.hooks.panicked
-        {
-            panicked(why);
-        }
+        self.console.panicked(why);
     }
 
     fn semaphore(&self, count: u32) -> Option<Box<sem::Semaphore>> {

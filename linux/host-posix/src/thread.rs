@@ -1,26 +1,18 @@
 //! Linux's threads: each is a thread of this process.
 //!
-//! Linux ends a thread from deep inside its own stack, where neither unwinding nor pthread_exit (which unwinds) can
-//! work: its frames have no landing pads. So the first frame remembers its stack pointer, and [`exit`] goes back to it,
-//! like longjmp, past frames that own nothing.
+//! How it ends from deep inside its own stack is [`way_back`]'s.
 
 #![allow(unsafe_code)]
 
 use crate::fault;
 use lkl::ThreadBody;
-use std::arch::naked_asm;
+use lkl_host_std::way_back;
 use std::cell::Cell;
-use std::ffi::c_void;
 use std::io;
 
 /// Stack of a thread, bytes. Linux's own frames need under 16 KiB; the rest is room for the host's callbacks
 /// (standard library, a print hook) and for a fault handler's trampoline.
 pub const STACK_SIZE: usize = 256 * 1024;
-
-thread_local! {
-    /// The stack pointer that [`exit`] goes back to; null on a thread that is not Linux's.
-    static WAY_BACK: Cell<*mut c_void> = const { Cell::new(std::ptr::null_mut()) };
-}
 
 /// A running thread.
 #[derive(Debug)]
@@ -36,12 +28,7 @@ impl Thread {
             .stack_size(STACK_SIZE)
             .spawn(move || {
                 fault::mark(true);
-                let mut body = Some(body);
-                let place: *mut Option<ThreadBody> = &mut body;
-                WAY_BACK.with(|way_back| {
-                    // SAFETY: `run` gets `place`, which outlives the call, and the cell is this thread's.
-                    unsafe { call_with_way_back(run, place.cast(), way_back.as_ptr()) }
-                });
+                way_back::call(body);
                 fault::mark(false);
             })?;
         Ok(Thread { handle })
@@ -57,10 +44,7 @@ impl lkl::Thread for Thread {
 
 /// Ends the calling thread, which runs inside [`Thread::start`].
 pub fn exit() -> ! {
-    let way_back = WAY_BACK.get();
-    assert!(!way_back.is_null(), "exit of a thread that Linux did not create");
-    // SAFETY: the value was stored by call_with_way_back on this thread, and that call has not returned.
-    unsafe { go_back(way_back) }
+    way_back::exit()
 }
 
 thread_local! {
@@ -97,87 +81,4 @@ pub fn ran_ns(number: u64) -> Option<u64> {
     seconds
         .checked_mul(1_000_000_000)?
         .checked_add(u64::try_from(ran.tv_nsec).ok()?)
-}
-
-/// Takes the body out of its place and runs it.
-unsafe extern "sysv64" fn run(place: *mut c_void) {
-    // SAFETY: `place` is the Option of Thread::start, which nobody else touches.
-    let body = unsafe { (*place.cast::<Option<ThreadBody>>()).take() };
-    if let Some(body) = body {
-        body.run();
-    }
-}
-
-/// Calls `function(argument)` after storing the stack pointer, with the callee-saved registers below it, in `*place`.
-/// Returns when the function does, or when [`go_back`] is called with that value.
-///
-/// # Safety
-/// The frames between this and `go_back` own nothing that must be dropped.
-#[unsafe(naked)]
-unsafe extern "sysv64" fn call_with_way_back(
-    function: unsafe extern "sysv64" fn(*mut c_void),
-    argument: *mut c_void,
-    place: *mut *mut c_void,
-) {
-    naked_asm!(
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        // Where the shadow stack is, 0 without one. With it the stack is aligned to 16 bytes for the call.
-        "xor eax, eax",
-        "rdsspq rax",
-        "push rax",
-        "mov [rdx], rsp",
-        "mov rax, rdi",
-        "mov rdi, rsi",
-        "call rax",
-        "pop rdx",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-    )
-}
-
-/// Returns from the [`call_with_way_back`] that stored `stack`. Where the processor keeps a shadow stack, it loses the return
-/// addresses of the frames that are left.
-///
-/// # Safety
-/// That call is on this thread's stack and has not returned.
-#[unsafe(naked)]
-unsafe extern "sysv64" fn go_back(stack: *mut c_void) -> ! {
-    naked_asm!(
-        "mov rsp, rdi", // where call_with_way_back made its call
-        "cld",
-        "pop rdx",
-        "xor eax, eax",
-        "rdsspq rax",
-        "test rax, rax",
-        "jz 3f",
-        "sub rdx, rax",
-        "shr rdx, 3",
-        "2:",
-        "test rdx, rdx",
-        "jz 3f",
-        "mov eax, 255", // as many as incsspq takes at once
-        "cmp rdx, rax",
-        "cmovb rax, rdx",
-        "incsspq rax",
-        "sub rdx, rax",
-        "jmp 2b",
-        "3:",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-    )
 }

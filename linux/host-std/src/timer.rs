@@ -6,10 +6,11 @@
 //!
 //! The thread starts with the first timer and ends with [`Timers`].
 
+use crate::spawn::{self, Running, Start};
 use lkl::Alarm;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::ThreadId;
 
 /// How a host sleeps, and what time it is.
 pub trait Sleeper: Send + Sync + 'static {
@@ -28,7 +29,8 @@ pub trait Sleeper: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Timers<S: Sleeper> {
     queue: Arc<Queue<S>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    start: Start,
+    thread: Mutex<Option<Box<dyn Running>>>,
 }
 
 #[derive(Debug)]
@@ -74,6 +76,11 @@ impl<S> Queue<S> {
 impl<S: Sleeper> Timers<S> {
     /// No timers yet.
     pub fn new(sleeper: S) -> Timers<S> {
+        Timers::with_threads(sleeper, spawn::start)
+    }
+
+    /// As [`Timers::new`], with a thread that `start` starts.
+    pub fn with_threads(sleeper: S, start: Start) -> Timers<S> {
         let queue = Queue {
             state: Mutex::new(State::default()),
             sleeper,
@@ -81,6 +88,7 @@ impl<S: Sleeper> Timers<S> {
         };
         Timers {
             queue: Arc::new(queue),
+            start,
             thread: Mutex::new(None),
         }
     }
@@ -108,12 +116,7 @@ impl<S: Sleeper> Timers<S> {
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if thread.is_none() {
             let queue = Arc::clone(&self.queue);
-            *thread = Some(
-                std::thread::Builder::new()
-                    .name("lkl-timer".into())
-                    .spawn(move || run(&queue))
-                    .ok()?,
-            );
+            *thread = Some((self.start)("lkl-timer", Box::new(move || run(&queue)))?);
         }
         Some(())
     }
@@ -129,10 +132,9 @@ impl<S: Sleeper> Drop for Timers<S> {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
+            && !thread.is_current()
         {
-            // An error would be a panic in an alarm, which aborts.
-            let _ = thread.join();
+            thread.join();
         }
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! They start on demand, a few at most, and end with the [`Workers`]: what was handed over before is done first.
 
+use crate::spawn::{self, Running, Start};
 use lkl::ReadRequest;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 
 /// A read and how many of its bytes are there already.
 #[derive(Debug)]
@@ -29,7 +29,8 @@ pub trait Serve: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Workers<S: Serve> {
     shared: Arc<Shared<S>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<Box<dyn Running>>>,
+    start: Start,
     most: usize,
 }
 
@@ -51,6 +52,11 @@ struct Queue<J> {
 impl<S: Serve> Workers<S> {
     /// No threads yet; `most` at most.
     pub fn new(device: S, most: usize) -> Workers<S> {
+        Workers::with_threads(device, most, spawn::start)
+    }
+
+    /// As [`Workers::new`], with threads that `start` starts.
+    pub fn with_threads(device: S, most: usize, start: Start) -> Workers<S> {
         let queue = Queue {
             waiting: VecDeque::new(),
             idle: 0,
@@ -65,6 +71,7 @@ impl<S: Serve> Workers<S> {
         Workers {
             shared: Arc::new(shared),
             threads: Mutex::new(Vec::new()),
+            start,
             most,
         }
     }
@@ -87,16 +94,13 @@ impl<S: Serve> Workers<S> {
         queue.workers += 1;
         drop(queue);
         let shared = Arc::clone(&self.shared);
-        match std::thread::Builder::new()
-            .name("lkl-disk".into())
-            .spawn(move || shared.work())
-        {
-            Ok(thread) => self
+        match (self.start)("lkl-disk", Box::new(move || shared.work())) {
+            Some(thread) => self
                 .threads
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(thread),
-            Err(_) => {
+            None => {
                 let mut queue = self.shared.lock();
                 queue.workers -= 1;
                 if queue.workers == 0 {
@@ -117,8 +121,8 @@ impl<S: Serve> Drop for Workers<S> {
         let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
         for thread in threads.drain(..) {
             // The last reference to a disk may be one that a request holds: then one of its threads drops it.
-            if thread.thread().id() != std::thread::current().id() {
-                let _ = thread.join();
+            if !thread.is_current() {
+                thread.join();
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`host`] is the suite that every [`lkl::Host`] passes: semaphores, threads, timers, clocks, memory, with no Linux
 //! under test. It is `no_std`, does not panic and does not print, so that the NT host can run it inside the driver image;
-//! whoever runs it brings a [`Report`]. The POSIX host runs it as `cargo test` (`tests/host_posix.rs`).
+//! whoever runs it brings a [`Report`]. The POSIX host runs it as `cargo test` (`tests/host.rs`).
 //!
 //! The second table, over a booted kernel, is in `tests/kernel`: it needs a process for each boot, so it is no library.
 

@@ -2,8 +2,8 @@
 
 use crate::calls::call;
 use crate::image::{self, boot, content, host_threads, len_of};
+use crate::tried::{BootConfig, Hooks};
 use lkl::{Errno, FsKind, MountOptions, OpenMode};
-use lkl_host_posix::{BootConfig, Hooks};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
@@ -20,7 +20,7 @@ fn dies_of(kill: impl FnOnce(&lkl::Kernel) -> Result<u64, Errno>, expected: &str
             deaths.fetch_add(1, SeqCst);
         }
     }));
-    let kernel = lkl_host_posix::boot_with(hooks, &BootConfig::default()).unwrap();
+    let kernel = crate::tried::boot_with(hooks, &BootConfig::default()).unwrap();
     let image = image::ext4();
     let device = kernel.add_disk(image.disk(), Default::default()).unwrap();
     let mount = kernel.mount(&device, FsKind::Probe, &Default::default()).unwrap();
@@ -47,31 +47,28 @@ fn dies_of(kill: impl FnOnce(&lkl::Kernel) -> Result<u64, Errno>, expected: &str
 }
 
 /// A system call is given an address where nothing is: without an MMU, Linux runs into it.
+#[cfg(not(feature = "apr"))]
 pub fn fault() {
     dies_of(|kernel| call(kernel, 35, &[8, 0]), "fault");
 }
 
-/// Linux is asked to crash: `echo c > /proc/sysrq-trigger`, as root can.
+/// A program mounts a damaged volume by Linux's own call, with the option that has Linux panic at damage, and comes upon it.
 pub fn panic() {
     dies_of(
         |kernel| {
-            let open =
-                |kind: &core::ffi::CStr| call(kernel, 430, &[kind.as_ptr().expose_provenance() as i64, 0]);
-            let fs = open(c"proc").unwrap() as i64;
-            call(kernel, 431, &[fs, 6]).unwrap();
-            let tree = call(kernel, 432, &[fs, 0, 0]).unwrap() as i64;
-            let path = c"sysrq-trigger".as_ptr().expose_provenance() as i64;
-            match call(kernel, 257, &[tree, path, 1]) {
-                Ok(trigger) => {
-                    let mut c = *b"c";
-                    call(kernel, 1, &[trigger as i64, crate::calls::address(&mut c), 1])
-                }
-                // A kernel without SysRq: the last task of the first process group goes instead (exit_group of init).
-                Err(Errno::ENOENT) => call(kernel, 35, &[8, 0]),
-                Err(errno) => panic!("{errno}"),
-            }
+            let damaged = image::panicking_ext4();
+            let device = kernel.add_disk(damaged.disk(), Default::default()).unwrap();
+            let path = device.dev_path().unwrap();
+            let node = std::ffi::CString::new(path.as_bytes()).unwrap();
+            let text = |text: &core::ffi::CStr| text.as_ptr().expose_provenance() as i64;
+            const AT_FDCWD: i64 = -100;
+            const MS_RDONLY: i64 = 1;
+            call(kernel, 258, &[AT_FDCWD, text(c"/damaged"), 0o755]).unwrap();
+            let (at, fs, options) = (text(c"/damaged"), text(c"ext4"), text(c"errors=panic"));
+            call(kernel, 165, &[text(&node), at, fs, MS_RDONLY, options]).unwrap();
+            call(kernel, 257, &[AT_FDCWD, text(c"/damaged/a/b"), 0])
         },
-        "",
+        "panic",
     );
 }
 

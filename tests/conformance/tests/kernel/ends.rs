@@ -10,10 +10,10 @@
 
 use crate::calls::{address, call};
 use crate::image::{self, Image};
+use crate::tried::FileDisk;
 use crate::unruly::{Hook, Moment, Unruly, is_linux_thread};
 use libtest_mimic::Failed;
 use lkl::{BootConfig, Errno, FsKind, Kernel, OpenMode};
-use lkl_host_posix::FileDisk;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};

@@ -1,8 +1,8 @@
 //! Images for the scenarios, made by mkfs, and the ways to boot and to look at this process.
 
+use crate::tried::{BootConfig, FileDisk, Hooks};
 pub use conformance::content::content;
 use lkl::{Disk, Kernel};
-use lkl_host_posix::{BootConfig, FileDisk, Hooks};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,7 +13,7 @@ pub fn boot() -> Kernel {
         pool_size: 64 << 20,
         command_line: "",
     };
-    lkl_host_posix::boot_with(Hooks::to_stderr(), &config).expect("Linux boots")
+    crate::tried::boot_with(Hooks::to_stderr(), &config).expect("Linux boots")
 }
 
 /// Threads of this process.

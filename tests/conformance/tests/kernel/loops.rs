@@ -2,8 +2,8 @@
 
 use crate::calls::{address, call};
 use crate::image::{self, host_threads};
+use crate::tried::Hooks;
 use lkl::{BootConfig, Errno, FsKind, Halt, Kernel, OpenMode};
-use lkl_host_posix::Hooks;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ fn boot() -> (Kernel, Arc<Death>) {
         pool_size: 64 << 20,
         command_line: "lkl_watch=1",
     };
-    (lkl_host_posix::boot_with(hooks, &config).unwrap(), death)
+    (crate::tried::boot_with(hooks, &config).unwrap(), death)
 }
 
 /// Waits, long enough for a busy machine.

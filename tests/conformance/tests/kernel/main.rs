@@ -15,21 +15,27 @@ mod calls;
 mod death;
 #[cfg(target_os = "linux")]
 mod disks;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(feature = "apr")))]
 mod ends;
 #[cfg(target_os = "linux")]
 mod image;
 #[cfg(target_os = "linux")]
 mod life;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(feature = "apr")))]
 mod loops;
 #[cfg(target_os = "linux")]
 #[path = "../processes/mod.rs"]
 mod processes;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(feature = "apr")))]
 mod unruly;
 #[cfg(target_os = "linux")]
 mod volume;
+
+/// The host that is tried.
+#[cfg(all(target_os = "linux", feature = "apr"))]
+use lkl_host_apr as tried;
+#[cfg(all(target_os = "linux", not(feature = "apr")))]
+use lkl_host_posix as tried;
 
 #[cfg(not(target_os = "linux"))]
 fn main() {}
@@ -41,8 +47,12 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 mod runner {
-    use super::processes::{self, SCENARIO};
-    use super::{cached, calls, death, disks, ends, life, loops, volume};
+    use super::processes;
+    #[cfg(not(feature = "apr"))]
+    use super::processes::SCENARIO;
+    use super::{cached, calls, death, disks, life, volume};
+    #[cfg(not(feature = "apr"))]
+    use super::{ends, loops};
     use libtest_mimic::{Arguments, Trial};
     use std::time::Duration;
 
@@ -78,8 +88,14 @@ mod runner {
         ("a forgotten request is an error", disks::forgotten),
         ("a disk vanishes under a reader", disks::vanishes),
         ("halt waits for a disk", disks::halt_waits),
-        ("a fault in Linux is contained", death::fault),
         ("a panic of Linux is contained", death::panic),
+        ("a damaged volume that asks for a panic gets none", death::none),
+    ];
+
+    /// What a host must be able to do besides: to catch a fault of the processor's, to tell how long a thread has run.
+    #[cfg(not(feature = "apr"))]
+    const MORE: &[(&str, fn())] = &[
+        ("a fault in Linux is contained", death::fault),
         ("an interrupt comes after the end", ends::late_interrupt),
         ("a call loops for ever", loops::deaf),
         (
@@ -98,36 +114,59 @@ mod runner {
         ),
         ("a halt comes while a call loops", loops::halt_meanwhile),
         ("a busy or stopped Linux is in no loop", loops::busy),
-        ("a damaged volume that asks for a panic gets none", death::none),
     ];
 
     /// A boot and an end of [`ends::many`].
+    #[cfg(not(feature = "apr"))]
     const ONCE: &str = "one of many boots";
 
     /// A boot of [`ends::lacking`].
+    #[cfg(not(feature = "apr"))]
     const LACKING: &str = "a boot without something";
+
+    /// All scenarios of the host that is tried.
+    fn table() -> Vec<(&'static str, fn())> {
+        #[cfg(feature = "apr")]
+        const MORE: &[(&str, fn())] = &[];
+        [TABLE, MORE].concat()
+    }
+
+    /// What needs processes of its own way.
+    #[cfg(not(feature = "apr"))]
+    fn boots() -> [Trial; 2] {
+        [
+            Trial::test("many boots on a busy machine end", || {
+                ends::many((SCENARIO, ONCE))
+            }),
+            Trial::test("a boot for which the host lacks something ends", || {
+                ends::lacking((SCENARIO, LACKING))
+            }),
+        ]
+    }
+
+    #[cfg(feature = "apr")]
+    fn boots() -> [Trial; 0] {
+        []
+    }
 
     pub fn main() {
         if let Some(wanted) = processes::wanted() {
-            return match wanted.as_str() {
-                ONCE => ends::once(),
-                LACKING => ends::lacking_once(),
-                wanted => processes::run(TABLE, wanted),
-            };
+            #[cfg(not(feature = "apr"))]
+            match wanted.as_str() {
+                ONCE => return ends::once(),
+                LACKING => return ends::lacking_once(),
+                _ => {}
+            }
+            return processes::run(&table(), &wanted);
         }
         let mut arguments = Arguments::from_args();
         // Two at a time are as many as small machines have processors for.
         arguments.test_threads = arguments.test_threads.or(Some(2));
-        let table = TABLE
+        let table = table();
+        let scenarios = table
             .iter()
             .map(|(name, _)| Trial::test(*name, || processes::in_a_process(name, TIME_LIMIT)));
-        let many = Trial::test("many boots on a busy machine end", || {
-            ends::many((SCENARIO, ONCE))
-        });
-        let lacking = Trial::test("a boot for which the host lacks something ends", || {
-            ends::lacking((SCENARIO, LACKING))
-        });
-        let trials = table.chain([many, lacking]).collect();
+        let trials = scenarios.chain(boots()).collect();
         libtest_mimic::run(&arguments, trials).exit();
     }
 }

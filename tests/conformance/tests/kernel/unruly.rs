@@ -5,8 +5,8 @@
 
 // UNSAFETY: passes on the two unsafe methods of `lkl::Host`.
 
+use crate::tried::{Hooks, PosixHost};
 use lkl::{Alarm, Host, ThreadBody};
-use lkl_host_posix::{Hooks, PosixHost};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub struct Unruly<K> {
 
 impl<K: Hook> Unruly<K> {
     pub fn new(hook: Arc<K>) -> Arc<Self> {
-        lkl_host_posix::fault::install();
+        crate::tried::fault::install();
         let host = PosixHost::new(Hooks::to_stderr());
         Arc::new(Unruly { host, hook })
     }
