@@ -21,6 +21,7 @@ const SAFE_CRATES: &[&str] = &[
     "driver/fsd",
     "driver/lkl-vfs",
     "driver/nt",
+    "linux/apps/serve",
     "linux/apps/volume",
     "linux/headers",
     "linux/images",
@@ -34,7 +35,13 @@ const SAFE_CRATES: &[&str] = &[
 const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-ntk"];
 
 /// Crates that have code for Windows' programs alone.
-const PROGRAM_CRATES: &[&str] = &["lkl-host-nt", "lklfs-client", "userctl", "wine-volume"];
+const PROGRAM_CRATES: &[&str] = &[
+    "lkl-host-nt",
+    "lkl-server",
+    "lklfs-client",
+    "userctl",
+    "wine-volume",
+];
 
 /// Crates that can ask Linux's host to write to a disk. None may be in the driver: its Linux, which the build of Linux
 /// checks, has no such function, and its own code is to have no word for it either.

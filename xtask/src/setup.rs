@@ -118,6 +118,12 @@ pub const APR: Group = Group {
     packages: &["libapr1-dev"],
 };
 
+/// Clients that the servers are judged by.
+pub const CLIENTS: Group = Group {
+    what: "to judge the servers",
+    packages: &["cadaver", "curl", "lftp", "python3", "rclone", "wget"],
+};
+
 /// Everything that tests need.
 pub const ALL: &[&Group] = &[
     &KERNEL,
@@ -128,6 +134,7 @@ pub const ALL: &[&Group] = &[
     &PACKAGING,
     &PROGRAMS,
     &APR,
+    &CLIENTS,
 ];
 
 /// Installs what is missing of `groups`, saying so.

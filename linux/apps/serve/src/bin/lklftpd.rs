@@ -1,0 +1,123 @@
+//! `lklftpd`: shows disk images by FTP.
+
+#![forbid(unsafe_code)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use lkl_server::program::{self, Shared, Start};
+use lkl_server::{ftp, volumes};
+use lkl_session::exit::{Exit, Failure, HELP};
+use lkl_session::program::Program;
+
+const ABOUT: &str = "\
+Shows disk images and their partitions by FTP: one folder an image, one a partition.
+
+Linux itself reads the images, inside of this program: nothing is mounted on this machine, and no rights are needed but those
+to read the image. Images are never written to; a journal is replayed in memory.";
+
+const EXAMPLES: &str = "\
+Examples:
+  lklftpd disk.img server.qcow2
+      then: lftp -e 'mirror /disk.img/part1 copy; exit' ftp://127.0.0.1:2121
+  lklftpd --listen 0.0.0.0:2121 --user joe:password.txt \\
+          --tls-cert cert.pem --tls-key key.pem --tls-only disk.img
+      then: curl --ssl-reqd -u joe ftp://server:2121/disk.img/";
+
+/// Shows disk images by FTP
+#[derive(Parser, Debug)]
+#[command(name = "lklftpd", version, long_about = ABOUT, after_long_help = format!("{EXAMPLES}\n\n{HELP}"))]
+struct Cli {
+    /// Listen at this address; port 0 takes any that is free, and prints it
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:2121")]
+    listen: SocketAddr,
+
+    /// Use these ports for passive data connections, for a firewall to let through
+    #[arg(long, value_name = "LOW-HIGH", value_parser = ports, help_heading = "Network")]
+    passive_ports: Option<RangeInclusive<u16>>,
+
+    /// Tell clients this address for passive data connections, where they know this machine by it
+    #[arg(long, value_name = "IPV4", help_heading = "Network")]
+    passive_address: Option<Ipv4Addr>,
+
+    /// Offer TLS with this certificate (PEM, with those that signed it)
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    tls_key: Option<PathBuf>,
+
+    /// Refuse passwords and files without TLS
+    #[arg(long, requires = "tls_cert", help_heading = "TLS")]
+    tls_only: bool,
+
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// Shows disk images by FTP: how its man page is written
+#[derive(Parser, Debug)]
+#[command(name = "lklftpd")]
+struct Man {
+    /// Write the man page into this folder
+    #[arg(long = "man-page", value_name = "DIRECTORY")]
+    folder: PathBuf,
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let parsed = text
+        .split_once('-')
+        .and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?)));
+    match parsed {
+        Some((low, high)) if 0 < low && low <= high => Ok(low..=high),
+        _ => Err("write LOW-HIGH, as in 50000-50100".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    if let Ok(man) = Man::try_parse() {
+        return program::man_page::<Cli>("lklftpd", &man.folder);
+    }
+    program::main("lklftpd", run)
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let (accounts, report, idle) = (cli.shared.accounts()?, cli.shared.report(), cli.shared.idle());
+    let tls = match (&cli.tls_cert, &cli.tls_key) {
+        (Some(certificate), Some(key)) => {
+            let acceptor = ftp::tls::acceptor(certificate, key);
+            Some(acceptor.map_err(|why| Failure::new(Exit::Usage, why))?)
+        }
+        _ => None,
+    };
+    let start = Start {
+        name: "lklftpd",
+        scheme: "ftp",
+        address: cli.listen,
+        refusal: ftp::REFUSAL,
+        most: cli.shared.max_clients as usize,
+        report,
+    };
+    start.run(
+        || volumes::open(Program::new("lklftpd"), &cli.shared),
+        |top| {
+            let server = Arc::new(ftp::Server {
+                top,
+                accounts,
+                tls,
+                tls_only: cli.tls_only,
+                idle,
+                ports: cli.passive_ports,
+                public: cli.passive_address,
+                report,
+            });
+            move |stream, address| ftp::serve(Arc::clone(&server), stream, address)
+        },
+        volumes::close,
+    )
+}

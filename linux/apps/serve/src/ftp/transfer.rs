@@ -1,0 +1,126 @@
+//! Bytes on their way to a client: a file's, or a listing's.
+
+use std::io;
+use std::time::Duration;
+
+use lkl::Errno;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::command::Representation;
+use super::listing::Listing;
+use crate::report::Progress;
+use crate::tree::Content;
+
+/// Bytes that are read at once. They fit into a processor's second cache beside what Linux reads them from.
+const CHUNK: usize = 256 << 10;
+/// How long a client may take nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a transfer has ended early.
+#[derive(Debug)]
+pub enum Trouble {
+    /// The client does not take it.
+    Client(io::Error),
+    /// The image does not give it.
+    Volume(Errno),
+}
+
+/// Sends a file from `offset` on.
+pub async fn file(
+    to: &mut (impl AsyncWrite + Unpin),
+    content: &dyn Content,
+    mut offset: u64,
+    representation: Representation,
+    progress: &mut Progress,
+) -> Result<(), Trouble> {
+    let mut buffer = vec![0; CHUNK];
+    let mut lines = Vec::new();
+    loop {
+        let len = content.read_at(&mut buffer, offset).map_err(Trouble::Volume)?;
+        let Some(bytes) = buffer.get(..len).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(());
+        };
+        match representation {
+            Representation::Image => send(to, bytes, progress).await?,
+            Representation::Text => {
+                lines.clear();
+                with_crlf(bytes, &mut lines);
+                send(to, &lines, progress).await?;
+            }
+        }
+        offset = offset.saturating_add(len as u64);
+    }
+}
+
+/// Sends a listing.
+pub async fn list(
+    to: &mut (impl AsyncWrite + Unpin),
+    listing: &mut Listing,
+    progress: &mut Progress,
+) -> Result<(), Trouble> {
+    let mut buffer = Vec::new();
+    loop {
+        buffer.clear();
+        let more = listing.fill(&mut buffer, CHUNK / 4);
+        send(to, &buffer, progress).await?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
+/// Tells the client that this was all.
+pub async fn finish(to: &mut (impl AsyncWrite + Unpin)) -> Result<(), Trouble> {
+    patient(to.shutdown()).await
+}
+
+async fn send(
+    to: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+    progress: &mut Progress,
+) -> Result<(), Trouble> {
+    let mut done = 0;
+    while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+        match patient(to.write(rest)).await? {
+            0 => return Err(Trouble::Client(io::ErrorKind::WriteZero.into())),
+            len => {
+                done += len;
+                progress.add(len as u64);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn patient<T>(work: impl Future<Output = io::Result<T>>) -> Result<T, Trouble> {
+    match timeout(PATIENCE, work).await {
+        Ok(done) => done.map_err(Trouble::Client),
+        Err(_) => Err(Trouble::Client(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Lines as TYPE A wants them.
+fn with_crlf(bytes: &[u8], out: &mut Vec<u8>) {
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(line) => {
+                out.extend_from_slice(line);
+                out.extend_from_slice(b"\r\n");
+            }
+            None => out.extend_from_slice(line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_with_crlf_in_text() {
+        let mut out = Vec::new();
+        with_crlf(b"a\n\nb\rc", &mut out);
+        assert_eq!(out, b"a\r\n\r\nb\rc");
+    }
+}

@@ -1,0 +1,27 @@
+//! Two servers that show disk images and their partitions: `lklftpd` by FTP, `lklserve webdav` by WebDAV.
+//!
+//! From the bottom up:
+//!
+//! - [`tree`] is what a server knows of files: a [`tree::Node`] that has children, facts and bytes. [`native`] shows a folder of
+//!   this machine in that way (for tests and comparisons), [`menu`] a folder of other nodes: the server's top, an image's
+//!   partitions.
+//! - [`place`] finds what a client's path means. A symbolic link leads nowhere but into its own volume.
+//! - [`ftp`] and [`dav`] are the protocols. Each client has a thread of its own, and on it an executor that serves this client
+//!   alone: a read in Linux may wait there without keeping another client waiting, and without passing it to another thread.
+//! - [`clients`] counts the clients and ends them; [`report`] writes the log; [`account`] knows who may log in.
+
+#![forbid(unsafe_code)]
+
+pub mod account;
+pub mod clients;
+pub mod dav;
+pub mod ftp;
+pub mod menu;
+#[cfg(unix)]
+pub mod native;
+pub mod place;
+pub mod program;
+pub mod report;
+pub mod tree;
+pub mod volumes;
+pub mod when;

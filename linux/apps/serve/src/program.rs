@@ -1,0 +1,283 @@
+//! What the two programs do alike: options, start, signals, end.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser};
+use lkl_session::exit::{Exit, Failure, reason};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::account::Accounts;
+use crate::clients::{self, Limits, stop};
+use crate::report::{Detail, Report};
+use crate::tree::Node;
+
+/// Options of both programs.
+#[derive(Args, Debug)]
+pub struct Shared {
+    /// Images to show: files (raw, VHD, VHDX, qcow2) or disks
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+
+    /// Let this user log in; the password is the first line of the file. May be given again
+    #[arg(long = "user", value_name = "NAME:PASSWORDFILE", help_heading = "Clients")]
+    pub users: Vec<String>,
+
+    /// Let everybody in besides the users that --user names
+    #[arg(long, requires = "users", help_heading = "Clients")]
+    pub anonymous: bool,
+
+    /// Serve at most so many connections at once
+    #[arg(long, value_name = "NUMBER", default_value_t = 256, help_heading = "Clients",
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub max_clients: u32,
+
+    /// Send a client away that has said nothing for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, help_heading = "Clients",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub idle: u32,
+
+    /// Give Linux so many MiB of memory, which is its cache, too [default: 256, or what journals need]
+    #[arg(long, value_name = "MIB", help_heading = "Images",
+          value_parser = clap::value_parser!(u32).range(32..=65_536))]
+    pub memory: Option<u32>,
+
+    /// Leave journals alone: show what is on the disks themselves, which may be older
+    #[arg(long, help_heading = "Images")]
+    pub no_recovery: bool,
+
+    /// Say nothing on standard error but what goes wrong here
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Log")]
+    pub quiet: bool,
+
+    /// Log every command or request
+    #[arg(short, long, help_heading = "Log")]
+    pub verbose: bool,
+
+    /// Take IMAGE for a folder of this machine: for comparisons
+    #[arg(long, hide = true)]
+    pub native: bool,
+}
+
+impl Shared {
+    /// Where lines go.
+    pub fn report(&self) -> Report {
+        Report::new(match (self.quiet, self.verbose) {
+            (true, _) => Detail::Quiet,
+            (_, true) => Detail::Everything,
+            _ => Detail::Usual,
+        })
+    }
+
+    /// Who may log in.
+    pub fn accounts(&self) -> Result<Accounts, Failure> {
+        Accounts::read(&self.users, self.anonymous).map_err(|why| Failure::new(Exit::Usage, why))
+    }
+
+    /// How long a client may say nothing.
+    pub fn idle(&self) -> Duration {
+        Duration::from_secs(self.idle.into())
+    }
+}
+
+/// Reads the command line, runs a program, and turns what it says into a line and an exit code.
+pub fn main<Cli: Parser + CommandFactory>(
+    name: &'static str,
+    run: impl FnOnce(Cli) -> Result<(), Failure>,
+) -> ExitCode {
+    let failure = match Cli::try_parse() {
+        Ok(cli) => match run(cli) {
+            Ok(()) => return ExitCode::from(Exit::Ok as u8),
+            Err(failure) => failure,
+        },
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                // A closed pipe is no fault.
+                let _ = error.print();
+                let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+                return ExitCode::from(exit as u8);
+            }
+            _ => usage(name, &error),
+        },
+    };
+    let _ = writeln!(std::io::stderr(), "{name}: {failure}");
+    ExitCode::from(failure.exit as u8)
+}
+
+/// clap explains itself over several lines; the first says what is wrong, and a list of missing arguments follows it.
+fn usage(name: &str, error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:"));
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("tip:") && !line.starts_with("For more"))
+        .collect();
+    let message = lines.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    Failure::new(Exit::Usage, format_args!("{message}; see {name} --help"))
+}
+
+/// Writes a program's man pages into a folder.
+pub fn man_page<Cli: CommandFactory>(name: &'static str, folder: &std::path::Path) -> ExitCode {
+    match clap_mangen::generate_to(Cli::command(), folder) {
+        Ok(()) => ExitCode::from(Exit::Ok as u8),
+        Err(error) => {
+            let (folder, why) = (folder.display(), reason(&error));
+            let _ = writeln!(
+                std::io::stderr(),
+                "{name}: {folder}: {why}; name a folder that you may write to"
+            );
+            ExitCode::from(Exit::Destination as u8)
+        }
+    }
+}
+
+/// A server that is ready to be started.
+pub struct Start {
+    /// The program's name.
+    pub name: &'static str,
+    /// `ftp` or `http`.
+    pub scheme: &'static str,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What a client too many is told.
+    pub refusal: &'static [u8],
+    /// Clients at once.
+    pub most: usize,
+    /// Where lines go.
+    pub report: Report,
+}
+
+impl Start {
+    /// Takes the address, opens what is to be shown, serves it until a signal comes, and lets go of it in the reverse order.
+    ///
+    /// `open` mounts; what it returns besides the top is held until the last client is gone.
+    pub fn run<Held, Serve, Work>(
+        &self,
+        open: impl FnOnce() -> Result<(Arc<dyn Node>, Held), Failure>,
+        serve: impl FnOnce(Arc<dyn Node>) -> Serve,
+        close: impl FnOnce(Held) -> Result<(), Failure>,
+    ) -> Result<(), Failure>
+    where
+        Serve: Fn(TcpStream, SocketAddr) -> Work + Send + Sync + 'static,
+        Work: Future<Output = ()>,
+    {
+        let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let executor = executor.map_err(|error| self.failure(&error, "close other programs"))?;
+        let listener = executor.block_on(async { clients::listen(self.address).await });
+        let listener = listener.map_err(|error| self.failure(&error, "choose another --listen"))?;
+        // Signals from here on are answered, also while images are mounted.
+        let mut signals = executor
+            .block_on(async { Signals::new() })
+            .map_err(|error| self.failure(&error, "close other programs"))?;
+        let (top, held) = open()?;
+        let left = executor.block_on(self.serve(listener, serve(top), &mut signals))?;
+        if left > 0 {
+            let clients = format!("{left} clients are stuck in Linux; what they read may be damaged");
+            // They hold what is mounted, and cannot be ended.
+            let _ = writeln!(std::io::stderr(), "{}: {clients}", self.name);
+            std::process::exit(Exit::Kernel as i32);
+        }
+        close(held)
+    }
+
+    async fn serve<Serve, Work>(
+        &self,
+        listener: TcpListener,
+        serve: Serve,
+        signals: &mut Signals,
+    ) -> Result<usize, Failure>
+    where
+        Serve: Fn(TcpStream, SocketAddr) -> Work + Send + Sync + 'static,
+        Work: Future<Output = ()>,
+    {
+        let address = listener
+            .local_addr()
+            .map_err(|error| self.failure(&error, "choose another --listen"))?;
+        let line = format!("{}: serving at {}://{address}/\n", self.name, self.scheme);
+        // A closed pipe keeps no client from being served.
+        let mut out = std::io::stdout();
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        let limits = Limits {
+            most: self.most,
+            refusal: self.refusal,
+            report: self.report,
+        };
+        let (stopper, stop) = stop();
+        let served = clients::serve(listener, limits, stop, serve);
+        tokio::pin!(served);
+        tokio::select! {
+            left = &mut served => return Ok(left),
+            () = signals.next() => {}
+        }
+        self.report.say(Detail::Usual, None, format_args!("told to end"));
+        stopper.stop();
+        Ok(served.await)
+    }
+
+    fn failure(&self, error: &std::io::Error, advice: &str) -> Failure {
+        let (address, why) = (self.address, reason(error));
+        Failure::new(Exit::Other, format_args!("{address}: {why}; {advice}"))
+    }
+}
+
+/// Whether an address is this machine's alone.
+pub fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(unix)]
+struct Signals([tokio::signal::unix::Signal; 3]);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
+
+#[cfg(windows)]
+struct Signals(
+    tokio::signal::windows::CtrlC,
+    tokio::signal::windows::CtrlBreak,
+    tokio::signal::windows::CtrlClose,
+);
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
+        Ok(Signals(ctrl_c()?, ctrl_break()?, ctrl_close()?))
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+            _ = self.2.recv() => {}
+        }
+    }
+}

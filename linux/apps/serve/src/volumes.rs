@@ -1,0 +1,217 @@
+//! Images, opened and mounted: what a server shows.
+//!
+//! The top is a folder with one entry an image, named as its file. An image with partitions is a folder of those that Linux can
+//! read: `part1`, `part2` as Linux numbers them, and `whole` if the disk is a file system besides, as a hybrid disc's is. An image
+//! without is its file system's root itself. All are mounted in one Linux, for reading.
+
+use std::ffi::OsStr;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use lkl::{Errno, OpenMode, OwnedFd};
+use lkl_volume::{Contents, Exit, Failure, Linux, Options, Program, Volume};
+
+use crate::menu::Menu;
+use crate::program::Shared;
+use crate::tree::{Content, Kind, Node, Space, Stat, Time};
+
+/// MiB of Linux's memory, most of which is its cache.
+const MEMORY: u32 = 256;
+
+/// What is mounted; it outlives what is shown of it.
+#[derive(Default)]
+pub struct Held {
+    // In the order in which they must go.
+    volumes: Vec<Volume>,
+    linux: Option<Linux>,
+}
+
+/// Opens what the command line names.
+pub fn open(program: Program, shared: &Shared) -> Result<(Arc<dyn Node>, Held), Failure> {
+    #[cfg(unix)]
+    if shared.native {
+        return Ok((native(shared)?, Held::default()));
+    }
+    let mut images = Vec::new();
+    for path in &shared.images {
+        images.push((path.as_path(), lkl_volume::contents(path)?));
+    }
+    // Each image's journals are replayed into memory of their own.
+    let least = lkl_session::session::MEMORY;
+    let journals = images
+        .iter()
+        .map(|(_, contents)| contents.memory.saturating_sub(least));
+    let memory = journals.fold(MEMORY, u32::saturating_add);
+    let linux = Linux::boot(&program, shared.memory.unwrap_or(memory))?;
+    let (mut top, mut volumes) = (Menu::new(), Vec::new());
+    for (path, contents) in &images {
+        let node = image(&linux, program, shared, path, contents, &mut volumes)?;
+        let name = path.file_name().unwrap_or(OsStr::new("image"));
+        top.add(name.as_encoded_bytes(), node);
+    }
+    let linux = Some(linux);
+    Ok((Arc::new(top), Held { volumes, linux }))
+}
+
+/// Unmounts everything, when the last client has gone.
+pub fn close(held: Held) -> Result<(), Failure> {
+    let Held { volumes, linux } = held;
+    let mut ended = Ok(());
+    for volume in volumes {
+        ended = ended.and(volume.unmount());
+    }
+    drop(linux);
+    ended
+}
+
+fn image(
+    linux: &Linux,
+    program: Program,
+    shared: &Shared,
+    path: &Path,
+    contents: &Contents,
+    volumes: &mut Vec<Volume>,
+) -> Result<Arc<dyn Node>, Failure> {
+    let mut mount = |part| -> Result<Arc<dyn Node>, Failure> {
+        let options = Options {
+            part: Some(part),
+            recovery: !shared.no_recovery,
+            ..Options::new(program, path)
+        };
+        let volume = linux.open(&options)?;
+        let root = volume.root().map_err(|errno| {
+            let path = path.display();
+            Failure::new(
+                Exit::FileSystem,
+                format_args!("{path}: {errno}; repair a copy of it"),
+            )
+        })?;
+        volumes.push(volume);
+        Ok(Arc::new(File {
+            fd: root,
+            is_root: true,
+        }))
+    };
+    let partitions = || contents.parts.iter().filter(|part| part.number > 0);
+    if !partitions().any(|part| part.is_readable) {
+        // The whole disk; if nothing is recognised there, this says so.
+        return mount(0);
+    }
+    let (mut menu, mut last) = (Menu::new(), None);
+    for part in contents.parts.iter().filter(|part| part.is_readable) {
+        match mount(part.number) {
+            Ok(node) => {
+                let name = match part.number {
+                    0 => "whole".to_owned(),
+                    number => format!("part{number}"),
+                };
+                menu.add(name.as_bytes(), node);
+            }
+            // One damaged partition does not keep the others from being shown, but a Linux that has stopped does.
+            Err(failure) if linux.kernel().is_dead() => return Err(failure),
+            Err(failure) => {
+                program.warn(&failure);
+                last = Some(failure);
+            }
+        }
+    }
+    match last {
+        Some(failure) if menu.is_empty() => Err(failure),
+        _ => Ok(Arc::new(menu)),
+    }
+}
+
+#[cfg(unix)]
+fn native(shared: &Shared) -> Result<Arc<dyn Node>, Failure> {
+    let mut top = Menu::new();
+    for path in &shared.images {
+        let folder = crate::native::Folder::volume(path).map_err(|error| {
+            let (path, why) = (path.display(), lkl_session::exit::reason(&error));
+            Failure::new(Exit::Image, format_args!("{path}: {why}; name a folder"))
+        })?;
+        let name = path.file_name().unwrap_or(OsStr::new("folder"));
+        top.add(name.as_encoded_bytes(), folder);
+    }
+    Ok(Arc::new(top))
+}
+
+/// A file or folder of a volume.
+struct File {
+    /// As [`OpenMode::Path`].
+    fd: OwnedFd,
+    is_root: bool,
+}
+
+fn stat_of(stat: &lkl::Statx) -> Result<Stat, Errno> {
+    let time = |time: lkl::Timestamp| Time {
+        seconds: time.sec,
+        nanoseconds: time.nsec,
+    };
+    Ok(Stat {
+        // A damaged inode may have a type that Linux has not got.
+        kind: Kind::from_mode(u32::from(stat.mode)).ok_or(Errno::EUCLEAN)?,
+        permissions: stat.permissions(),
+        uid: stat.uid,
+        gid: stat.gid,
+        links: stat.nlink,
+        size: stat.size,
+        inode: stat.ino,
+        device: u64::from(stat.dev.major) << 32 | u64::from(stat.dev.minor),
+        modified: time(stat.mtime),
+        created: stat.btime.map(time),
+    })
+}
+
+impl Node for File {
+    fn stat(&self) -> Result<Stat, Errno> {
+        stat_of(&self.fd.statx()?)
+    }
+
+    fn child(&self, name: &[u8]) -> Result<Arc<dyn Node>, Errno> {
+        let fd = self.fd.open_at(name, OpenMode::Path)?;
+        Ok(Arc::new(File { fd, is_root: false }))
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>, Errno> {
+        self.fd.read_link()
+    }
+
+    fn list(&self, sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), Errno> {
+        let folder = self.fd.reopen(OpenMode::Directory)?;
+        folder.read_dir(0, &mut |entry| match entry.name {
+            b"." | b".." => ControlFlow::Continue(()),
+            name => sink(name),
+        })?;
+        Ok(())
+    }
+
+    fn open(&self) -> Result<Box<dyn Content>, Errno> {
+        match self.stat()?.kind {
+            Kind::File => Ok(Box::new(Bytes(self.fd.reopen(OpenMode::Read)?))),
+            Kind::Folder => Err(Errno::EISDIR),
+            _ => Err(Errno::EACCES),
+        }
+    }
+
+    fn space(&self) -> Result<Space, Errno> {
+        let found = self.fd.statfs()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.fragment_size);
+        Ok(Space {
+            used: bytes(found.blocks.saturating_sub(found.blocks_free)),
+            available: bytes(found.blocks_available),
+        })
+    }
+
+    fn is_volume(&self) -> bool {
+        self.is_root
+    }
+}
+
+struct Bytes(OwnedFd);
+
+impl Content for Bytes {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.0.pread(buffer, offset)
+    }
+}
