@@ -23,6 +23,7 @@ use crate::exit::{Exit, Failure};
 use crate::names::native_name;
 use crate::resolve::{Found, Last, resolve};
 use crate::scratch::{Scratch, check_running};
+use crate::session::PROGRAM;
 use crate::text::shown;
 use crate::volume::{Errno, Kind, Stat, Volume};
 use crate::walk::{Damage, Step, walk};
@@ -133,7 +134,7 @@ pub fn run<V: Volume>(
         _ => copy.file(&found, &parent, &target)?,
     }
     let Copy { summary, damage, .. } = copy;
-    damage.finish()?;
+    damage.finish(&PROGRAM)?;
     Ok(summary)
 }
 
@@ -182,7 +183,7 @@ impl<V: Volume> Copy<'_, V> {
         let complete = self.data(&found.path, &found.node, &found.stat, &mut file, target)?;
         if !complete {
             // With --keep-going a tree does without the file; a single file that is not whole is nothing.
-            return std::mem::take(&mut self.damage).finish();
+            return std::mem::take(&mut self.damage).finish(&PROGRAM);
         }
         file.sync_all()
             .map_err(|error| destination_failure(target, &error))?;

@@ -4,12 +4,12 @@
 //! an exit code (`exit`). Each command has its module.
 //!
 //! - What reads: `info`, `list` (the command is `ls`), `cat`, `copy`, `manifest`. They see a volume only through the
-//!   `volume::Volume` trait. `source` decides who implements it: `session`, the one place that knows Linux; or `mounted`, a volume that the driver has mounted. `memory` is a volume of plain Rust values for tests.
+//!   `volume::Volume` trait. `source` decides who implements it: Linux, opened by `session`; or `mounted`, a volume that the driver has mounted.
 //! - What asks the driver: `mount`, `unmount`, `stop`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
 //!   `lklfs_client`; `driver` opens it and turns what it refuses into failures, `target` tells what is to be mounted.
 //!
-//! What several commands write in the same way lives in `text` (escapes, times, modes), `table` and `walk` (every entry
-//! of a tree, once). What other programs on Linux as a library have as well is in crate `lkl_session`: from an image to a mounted
+//! What several commands write in the same way lives in `text` (escapes, times, modes) and `table`. The trait, `walk` (every entry
+//! of a tree, once) and what goes with them are in crate `lkl_tree`. What other programs on Linux as a library have as well is in crate `lkl_session`: from an image to a mounted
 //! file system, exit codes, the time limit.
 //!
 //! The code is free of platforms; nothing here is unsafe.
@@ -22,25 +22,23 @@ pub use lkl_session::{exit, partition, watchdog};
 
 use lkl_session::image;
 
+pub use lkl_tree::{entries, memory, resolve, scratch, volume, walk};
+
 pub mod cat;
 pub mod cli;
 pub mod copy;
 mod destination;
 pub mod diag;
 pub mod driver;
-pub mod entries;
 pub mod info;
 pub mod list;
 pub mod log;
 pub mod manifest;
-pub mod memory;
 pub mod mount;
 pub mod mounted;
 pub mod names;
 pub mod policy;
-pub mod resolve;
 pub mod run;
-pub mod scratch;
 pub mod session;
 pub mod source;
 pub mod status;
@@ -49,6 +47,4 @@ pub mod table;
 pub mod target;
 pub mod text;
 pub mod unmount;
-pub mod volume;
 pub mod volumes;
-pub mod walk;

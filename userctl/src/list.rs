@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::entries::{MOST_BYTES, Names, Trouble};
 use crate::exit::{Failure, stdout_failure};
 use crate::resolve::{Last, resolve};
+use crate::session::PROGRAM;
 use crate::text::{escaped, mode_string, shown, time};
 use crate::volume::{Kind, Stat, Volume};
 use crate::walk::{Damage, Step, walk};
@@ -70,7 +71,7 @@ pub fn run<V: Volume>(volume: &V, path: &[u8], options: Options, out: &mut dyn W
         printer.directory(&found.node, &found.path)?;
     }
     printer.out.flush().map_err(|error| stdout_failure(&error))?;
-    printer.damage.finish()
+    printer.damage.finish(&PROGRAM)
 }
 
 struct Printer<'a, V: Volume> {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::exit::{Failure, stdout_failure};
+use crate::session::PROGRAM;
 use crate::text::{escaped, hex};
 use crate::volume::{Errno, Kind, Stat, Volume};
 use crate::walk::{Damage, Order, Step, walk_in};
@@ -103,7 +104,7 @@ pub fn run<V: Volume>(volume: &V, json: bool, out: &mut dyn Write) -> Result<(),
         }
     })?;
     out.flush().map_err(|error| stdout_failure(&error))?;
-    damage.finish()
+    damage.finish(&PROGRAM)
 }
 
 /// The lines of `volume` in their order, and what could not be read.
@@ -205,7 +206,7 @@ mod tests {
             };
         });
         let (lines, damage) = collect(&volume).unwrap();
-        damage.finish().unwrap();
+        damage.finish(&PROGRAM).unwrap();
         let lines: Vec<String> = lines.iter().map(Line::to_string).collect();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -1,8 +1,5 @@
 //! A file system that the Linux in this program has mounted, as the commands see it.
 
-use std::ops::ControlFlow;
-
-use lkl::{OpenMode, OwnedFd};
 use lkl_session::image::Sharing;
 use lkl_session::program::Program;
 use lkl_session::session::Options;
@@ -10,8 +7,7 @@ use lkl_session::session::Options;
 use crate::cli::Source;
 use crate::entries::{MOST_BYTES, Names};
 use crate::exit::Failure;
-use crate::volume::{Errno, Kind, Space, Stat, Time, Volume};
-use crate::watchdog;
+use crate::volume::{Space, Volume};
 
 pub use lkl_session::session::{Mounted, Refusal, Session};
 
@@ -70,69 +66,4 @@ pub fn space(mounted: &Mounted) -> Result<Space, Failure> {
         inodes_free: space.files_free,
         name_max: space.name_max,
     })
-}
-
-impl Volume for Mounted {
-    type Node = OwnedFd;
-    type File = OwnedFd;
-
-    fn root(&self) -> Result<OwnedFd, Errno> {
-        Mounted::root(self)
-    }
-
-    fn child(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-        directory.open_at(name, OpenMode::Path)
-    }
-
-    fn stat(&self, node: &OwnedFd) -> Result<Stat, Errno> {
-        let stat = node.statx()?;
-        watchdog::progress();
-        let time = |time: lkl::Timestamp| Time {
-            seconds: time.sec,
-            nanoseconds: time.nsec,
-        };
-        Ok(Stat {
-            // A damaged inode may have a type that Linux does not know.
-            kind: Kind::from_mode(u32::from(stat.mode)).ok_or(Errno::EUCLEAN)?,
-            mode: u32::from(stat.permissions()),
-            uid: stat.uid,
-            gid: stat.gid,
-            links: u64::from(stat.nlink),
-            size: stat.size,
-            blocks: stat.blocks,
-            modified: time(stat.mtime),
-            accessed: time(stat.atime),
-            inode: stat.ino,
-            device: u64::from(stat.dev.major) << 32 | u64::from(stat.dev.minor),
-            node_device: (stat.rdev.major, stat.rdev.minor),
-        })
-    }
-
-    fn read_link(&self, node: &OwnedFd) -> Result<Vec<u8>, Errno> {
-        node.read_link()
-    }
-
-    fn list(
-        &self,
-        directory: &OwnedFd,
-        sink: &mut dyn FnMut(&[u8], u64) -> ControlFlow<()>,
-    ) -> Result<(), Errno> {
-        let open = directory.reopen(OpenMode::Directory)?;
-        open.read_dir(0, &mut |entry| sink(entry.name, entry.cookie))?;
-        Ok(())
-    }
-
-    fn open(&self, node: &OwnedFd) -> Result<OwnedFd, Errno> {
-        node.reopen(OpenMode::Read)
-    }
-
-    fn read(&self, file: &OwnedFd, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let count = file.pread(buffer, offset);
-        watchdog::progress();
-        count
-    }
-
-    fn is_dead(&self) -> bool {
-        self.kernel().is_dead()
-    }
 }

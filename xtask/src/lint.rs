@@ -28,6 +28,7 @@ const SAFE_CRATES: &[&str] = &[
     "linux/partitions",
     "linux/probe",
     "linux/session",
+    "linux/tree",
     "userctl",
 ];
 

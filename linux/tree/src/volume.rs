@@ -1,11 +1,9 @@
-//! What a command sees of a mounted volume: a small trait and the plain values that it yields.
+//! What a program sees of a volume: a small trait and the plain values that it yields.
 //!
 //! A `Node` is an open object of the volume that has been found but not opened for its data (Linux: O_PATH), so a
 //! FIFO or a device node on the volume is never started. Names are single components, bytes, never `.` or `..`.
-//! `session` implements the trait with Linux, `mounted` with a volume that the driver has mounted, `memory` with Rust
-//! values.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use crate::exit::Failure;
 
@@ -134,6 +132,15 @@ pub struct Space {
     pub name_max: u64,
 }
 
+/// An extended attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Xattr {
+    /// Its full name, as in `user.comment`.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+}
+
 /// A mounted volume.
 pub trait Volume {
     /// An object that has been found.
@@ -161,6 +168,15 @@ pub trait Volume {
     fn open(&self, node: &Self::Node) -> Result<Self::File, Errno>;
     /// Reads at a byte offset; fewer bytes than asked only at the end of the file.
     fn read(&self, file: &Self::File, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno>;
+    /// The first stretch at or after a byte offset that is no hole; `None` when there is none up to the end of the file. It may
+    /// reach beyond that. Where holes are not told apart, all is data.
+    fn next_data(&self, _file: &Self::File, offset: u64) -> Result<Option<Range<u64>>, Errno> {
+        Ok(Some(offset..u64::MAX))
+    }
+    /// Its extended attributes, access lists among them (`system.posix_acl_access`); none where they are not told.
+    fn xattrs(&self, _node: &Self::Node) -> Result<Vec<Xattr>, Errno> {
+        Ok(Vec::new())
+    }
     /// Whether Linux has stopped, or the volume is gone: nothing more can be read.
     fn is_dead(&self) -> bool {
         false

@@ -1,6 +1,6 @@
 //! Every entry below a directory, once, parents before children, names in byte order.
 //!
-//! Used by `manifest`, `ls -R` and `cp -r`. A volume may be damaged on purpose, so the walk trusts nothing: it refuses
+//! A volume may be damaged on purpose, so the walk trusts nothing: it refuses
 //! a directory that is its own ancestor, a name that holds a separator, and goes on after an entry that cannot be
 //! read, which it reports. It keeps at most [`KEPT`] directories open however deep the tree is, and finds an outer
 //! one again by name when it comes back to it. What it keeps is bounded: names ([`MOST_BYTES`]), and numbers of
@@ -12,6 +12,7 @@ use crate::entries::{MOST_BYTES, Names, Trouble};
 use crate::exit::{Exit, Failure};
 use crate::volume::{Errno, Kind, Stat, Volume};
 use crate::watchdog;
+use lkl_session::program::Program;
 
 /// How many directories on the way down stay open. Linux allows 1,024 files at a time, and other commands need some.
 const KEPT: usize = 128;
@@ -81,6 +82,20 @@ impl<N> Frame<N> {
     }
 }
 
+/// What becomes of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It is met, and so is what is below it.
+    Whole,
+    /// It is met, and nothing below it.
+    Alone,
+    /// Neither is met.
+    None,
+}
+
+/// Says what becomes of an entry: its whole path, and what the volume says about it.
+pub type Choose<'s> = dyn FnMut(&[u8], &Stat) -> Choice + 's;
+
 /// Walks the tree at `start`, whose path is `path` (`/` for the root), by names. Ends at the first failure that `sink`
 /// returns, or when Linux has stopped.
 pub fn walk<V: Volume>(
@@ -100,6 +115,18 @@ pub fn walk_in<V: Volume>(
     path: &[u8],
     sink: &mut Sink<'_, V::Node>,
 ) -> Result<(), Failure> {
+    walk_chosen(order, volume, start, path, &mut |_, _| Choice::Whole, sink)
+}
+
+/// The same of what is chosen. The start is always met.
+pub fn walk_chosen<V: Volume>(
+    order: Order,
+    volume: &V,
+    start: V::Node,
+    path: &[u8],
+    choose: &mut Choose<'_>,
+    sink: &mut Sink<'_, V::Node>,
+) -> Result<(), Failure> {
     let stat = volume.stat(&start).map_err(|errno| volume.failure(path, errno))?;
     sink(Step::Entry {
         path,
@@ -117,7 +144,7 @@ pub fn walk_in<V: Volume>(
         names: 0,
     };
     walk.enter(start, stat, Vec::new(), sink)?;
-    walk.run(order, sink)
+    walk.run(order, choose, sink)
 }
 
 struct Walk<'v, V: Volume> {
@@ -133,7 +160,12 @@ struct Walk<'v, V: Volume> {
 }
 
 impl<V: Volume> Walk<'_, V> {
-    fn run(&mut self, order: Order, sink: &mut Sink<'_, V::Node>) -> Result<(), Failure> {
+    fn run(
+        &mut self,
+        order: Order,
+        choose: &mut Choose<'_>,
+        sink: &mut Sink<'_, V::Node>,
+    ) -> Result<(), Failure> {
         while let Some(frame) = self.frames.last_mut() {
             let (name, known) = match frame.waiting.pop() {
                 Some((name, stat)) if frame.is_due(&name) => (name, Some(stat)),
@@ -169,6 +201,10 @@ impl<V: Volume> Walk<'_, V> {
                 }
             };
             if known.is_none() {
+                let choice = choose(&self.path, &stat);
+                if choice == Choice::None {
+                    continue;
+                }
                 if stat.kind == Kind::Directory && self.is_around(&stat) {
                     damaged(self.volume, &self.path, Errno::ELOOP.into(), sink)?;
                     continue;
@@ -178,6 +214,11 @@ impl<V: Volume> Walk<'_, V> {
                     node: &node,
                     stat: &stat,
                 })?;
+                if choice == Choice::Alone && stat.kind == Kind::Directory {
+                    let path = &self.path;
+                    sink(Step::Leave { path, stat: &stat })?;
+                    continue;
+                }
             }
             if stat.kind != Kind::Directory {
                 continue;
@@ -322,12 +363,12 @@ impl Damage {
     }
 
     /// Prints each noted path on its own line of stderr and makes them one failure; nothing when all was readable.
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(self, program: &Program) -> Result<(), Failure> {
         if self.count == 0 {
             return Ok(());
         }
         for line in &self.first {
-            eprintln!("userctl: {line}");
+            eprintln!("{}: {line}", program.name);
         }
         let Damage {
             count,
@@ -430,6 +471,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_chosen_is_not_met() {
+        let mut volume = Memory::new();
+        for path in ["/a/x/deep", "/b/x", "/c"] {
+            volume.add_file(path, b"");
+        }
+        let mut met = Vec::new();
+        let root = volume.root().unwrap();
+        let choose = &mut |path: &[u8], _: &Stat| match path {
+            b"/a/x" => Choice::Alone,
+            b"/b" => Choice::None,
+            _ => Choice::Whole,
+        };
+        walk_chosen(Order::Names, &volume, root, b"/", choose, &mut |step| {
+            match step {
+                Step::Entry { path, .. } => met.push(String::from_utf8_lossy(path).into_owned()),
+                Step::Leave { path, .. } => met.push(format!("leave {}", String::from_utf8_lossy(path))),
+                Step::Damaged { .. } => panic!("nothing is damaged"),
+            }
+            Ok(())
+        })
+        .unwrap();
+        let wanted = ["/", "/a", "/a/x", "leave /a/x", "leave /a", "/c", "leave /"];
+        assert_eq!(met, wanted);
+    }
+
+    #[test]
     fn a_directory_inside_itself_is_reported_and_left() {
         let mut volume = Memory::new();
         volume.add_directory("/a/b");
@@ -497,7 +564,7 @@ mod tests {
         ] {
             let mut damage = Damage::default();
             errnos.iter().for_each(|errno| damage.note(b"/a", *errno));
-            let failure = damage.finish().unwrap_err();
+            let failure = damage.finish(&Program::new("walk")).unwrap_err();
             assert_eq!(failure.exit, exit);
             assert!(failure.message.contains(word), "{failure}");
         }

@@ -1,4 +1,4 @@
-//! What `cp` has begun to write: temporary files and directories that go away unless they are finished.
+//! What a program has begun to write: temporary files and directories that go away unless they are finished.
 //!
 //! A [`Scratch`] is one temporary name beside the final one, in the same directory, so that the last step is a rename
 //! within one file system. Dropping it removes it. Because the process may also end from another thread (`watchdog`,
