@@ -173,6 +173,7 @@ impl Start {
     {
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let executor = executor.map_err(|error| self.failure(&error, "close other programs"))?;
+        more_descriptors();
         let listener = executor.block_on(async { clients::listen(self.address).await });
         let listener = listener.map_err(|error| self.failure(&error, "choose another --listen"))?;
         // Signals from here on are answered, also while images are mounted.
@@ -227,6 +228,18 @@ impl Start {
     fn failure(&self, error: &std::io::Error, advice: &str) -> Failure {
         let (address, why) = (self.address, reason(error));
         Failure::new(Exit::Other, format_args!("{address}: {why}; {advice}"))
+    }
+}
+
+/// Asks the system for as many descriptors as it gives: a client needs seven.
+fn more_descriptors() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // With fewer, fewer clients are served.
+        let _ = setrlimit(Resource::Nofile, limit);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -13,6 +14,7 @@ use hyper::header::{
 use hyper::http::response::Builder;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use lkl::Errno;
+use tokio::time::timeout;
 
 use super::property::{self, Entry};
 use super::propfind::{MOST_BYTES, Wanted};
@@ -40,6 +42,9 @@ const REFUSED: [&str; 13] = [
     "REPORT",
     "MKCALENDAR",
 ];
+/// Bytes of a body that are taken and thrown away before it is refused, and for how long.
+const MOST_DRAINED: usize = 16 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// Bytes of a page that are made at once.
 const PIECE: usize = 64 << 10;
 
@@ -112,6 +117,9 @@ async fn judge(
         &Method::GET | &Method::HEAD => get(server, walker, who, &request),
         method if method.as_str() == "PROPFIND" => propfind(walker, request).await,
         method if REFUSED.contains(&method.as_str()) => {
+            let body = request.into_body();
+            // A client that is told while it sends would hear of a lost connection, and nothing else.
+            let _ = timeout(DRAIN_TIME, Limited::new(body, MOST_DRAINED).collect()).await;
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Images are shown read-only.");
             let methods = hyper::header::HeaderValue::from_static(METHODS);
             response.headers_mut().insert(ALLOW, methods);
