@@ -21,6 +21,7 @@ const SAFE_CRATES: &[&str] = &[
     "driver/fsd",
     "driver/lkl-vfs",
     "driver/nt",
+    "linux/apps/copy",
     "linux/apps/serve",
     "linux/apps/volume",
     "linux/headers",

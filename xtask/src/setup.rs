@@ -91,7 +91,14 @@ pub const VOLUMES: Group = Group {
 /// References that results are compared with.
 pub const REFERENCES: Group = Group {
     what: "to compare with",
-    packages: &["fuse2fs", "fuse3", "user-mode-linux", "wine", "wine64"],
+    packages: &[
+        "fuse2fs",
+        "fuse3",
+        "libarchive-tools",
+        "user-mode-linux",
+        "wine",
+        "wine64",
+    ],
 };
 
 /// What the package is made with.
