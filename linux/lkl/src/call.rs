@@ -415,6 +415,19 @@ pub(crate) fn statx(kernel: &Kernel, fd: Fd, mask: u32) -> Result<RawStatx, Errn
     Ok(raw)
 }
 
+/// statx of an entry of a folder; a link at its end is not followed.
+pub(crate) fn statx_at(kernel: &Kernel, folder: Fd, name: &CName, mask: u32) -> Result<RawStatx, Errno> {
+    const AT_SYMLINK_NOFOLLOW: i32 = 0x100;
+    const AT_NO_AUTOMOUNT: i32 = 0x800;
+    let flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT;
+    let mut raw = RawStatx::new_zeroed();
+    let name = name.0.as_ptr();
+    let place: *mut RawStatx = &mut raw;
+    // SAFETY: a NUL-terminated string, and room for the structure.
+    unsafe { syscall!(kernel, SYS_STATX, folder, name, flags, mask, place) }?;
+    Ok(raw)
+}
+
 pub(crate) fn fstatfs(kernel: &Kernel, fd: Fd) -> Result<RawStatFs, Errno> {
     let mut raw = RawStatFs::new_zeroed();
     let place: *mut RawStatFs = &mut raw;

@@ -63,6 +63,19 @@ impl OpenMode {
     }
 }
 
+/// The basic fields, the time of creation, the mount. Not STATX_DIOALIGN: for an encrypted file it would read the disk.
+const STATX_WANTED: u32 = 0x7ff | 0x800 | 0x1000;
+
+/// One component of a path: see [`OwnedFd::open_at`].
+fn entry_name(name: &[u8]) -> Result<CName, Errno> {
+    match name {
+        b".." => Err(Errno::EXDEV),
+        b"" => Err(Errno::ENOENT),
+        name if name.contains(&b'/') => Err(Errno::EINVAL),
+        name => CName::new(name),
+    }
+}
+
 /// A position that `getdents64` cannot return: "not known".
 const UNKNOWN: u64 = u64::MAX;
 
@@ -112,18 +125,12 @@ impl OwnedFd {
     }
 
     fn open_entry(&self, name: &[u8], flags: u64, resolve: u64) -> Result<OwnedFd, Errno> {
-        if name.contains(&b'/') {
-            return Err(Errno::EINVAL);
-        }
-        if name == b".." {
-            return Err(Errno::EXDEV);
-        }
+        let name = entry_name(name)?;
         let how = OpenHow {
             flags,
             mode: 0,
             resolve,
         };
-        let name = CName::new(name)?;
         let fd = loop {
             match call::openat2(&self.kernel, self.fd, &name, &how) {
                 Err(Errno::EINTR) => {}
@@ -169,12 +176,18 @@ impl OwnedFd {
     /// What Linux knows about it: the basic fields and the time of creation. They are in memory, but for the size of some
     /// symbolic links.
     pub fn statx(&self) -> Result<Statx, Errno> {
-        const STATX_BASIC_STATS: u32 = 0x7ff;
-        const STATX_BTIME: u32 = 0x800;
-        const STATX_MNT_ID: u32 = 0x1000;
-        // Not STATX_DIOALIGN: for an encrypted file it would read the disk.
-        let mask = STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID;
-        Ok(Statx::from_raw(&call::statx(&self.kernel, self.fd, mask)?))
+        Ok(Statx::from_raw(&call::statx(
+            &self.kernel,
+            self.fd,
+            STATX_WANTED,
+        )?))
+    }
+
+    /// What Linux knows about the entry `name` of this folder, as [`OwnedFd::open_at`] would find it, without opening it.
+    pub fn statx_at(&self, name: &[u8]) -> Result<Statx, Errno> {
+        let name = entry_name(name)?;
+        let raw = call::statx_at(&self.kernel, self.fd, &name, STATX_WANTED)?;
+        Ok(Statx::from_raw(&raw))
     }
 
     /// Counts and limits of the file system that it is on.

@@ -9,6 +9,8 @@ pub struct Program {
     pub name: &'static str,
     /// The option that names a partition.
     pub part: &'static str,
+    /// What is between it and the number.
+    pub equals: &'static str,
     /// The option that names a file system.
     pub fs: &'static str,
     /// The option that takes options of the file system.
@@ -27,6 +29,7 @@ impl Program {
         Program {
             name,
             part: "--part",
+            equals: " ",
             fs: "--fs",
             options: "-o",
             memory: "--memory",

@@ -26,6 +26,8 @@ pub struct Options {
     pub options: Option<String>,
     /// Mount it for writing.
     pub write: bool,
+    /// Each change of what is written is in the image when its call returns.
+    pub synchronous: bool,
     /// Replay a journal: in memory, or in the image if it is mounted for writing.
     pub recovery: bool,
 }
@@ -40,6 +42,7 @@ impl Options {
             fs: None,
             options: None,
             write: false,
+            synchronous: false,
             recovery: true,
         }
     }

@@ -14,7 +14,7 @@ use lkl::{Cause, Errno, Kernel, MountError, OwnedFd};
 use lkl_session::exit::{Exit, Failure, reason};
 use lkl_session::program::Program;
 use lkl_session::session::{self, Session};
-use lkl_write::{WritableDevice, WritableDisk, WritableSlice};
+use lkl_write::{MountFlags, WritableDevice, WritableDisk, WritableSlice};
 
 use crate::volume::Options;
 
@@ -94,7 +94,14 @@ impl Writable {
         })?;
         let given = mount_options(part, &fs_name, options.options.as_deref());
         let mark = kernel.read_log(u64::MAX, &mut []).0;
-        let volume = lkl_write::Volume::mount(kernel, &device, &fs_name, &given).map_err(|errno| {
+        // Whoever reads through this Linux reads for others, so the time of a read says nothing.
+        let flags = MountFlags {
+            no_access_times: true,
+            synchronous: options.synchronous,
+            ..MountFlags::default()
+        };
+        let volume = lkl_write::Volume::mount_with(kernel, &device, &fs_name, &given, flags);
+        let volume = volume.map_err(|errno| {
             let error = MountError {
                 fs_name: Some(fs_name.clone()),
                 errno,

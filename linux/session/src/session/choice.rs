@@ -16,7 +16,7 @@ impl Session {
     /// The part that was asked for, or the one that is meant when none is named.
     pub fn part(&self, asked: Option<u32>) -> Result<&Part, Failure> {
         let (image, partitions) = (self.image.path.display(), &self.survey.partitions);
-        let option = self.program.part;
+        let (option, equals) = (self.program.part, self.program.equals);
         let Some(number) = asked else {
             let whole = &self.survey.whole;
             let may_be_named = partitions.is_empty() && self.fs.is_some();
@@ -27,7 +27,9 @@ impl Session {
         self.survey.part(number).ok_or_else(|| match there.as_slice() {
             [] if self.survey.table.is_none() => Failure::new(
                 Exit::Partition,
-                format_args!("{image}: there is no partition table; leave {option} out, or use {option} 0"),
+                format_args!(
+                    "{image}: there is no partition table; leave {option} out, or use {option}{equals}0"
+                ),
             ),
             [] => Failure::new(
                 Exit::Partition,
