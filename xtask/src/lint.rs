@@ -22,6 +22,7 @@ const SAFE_CRATES: &[&str] = &[
     "driver/lkl-vfs",
     "driver/nt",
     "linux/apps/copy",
+    "linux/apps/lklfuse",
     "linux/apps/serve",
     "linux/apps/volume",
     "linux/headers",

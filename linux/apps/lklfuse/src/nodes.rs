@@ -1,0 +1,393 @@
+//! The files that the host's kernel knows, by number.
+//!
+//! A node is a file, folder or other entry that the kernel has looked up and not forgotten. It knows a *place*, a folder and a
+//! name, by which it can be opened, and is opened when it is wanted: the kernel remembers a hundred thousand files, and Linux
+//! should not have to hold each. Those that were opened stay so, up to a number. A node whose name goes away (it is removed or
+//! replaced) is opened first, and stays open: the kernel may have it open, and its number must not be given to another file.
+//!
+//! Places change under the lock of the table. Whoever follows one without it may find that it has changed meanwhile, and looks again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use lkl::{DeviceNumber, Errno, OpenMode, OwnedFd, Statx};
+
+/// The number of the root, for FUSE.
+pub const ROOT: u64 = 1;
+
+/// Numbers from here on are made up: for files whose own cannot be used.
+const MADE_UP: u64 = 1 << 62;
+
+/// Nodes that stay open without need.
+const MOST_OPEN: usize = 8192;
+
+/// What a file is in Linux: its device and number.
+pub type Identity = (DeviceNumber, u64);
+
+/// An entry that the kernel knows.
+#[derive(Debug)]
+pub struct Node {
+    /// Its number.
+    pub id: u64,
+    identity: Identity,
+    place: Mutex<Option<Place>>,
+    open: Mutex<Option<Arc<OwnedFd>>>,
+    /// It was used since it was last thought of closing it.
+    is_used: AtomicBool,
+    /// How many want it to stay open.
+    pins: AtomicUsize,
+    /// Its name went away; the node itself is one of the pins.
+    is_nameless: AtomicBool,
+    /// How often the kernel has looked it up and not forgotten it. Changes under the lock of the table, as `children` does.
+    lookups: AtomicU64,
+    /// Nodes whose place is in it.
+    children: AtomicUsize,
+}
+
+/// Where an entry is.
+#[derive(Debug, Clone)]
+struct Place {
+    folder: Arc<Node>,
+    name: Arc<[u8]>,
+}
+
+impl Place {
+    fn is(&self, folder: &Arc<Node>, name: &[u8]) -> bool {
+        Arc::ptr_eq(&self.folder, folder) && *self.name == *name
+    }
+}
+
+/// Keeps a node open.
+#[derive(Debug)]
+pub struct Pin(Arc<Node>);
+
+impl Pin {
+    fn new(node: &Arc<Node>) -> Pin {
+        node.pins.fetch_add(1, Ordering::AcqRel);
+        Pin(Arc::clone(node))
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.0.pins.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Node {
+    fn new(id: u64, identity: Identity, place: Option<Place>) -> Arc<Node> {
+        Arc::new(Node {
+            id,
+            identity,
+            place: Mutex::new(place),
+            open: Mutex::new(None),
+            is_used: AtomicBool::new(false),
+            pins: AtomicUsize::new(0),
+            is_nameless: AtomicBool::new(false),
+            lookups: AtomicU64::new(0),
+            children: AtomicUsize::new(0),
+        })
+    }
+
+    fn place(&self) -> Option<Place> {
+        lock(&self.place).clone()
+    }
+
+    fn is(&self, stat: &Statx) -> bool {
+        (stat.dev, stat.ino) == self.identity
+    }
+
+    fn opened(&self) -> Option<Arc<OwnedFd>> {
+        let open = lock(&self.open).clone();
+        if open.is_some() {
+            self.is_used.store(true, Ordering::Relaxed);
+        }
+        open
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All of them.
+#[derive(Debug)]
+pub struct Nodes {
+    root: Identity,
+    table: RwLock<Table>,
+    /// Those that are open, the oldest first.
+    open: Mutex<VecDeque<Weak<Node>>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    nodes: HashMap<u64, Arc<Node>>,
+    /// Numbers that were made up.
+    made_up: HashMap<Identity, u64>,
+    made: u64,
+}
+
+impl Nodes {
+    /// The root alone.
+    pub fn new(root: OwnedFd) -> Result<Nodes, Errno> {
+        let stat = root.statx()?;
+        let node = Node::new(ROOT, (stat.dev, stat.ino), None);
+        *lock(&node.open) = Some(Arc::new(root));
+        node.pins.store(1, Ordering::Relaxed);
+        let mut table = Table::default();
+        table.nodes.insert(ROOT, Arc::clone(&node));
+        Ok(Nodes {
+            root: node.identity,
+            table: RwLock::new(table),
+            open: Mutex::default(),
+        })
+    }
+
+    /// Lets go of all.
+    pub fn clear(&self) {
+        let table = std::mem::take(&mut *self.write());
+        for node in table.nodes.values() {
+            *lock(&node.open) = None;
+            *lock(&node.place) = None;
+        }
+        lock(&self.open).clear();
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Table> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The node of this number. ESTALE when there is none.
+    pub fn get(&self, id: u64) -> Result<Arc<Node>, Errno> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.nodes.get(&id).cloned().ok_or(Errno::ESTALE)
+    }
+
+    /// The number that the kernel is told of a file. It is the file's own, where that can be.
+    pub fn number(&self, stat: &Statx) -> u64 {
+        self.number_of((stat.dev, stat.ino))
+    }
+
+    /// As [`Nodes::number`], of a file by its device and number in Linux.
+    pub fn number_of(&self, identity: Identity) -> u64 {
+        if identity == self.root {
+            return ROOT;
+        }
+        if identity.0 == self.root.0 && identity.1 > ROOT && identity.1 < MADE_UP {
+            return identity.1;
+        }
+        let mut table = self.write();
+        if let Some(number) = table.made_up.get(&identity) {
+            return *number;
+        }
+        let number = MADE_UP + table.made;
+        table.made += 1;
+        table.made_up.insert(identity, number);
+        number
+    }
+
+    /// The kernel is told of an entry that was found in a folder. Its number.
+    pub fn found(&self, folder: &Arc<Node>, name: &[u8], stat: &Statx) -> u64 {
+        self.found_as(folder, name, (stat.dev, stat.ino))
+    }
+
+    /// As [`Nodes::found`], of an entry that can be named and not looked at.
+    pub fn found_as(&self, folder: &Arc<Node>, name: &[u8], identity: Identity) -> u64 {
+        let number = self.number_of(identity);
+        let mut table = self.write();
+        let place = Place {
+            folder: Arc::clone(folder),
+            name: name.into(),
+        };
+        if let Some(node) = table.nodes.get(&number) {
+            node.lookups.fetch_add(1, Ordering::Relaxed);
+            if number != ROOT && !lock(&node.place).as_ref().is_some_and(|old| old.is(folder, name)) {
+                let node = Arc::clone(node);
+                table.settle(&node, Some(place));
+            }
+            return number;
+        }
+        folder.children.fetch_add(1, Ordering::Relaxed);
+        let node = Node::new(number, identity, Some(place));
+        node.lookups.store(1, Ordering::Relaxed);
+        table.nodes.insert(number, node);
+        number
+    }
+
+    /// The kernel has forgotten some lookups of a node.
+    pub fn forget(&self, id: u64, count: u64) {
+        let mut table = self.write();
+        if let Some(node) = table.nodes.get(&id).cloned() {
+            let left = node.lookups.load(Ordering::Relaxed).saturating_sub(count);
+            node.lookups.store(left, Ordering::Relaxed);
+            let gone = table.drop_unused(node);
+            drop(table);
+            // Closing is a call to Linux.
+            drop(gone);
+        }
+    }
+
+    /// The node's place in Linux's tree, as [`OpenMode::Path`].
+    pub fn open(&self, node: &Arc<Node>) -> Result<Arc<OwnedFd>, Errno> {
+        if let Some(open) = node.opened() {
+            return Ok(open);
+        }
+        let open = self.by_name(node, |folder, name| {
+            let open = folder.open_at(name, OpenMode::Path)?;
+            let stat = open.statx()?;
+            Ok((open, stat))
+        })?;
+        let open = Arc::new(open.0);
+        *lock(&node.open) = Some(Arc::clone(&open));
+        self.remember(node);
+        Ok(open)
+    }
+
+    /// What Linux says of the node.
+    pub fn stat(&self, node: &Arc<Node>) -> Result<Statx, Errno> {
+        if let Some(open) = node.opened() {
+            return open.statx();
+        }
+        let stat = self.by_name(node, |folder, name| folder.statx_at(name).map(|stat| ((), stat)))?;
+        Ok(stat.1)
+    }
+
+    /// Does something by the node's name that says what is there. ESTALE if that is another file.
+    fn by_name<T>(
+        &self,
+        node: &Arc<Node>,
+        act: impl Fn(&OwnedFd, &[u8]) -> Result<(T, Statx), Errno>,
+    ) -> Result<(T, Statx), Errno> {
+        loop {
+            let Some(place) = node.place() else {
+                // It may have been opened when its name went away.
+                let open = node.opened().ok_or(Errno::ESTALE)?;
+                return act(&open, b".").or(Err(Errno::ESTALE));
+            };
+            let folder = self.open(&place.folder)?;
+            let refused = match act(&folder, &place.name) {
+                Ok((value, stat)) if node.is(&stat) => return Ok((value, stat)),
+                Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => Errno::ESTALE,
+                Err(errno) => errno,
+            };
+            let is_same = node.place().is_some_and(|now| now.is(&place.folder, &place.name));
+            if is_same && node.opened().is_none() {
+                return Err(refused);
+            }
+        }
+    }
+
+    /// Opens a node and keeps it so.
+    pub fn pin(&self, node: &Arc<Node>) -> Result<Pin, Errno> {
+        let pin = Pin::new(node);
+        self.open(node)?;
+        Ok(pin)
+    }
+
+    /// The node of an entry, if the kernel knows it by this name: opened, before its name goes away or changes.
+    pub fn pin_entry(&self, folder: &Arc<Node>, open: &OwnedFd, name: &[u8]) -> Result<Option<Pin>, Errno> {
+        let number = self.number(&open.statx_at(name)?);
+        match self.get(number) {
+            Ok(node) if node.place().is_some_and(|place| place.is(folder, name)) => self.pin(&node).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// The name of a node has gone away.
+    pub fn removed(&self, folder: &Arc<Node>, name: &[u8], pin: &Pin) {
+        let mut table = self.write();
+        if pin.0.place().is_some_and(|place| place.is(folder, name)) {
+            table.settle(&pin.0, None);
+        }
+    }
+
+    /// A node has another name; `replaced` had it before.
+    pub fn renamed(
+        &self,
+        (from_folder, from): (&Arc<Node>, &[u8]),
+        (to_folder, to): (&Arc<Node>, &[u8]),
+        (moved, replaced): (Option<&Pin>, Option<&Pin>),
+        is_exchange: bool,
+    ) {
+        let mut table = self.write();
+        let at = |folder: &Arc<Node>, name: &[u8]| Place {
+            folder: Arc::clone(folder),
+            name: name.into(),
+        };
+        let is_at = |pin: &Pin, folder: &Arc<Node>, name: &[u8]| {
+            pin.0.place().is_some_and(|place| place.is(folder, name))
+        };
+        if let Some(pin) = replaced.filter(|pin| is_at(pin, to_folder, to)) {
+            table.settle(&pin.0, is_exchange.then(|| at(from_folder, from)));
+        }
+        if let Some(pin) = moved.filter(|pin| is_at(pin, from_folder, from)) {
+            table.settle(&pin.0, Some(at(to_folder, to)));
+        }
+    }
+
+    /// Notes that a node is open, and closes others if there are too many.
+    fn remember(&self, node: &Arc<Node>) {
+        let mut closed = Vec::new();
+        let mut open = lock(&self.open);
+        open.push_back(Arc::downgrade(node));
+        let mut left = 64;
+        while open.len() > MOST_OPEN && left > 0 {
+            left -= 1;
+            let Some(oldest) = open.pop_front() else { break };
+            let Some(node) = oldest.upgrade() else { continue };
+            if node.pins.load(Ordering::Acquire) > 0 || node.is_used.swap(false, Ordering::Relaxed) {
+                open.push_back(oldest);
+            } else {
+                closed.extend(lock(&node.open).take());
+                // Who wanted it to stay open meanwhile opens it again.
+            }
+        }
+        drop(open);
+        drop(closed);
+    }
+}
+
+impl Table {
+    /// Gives a node another place, or none.
+    fn settle(&mut self, node: &Arc<Node>, place: Option<Place>) {
+        let nameless = place.is_none();
+        if let Some(place) = &place {
+            place.folder.children.fetch_add(1, Ordering::Relaxed);
+        }
+        let old = std::mem::replace(&mut *lock(&node.place), place);
+        if node.is_nameless.swap(nameless, Ordering::AcqRel) != nameless {
+            match nameless {
+                true => node.pins.fetch_add(1, Ordering::AcqRel),
+                false => node.pins.fetch_sub(1, Ordering::AcqRel),
+            };
+        }
+        if let Some(old) = old {
+            old.folder.children.fetch_sub(1, Ordering::Relaxed);
+            self.drop_unused(old.folder);
+        }
+    }
+
+    /// Takes a node out if neither the kernel nor another node needs it, and then its folder, and so on. What was taken out.
+    fn drop_unused(&mut self, node: Arc<Node>) -> Vec<Arc<Node>> {
+        let mut gone = Vec::new();
+        let mut next = Some(node);
+        while let Some(node) = next.take() {
+            let is_used =
+                node.lookups.load(Ordering::Relaxed) > 0 || node.children.load(Ordering::Relaxed) > 0;
+            if node.id == ROOT || is_used {
+                break;
+            }
+            self.nodes.remove(&node.id);
+            if node.id >= MADE_UP {
+                self.made_up.remove(&node.identity);
+            }
+            if let Some(place) = lock(&node.place).take() {
+                place.folder.children.fetch_sub(1, Ordering::Relaxed);
+                next = Some(place.folder);
+            }
+            gone.push(node);
+        }
+        gone
+    }
+}
