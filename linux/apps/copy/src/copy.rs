@@ -65,6 +65,17 @@ struct State<D: Destination> {
     room: usize,
     temporary: u64,
     can_own: bool,
+    /// New entries of the top folder may get access lists from it.
+    top_gives_lists: bool,
+}
+
+impl<D: Destination> State<D> {
+    /// What is made in the current folder may get access lists from it.
+    fn gives_lists(&self) -> bool {
+        self.frames
+            .last()
+            .map_or(self.top_gives_lists, |frame| frame.gives_lists)
+    }
 }
 
 /// A folder that is being filled.
@@ -122,6 +133,7 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
                 room: KNOWN_FILES,
                 temporary: 0,
                 can_own: place.may_give(),
+                top_gives_lists: false,
             },
         }
     }
@@ -136,6 +148,7 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
             Ok(stat) => stat.device,
             Err(errno) => return Err(fail(errno)),
         };
+        self.state.top_gives_lists = self.place.has_xattr(&self.top, acl::DEFAULT);
         let choices = self.choices;
         let base = if path == b"/" { 0 } else { path.len() };
         let mut choose = |at: &[u8], stat: &Stat| choices.choose(at.get(base..).unwrap_or(at), stat, device);
@@ -261,7 +274,7 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
 
     /// Goes into a folder, which is made if it is not there.
     fn enter(&mut self, path: &[u8], name: Option<&[u8]>, node: &S::Node) -> Result<(), Refused> {
-        let gives_lists = self.state.frames.last().is_some_and(|frame| frame.gives_lists);
+        let gives_lists = self.state.gives_lists();
         let is_missing = self.state.frames.last().is_some_and(|frame| frame.is_missing);
         let mut frame = Frame {
             name: name.unwrap_or(b".").to_vec(),
@@ -377,7 +390,7 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
             .source
             .xattrs(node)
             .map_err(|errno| Refused::Entry(self.source.failure(path, errno)))?;
-        let gives_lists = self.state.frames.last().is_some_and(|frame| frame.gives_lists);
+        let gives_lists = self.state.gives_lists();
         self.dress(path, &draft.node, stat, &xattrs, gives_lists)?;
         self.publish(draft, name)
             .map_err(|errno| self.refused(path, errno))
@@ -622,7 +635,7 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
     }
 
     /// Gives a copy what its original has besides contents. In this order: Linux takes set-id bits and capabilities away when a
-    /// file gets another owner, and an access list and the mode are one thing.
+    /// file gets another owner, a mode may forbid attributes, and an access list changes the mode to what the original's is.
     fn dress(
         &mut self,
         path: &[u8],
@@ -654,6 +667,7 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
                 let _ = place.remove_xattr(node, name);
             }
         }
+        self.dress_with_xattrs(path, node, xattrs)?;
         if stat.kind != Kind::Link {
             match place.set_mode(node, stat.mode) {
                 Ok(()) => {}
@@ -664,7 +678,6 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
                 Err(errno) => return Err(self.refused(path, errno)),
             }
         }
-        self.dress_with_xattrs(path, node, xattrs)?;
         let time = |time: Time| Timestamp {
             sec: time.seconds,
             nsec: time.nanoseconds,
@@ -692,8 +705,17 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
         let kept = xattrs
             .iter()
             .filter(|xattr| acl::is_kept(&xattr.name) && (context.is_none() || xattr.name != CONTEXT));
-        let kept = kept.map(|xattr| (&xattr.name[..], &xattr.value[..]));
-        for (name, value) in kept.chain(context.as_deref().map(|value| (CONTEXT, value))) {
+        // Access lists last: they may forbid the others.
+        let (lists, others): (Vec<&Xattr>, Vec<&Xattr>) =
+            kept.partition(|xattr| xattr.name.starts_with(b"system."));
+        let all = others.iter().chain(&lists);
+        let all = all.map(|xattr| (&xattr.name[..], &xattr.value[..]));
+        for (name, value) in context
+            .as_deref()
+            .map(|value| (CONTEXT, value))
+            .into_iter()
+            .chain(all)
+        {
             match self.place.set_xattr(node, name, value) {
                 Ok(()) => {}
                 Err(Errno::EOPNOTSUPP) => {

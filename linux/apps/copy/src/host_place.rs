@@ -146,7 +146,7 @@ impl Destination for HostPlace {
     }
 
     fn has_xattr(&self, node: &OwnedFd, name: &[u8]) -> bool {
-        fs::getxattr(path_of(node), name, &mut [0u8; 0]).is_ok()
+        fs::getxattr_query(path_of(node), name).is_ok()
     }
 
     fn set_xattr(&self, node: &OwnedFd, name: &[u8], value: &[u8]) -> Result<(), Errno> {

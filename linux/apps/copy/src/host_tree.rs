@@ -147,14 +147,20 @@ impl Volume for HostTree {
 
     fn xattrs(&self, node: &OwnedFd) -> Result<Vec<Xattr>, Errno> {
         let path = path_of(node);
-        let names = match whole(|buffer| fs::listxattr(&path, buffer)) {
+        let names = match whole(
+            || fs::listxattr_query(&path),
+            |buffer| fs::listxattr(&path, buffer),
+        ) {
             Ok(names) => names,
             Err(io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
             Err(error) => return Err(errno(error)),
         };
         let mut found = Vec::new();
         for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-            match whole(|buffer| fs::getxattr(&path, name, buffer)) {
+            match whole(
+                || fs::getxattr_query(&path, name),
+                |buffer| fs::getxattr(&path, name, buffer),
+            ) {
                 Ok(value) => found.push(Xattr {
                     name: name.to_vec(),
                     value,
@@ -181,10 +187,13 @@ impl Volume for HostTree {
     }
 }
 
-/// Calls `read` with buffers until one suffices.
-fn whole(read: impl Fn(&mut [u8]) -> io::Result<usize>) -> io::Result<Vec<u8>> {
+/// Calls `read` with buffers until one suffices; `len` says which should.
+fn whole(
+    len: impl Fn() -> io::Result<usize>,
+    read: impl Fn(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<Vec<u8>> {
     loop {
-        let wanted = read(&mut [])?;
+        let wanted = len()?;
         if wanted == 0 {
             return Ok(Vec::new());
         }

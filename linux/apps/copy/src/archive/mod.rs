@@ -281,10 +281,10 @@ fn list(records: &mut Records, key: &str, value: &[u8]) {
 fn sparse(records: &mut Records, name: &mut Vec<u8>, size: u64) {
     records.add_number("GNU.sparse.major", 1);
     records.add_number("GNU.sparse.minor", 0);
-    records.add(b"GNU.sparse.name", name);
     records.add_number("GNU.sparse.realsize", size);
     // A name that is no UTF-8 stays where it can be bytes.
     if std::str::from_utf8(name).is_ok() {
+        records.add(b"GNU.sparse.name", name);
         let place = name.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
         name.splice(place..place, *b"GNUSparseFile.0/");
     }
