@@ -1,20 +1,21 @@
 //! A disk in a file, a volume (`\\.\X:`) or a physical drive (`\\.\PhysicalDriveN`).
 //!
-//! Windows has no read that answers only from the cache, so each read goes to a few threads, which read at offsets and
-//! complete it. They start on demand and end with the disk.
+//! Windows has no read that answers only from the cache, so each read goes to a few threads, which read at offsets
+//! ([`overlapped`]) and complete it. They start on demand and end with the disk.
 
 #![allow(unsafe_code)]
 
+use crate::overlapped;
 use lkl::{Disk, Errno};
 use lkl_host_std::workers::{Reading, Serve, Workers};
 use std::fs::File;
 use std::io;
-use std::os::windows::fs::{FileExt, OpenOptionsExt};
+use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
-use std::ptr::{null, null_mut};
-use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
-use windows_sys::Win32::System::IO::DeviceIoControl;
+use windows_sys::Wdk::Storage::FileSystem::NtQueryInformationFile;
+use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_WRITE_DATA};
+use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 use windows_sys::Win32::System::Ioctl::{
     DISK_GEOMETRY, GET_LENGTH_INFORMATION, IOCTL_DISK_GET_DRIVE_GEOMETRY, IOCTL_DISK_GET_LENGTH_INFO,
 };
@@ -41,14 +42,14 @@ pub(crate) struct Source {
 impl FileDisk {
     /// Opens a file, volume or drive for reading.
     pub fn open(path: impl AsRef<Path>) -> io::Result<FileDisk> {
-        FileDisk::new(File::open(path)?)
+        FileDisk::new(overlapped::options().read(true).open(path)?)
     }
 
     /// As [`FileDisk::open`], for a reader to whom the bytes must not change: NT refuses it while a program has the file open
     /// for writing, and refuses such a program as long as this lives.
     pub fn open_still(path: impl AsRef<Path>) -> io::Result<FileDisk> {
         FileDisk::new(
-            File::options()
+            overlapped::options()
                 .read(true)
                 .share_mode(FILE_SHARE_READ)
                 .open(path)?,
@@ -76,31 +77,40 @@ impl FileDisk {
     }
 }
 
-/// Asks a device for a structure. `None` when it is none, or does not know.
-fn ask<T: Default>(file: &File, code: u32) -> Option<T> {
-    let mut answer = T::default();
-    let mut len = 0;
-    let size = u32::try_from(size_of::<T>()).ok()?;
-    // SAFETY: room for the structure; both are structures of plain numbers.
-    let done = unsafe {
-        DeviceIoControl(
+/// Whether a program may write through an open file: as it was opened.
+pub fn may_write(file: &File) -> bool {
+    const FILE_ACCESS_INFORMATION: i32 = 8;
+    let mut status = IO_STATUS_BLOCK::default();
+    let mut access = 0u32;
+    let len = size_of_val(&access) as u32;
+    // SAFETY: an open file, and room for FILE_ACCESS_INFORMATION, which is one ACCESS_MASK.
+    let answer = unsafe {
+        NtQueryInformationFile(
             file.as_raw_handle(),
-            code,
-            null(),
-            0,
-            (&raw mut answer).cast(),
-            size,
-            &mut len,
-            null_mut(),
+            &mut status,
+            (&raw mut access).cast(),
+            len,
+            FILE_ACCESS_INFORMATION,
         )
     };
-    (done != 0 && len == size).then_some(answer)
+    answer >= 0 && access & FILE_WRITE_DATA != 0
+}
+
+/// Asks a device for a structure of `N` bytes. `None` when it is none, or does not know.
+fn ask<const N: usize>(file: &File, code: u32) -> Option<[u8; N]> {
+    let mut answer = [0; N];
+    let len = overlapped::control(file, code, &[], &mut answer).ok()?;
+    (len == N).then_some(answer)
 }
 
 pub(crate) fn device_geometry(file: &File) -> Option<(u64, u32)> {
-    let length: GET_LENGTH_INFORMATION = ask(file, IOCTL_DISK_GET_LENGTH_INFO)?;
-    let geometry: DISK_GEOMETRY = ask(file, IOCTL_DISK_GET_DRIVE_GEOMETRY)?;
-    Some((u64::try_from(length.Length).ok()?, geometry.BytesPerSector))
+    // Its one member; and the last of the four of the other, bytes of a sector.
+    const { assert!(size_of::<GET_LENGTH_INFORMATION>() == 8) };
+    const { assert!(size_of::<DISK_GEOMETRY>() == 24) };
+    let length: [u8; 8] = ask(file, IOCTL_DISK_GET_LENGTH_INFO)?;
+    let geometry: [u8; 24] = ask(file, IOCTL_DISK_GET_DRIVE_GEOMETRY)?;
+    let [.., a, b, c, d] = geometry;
+    Some((u64::from_ne_bytes(length), u32::from_ne_bytes([a, b, c, d])))
 }
 
 impl Disk for FileDisk {
@@ -145,7 +155,7 @@ impl Source {
                     rest = more;
                     continue;
                 }
-                match self.file.seek_read(rest, offset) {
+                match overlapped::read_at(&self.file, rest, offset) {
                     // Beyond the end, or the file was cut after it was opened.
                     Ok(0) | Err(_) => return Err(Errno::EIO),
                     Ok(len) => {

@@ -2,7 +2,7 @@
 //!
 //! [`boot`] is the whole of it for a program; [`NtHost`] is the [`lkl::Host`] behind it, [`FileDisk`] a disk in a
 //! file or volume, and [`WritableFile`] one that Linux may write to. Each module is one part of the contract: [`sem`],
-//! [`thread`], [`pool`], [`timer`], [`disk`], [`writable`]. Timers' order and disks' threads are those of `lkl-host-std`.
+//! [`thread`], [`pool`], [`timer`], [`disk`], [`writable`], the last two by [`overlapped`] I/O. Timers' order and disks' threads are those of `lkl-host-std`.
 //!
 //! It runs on every 64-bit Windows. Two things depend on the system:
 //! - pages are mapped side by side from Windows 10 1803 on ([`pool`]); before, file systems that need it refuse with an
@@ -19,6 +19,7 @@
 
 pub mod clock;
 pub mod disk;
+pub mod overlapped;
 pub mod pool;
 pub mod sem;
 pub mod thread;

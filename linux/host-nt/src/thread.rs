@@ -7,12 +7,15 @@
 use lkl::ThreadBody;
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
+use std::sync::LazyLock;
 use windows_sys::Win32::Foundation::{CloseHandle, FILETIME, HANDLE};
+use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleW, GetProcAddress};
 use windows_sys::Win32::System::Threading::{
     CreateThread, ExitThread, GetCurrentThread, GetCurrentThreadId, GetThreadTimes, INFINITE, OpenThread,
     STACK_SIZE_PARAM_IS_A_RESERVATION, SetThreadPriority, SetThreadStackGuarantee,
     THREAD_PRIORITY_TIME_CRITICAL, THREAD_QUERY_INFORMATION, WaitForSingleObject,
 };
+use windows_sys::w;
 
 /// Stack of a thread, bytes of address space; memory is taken as it is touched. Linux's own frames need under 16 KiB.
 pub const STACK_SIZE: usize = 256 * 1024;
@@ -52,6 +55,23 @@ impl lkl::Thread for Thread {
         // SAFETY: as above, and it is not used again.
         unsafe { CloseHandle(self.handle) };
     }
+}
+
+/// Whether the process ends, and all threads but the calling one have ended, wherever they were: true in what runs at the unloading of
+/// a DLL then, and in what a DLL's thread-local values do when they go.
+pub fn process_is_ending() -> bool {
+    type Question = unsafe extern "system" fn() -> u8;
+    static QUESTION: LazyLock<Option<Question>> = LazyLock::new(|| {
+        // SAFETY: the name of a module that is part of each process.
+        let module = unsafe { GetModuleHandleW(w!("ntdll.dll")) };
+        // SAFETY: a module and a NUL-terminated name.
+        let question = unsafe { GetProcAddress(module, c"RtlDllShutdownInProgress".as_ptr().cast()) }?;
+        type Any = unsafe extern "system" fn() -> isize;
+        // SAFETY: the function of that name has this type.
+        Some(unsafe { std::mem::transmute::<Any, Question>(question) })
+    });
+    // SAFETY: may be called at any time.
+    QUESTION.is_some_and(|question| unsafe { question() } != 0)
 }
 
 /// Ends the calling thread.

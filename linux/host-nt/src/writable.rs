@@ -14,22 +14,20 @@
 #![allow(unsafe_code)]
 
 use crate::disk::{Source, device_geometry};
+use crate::overlapped;
 use lkl::{Disk, Errno, ReadRequest};
 use lkl_host_std::change::{Changes, Storage};
 use lkl_host_std::workers::{Reading, Serve, Workers};
 use lkl_write::{Abilities, WritableDisk, WriteRequest};
 use std::fs::File;
 use std::io;
-use std::os::windows::fs::{FileExt, OpenOptionsExt};
-use std::os::windows::io::AsRawHandle;
+use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
-use std::ptr::{null, null_mut};
 use windows_sys::Win32::Foundation::{
     ERROR_DISK_FULL, ERROR_HANDLE_DISK_FULL, ERROR_INVALID_FUNCTION, ERROR_NOT_ENOUGH_MEMORY,
     ERROR_NOT_SUPPORTED, ERROR_SHARING_VIOLATION, ERROR_WRITE_PROTECT,
 };
 use windows_sys::Win32::Storage::FileSystem::FILE_SHARE_READ;
-use windows_sys::Win32::System::IO::DeviceIoControl;
 use windows_sys::Win32::System::Ioctl::{
     FILE_ZERO_DATA_INFORMATION, FSCTL_LOCK_VOLUME, FSCTL_SET_SPARSE, FSCTL_SET_ZERO_DATA,
 };
@@ -72,7 +70,7 @@ impl WritableFile {
     ///
     /// With `discard`, a file becomes a sparse one, and what a file system does not use any more is given back.
     pub fn open(path: impl AsRef<Path>, discard: bool) -> io::Result<WritableFile> {
-        let mut options = File::options();
+        let mut options = overlapped::options();
         let opened = options
             .read(true)
             .write(true)
@@ -82,8 +80,13 @@ impl WritableFile {
             Some(ERROR_SHARING_VIOLATION) => busy("another program has it open"),
             _ => error,
         })?;
+        WritableFile::new(file, discard)
+    }
+
+    /// As [`WritableFile::open`], with a file that is open for reading and writing. Who else may have it, its opener has said.
+    pub fn new(file: File, discard: bool) -> io::Result<WritableFile> {
         let device = device_geometry(&file);
-        if device.is_some() && !control(&file, FSCTL_LOCK_VOLUME, &[]) {
+        if device.is_some() && control(&file, FSCTL_LOCK_VOLUME, &[]).is_err() {
             return Err(busy("the volume is in use, or it is a whole drive"));
         }
         let is_file = device.is_none();
@@ -97,7 +100,7 @@ impl WritableFile {
                 format!("its size is not a multiple of {block_size} bytes"),
             ));
         }
-        let discard = discard && is_file && control(&file, FSCTL_SET_SPARSE, &[]);
+        let discard = discard && is_file && control(&file, FSCTL_SET_SPARSE, &[]).is_ok();
         let target = Target {
             source: Source { file, file_size },
             is_file,
@@ -137,28 +140,9 @@ fn number(error: &io::Error) -> Errno {
     }
 }
 
-/// A request to a file or volume without an answer; whether it was done.
-fn control(file: &File, request: u32, input: &[u8]) -> bool {
-    let mut len = 0;
-    let size = u32::try_from(input.len()).unwrap_or(0);
-    // SAFETY: NT reads the input, and writes nothing.
-    let done = unsafe {
-        DeviceIoControl(
-            file.as_raw_handle(),
-            request,
-            if input.is_empty() {
-                null()
-            } else {
-                input.as_ptr().cast()
-            },
-            size,
-            null_mut(),
-            0,
-            &mut len,
-            null_mut(),
-        )
-    };
-    done != 0
+/// A request to a file or volume without an answer.
+fn control(file: &File, code: u32, input: &[u8]) -> io::Result<()> {
+    overlapped::control(file, code, input, &mut []).map(drop)
 }
 
 impl Disk for WritableFile {
@@ -220,11 +204,7 @@ impl Target {
         let mut range = [0; 16];
         range[..8].copy_from_slice(&start.to_ne_bytes());
         range[8..].copy_from_slice(&end.to_ne_bytes());
-        if control(&self.source.file, FSCTL_SET_ZERO_DATA, &range) {
-            Ok(())
-        } else {
-            Err(number(&io::Error::last_os_error()))
-        }
+        control(&self.source.file, FSCTL_SET_ZERO_DATA, &range).map_err(|error| number(&error))
     }
 }
 
@@ -234,7 +214,7 @@ impl Storage for Target {
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
-                match self.source.file.seek_write(rest, at) {
+                match overlapped::write_at(&self.source.file, rest, at) {
                     Ok(0) => return Err(Errno::EIO),
                     Ok(len) => {
                         at += len as u64;

@@ -39,10 +39,21 @@ impl Sharing {
     /// Opens a file for reading. ResourceBusy when another program writes to it and that is not to be.
     pub(crate) fn open(self, path: &Path) -> io::Result<File> {
         match self {
-            Sharing::Any => File::open(path),
+            Sharing::Any => open_any(path),
             Sharing::Readers => open_locked(path),
         }
     }
+}
+
+#[cfg(unix)]
+fn open_any(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// For overlapped I/O, without which NT would serve one read after another.
+#[cfg(windows)]
+fn open_any(path: &Path) -> io::Result<File> {
+    lkl_host_nt::overlapped::options().read(true).open(path)
 }
 
 #[cfg(unix)]
@@ -62,7 +73,8 @@ fn open_locked(path: &Path) -> io::Result<File> {
     use std::os::windows::fs::OpenOptionsExt;
     const FILE_SHARE_READ: u32 = 1;
     const ERROR_SHARING_VIOLATION: i32 = 32;
-    let opened = File::options().read(true).share_mode(FILE_SHARE_READ).open(path);
+    let mut options = lkl_host_nt::overlapped::options();
+    let opened = options.read(true).share_mode(FILE_SHARE_READ).open(path);
     opened.map_err(|error| match error.raw_os_error() {
         Some(ERROR_SHARING_VIOLATION) => io::ErrorKind::ResourceBusy.into(),
         _ => error,
@@ -208,13 +220,12 @@ pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::
 #[cfg(windows)]
 pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+        match lkl_host_nt::overlapped::read_at(file, buffer, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(count) => {
                 buffer = &mut buffer[count..];
                 offset += count as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
