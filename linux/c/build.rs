@@ -1,6 +1,8 @@
-//! The name that programs ask the dynamic linker for.
+//! The name that programs ask the dynamic linker for. Windows' loader asks for the name of the file.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,liblkl.so.0");
+    if std::env::var("CARGO_CFG_UNIX").is_ok() {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,liblkl.so.0");
+    }
 }

@@ -6,16 +6,24 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use object::read::Object;
+use object::read::pe::PeFile64;
 use xshell::Shell;
 
 use crate::repo;
+use crate::toolchain::{Toolchain, Windows};
+use crate::userctl::LINKER;
+use crate::wdk::import_library;
 
 /// The library's name for the dynamic linker.
 const SONAME: &str = "liblkl.so.0";
+/// Its name on Windows.
+const DLL: &str = "lkl.dll";
 
 /// What is installed.
 pub struct Library {
     prefix: PathBuf,
+    windows: bool,
 }
 
 impl Library {
@@ -23,31 +31,53 @@ impl Library {
     pub fn install(sh: &Shell, prefix: &Path, release: bool) -> Result<Library> {
         let library = Library {
             prefix: std::path::absolute(prefix)?,
+            windows: false,
         };
-        for folder in ["include", "lib/pkgconfig"] {
-            let path = library.prefix.join(folder);
-            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        }
+        library.folders(&["include", "lib/pkgconfig"])?;
         library.headers(sh)?;
         library.binaries(sh, release)?;
-        let description = library.prefix.join("lib/pkgconfig/lkl.pc");
-        fs::write(&description, package_description()).context("cannot write lkl.pc")?;
+        library.describe("-llkl-linux -lgcc_s -lpthread -lm -ldl")?;
         Ok(library)
+    }
+
+    /// The same for programs on Windows: a DLL, and an import library that both mingw-w64 and Microsoft's linker take.
+    pub fn install_windows(sh: &Shell, prefix: &Path) -> Result<Library> {
+        let library = Library {
+            prefix: std::path::absolute(prefix)?,
+            windows: true,
+        };
+        library.folders(&["bin", "include", "lib/pkgconfig"])?;
+        library.headers(sh)?;
+        library.dll(sh)?;
+        library.describe("")?;
+        Ok(library)
+    }
+
+    fn folders(&self, names: &[&str]) -> Result<()> {
+        for folder in names {
+            let path = self.prefix.join(folder);
+            fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn describe(&self, private: &str) -> Result<()> {
+        let description = self.prefix.join("lib/pkgconfig/lkl.pc");
+        fs::write(&description, package_description(private)).context("cannot write lkl.pc")
     }
 
     /// The files that were installed, but for the many headers.
     pub fn files(&self) -> Vec<PathBuf> {
-        [
-            "include/lkl.h",
-            "include/lkl_host.h",
-            "lib/liblkl.a",
-            "lib/liblkl-linux.a",
-            "lib/liblkl.so",
-            "lib/pkgconfig/lkl.pc",
-        ]
-        .iter()
-        .map(|file| self.prefix.join(file))
-        .collect()
+        let binaries: &[&str] = if self.windows {
+            &["bin/lkl.dll", "lib/lkl.lib"]
+        } else {
+            &["lib/liblkl.a", "lib/liblkl-linux.a", "lib/liblkl.so"]
+        };
+        ["include/lkl.h", "include/lkl_host.h", "lib/pkgconfig/lkl.pc"]
+            .iter()
+            .chain(binaries)
+            .map(|file| self.prefix.join(file))
+            .collect()
     }
 
     fn headers(&self, sh: &Shell) -> Result<()> {
@@ -99,11 +129,44 @@ impl Library {
         fs::set_permissions(&installed, fs::Permissions::from_mode(0o644))?;
         Ok(())
     }
+
+    fn dll(&self, sh: &Shell) -> Result<()> {
+        let target = Windows::Program;
+        Toolchain::find(sh, target)?
+            .cargo(sh, target, "build")
+            .args(["--release", "-p", "lkl-c", "--manifest-path"])
+            .arg(repo::root().join("Cargo.toml"))
+            .args(["--config", LINKER])
+            .run()
+            .context("the library does not build for Windows")?;
+        let built = repo::target_dir().join(target.triple()).join("release/lkl_c.dll");
+        copy(&built, &self.prefix.join("bin").join(DLL))?;
+        let list = exports(&built)?;
+        import_library::write(&self.prefix.join("lib/lkl.lib"), &list, DLL)
+    }
 }
 
-fn package_description() -> String {
+/// What programs find in a DLL, as the maker of import libraries reads it.
+fn exports(dll: &Path) -> Result<String> {
+    let image = fs::read(dll).with_context(|| format!("cannot read {}", dll.display()))?;
+    let file = PeFile64::parse(&*image).context("the DLL is no PE image")?;
+    let names: Vec<_> = Object::exports(&file)?
+        .iter()
+        .map(|export| String::from_utf8_lossy(export.name()).into_owned())
+        .filter(|name| name.starts_with("lkl_"))
+        .collect();
+    ensure!(
+        names.iter().any(|name| name == "lkl_init"),
+        "{}: it exports nothing that programs call",
+        dll.display()
+    );
+    let lines = names.iter().map(|name| format!("{DLL}!{name}\n"));
+    Ok(lines.collect())
+}
+
+fn package_description(private: &str) -> String {
     format!(
-        "prefix=${{pcfiledir}}/../..\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\nName: lkl\nDescription: Linux as a library\nVersion: {}\nCflags: -I${{includedir}}\nLibs: -L${{libdir}} -llkl\nLibs.private: -llkl-linux -lgcc_s -lpthread -lm -ldl\n",
+        "prefix=${{pcfiledir}}/../..\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\nName: lkl\nDescription: Linux as a library\nVersion: {}\nCflags: -I${{includedir}}\nLibs: -L${{libdir}} -llkl\nLibs.private: {private}\n",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -169,7 +232,12 @@ impl Workshop {
             }
         };
         let program = self.path(name);
-        let source = repo::root().join(format!("linux/examples/c/{name}.c"));
+        let own = self.path(&format!("{name}.c"));
+        let source = if own.exists() {
+            own
+        } else {
+            repo::root().join(format!("linux/examples/c/{name}.c"))
+        };
         let compiled = sh
             .cmd("cc")
             .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
@@ -184,6 +252,15 @@ impl Workshop {
         } else {
             Err(String::from_utf8_lossy(&compiled.stderr).into_owned())
         })
+    }
+
+    /// What the program that newcomers write, as its page has it, says of an image.
+    fn first_program(&self, sh: &Shell, image: &str) -> Result<String> {
+        let page = fs::read_to_string(repo::root().join("doc/first-program.md"))?;
+        let (_, rest) = page.split_once("```c\n").context("the page has no program")?;
+        let (program, _) = rest.split_once("```").context("its program has no end")?;
+        fs::write(self.path("first.c"), program)?;
+        self.output(sh, "first", Linkage::Shared, &[image])
     }
 
     /// Compiles one, runs it, and returns what it writes.
@@ -256,6 +333,11 @@ pub fn tried(sh: &Shell) -> Result<()> {
         ensure!(all.ends_with(" checks, 0 failed\n"), "everything: {all}");
         written(sh, &copy)?;
     }
+    let listed = shop.first_program(sh, image)?;
+    ensure!(
+        listed.lines().any(|line| line == "lost+found") && listed.ends_with("hello\nhello\n"),
+        "the program of doc/first-program.md: {listed}"
+    );
     let proc = shop.output(sh, "proc", Linkage::Shared, &[])?;
     for file in ["version", "filesystems", "sys/kernel/osrelease"] {
         ensure!(

@@ -23,6 +23,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use xshell::Shell;
 
+use crate::library::Library;
 use crate::toolchain::{Toolchain, Windows};
 use crate::{repo, userctl};
 use machine::{Ended, Machine};
@@ -100,6 +101,7 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     faults(&machine, &subjects.faults)?;
     writes(sh, &machine, &subjects.writes)?;
     programs(sh, &machine, &subjects.userctl)?;
+    library(sh, &machine)?;
     driver::run(sh, &machine, sys)?;
     volumes::run(sh, &machine, &subjects.volumes, sys)?;
     machine.off()
@@ -232,6 +234,50 @@ fn programs(sh: &Shell, machine: &Machine, exe: &Path) -> Result<()> {
         bail!("{} of the answers differ:\n  {}", wrong.len(), wrong.join("\n  "));
     }
     println!("userctl.exe cp {FILE}: {} bytes, the file's", expected.len());
+    Ok(())
+}
+
+/// Programs in C that mingw-w64 compiles with what `cargo xtask install --windows` installs boot Linux and read the image.
+fn library(sh: &Shell, machine: &Machine) -> Result<()> {
+    let prefix = machine.folder().join("prefix");
+    Library::install_windows(sh, &prefix)?;
+    fs::copy(prefix.join("bin/lkl.dll"), machine.folder().join("lkl.dll"))?;
+    let sources = [
+        ("version", "linux/examples/c"),
+        ("readfs", "linux/examples/c"),
+        ("unhalted", "xtask/src/wine"),
+    ];
+    for (name, source) in sources {
+        sh.cmd("x86_64-w64-mingw32-gcc")
+            .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
+            .arg(machine.folder().join(name).with_extension("exe"))
+            .arg(repo::root().join(format!("{source}/{name}.c")))
+            .arg(format!("-I{}", prefix.join("include").display()))
+            .arg(format!("-L{}", prefix.join("lib").display()))
+            .arg("-llkl")
+            .quiet()
+            .run()
+            .with_context(|| format!("{name}.c does not compile for Windows"))?;
+    }
+    let version = machine.run("version.exe", &[], QUESTION)?;
+    ensure!(
+        version.code == 0 && version.stdout.starts_with(b"Linux version 6."),
+        "version.exe, under Wine: {version}"
+    );
+    let read = machine.run("readfs.exe", &[IMAGE, "ext4", FILE], QUESTION)?;
+    let native = userctl::native(sh, false)?;
+    let expected = here(&native, &["cat", IMAGE, FILE], machine.folder())?.stdout;
+    ensure!(
+        read.code == 0 && read.stdout == expected,
+        "readfs.exe, under Wine, of {} bytes: {read}",
+        expected.len()
+    );
+    let unhalted = machine.run("unhalted.exe", &[], QUESTION)?;
+    ensure!(unhalted.code == 7, "unhalted.exe, under Wine: {unhalted}");
+    println!(
+        "lkl.dll: a program boots Linux, another reads {} bytes as on Linux",
+        expected.len()
+    );
     Ok(())
 }
 

@@ -50,6 +50,9 @@ struct lkl_host_operations {
 };
 
 /* This host's. */
+#ifdef _WIN32
+__declspec(dllimport)
+#endif
 extern struct lkl_host_operations lkl_host_ops;
 
 #ifdef __cplusplus

@@ -7,7 +7,27 @@ use std::ffi::{CStr, CString};
 
 thread_local! {
     /// The task of this thread, from its first call to its end.
-    static TASK: RefCell<Option<EntryTask>> = const { RefCell::new(None) };
+    static TASK: RefCell<ThreadTask> = const { RefCell::new(ThreadTask(None)) };
+}
+
+/// A thread's task, or none yet.
+struct ThreadTask(Option<EntryTask>);
+
+impl Drop for ThreadTask {
+    fn drop(&mut self) {
+        // When the process ends, Windows ends all other threads first, wherever they are, and Linux's among them: nothing
+        // may wait for them any more. What is left goes with the process.
+        #[cfg(windows)]
+        if lkl_host_nt::thread::process_is_ending() {
+            std::mem::forget(self.0.take());
+        }
+    }
+}
+
+/// The calling thread has no further call to make, unless it makes one.
+pub(crate) fn forget_task() {
+    let taken = TASK.try_with(|slot| slot.try_borrow_mut().ok().and_then(|mut slot| slot.0.take()));
+    drop(taken);
 }
 
 /// A system call.
@@ -18,7 +38,7 @@ pub(crate) unsafe fn syscall(number: Long, args: &[Long; 6]) -> Result<u64, Errn
     let called = TASK.try_with(|slot| {
         // A handler of a signal that came in the middle of a call has no task to call with.
         let mut slot = slot.try_borrow_mut().map_err(|_| Errno::EBUSY)?;
-        let task = match &mut *slot {
+        let task = match &mut slot.0 {
             Some(task) => task,
             empty => empty.insert(life::kernel()?.entry_task()?),
         };

@@ -7,6 +7,7 @@
 //! Linux may write to a file that the program has opened for writing, and to functions. A file that is open for reading only stays as it
 //! is, even when Linux replays a journal on it: what it writes goes into memory.
 
+use crate::files::{self, ProgramFile};
 use crate::{Long, calls, int, life, mounts, result};
 use linux_full::WritableDisks;
 use lkl::{BlockDevice, DevPath, Disk, DiskOptions, Errno, Kernel, ReadRequest};
@@ -21,16 +22,8 @@ use std::time::Duration;
 #[derive(Clone, Copy)]
 pub struct CDisk {
     dev: *mut c_void,
-    handle: Handle,
+    file: ProgramFile,
     ops: *const BlockOperations,
-}
-
-/// The program's file.
-#[repr(C)]
-#[derive(Clone, Copy)]
-union Handle {
-    fd: i32,
-    handle: *mut c_void,
 }
 
 /// `struct lkl_dev_blk_ops`
@@ -66,7 +59,7 @@ const STATUS_OK: i32 = 0;
 
 /// A disk of the program's.
 #[derive(Clone)]
-enum Given {
+pub(crate) enum Given {
     Readable(Arc<dyn Disk>),
     Writable(Arc<dyn WritableDisk>),
 }
@@ -284,35 +277,6 @@ impl WritableDisk for Served {
     }
 }
 
-/// The program's open file as a disk.
-#[cfg(target_os = "linux")]
-fn open_disk(handle: Handle) -> Result<Given, Errno> {
-    use lkl_host_posix::{FileDisk, WritableFile};
-    use rustix::fs::{OFlags, fcntl_getfl};
-    use std::os::fd::BorrowedFd;
-    // SAFETY: the program set the member for its host.
-    let fd = unsafe { handle.fd };
-    if fd < 0 {
-        return Err(Errno::EBADF);
-    }
-    // SAFETY: the descriptor is the program's, which has it open during this call.
-    let file = unsafe { BorrowedFd::borrow_raw(fd) };
-    let flags = fcntl_getfl(file).map_err(|_| Errno::EBADF)?;
-    let file = file.try_clone_to_owned().map_err(|_| Errno::EBADF)?.into();
-    let failed = |error: std::io::Error| {
-        if error.kind() == std::io::ErrorKind::ResourceBusy {
-            return Errno::EBUSY;
-        }
-        let code = error.raw_os_error().and_then(|code| u16::try_from(code).ok());
-        code.and_then(Errno::from_number).unwrap_or(Errno::EINVAL)
-    };
-    Ok(if flags.contains(OFlags::RDWR) {
-        Given::Writable(Arc::new(WritableFile::new(file, true).map_err(failed)?))
-    } else {
-        Given::Readable(Arc::new(FileDisk::new(file).map_err(failed)?))
-    })
-}
-
 unsafe fn add(disk: *const CDisk) -> Result<u64, Errno> {
     if disk.is_null() {
         return Err(Errno::EINVAL);
@@ -320,7 +284,8 @@ unsafe fn add(disk: *const CDisk) -> Result<u64, Errno> {
     // SAFETY: the caller's promise.
     let given = unsafe { *disk };
     let disk = if given.ops.is_null() {
-        open_disk(given.handle)?
+        // SAFETY: as above: the program set the member for its host, and has the file open during this call.
+        unsafe { files::open_disk(given.file) }?
     } else {
         // SAFETY: as above.
         Given::Writable(Arc::new(unsafe { Served::new(given) }?))

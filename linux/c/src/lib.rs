@@ -8,7 +8,7 @@
 //! | [`life`] | boot, halt, and the one Linux of the process |
 //! | [`calls`] | system calls by number, in the name of the calling thread's task |
 //! | [`operations`] | `lkl_host_ops`: what the host offers to programs |
-//! | [`disks`] | disks of the program's, and mounting what is on them |
+//! | [`disks`], [`files`] | disks of the program's, and mounting what is on them |
 //! | [`mounts`], [`folders`], [`settings`] | helpers over system calls |
 //! | [`text`] | errors in words, printing |
 //!
@@ -20,6 +20,7 @@
 
 mod calls;
 mod disks;
+mod files;
 mod folders;
 mod life;
 mod mounts;

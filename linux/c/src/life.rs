@@ -1,6 +1,6 @@
 //! Boot and halt, and the one Linux of the process.
 
-use crate::{Long, disks, int, operations, text};
+use crate::{Long, calls, disks, int, operations, text};
 use lkl::{BootConfig, BootError, Errno, Halt, Kernel};
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -110,6 +110,7 @@ extern "C" fn lkl_sys_halt() -> Long {
 extern "C" fn lkl_cleanup() {
     let taken = KERNEL.write().unwrap_or_else(PoisonError::into_inner).take();
     disks::forget_all();
+    calls::forget_task();
     // The last reference halts, if that was not done.
     drop(taken);
     INITIALIZED.store(false, Ordering::Release);

@@ -4,6 +4,10 @@
 //! the standard library's, under the names that programs expect.
 
 use lkl::{BootConfig, BootError, Kernel};
+#[cfg(windows)]
+use lkl_host_nt as host;
+#[cfg(unix)]
+use lkl_host_posix as host;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{c_char, c_void};
@@ -85,13 +89,12 @@ pub(crate) fn panic() {
     }
 }
 
-#[cfg(target_os = "linux")]
 pub(crate) fn boot(config: &BootConfig<'_>) -> Result<Kernel, BootError> {
-    let hooks = lkl_host_posix::Hooks {
+    let hooks = host::Hooks {
         print: Some(Box::new(print)),
         panicked: Some(Box::new(|_| panic())),
     };
-    lkl_host_posix::boot_with(hooks, config)
+    host::boot_with(hooks, config)
 }
 
 unsafe extern "C" fn print_to_stderr(text: *const c_char, len: i32) {

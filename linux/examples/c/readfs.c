@@ -6,12 +6,37 @@
  *
  * Linux runs no program of the image's, /init least of all: the program is this one.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef _WIN32
+#include <windows.h>
+#else
+#include <fcntl.h>
 #include <unistd.h>
+#endif
 #include <lkl.h>
 #include <lkl_host.h>
+
+/* Opens the image as the host does, for reading. */
+static int open_image(struct lkl_disk *disk, const char *path)
+{
+#ifdef _WIN32
+	disk->handle = CreateFileA(path, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
+	return disk->handle != INVALID_HANDLE_VALUE;
+#else
+	disk->fd = open(path, O_RDONLY);
+	return disk->fd >= 0;
+#endif
+}
+
+static void close_image(struct lkl_disk *disk)
+{
+#ifdef _WIN32
+	CloseHandle(disk->handle);
+#else
+	close(disk->fd);
+#endif
+}
 
 static int failed(const char *what, long err)
 {
@@ -45,9 +70,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: %s IMAGE TYPE /PATH [PARTITION]\n", argv[0]);
 		return 2;
 	}
-	disk.fd = open(argv[1], O_RDONLY);
-	if (disk.fd < 0) {
-		perror(argv[1]);
+	if (!open_image(&disk, argv[1])) {
+		fprintf(stderr, "%s: cannot be opened\n", argv[1]);
 		return 1;
 	}
 	lkl_host_ops.print = NULL;
@@ -68,6 +92,6 @@ int main(int argc, char **argv)
 	ret = err ? failed(place, err) : print_file(argv[3]);
 	lkl_sys_halt();
 	lkl_cleanup();
-	close(disk.fd);
+	close_image(&disk);
 	return ret;
 }
