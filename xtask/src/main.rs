@@ -5,6 +5,7 @@
 //! [`lint`] and [`test`] check everything.
 //! [`wdk`] and [`toolchain`] are what building for Windows on another system takes; [`cache`] keeps what is expensive.
 
+mod apps;
 mod bench;
 mod cache;
 mod demo;
@@ -87,11 +88,20 @@ enum Task {
         #[arg(long)]
         release: bool,
     },
-    /// Build the C library and install it with its headers, and print the paths
+    /// Install the C library with its headers, the applications and their man pages, and print the paths
     Install {
         /// The folder to install below
         #[arg(long, value_name = "DIR")]
         prefix: PathBuf,
+        /// The DLL and its import library, for programs on Windows
+        #[arg(long)]
+        windows: bool,
+    },
+    /// Build the applications on Linux as a library, and print where each is
+    Apps {
+        /// Not optimised, as tests use them
+        #[arg(long)]
+        debug: bool,
     },
     /// Read an image through lklfs.sys in the NT kernel double: manifest, ls, cat or info
     #[command(disable_help_flag = true)]
@@ -171,10 +181,27 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", userctl::native(&sh, release)?.display());
             println!("{}", userctl::windows(&sh, release)?.display());
         }
-        Task::Install { prefix } => {
+        Task::Install { prefix, windows } => {
             setup::ensure(&sh, &[&setup::KERNEL])?;
-            for file in library::Library::install(&sh, &prefix, true)?.files() {
+            let library = if windows {
+                setup::ensure(&sh, &[&setup::WINDOWS])?;
+                library::Library::install_windows(&sh, &prefix)?
+            } else {
+                library::Library::install(&sh, &prefix, true)?
+            };
+            for file in library.files() {
                 println!("{}", file.display());
+            }
+            if !windows {
+                for program in apps::install(&sh, &prefix, true)? {
+                    println!("{}", program.display());
+                }
+            }
+        }
+        Task::Apps { debug } => {
+            setup::ensure(&sh, &[&setup::KERNEL])?;
+            for program in apps::build(&sh, !debug)? {
+                println!("{}", program.display());
             }
         }
         Task::Double { arguments } => {

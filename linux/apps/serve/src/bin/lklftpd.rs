@@ -65,7 +65,7 @@ struct Cli {
 #[command(name = "lklftpd")]
 struct Man {
     /// Write the man page into this folder
-    #[arg(long = "man-page", value_name = "DIRECTORY")]
+    #[arg(long = "man", value_name = "DIRECTORY")]
     folder: PathBuf,
 }
 

@@ -61,7 +61,7 @@ struct Webdav {
 #[command(name = "lklserve")]
 struct Man {
     /// Write the man pages into this folder
-    #[arg(long = "man-page", value_name = "DIRECTORY")]
+    #[arg(long = "man", value_name = "DIRECTORY")]
     folder: PathBuf,
 }
 
