@@ -12,6 +12,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("lklfs", &["x86_64-pc-windows-msvc"]),
     ("userctl", &["x86_64-unknown-linux-gnu", "x86_64-pc-windows-gnu"]),
     ("lkl-c", &["x86_64-unknown-linux-gnu"]),
+    ("lklcopy", &["x86_64-unknown-linux-gnu"]),
     ("lklfuse", &["x86_64-unknown-linux-gnu"]),
     (
         "lkl-server",

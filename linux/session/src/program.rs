@@ -21,6 +21,8 @@ pub struct Program {
     pub no_recovery: &'static str,
     /// The option that sets the time limit.
     pub timeout: &'static str,
+    /// What to do for reading alone, when an image cannot be written.
+    pub reading: &'static str,
 }
 
 impl Program {
@@ -35,6 +37,7 @@ impl Program {
             memory: "--memory",
             no_recovery: "--no-recovery",
             timeout: "--timeout",
+            reading: "leave rw out",
         }
     }
 

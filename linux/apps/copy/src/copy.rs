@@ -753,3 +753,7 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "copy_tests.rs"]
+mod tests;

@@ -14,6 +14,7 @@ pub(crate) const fn named(name: &'static str) -> Program {
         part: "--partition",
         fs: "--filesystem-type",
         options: "--mount-options",
+        reading: "only copy out of it, with cpfromfs",
         ..Program::new(name)
     }
 }

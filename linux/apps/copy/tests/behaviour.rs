@@ -590,7 +590,80 @@ fn partitions_and_formats_are_read_and_a_partition_is_written() {
     assert_eq!(fs::read(&back).unwrap(), b"in a partition");
     let (said, code) = run("cptofs", arguments!["-i", &qcow2, &back, "/"]);
     assert_eq!(code, 3, "{said}");
-    one_line(&said, "cptofs", "qcow2");
+    one_line(&said, "cptofs", "with cpfromfs, or make a raw image");
+}
+
+#[test]
+fn of_a_damaged_image_there_is_all_or_what_can_be_read() {
+    let place = place();
+    let (image, top, archive) = (
+        join(&place, "image"),
+        join(&place, "tree"),
+        join(&place, "archive.tar"),
+    );
+    // A journal could be what is cut off.
+    File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    run_on_machine("mkfs.ext4", arguments!["-q", "-O", "^has_journal", &image]);
+    fs::create_dir(&top).unwrap();
+    // Unlike anything else in the image, so that its place is found.
+    let bytes: Vec<u8> = (0u32..1 << 20)
+        .flat_map(|number| (number | 1 << 31).to_be_bytes())
+        .collect();
+    fs::write(top.join("good"), b"good").unwrap();
+    fs::write(top.join("the end is cut off"), &bytes).unwrap();
+    well("cptofs", arguments!["-i", &image, &top, "/"]);
+    let disk = fs::read(&image).unwrap();
+    let at = disk
+        .chunks(1024)
+        .rposition(|block| block == &bytes[bytes.len() - 1024..])
+        .expect("the file's last block is in the image");
+    File::options()
+        .write(true)
+        .open(&image)
+        .unwrap()
+        .set_len(at as u64 * 1024)
+        .unwrap();
+    let (said, code) = run("fs2tar", arguments![&image, &archive]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("--keep-going"), "{said}");
+    assert!(!archive.exists());
+    let (said, code) = run("fs2tar", arguments!["--keep-going", &image, &archive]);
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("1 entry was not copied, or not whole"), "{said}");
+    let out_of_it = join(&place, "unpacked");
+    fs::create_dir(&out_of_it).unwrap();
+    run_on_machine("tar", arguments!["-xf", &archive, "-C", &out_of_it]);
+    assert_eq!(fs::read(out_of_it.join("tree/good")).unwrap(), b"good");
+    let found = fs::read(out_of_it.join("tree/the end is cut off")).unwrap();
+    assert_eq!(found.len(), bytes.len());
+    assert!(found[..3 << 20] == bytes[..3 << 20] && found[bytes.len() - 1024..] == [0; 1024]);
+
+    // A copy has no part of the file, and all of the others.
+    let back = join(&place, "back");
+    let (said, code) = run("cpfromfs", arguments!["-i", &image, "/tree", &back]);
+    assert_eq!(code, 4, "{said}");
+    assert_eq!(names(&back), ["good"]);
+}
+
+#[test]
+fn a_file_system_without_links_and_owners_keeps_what_it_can() {
+    let place = place();
+    let (image, top) = (join(&place, "image"), join(&place, "tree"));
+    File::create(&image).unwrap().set_len(64 << 20).unwrap();
+    run_on_machine("mkfs.vfat", arguments!["-F", "32", &image]);
+    fs::create_dir(&top).unwrap();
+    fs::write(top.join("file"), b"contents").unwrap();
+    fs::hard_link(top.join("file"), top.join("same")).unwrap();
+    std::os::unix::fs::symlink("file", top.join("link")).unwrap();
+    let (said, code) = run("cptofs", arguments!["-i", &image, "-o", "12", &top, "/"]);
+    assert_eq!(code, 8, "{said}");
+    assert!(said.contains("tree/link: not written"), "{said}");
+    assert!(said.contains("1 entry was not copied"), "{said}");
+    assert!(said.contains("its owner is not kept"), "{said}");
+    let back = join(&place, "back");
+    well("cpfromfs", arguments!["-i", &image, "/tree", &back]);
+    assert_eq!(names(&back), ["file", "same"]);
+    assert_eq!(fs::read(back.join("same")).unwrap(), b"contents");
 }
 
 #[test]

@@ -49,11 +49,12 @@ impl Writable {
         let image = options.image.display();
         if session.image.format != "raw" {
             let format = session.image.format;
-            let why =
-                "is only ever read; leave rw out, or make a raw image of it with qemu-img convert -O raw";
+            let reading = program.reading;
             return Err(Failure::new(
                 Exit::Image,
-                format_args!("{image}: an image in the format {format} {why}"),
+                format_args!(
+                    "{image}: an image in the format {format} is only ever read; {reading}, or make a raw image of it with qemu-img convert -O raw"
+                ),
             ));
         }
         let part = session.part(options.part)?;
@@ -61,10 +62,10 @@ impl Writable {
             let missing = session::missing(part);
             return Err(Failure::new(
                 Exit::FileSystem,
-                format_args!("{}: {missing}; or leave rw out", session.what(part)),
+                format_args!("{}: {missing}; or {}", session.what(part), program.reading),
             ));
         }
-        let disk = disk(&options.image)?;
+        let disk = disk(&options.image, program)?;
         let fs_name = look(&session, part, options)?;
         Writable::mount(&session, part, options, disk, fs_name)
     }
@@ -84,7 +85,10 @@ impl Writable {
             whole_blocks(&disk, part),
         );
         let slice = slice.map_err(|_| {
-            other(&"the partition does not begin at a block of the disk and cannot be written; leave rw out")
+            let reading = options.program.reading;
+            other(&format_args!(
+                "the partition does not begin at a block of the disk and cannot be written; {reading}"
+            ))
         })?;
         let device = kernel.add_writable_disk(Arc::new(slice), 0).map_err(|errno| {
             let option = options.program.memory;
@@ -133,8 +137,8 @@ impl Writable {
             Ok(_) => Err(Failure::new(
                 Exit::FileSystem,
                 format_args!(
-                    "{}: Linux only reads this {}; leave rw out of {}",
-                    self.what, self.fs_name, program.options
+                    "{}: Linux only reads this {}; {}",
+                    self.what, self.fs_name, program.reading
                 ),
             )),
             Err(errno) => Err(Failure::new(
@@ -221,8 +225,8 @@ fn look(session: &Session, part: &Part, options: &Options) -> Result<String, Fai
 }
 
 /// Opens the image for writing, alone.
-fn disk(image: &Path) -> Result<WritableFile, Failure> {
-    let shown = image.display();
+fn disk(image: &Path, program: &Program) -> Result<WritableFile, Failure> {
+    let (shown, reading) = (image.display(), program.reading);
     if let Some(device) = loop_device(image) {
         return Err(Failure::new(
             Exit::InUse,
@@ -234,20 +238,18 @@ fn disk(image: &Path) -> Result<WritableFile, Failure> {
     WritableFile::open(image, true).map_err(|error| match error.kind() {
         io::ErrorKind::ResourceBusy => Failure::new(
             Exit::InUse,
-            format_args!(
-                "{shown}: it is in use by another program or mounted; end that first, or leave rw out"
-            ),
+            format_args!("{shown}: it is in use by another program or mounted; end that first, or {reading}"),
         ),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Failure::new(
             Exit::Image,
             format_args!(
-                "{shown}: it cannot be written: {}; leave rw out, or choose an image that you may write",
+                "{shown}: it cannot be written: {}; {reading}, or choose an image that you may write",
                 reason(&error)
             ),
         ),
         _ => Failure::new(
             Exit::Image,
-            format_args!("{shown}: it cannot be written: {}; leave rw out", reason(&error)),
+            format_args!("{shown}: it cannot be written: {}; {reading}", reason(&error)),
         ),
     })
 }
