@@ -280,7 +280,7 @@ pub(crate) fn disk_add(
             // SAFETY: the structures live through the call; the link is kept by Inner until it is removed.
             None => unsafe { sys::linux_disk_add(task, &params, &mut info) },
             // SAFETY: the same.
-            Some(by) => unsafe { by.announce(task, &params, &mut info, RequestGate::new(link)) },
+            Some(by) => unsafe { by.announce(task, &params, &mut info, RequestGate::new(link.shared())) },
         })
     })?;
     Ok(info)

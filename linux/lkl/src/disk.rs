@@ -101,7 +101,8 @@ pub struct DiskStats {
     pub writes_refused: u64,
 }
 
-/// What Linux's pointer to a disk points to. Kept alive by the kernel's table of disks and by each request under way.
+/// What Linux's pointer to a disk points to. Kept alive by the kernel's table of disks, until Linux has let go of it: a thread that has
+/// answered the last request may be on its way yet, and must not be the one that drops the disk.
 pub(crate) struct DiskLink {
     pub(crate) disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
@@ -159,19 +160,9 @@ impl DiskLink {
         NonNull::new(blocks.last_mut()?.as_mut_ptr().cast())
     }
 
-    /// Counts a request in; false when Linux is being halted.
-    pub(crate) fn enter(&self) -> bool {
-        self.shared.reads.enter()
-    }
-
-    /// Counts a request out.
-    pub(crate) fn leave(&self) {
-        self.shared.reads.leave();
-    }
-
-    /// A request could not be served for want of memory.
-    pub(crate) fn note_shortage(&self) {
-        self.shared.note_shortage();
+    /// Where its requests are counted.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Remembers the numbers that Linux gave.

@@ -7,8 +7,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::disk::DiskLink;
 use crate::errno::Errno;
+use crate::kernel::Shared;
 use crate::sys::{linux_disk_read_done, lkl_disk_read, lkl_segment};
 use alloc::sync::Arc;
 use core::ffi::c_void;
@@ -19,10 +19,11 @@ use core::ptr::NonNull;
 /// A read that Linux wants done: fill all segments with the disk's bytes from [`ReadRequest::offset`] on.
 ///
 /// It may be moved to another thread and completed at any time, in any order, in any context. While it lives, Linux
-/// cannot be halted.
+/// cannot be halted. It does not keep its disk: a program that has taken the disk away may use the file below at once.
 pub struct ReadRequest {
     raw: NonNull<lkl_disk_read>,
-    link: Arc<DiskLink>,
+    /// Where it is counted.
+    shared: Arc<Shared>,
     /// Added to the offset that Linux asked for: the start of a partition.
     shift: u64,
     result: Result<(), Errno>,
@@ -35,14 +36,14 @@ unsafe impl Send for ReadRequest {}
 unsafe impl Sync for ReadRequest {}
 
 impl ReadRequest {
-    /// Takes over a request that Linux passed to disk_read. The caller has entered `link`'s gate for it.
+    /// Takes over a request that Linux passed to disk_read. The caller has entered the gate of reads for it.
     ///
     /// # Safety
     /// `raw` is a request that belongs to the host now, by the contract of disk_read.
-    pub(crate) unsafe fn adopt(raw: NonNull<lkl_disk_read>, link: Arc<DiskLink>) -> Self {
+    pub(crate) unsafe fn adopt(raw: NonNull<lkl_disk_read>, shared: Arc<Shared>) -> Self {
         ReadRequest {
             raw,
-            link,
+            shared,
             shift: 0,
             result: Err(Errno::EIO),
         }
@@ -112,7 +113,7 @@ impl ReadRequest {
     /// Two words that travel with the request, null at first, for a host's own state.
     pub fn host_private(&mut self) -> &mut [*mut c_void; 2] {
         // SAFETY: as for raw(); the member is the host's own, and `self` is borrowed mutably.
-        let [own @ .., _shift, _link] = unsafe { &mut self.raw.as_mut().host_private };
+        let [own @ .., _shift, _shared] = unsafe { &mut self.raw.as_mut().host_private };
         own
     }
 
@@ -128,13 +129,13 @@ impl ReadRequest {
     pub fn into_raw(self) -> NonNull<c_void> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: `this` is not dropped and its Arc not used again: it moves into the word below.
-        let link = unsafe { core::ptr::read(&this.link) };
+        let shared = unsafe { core::ptr::read(&this.shared) };
         let raw = this.raw;
         let shift = this.shift;
         // SAFETY: the request is ours, and nothing else refers to it now.
-        let [.., shift_word, link_word] = unsafe { &mut this.raw.as_mut().host_private };
+        let [.., shift_word, shared_word] = unsafe { &mut this.raw.as_mut().host_private };
         *shift_word = core::ptr::without_provenance_mut(usize::try_from(shift).unwrap_or(usize::MAX));
-        *link_word = Arc::into_raw(link).cast_mut().cast();
+        *shared_word = Arc::into_raw(shared).cast_mut().cast();
         raw.cast()
     }
 
@@ -145,13 +146,13 @@ impl ReadRequest {
     pub unsafe fn from_raw(raw: NonNull<c_void>) -> Self {
         let raw: NonNull<lkl_disk_read> = raw.cast();
         // SAFETY: the request is still ours.
-        let [.., shift, link] = unsafe { raw.as_ref().host_private };
+        let [.., shift, shared] = unsafe { raw.as_ref().host_private };
         // SAFETY: into_raw put it there, with its count.
-        let link = unsafe { Arc::from_raw(link.cast::<DiskLink>().cast_const()) };
+        let shared = unsafe { Arc::from_raw(shared.cast::<Shared>().cast_const()) };
         let shift = u64::try_from(shift.addr()).unwrap_or(u64::MAX);
         ReadRequest {
             raw,
-            link,
+            shared,
             shift,
             result: Err(Errno::EIO),
         }
@@ -161,13 +162,13 @@ impl ReadRequest {
 impl Drop for ReadRequest {
     fn drop(&mut self) {
         if self.result == Err(Errno::ENOMEM) {
-            self.link.note_shortage();
+            self.shared.note_shortage();
         }
         let error = self.result.map_or_else(Errno::negated, |()| 0);
         // SAFETY: the request is ours and is answered here, once; it is not touched after this.
         unsafe { linux_disk_read_done(self.raw.as_ptr(), error) };
-        // The link, dropped after this, keeps the gate's memory.
-        self.link.leave();
+        // The count, dropped after this, keeps the gate's memory.
+        self.shared.reads.leave();
     }
 }
 

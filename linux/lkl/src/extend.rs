@@ -9,10 +9,10 @@
 
 #![allow(unsafe_code)]
 
-use crate::disk::{BlockDevice, Disk, DiskLink, DiskOptions};
+use crate::disk::{BlockDevice, Disk, DiskOptions};
 use crate::errno::Errno;
 use crate::fd::OwnedFd;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Shared};
 use crate::sys::{Long, lkl_disk_info, lkl_disk_params, lkl_task};
 use alloc::sync::{Arc, Weak};
 use core::fmt;
@@ -33,24 +33,24 @@ pub trait Announce: Send + Sync + 'static {
     ) -> Long;
 }
 
-/// Counts the requests that Linux has sent to one disk by the added part. The disk may hold it: it does not keep the disk.
+/// Counts the requests that Linux has sent by the added part. The disk may hold it: it keeps nothing.
 #[derive(Clone)]
-pub struct RequestGate(Weak<DiskLink>);
+pub struct RequestGate(Weak<Shared>);
 
 impl RequestGate {
-    pub(crate) fn new(link: &Arc<DiskLink>) -> Self {
-        RequestGate(Arc::downgrade(link))
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        RequestGate(Arc::downgrade(shared))
     }
 
-    /// Counts a request in. `None` when Linux is being halted, or has not the disk any more: the request is to be answered with
-    /// an error, at once.
+    /// Counts a request in. `None` when Linux is being halted: the request is to be answered with an error, at once.
     pub fn enter(&self) -> Option<RequestTicket> {
-        self.0.upgrade().filter(|link| link.enter()).map(RequestTicket)
+        let shared = self.0.upgrade()?;
+        shared.reads.enter().then(|| RequestTicket(shared))
     }
 }
 
-/// A request that was counted in. Dropping it, after the request was answered, counts it out.
-pub struct RequestTicket(Arc<DiskLink>);
+/// A request that was counted in. Dropping it, after the request was answered, counts it out. It does not keep the disk.
+pub struct RequestTicket(Arc<Shared>);
 
 impl RequestTicket {
     /// The request could not be served for want of memory: the system call that this fails ends with ENOMEM.
@@ -61,7 +61,7 @@ impl RequestTicket {
 
 impl Drop for RequestTicket {
     fn drop(&mut self) {
-        self.0.leave();
+        self.0.reads.leave();
     }
 }
 

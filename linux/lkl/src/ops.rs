@@ -280,20 +280,19 @@ unsafe extern "sysv64" fn disk_read(_host: *mut c_void, disk: *mut c_void, reque
     let Some(request) = NonNull::new(request) else {
         return;
     };
-    let link = disk.cast::<DiskLink>().cast_const();
-    // SAFETY: the word is the address of an Arc's content, which the kernel's table of disks keeps until
-    // linux_disk_remove or linux_halt has returned.
-    unsafe { Arc::increment_strong_count(link) };
-    // SAFETY: as above; the count was just taken.
-    let link = unsafe { Arc::from_raw(link) };
-    if !link.enter() {
+    // SAFETY: the word is the address of an Arc's content, which the kernel's table of disks keeps until linux_disk_remove or
+    // linux_halt has returned; both wait for the caller, who is on Linux's CPU.
+    let link = unsafe { &*disk.cast::<DiskLink>().cast_const() };
+    if !link.shared().reads.enter() {
         // SAFETY: host_ops.h: answering from inside disk_read is allowed.
         unsafe { sys::linux_disk_read_done(request.as_ptr(), Errno::EIO.negated()) };
         return;
     }
-    let disk = Arc::clone(&link.disk);
     // SAFETY: host_ops.h: the request is ours now; the gate was entered.
-    disk.read(unsafe { ReadRequest::adopt(request, link) });
+    let request = unsafe { ReadRequest::adopt(request, Arc::clone(link.shared())) };
+    // It may be answered, and a Linux that has died be given up, before this returns.
+    let disk = Arc::clone(&link.disk);
+    disk.read(request);
 }
 
 unsafe extern "sysv64" fn overlay_alloc(_host: *mut c_void, disk: *mut c_void, size: usize) -> *mut c_void {

@@ -233,3 +233,59 @@ pub fn halt_waits() {
         halter.join().unwrap();
     });
 }
+
+/// Holds a thread that answers requests up for a while after each answer, before it has dropped the request.
+#[cfg(not(feature = "apr"))]
+struct LateDrop;
+
+#[cfg(not(feature = "apr"))]
+impl crate::unruly::Hook for LateDrop {
+    fn at(&self, moment: crate::unruly::Moment) {
+        let answers = std::thread::current().name() == Some("answers");
+        if answers && moment == crate::unruly::Moment::Upped {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Answers each read on a thread of its own.
+#[cfg(not(feature = "apr"))]
+struct Threaded(Arc<dyn Disk>);
+
+#[cfg(not(feature = "apr"))]
+impl Disk for Threaded {
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes()
+    }
+
+    fn block_size(&self) -> u32 {
+        self.0.block_size()
+    }
+
+    fn read(&self, request: ReadRequest) {
+        let disk = Arc::clone(&self.0);
+        let answer = move || disk.read(request);
+        std::thread::Builder::new()
+            .name("answers".into())
+            .spawn(answer)
+            .unwrap();
+    }
+}
+
+/// What a program gets back of a disk that it takes away is the whole disk: no thread that has answered a request has it still.
+#[cfg(not(feature = "apr"))]
+pub fn let_go() {
+    let image = image::ext4();
+    let host = crate::unruly::Unruly::new(Arc::new(LateDrop));
+    let kernel = lkl::Kernel::boot(host, &lkl::BootConfig::default()).unwrap();
+    for round in 0..20 {
+        let disk = Arc::new(Threaded(image.disk()));
+        let kept = Arc::downgrade(&disk);
+        let device = kernel.add_disk(disk, Default::default()).unwrap();
+        let mount = kernel.mount(&device, FsKind::Probe, &Default::default());
+        drop(mount.unwrap());
+        device.remove().unwrap();
+        assert!(kept.upgrade().is_none(), "round {round}: the disk is held");
+    }
+    kernel.halt();
+}

@@ -96,6 +96,7 @@ mod runner {
     #[cfg(not(feature = "apr"))]
     const MORE: &[(&str, fn())] = &[
         ("a fault in Linux is contained", death::fault),
+        ("a disk that was taken away is let go", disks::let_go),
         ("an interrupt comes after the end", ends::late_interrupt),
         ("a call loops for ever", loops::deaf),
         (
