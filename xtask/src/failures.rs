@@ -45,8 +45,16 @@ impl Failures {
 }
 
 /// Runs `command`, which is `cargo test` or one of its kind. The error names each test that failed.
-pub fn run(mut command: Command) -> Result<()> {
+pub fn run(command: Command) -> Result<()> {
     eprintln!("$ {}", shown(&command));
+    run_to(command, std::io::stdout(), std::io::stderr())
+}
+
+fn run_to(
+    mut command: Command,
+    mut out_to: impl Write,
+    mut err_to: impl Write + Send + 'static,
+) -> Result<()> {
     let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -55,10 +63,10 @@ pub fn run(mut command: Command) -> Result<()> {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     let errors = std::thread::spawn(move || {
         let mut failures = Failures::default();
-        copy(err, &mut std::io::stderr(), |line| failures.read_cargo(line)).map(|()| failures)
+        copy(err, &mut err_to, |line| failures.read_cargo(line)).map(|()| failures)
     });
     let mut failures = Failures::default();
-    copy(out, &mut std::io::stdout(), |line| failures.read(line))?;
+    copy(out, &mut out_to, |line| failures.read(line))?;
     let programs = errors.join().ok().context("a thread of ours panicked")??;
     let status = child.wait().context("waiting for the tests")?;
     if status.success() {
@@ -96,14 +104,26 @@ mod tests {
     fn a_failed_test_is_named_with_what_it_said_first() {
         let text = "test a ... ok\ntest b::c ... FAILED\n\nfailures:\n\n---- b::c stdout ----\n\nthread 'b::c' panicked at x.rs:1:2:\n\
                     wrong\n\nfailures:\n    b::c\n\ntest result: FAILED. 1 passed; 1 failed";
+        let mut failures = Failures::default();
+        text.lines().for_each(|line| failures.read(line));
+        failures.read_cargo("    `-p one --test two`");
+        let expected = [
+            "b::c",
+            "  thread 'b::c' panicked at x.rs:1:2:",
+            "  wrong",
+            "program `-p one --test two`",
+        ];
+        assert_eq!(failures.lines, expected);
+    }
+
+    #[test]
+    fn a_command_that_fails_is_an_error_and_its_lines_are_kept() {
         let mut command = Command::new("sh");
-        command.args(["-c", "cat; echo '    `-p one --test two`' >&2; exit 3"]);
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        command.stdin(file.reopen().unwrap());
-        let error = run(command).unwrap_err().to_string();
-        let expected = "exit status: 3\nb::c\n  thread 'b::c' panicked at x.rs:1:2:\n  wrong\nprogram `-p one --test two`";
-        assert_eq!(error, expected);
+        command.args(["-c", "echo '`-p one --test two`' >&2; exit 3"]);
+        let error = run_to(command, std::io::sink(), std::io::sink())
+            .unwrap_err()
+            .to_string();
+        assert_eq!(error, "exit status: 3\nprogram `-p one --test two`");
     }
 
     #[test]
