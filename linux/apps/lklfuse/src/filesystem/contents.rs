@@ -51,14 +51,16 @@ impl Served {
                 take_rights_away(&node)?;
             }
         }
-        // Linux takes bits of the mode away with the owner.
-        if change.uid.is_some() || change.gid.is_some() {
+        let times = (change.accessed, change.modified) != (SetTime::Keep, SetTime::Keep);
+        // Linux takes bits of the mode away with the owner. Where nothing is to be changed, it is these that the kernel means.
+        let only_bits = !times && change.mode.is_none() && change.size.is_none();
+        if change.uid.is_some() || change.gid.is_some() || only_bits {
             node.chown(change.uid, change.gid)?;
         }
         if let Some(mode) = change.mode {
             node.chmod(mode & 0o7777)?;
         }
-        if (change.accessed, change.modified) != (SetTime::Keep, SetTime::Keep) {
+        if times {
             node.set_times(change.accessed, change.modified)?;
         }
         node.statx()

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub mod calls;
 pub mod tree;
 
 pub const LKLFUSE: &str = env!("CARGO_BIN_EXE_lklfuse");
