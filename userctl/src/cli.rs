@@ -58,8 +58,8 @@ pub enum Command {
     /// This needs administrator rights.
     #[command(after_help = UNMOUNT_EXAMPLES)]
     Unmount {
-        /// Its drive letter, its number, or `all`
-        #[arg(value_name = "X:|NUMBER|all", value_parser = crate::unmount::what)]
+        /// Its drive letter, its number, or `all`; on Linux, its folder
+        #[arg(value_name = "X:|NUMBER|DIR|all", value_parser = crate::unmount::what)]
         what: crate::unmount::What,
         /// Even while files on it are open
         #[arg(long)]
@@ -219,9 +219,9 @@ pub struct Mount {
     /// An image file, a device (\\.\PhysicalDrive1, \Device\Harddisk1\Partition2), or the UUID or label of a volume
     #[arg(value_name = "IMAGE|DEVICE|UUID|LABEL", value_hint = ValueHint::FilePath)]
     pub target: OsString,
-    /// The drive letter [default: the one that it had before, or the next that is free]
-    #[arg(value_name = "X:", value_parser = letter)]
-    pub letter: Option<char>,
+    /// The drive letter [default: the one that it had before, or the next that is free]; on Linux, a folder
+    #[arg(id = "letter", value_name = "X:|DIR", value_parser = mount_point)]
+    pub at: Option<MountPoint>,
     /// Mount this partition of an image, 0 for the whole [default: a file system of Linux's before others, the largest]
     #[arg(long, value_name = "N")]
     pub part: Option<u32>,
@@ -240,6 +240,33 @@ pub struct Mount {
     /// Write one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where a volume is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountPoint {
+    /// As a drive.
+    Letter(char),
+    /// In a folder, on Linux.
+    Folder(PathBuf),
+}
+
+impl Mount {
+    /// The drive letter that was asked for.
+    pub fn letter(&self) -> Option<char> {
+        match self.at {
+            Some(MountPoint::Letter(letter)) => Some(letter),
+            _ => None,
+        }
+    }
+
+    /// The folder that was asked for.
+    pub fn folder(&self) -> Option<&PathBuf> {
+        match &self.at {
+            Some(MountPoint::Folder(folder)) => Some(folder),
+            _ => None,
+        }
+    }
 }
 
 /// How a volume is mounted and shown.
@@ -383,7 +410,9 @@ Examples:
   userctl mount disk.img                   the partition that info says is read
   userctl mount disk.qcow2 L: --part 3     partition 3, as drive L:
   userctl mount \\Device\\Harddisk1\\Partition2
-  userctl mount snap.img -o subvol=home    an option of btrfs";
+  userctl mount snap.img -o subvol=home    an option of btrfs
+  userctl mount disk.img /mnt              on Linux, by lklfuse: in a folder
+  userctl mount disk.img /mnt -o rw        and for writing";
 
 const POLICY_EXAMPLES: &str = "\
 Examples:
@@ -398,10 +427,20 @@ const UNMOUNT_EXAMPLES: &str = "\
 Examples:
   userctl unmount L:
   userctl unmount 3 --force
+  userctl unmount /mnt                     on Linux
   userctl unmount all";
 
 fn letter(text: &str) -> Result<char, String> {
     crate::unmount::letter(text).ok_or_else(|| "a drive letter is one of A: to Z:".to_string())
+}
+
+#[allow(clippy::unnecessary_wraps)] // on Windows it refuses
+fn mount_point(text: &str) -> Result<MountPoint, String> {
+    match letter(text) {
+        Ok(letter) => Ok(MountPoint::Letter(letter)),
+        Err(_) if cfg!(unix) => Ok(MountPoint::Folder(text.into())),
+        Err(error) => Err(error),
+    }
 }
 
 fn rule(text: &str) -> Result<lklfs_client::Letter, String> {

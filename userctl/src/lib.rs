@@ -6,7 +6,8 @@
 //! - What reads: `info`, `list` (the command is `ls`), `cat`, `copy`, `manifest`. They see a volume only through the
 //!   `volume::Volume` trait. `source` decides who implements it: Linux, opened by `session`; or `mounted`, a volume that the driver has mounted.
 //! - What asks the driver: `mount`, `unmount`, `stop`, `status`, `volumes` (the command is `list`), `log`, `diag`. They ask it by
-//!   `lklfs_client`; `driver` opens it and turns what it refuses into failures, `target` tells what is to be mounted.
+//!   `lklfs_client`; `driver` opens it and turns what it refuses into failures, `target` tells what is to be mounted. On Linux, where there is
+//!   no driver, the first two mount in `folders`.
 //!
 //! What several commands write in the same way lives in `text` (escapes, times, modes) and `table`. The trait, `walk` (every entry
 //! of a tree, once) and what goes with them are in crate `lkl_tree`. What other programs on Linux as a library have as well is in crate `lkl_session`: from an image to a mounted
@@ -30,6 +31,7 @@ pub mod copy;
 mod destination;
 pub mod diag;
 pub mod driver;
+pub mod folders;
 pub mod info;
 pub mod list;
 pub mod log;

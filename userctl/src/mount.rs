@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::cli::{self, Choice, Mount};
 use crate::driver::{self, failed, refused, write_json, write_text};
 use crate::exit::{Exit, Failure};
+use crate::folders;
 use crate::image::Image;
 use crate::partition;
 use crate::session::PROGRAM;
@@ -36,9 +37,18 @@ pub fn run(options: &Mount, out: &mut dyn Write) -> Result<(), Failure> {
     let shown = plain(written.as_bytes());
     // Where there is no Windows, names cannot be told to be right or wrong.
     if !lklfs_client::can_be_here() {
+        if let Some(folder) = options.folder() {
+            return folders::mount(options, folder, out);
+        }
         return Err(Failure::new(
             Exit::Driver,
-            format_args!("{shown}: {}", OpenError::NotHere),
+            format_args!("{shown}: {}; or name a folder to mount it in", OpenError::NotHere),
+        ));
+    }
+    if let Some(folder) = options.folder() {
+        return Err(Failure::new(
+            Exit::Usage,
+            format_args!("{}: a drive letter is one of A: to Z:", folder.display()),
         ));
     }
     check_options(options.settings.options.as_deref())?;
@@ -114,7 +124,7 @@ fn again(driver: &Driver, options: &Mount, shown: &str, name: &str) -> Result<Mo
         state: volume.state,
     };
     let number = volume.number;
-    match (volume.letter, options.letter) {
+    match (volume.letter, options.letter()) {
         (None, None) if options.no_letter => Ok(there),
         (Some(_), None) => Ok(there),
         (Some(letter), Some(wanted)) if letter == wanted => Ok(there),
@@ -142,7 +152,7 @@ fn mount(driver: &Driver, options: &Mount, shown: &str, source: Source) -> Resul
     let request = lklfs_client::Mount {
         source,
         partition: options.part,
-        letter: options.letter,
+        letter: options.letter(),
         format: options.format.map(format),
         no_letter: options.no_letter,
         settings: Settings {
@@ -231,7 +241,7 @@ fn not_mounted(options: &Mount, shown: &str, image: bool, status: NtStatus) -> F
         }
         NtStatus::OBJECT_NAME_COLLISION => (
             Exit::Letter,
-            match options.letter {
+            match options.letter() {
                 Some(letter) => format!("{letter}: is taken; choose another letter, or none"),
                 None => "Windows gives it no letter; name one that is free, or say --no-letter".into(),
             },

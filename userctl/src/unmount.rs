@@ -1,20 +1,24 @@
 //! `userctl unmount`: lets go of a volume.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use lklfs_client::{CallError, Driver, NtStatus};
 use serde::Serialize;
 
 use crate::driver::{self, failed, refused, write_json};
 use crate::exit::{Exit, Failure};
+use crate::folders;
 
 /// What to let go of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// The volume with this drive letter.
     Letter(char),
     /// The volume with this number.
     Number(u64),
+    /// The one in this folder, on Linux.
+    Folder(PathBuf),
     /// All.
     All,
 }
@@ -44,16 +48,28 @@ pub fn what(text: &str) -> Result<What, String> {
     match text.parse() {
         // The interface has no volume 0: that is "all" there, and would be a surprise.
         Ok(number) if number > 0 => Ok(What::Number(number)),
+        Err(_) if cfg!(unix) && (text.contains('/') || Path::new(text).is_dir()) => {
+            Ok(What::Folder(text.into()))
+        }
         _ => Err("name a drive letter (E:), the number of a volume, or all".to_string()),
     }
 }
 
-/// Asks the driver.
+/// Asks the driver, or takes a volume out of its folder.
 pub fn run(what: What, force: bool, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    if let What::Folder(folder) = &what {
+        return folders::unmount(folder, force);
+    }
+    if what == What::All && !lklfs_client::can_be_here() {
+        let all = folders::list();
+        return all
+            .iter()
+            .try_for_each(|there| folders::unmount(Path::new(&there.folder), force));
+    }
     let driver = driver::change()?;
     let before = numbers(&driver)?;
     let (volume, name) = match what {
-        What::All => (None, "all".to_string()),
+        What::All | What::Folder(_) => (None, "all".to_string()),
         What::Number(number) => (Some(number), format!("volume {number}")),
         What::Letter(letter) => (Some(at(&driver, letter)?), format!("{letter}:")),
     };

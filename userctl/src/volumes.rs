@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::driver::{self, failed, write_json, write_text};
 use crate::exit::Failure;
+use crate::folders;
 use crate::table::{Align, Cell, table};
 use crate::text::{plain, size};
 
@@ -93,6 +94,9 @@ pub struct Entry {
 
 /// Asks the driver and writes what it says.
 pub fn run(json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    if !lklfs_client::can_be_here() {
+        return folders::run_list(json, out);
+    }
     let driver = driver::look()?;
     let (volumes, mut places) = (driver.list().map_err(failed)?, driver.places().map_err(failed)?);
     in_order(&mut places);

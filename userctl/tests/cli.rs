@@ -125,7 +125,6 @@ fn what_needs_windows_says_so_and_nothing_of_doubles() {
         &["mount", "C:\\images\\disk.img"],
         &["mount", "debian"],
         &["unmount", "L:"],
-        &["list"],
         &["status"],
         &["log"],
         &["policy"],

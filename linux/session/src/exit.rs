@@ -50,6 +50,35 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The code that another program has ended with, if it is one of these.
+    pub fn from_code(code: i32) -> Option<Exit> {
+        let code = u8::try_from(code).ok()?;
+        ALL.into_iter().find(|exit| *exit as u8 == code)
+    }
+}
+
+/// All of them.
+const ALL: [Exit; 17] = [
+    Exit::Ok,
+    Exit::Other,
+    Exit::Usage,
+    Exit::Image,
+    Exit::FileSystem,
+    Exit::Path,
+    Exit::Partition,
+    Exit::Kernel,
+    Exit::Destination,
+    Exit::Timeout,
+    Exit::Driver,
+    Exit::Rights,
+    Exit::Letter,
+    Exit::InUse,
+    Exit::Volume,
+    Exit::Restart,
+    Exit::Interrupted,
+];
+
 /// What `--help` says about exit codes.
 pub const HELP: &str = "\
 Exit codes:
@@ -183,26 +212,8 @@ mod tests {
 
     #[test]
     fn every_code_is_documented() {
-        use Exit::*;
-        for exit in [
-            Ok,
-            Other,
-            Usage,
-            Image,
-            FileSystem,
-            Path,
-            Partition,
-            Kernel,
-            Destination,
-            Timeout,
-            Driver,
-            Rights,
-            Letter,
-            InUse,
-            Volume,
-            Restart,
-            Interrupted,
-        ] {
+        for exit in ALL {
+            assert_eq!(Exit::from_code(exit as i32), Some(exit));
             let start = format!("  {} ", exit as u8);
             assert!(
                 HELP.lines().any(|line| line.starts_with(&start)),
