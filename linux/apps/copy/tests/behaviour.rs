@@ -199,9 +199,24 @@ fn a_full_image_is_told_and_what_was_copied_is_whole() {
     }
 }
 
-/// Ends a program when it has been at work for a moment.
-fn end(mut child: std::process::Child, after: Duration, signal: Signal) -> (String, i32) {
-    std::thread::sleep(after);
+/// Waits until a program has written so much, to the image or to files.
+fn at_work(child: &std::process::Child) {
+    const WRITTEN: u64 = 20 << 20;
+    let limit = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < limit {
+        let text = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
+        let written = text.lines().find_map(|line| line.strip_prefix("wchar: "));
+        if written.is_some_and(|written| written.parse::<u64>().unwrap() > WRITTEN) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("it writes nothing");
+}
+
+/// Ends a program in the middle of its work.
+fn end(mut child: std::process::Child, signal: Signal) -> (String, i32) {
+    at_work(&child);
     kill_process(Pid::from_child(&child), signal).unwrap();
     let start = Instant::now();
     let mut text = String::new();
@@ -233,7 +248,7 @@ fn a_signal_ends_a_copy_with_what_was_copied_whole() {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (said, code) = end(child, Duration::from_millis(250), signal);
+        let (said, code) = end(child, signal);
         assert_eq!(code, 130, "{name}: {said}");
         one_line(&said, "cptofs", "interrupted");
         kind.check(&image);
@@ -271,20 +286,20 @@ fn a_signal_leaves_no_part_of_an_archive_or_a_file() {
         command.args(arguments).stderr(Stdio::piped()).spawn().unwrap()
     };
     let child = start("fs2tar", arguments![&image, &archive]);
-    let (said, code) = end(child, Duration::from_millis(150), Signal::TERM);
+    let (said, code) = end(child, Signal::TERM);
     assert_eq!(code, 130, "{said}");
     one_line(&said, "fs2tar", "interrupted");
     assert_eq!(names(&folder), [""; 0]);
     // An archive that was there stays.
     fs::write(&archive, b"before").unwrap();
     let child = start("fs2tar", arguments![&image, &archive]);
-    assert_eq!(end(child, Duration::from_millis(150), Signal::INT).1, 130);
+    assert_eq!(end(child, Signal::INT).1, 130);
     assert_eq!(names(&folder), ["archive.tar"]);
     assert_eq!(fs::read(&archive).unwrap(), b"before");
 
     fs::remove_file(&archive).unwrap();
     let child = start("cpfromfs", arguments!["-i", &image, "/large", &folder]);
-    let (said, code) = end(child, Duration::from_millis(150), Signal::TERM);
+    let (said, code) = end(child, Signal::TERM);
     assert_eq!(code, 130, "{said}");
     assert_eq!(names(&folder), [""; 0]);
 }
