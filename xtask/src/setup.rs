@@ -59,6 +59,7 @@ pub const WINDOWS: Group = Group {
 pub const VOLUMES: Group = Group {
     what: "to make test images",
     packages: &[
+        "acl",
         "attr",
         "btrfs-progs",
         "bzip2",

@@ -42,7 +42,7 @@ Options of lklfuse:
   fs=TYPE              take it for this file system, by Linux's name for it
   norecovery           do not replay a journal; the volume may then look older than it is
   memory=MIB           memory for Linux [default: 256, or what the journal needs]
-  threads=N            requests that are answered at once [default: 8]
+  threads=N            requests that are answered at once [default: 2 for each processor, 8 at most]
   writeback            let the kernel keep what is written and tell of a full volume late, for speed
 
 Options of every FUSE file system:

@@ -28,7 +28,7 @@ pub const PROGRAM: Program = Program {
 
 /// MiB for Linux unless told otherwise: besides what it needs it keeps what was read of folders and inodes.
 const MEMORY: u32 = 256;
-/// Requests that are answered at once.
+/// Requests that are answered at once, at most: more threads than processors help only those that wait for a disk.
 const THREADS: usize = 8;
 
 /// Does what `cli` asks for. The exit code.
@@ -175,7 +175,8 @@ fn config(image: &Path, options: &MountOptions, permissions: bool) -> Config {
         (false, true) => SessionACL::RootAndOwner,
         (false, false) => SessionACL::Owner,
     };
-    config.n_threads = Some(options.threads.unwrap_or(THREADS));
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    config.n_threads = Some(options.threads.unwrap_or((2 * processors).clamp(2, THREADS)));
     config.clone_fd = true;
     config
 }

@@ -155,3 +155,44 @@ fn holes_are_where_they_are_natively() {
         mount.end();
     }
 }
+
+#[test]
+fn access_lists_and_masks_do_as_natively() {
+    const SCRIPT: &str = "
+        umask 027
+        mkdir plain lists; touch plain/file; mkdir plain/folder
+        setfacl -d -m u:1000:rwx,g:1001:r-x,o::--- lists
+        touch lists/file; mkdir lists/folder; touch lists/folder/deep
+        setfacl -m u:1001:rw plain/file; chmod 640 plain/file
+        chown 1001:1001 lists/file; chmod g+s lists/folder; touch lists/folder/group
+        for who in 1000 1001 1002; do
+            for name in plain/file lists/file lists/folder/deep; do
+                setpriv --reuid $who --regid $who --clear-groups cat $name 2>&1
+                setpriv --reuid $who --regid $who --clear-groups sh -c \"echo x >> $name\" 2>&1 | sed 's/.*: //'
+            done
+            setpriv --reuid $who --regid $who --clear-groups mkdir lists/by$who 2>&1
+        done
+        ls -lnR --time-style=+ . | grep -v total | awk '{ $5 = 0; print }'
+        getfacl -nR . 2>&1";
+    let ours = Image::new(EXT4);
+    let native = ours.copy();
+    let mount = Mount::new(&ours.path(), "rw,allow_other");
+    let judge = Native::new(&native, "acl");
+    let [found, wanted] = [mount.path(), judge.path()].map(|root| {
+        let folder = root.join("all");
+        fs::create_dir(&folder).unwrap();
+        fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let output = std::process::Command::new("sh")
+            .args(["-c", SCRIPT])
+            .current_dir(&folder)
+            .output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    });
+    assert!(
+        wanted.contains("default:user:1000:rwx") && wanted.contains("denied"),
+        "{wanted}"
+    );
+    assert_eq!(found, wanted);
+    mount.end();
+    ours.check();
+}
