@@ -177,7 +177,9 @@ fn config(image: &Path, options: &MountOptions, permissions: bool) -> Config {
     };
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     config.n_threads = Some(options.threads.unwrap_or((2 * processors).clamp(2, THREADS)));
-    config.clone_fd = true;
+    // Where users may not open it, fusermount3 does for the mount, and the threads share that.
+    let device = std::fs::File::options().read(true).write(true).open("/dev/fuse");
+    config.clone_fd = device.is_ok();
     config
 }
 

@@ -40,13 +40,14 @@ impl Served {
     }
 
     pub(super) fn change(&self, number: u64, handle: Option<u64>, change: &Change) -> Result<Statx, Errno> {
+        // What is open does for all of it, and the file need not be found by its name.
         let open = handle.and_then(|handle| self.files.get(handle).ok());
-        let (_, node) = self.node(number)?;
+        let node = match open {
+            Some(file) => file,
+            None => self.node(number)?.1,
+        };
         if let Some(size) = change.size {
-            match &open {
-                Some(file) => file.truncate(size)?,
-                None => node.truncate(size)?,
-            }
+            node.truncate(size)?;
             if !change.by_root {
                 take_rights_away(&node)?;
             }
