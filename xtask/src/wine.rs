@@ -6,12 +6,14 @@
 //! - the NT user host passes the suite that every host passes, and contains each kind of fault in Linux's code;
 //! - `userctl.exe` prints, of an ext4 image, what `userctl` prints on Linux, copies a file, and ends bad requests with
 //!   the same exit codes;
+//! - `lklftpd.exe` and `lklserve.exe` ([`servers`]) serve it to this machine's curl;
 //! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it, and with a test driver that supplies what Wine lacks
 //!   ([`volumes`]) it mounts images and shows what Linux shows.
 
 mod crashes;
 mod driver;
 pub mod machine;
+mod servers;
 mod volumes;
 mod watch;
 
@@ -65,6 +67,7 @@ pub struct Subjects {
     suite: PathBuf,
     faults: PathBuf,
     writes: PathBuf,
+    servers: servers::Programs,
     volumes: volumes::Programs,
 }
 
@@ -87,6 +90,7 @@ pub fn build(sh: &Shell) -> Result<Subjects> {
             &["-p", "conformance", "--example", "writes"],
             "examples/writes.exe",
         )?,
+        servers: servers::build(sh)?,
         volumes: volumes::build(sh)?,
     })
 }
@@ -101,6 +105,7 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     faults(&machine, &subjects.faults)?;
     writes(sh, &machine, &subjects.writes)?;
     programs(sh, &machine, &subjects.userctl)?;
+    servers::run(sh, &machine, &subjects.servers)?;
     library(sh, &machine)?;
     driver::run(sh, &machine, sys)?;
     volumes::run(sh, &machine, &subjects.volumes, sys)?;

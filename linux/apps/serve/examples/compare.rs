@@ -1,5 +1,5 @@
-//! Compares FTP servers that show the same tree: `compare ROUNDS NAME=ADDR:PORT/FOLDER...`, the first being what the others are
-//! divided by.
+//! Compares FTP servers that show the same tree: `compare ROUNDS NAME=ADDR:PORT/FOLDER...`, and tells how many times
+//! as fast as each of the others the first is.
 //!
 //! Each round asks each server for `large` and for everything in `small`, in folders, by one connection: as a client
 //! does that mirrors. Servers take turns within a round, so that what else this machine does meets all of them. Medians are told.
@@ -160,9 +160,9 @@ fn run(arguments: &[String]) -> Result<()> {
         }
         let [large, small] = medians;
         println!(
-            "{name:12} large {large:.3} s, small {small:.3} s; the first takes {:.2} and {:.2} of that",
-            first[0] / large,
-            first[1] / small
+            "{name:12} large {large:.3} s, small {small:.3} s; the first is {:.2} and {:.2} times as fast",
+            large / first[0],
+            small / first[1]
         );
     }
     Ok(())

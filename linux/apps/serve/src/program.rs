@@ -42,7 +42,7 @@ pub struct Shared {
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub idle: u32,
 
-    /// Give Linux so many MiB of memory, which is its cache, too [default: 256, or what journals need]
+    /// Give Linux so many MiB of memory, most of which is its cache [default: a quarter of what is free, from 256 to 1024, and what journals need]
     #[arg(long, value_name = "MIB", help_heading = "Images",
           value_parser = clap::value_parser!(u32).range(32..=65_536))]
     pub memory: Option<u32>,

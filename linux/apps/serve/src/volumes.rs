@@ -16,8 +16,10 @@ use crate::menu::Menu;
 use crate::program::Shared;
 use crate::tree::{Content, Kind, Node, Space, Stat, Time};
 
-/// MiB of Linux's memory, most of which is its cache.
+/// MiB of Linux's memory, most of which is its cache: at least so many, and a quarter of what this machine has free up to the
+/// most. It is taken when it is used.
 const MEMORY: u32 = 256;
+const MOST_MEMORY: u32 = 1024;
 
 /// What is mounted; it outlives what is shown of it.
 #[derive(Default)]
@@ -42,7 +44,7 @@ pub fn open(program: Program, shared: &Shared) -> Result<(Arc<dyn Node>, Held), 
     let journals = images
         .iter()
         .map(|(_, contents)| contents.memory.saturating_sub(least));
-    let memory = journals.fold(MEMORY, u32::saturating_add);
+    let memory = journals.fold(cache(), u32::saturating_add);
     let linux = Linux::boot(&program, shared.memory.unwrap_or(memory))?;
     let (mut top, mut volumes) = (Menu::new(), Vec::new());
     for (path, contents) in &images {
@@ -52,6 +54,15 @@ pub fn open(program: Program, shared: &Shared) -> Result<(Arc<dyn Node>, Held), 
     }
     let linux = Some(linux);
     Ok((Arc::new(top), Held { volumes, linux }))
+}
+
+/// MiB for Linux before what journals need.
+fn cache() -> u32 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    let quarter = kib.and_then(|kib| u32::try_from(kib >> 12).ok());
+    quarter.unwrap_or(MEMORY).clamp(MEMORY, MOST_MEMORY)
 }
 
 /// Unmounts everything, when the last client has gone.

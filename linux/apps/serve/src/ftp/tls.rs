@@ -14,6 +14,12 @@ use tokio_rustls::TlsAcceptor;
 /// The file that is wrong, and why; for the user.
 pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, String> {
     let bad = |path: &Path, why: String| format!("{}: {why}", path.display());
+    if !processor_fits() {
+        return Err(bad(
+            certificate,
+            "TLS here needs a processor with AES, CLMUL, BMI1, ADX and AVX2; leave it out".into(),
+        ));
+    }
     let chain: Result<Vec<CertificateDer<'static>>, _> =
         CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
     let chain = chain.map_err(|error| bad(certificate, error.to_string()))?;
@@ -35,4 +41,16 @@ pub fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, String> {
             )
         })?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Whether this processor has what the ciphers are written for; they would end the program without.
+fn processor_fits() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("aes")
+        && std::arch::is_x86_feature_detected!("pclmulqdq")
+        && std::arch::is_x86_feature_detected!("bmi1")
+        && std::arch::is_x86_feature_detected!("adx")
+        && std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
 }
