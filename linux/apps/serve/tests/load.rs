@@ -172,6 +172,9 @@ fn a_client_that_says_nothing_is_sent_away() {
     let before = server.holds();
     let (mut silent, mut halfway) = (Talk::with(server.address), Talk::with(server.address));
     halfway.say(b"GET / HTTP/1.1\r\nHost: loc");
+    let mut asking = Talk::with(server.address);
+    asking.say(b"PROPFIND / HTTP/1.1\r\nHost: localhost\r\nDepth: 0\r\nContent-Length: 100\r\n\r\n<");
+    assert!(lossy(&asking.rest()).contains(" 408 "));
     assert!(silent.rest().is_empty());
     halfway.rest();
     server.settles_at(before);

@@ -17,7 +17,7 @@ use lkl_session::program::Program;
 const ABOUT: &str = "\
 Shows disk images and their partitions by FTP: one folder an image, one a partition.
 
-Linux itself reads the images, inside of this program: nothing is mounted on this machine, and no rights are needed but those
+Linux itself reads the images, inside of this program: nothing is mounted on this machine, and no rights are needed but those \
 to read the image. Images are never written to; a journal is replayed in memory.";
 
 const EXAMPLES: &str = "\

@@ -16,7 +16,7 @@ use lkl_session::program::Program;
 const ABOUT: &str = "\
 Shows disk images and their partitions to programs that need no software of ours: one folder an image, one a partition.
 
-Linux itself reads the images, inside of this program: nothing is mounted on this machine, and no rights are needed but those
+Linux itself reads the images, inside of this program: nothing is mounted on this machine, and no rights are needed but those \
 to read the image. Images are never written to; a journal is replayed in memory.";
 
 const EXAMPLES: &str = "\
@@ -27,8 +27,8 @@ Examples:
   lklserve webdav --listen 0.0.0.0:8080 --user joe:password.txt disk.img
       then: rclone copy --webdav-url http://server:8080/ --webdav-user joe ... :webdav:disk.img copy
 
-Windows reads no file above 50 MB by WebDAV unless this value (bytes, at most 4294967295) says more; restart its service
-WebClient afterwards:
+Windows reads no file above 50 MB by WebDAV unless this value (bytes, at most 4294967295) says more; restart its \
+service WebClient afterwards:
   reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters /v FileSizeLimitInBytes /t REG_DWORD /d 0xffffffff /f";
 
 /// Shows disk images by WebDAV

@@ -115,7 +115,7 @@ async fn judge(
             finish(response.header("MS-Author-Via", "DAV"), Reply::empty())
         }
         &Method::GET | &Method::HEAD => get(server, walker, who, &request),
-        method if method.as_str() == "PROPFIND" => propfind(walker, request).await,
+        method if method.as_str() == "PROPFIND" => propfind(server, walker, request).await,
         method if REFUSED.contains(&method.as_str()) => {
             let body = request.into_body();
             // A client that is told while it sends would hear of a lost connection, and nothing else.
@@ -269,7 +269,11 @@ fn listing(folder: &Place, names: &Names) -> Result<Reply, Errno> {
     })))
 }
 
-async fn propfind(walker: &RefCell<Walker>, request: Request<Incoming>) -> Result<Response<Reply>, Errno> {
+async fn propfind(
+    server: &Server,
+    walker: &RefCell<Walker>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, Errno> {
     let xml = |status| {
         Response::builder()
             .status(status)
@@ -289,11 +293,16 @@ async fn propfind(walker: &RefCell<Walker>, request: Request<Incoming>) -> Resul
         Some(_) => return Ok(plain(StatusCode::BAD_REQUEST, "Depth is 0 or 1.")),
     };
     let target = path::decode(request.uri().path());
-    let Ok(body) = Limited::new(request.into_body(), MOST_BYTES).collect().await else {
-        return Ok(plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "That is too long a question.",
-        ));
+    let body = Limited::new(request.into_body(), MOST_BYTES).collect();
+    let body = match timeout(server.idle, body).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return Ok(plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "That is too long a question.",
+            ));
+        }
+        Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT, "The question did not end.")),
     };
     let Some(wanted) = propfind::parse(&body.to_bytes()) else {
         return Ok(plain(
