@@ -10,6 +10,7 @@ use object::read::Object;
 use object::read::pe::PeFile64;
 use xshell::Shell;
 
+use crate::apps;
 use crate::repo;
 use crate::toolchain::{Toolchain, Windows};
 use crate::userctl::LINKER;
@@ -298,6 +299,11 @@ pub fn tried(sh: &Shell) -> Result<()> {
             "{}: not every user can read it",
             file.display()
         );
+    }
+    for program in apps::install(sh, &shop.path("prefix"), false)? {
+        let said = sh.cmd(&program).arg("--version").quiet().read()?;
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        ensure!(said.starts_with(&*name), "{name} --version: {said}");
     }
     let image = shop.path("image");
     fs::create_dir(shop.path("tree"))?;

@@ -74,9 +74,10 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
             .current_dir(repo::root());
         failures::run(cmd).context("a test failed")
     });
-    steps.run("the C library, installed, and programs that use it", || {
-        library::tried(sh)
-    });
+    steps.run(
+        "the C library and the applications, installed, and programs that use the library",
+        || library::tried(sh),
+    );
     match &sys {
         Some(driver) => {
             steps.run("every file system through lklfs.sys", || {
