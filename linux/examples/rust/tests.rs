@@ -34,6 +34,20 @@ fn the_version_is_printed() {
 }
 
 #[test]
+fn the_files_of_proc_are_shown() {
+    let text = output(&mut Command::new(example("proc")));
+    let version = text.split("==> /proc/version\n").nth(1).expect("a version");
+    assert!(version.starts_with("Linux version 6."), "{version}");
+    for part in [
+        "==> /proc/filesystems\n",
+        "\text4\n",
+        "==> /proc/sys/kernel/osrelease\n6.",
+    ] {
+        assert!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+}
+
+#[test]
 fn a_file_is_written_and_read() {
     let place = tempfile::tempdir().expect("a folder");
     let image = place.path().join("image");
