@@ -34,7 +34,8 @@ pub(crate) struct ToTar<'a, V: Volume, W: Write> {
     pub(crate) archive_name: &'a str,
     pub(crate) archive: Archive<W>,
     buffer: Vec<u8>,
-    links: HashMap<(u64, u64), Vec<u8>>,
+    /// The first name of each file that has more to come, and how many.
+    links: HashMap<(u64, u64), (Vec<u8>, u64)>,
 }
 
 impl<'a, V: Volume, W: Write> ToTar<'a, V, W> {
@@ -121,7 +122,7 @@ impl<'a, V: Volume, W: Write> ToTar<'a, V, W> {
         let id = (stat.device, stat.inode);
         if stat.links > 1
             && stat.kind != Kind::Directory
-            && let Some(first) = self.links.get(&id).cloned()
+            && let Some(first) = self.first_name(id)
         {
             return self.put(&name, archive::Kind::HardLink(&first), stat, &[]);
         }
@@ -160,9 +161,19 @@ impl<'a, V: Volume, W: Write> ToTar<'a, V, W> {
             self.put(&name, kind, stat, &xattrs)?;
         }
         if stat.links > 1 && stat.kind != Kind::Directory {
-            self.links.insert(id, name);
+            self.links.insert(id, (name, stat.links - 1));
         }
         Ok(())
+    }
+
+    /// The name that a file was stored under, if it was. With its last name it is forgotten.
+    fn first_name(&mut self, id: (u64, u64)) -> Option<Vec<u8>> {
+        let (name, more) = self.links.get_mut(&id)?;
+        *more -= 1;
+        if *more == 0 {
+            return self.links.remove(&id).map(|(name, _)| name);
+        }
+        Some(name.clone())
     }
 
     /// A file with its bytes. False: it cannot be read, and is left out.

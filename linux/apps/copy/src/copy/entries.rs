@@ -258,7 +258,9 @@ impl<S: Volume, D: Destination> Copy<'_, S, D> {
 
     pub(super) fn temporary_name(&mut self) -> Vec<u8> {
         self.state.temporary += 1;
-        format!(".lklcopy-{}-{}", std::process::id(), self.state.temporary).into_bytes()
+        // A run that was killed may have left one behind.
+        let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.as_nanos());
+        format!(".lklcopy-{now:x}-{}", self.state.temporary).into_bytes()
     }
 
     /// Gives a draft its final name, in place of what has it.
