@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::device::{InUse, LastUse, WritableDevice};
+use crate::device::WritableDevice;
 use crate::disk::WritableDisk;
 use crate::request::{Kind, WriteRequest};
 use crate::sys::{self, AddWritable, lkl_disk_write, lkl_disk_write_ops};
@@ -17,8 +17,6 @@ use std::sync::{Arc, OnceLock};
 struct Door {
     disk: Arc<dyn WritableDisk>,
     gate: OnceLock<RequestGate>,
-    /// Dropped after the disk.
-    _last_use: LastUse,
 }
 
 impl Disk for Door {
@@ -87,11 +85,9 @@ pub unsafe fn add_writable_disk(
     queue_depth: u32,
     add: AddWritable,
 ) -> Result<WritableDevice, Errno> {
-    let in_use = Arc::new(InUse::default());
     let door = Arc::new(Door {
-        disk: Arc::clone(&disk),
+        disk,
         gate: OnceLock::new(),
-        _last_use: LastUse(Arc::clone(&in_use)),
     });
     let options = DiskOptions {
         queue_depth,
@@ -104,7 +100,7 @@ pub unsafe fn add_writable_disk(
     };
     kernel
         .add_disk_by(door, options, Arc::new(call))
-        .map(|device| WritableDevice::new(device, disk, in_use))
+        .map(WritableDevice::new)
 }
 
 /// Gives a request to its disk.
