@@ -1,20 +1,34 @@
-//! `cargo xtask bench`: one table of ratios on one image, and what the parts weigh.
+//! `cargo xtask bench`: one table of ratios on one image, and what the parts weigh; `bench apps`: another of the applications.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use xshell::Shell;
+use xshell::{Cmd, Shell};
 
-use crate::{double, driver, image_check, repo, setup, wdk};
+use crate::{apps, double, driver, image_check, repo, setup, wdk};
 
 /// The file that is read, the folder that is listed, and an image with room for both.
 const BIG: u64 = 256 << 20;
 const WIDE: u32 = 100_000;
 const IMAGE_BYTES: u64 = 2 << 30;
 
+/// What is measured instead of the ways of reading.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// lklfuse beside the machine's own mount and fuse2fs, reading and writing; and the two flavours of Linux
+    Apps,
+}
+
 /// Measures and prints.
-pub fn run(sh: &Shell) -> Result<()> {
+pub fn run(sh: &Shell, part: Option<Part>) -> Result<()> {
+    match part {
+        None => readers(sh),
+        Some(Part::Apps) => applications(sh),
+    }
+}
+
+fn readers(sh: &Shell) -> Result<()> {
     setup::ensure(
         sh,
         &[
@@ -25,12 +39,75 @@ pub fn run(sh: &Shell) -> Result<()> {
         ],
     )?;
     let sys = driver::build(sh, true)?;
-    let manifest = repo::root().join("Cargo.toml");
+    let image = image(sh)?;
+    program(sh)
+        .args(["all", "--image"])
+        .arg(&image)
+        .arg("--driver")
+        .arg(&sys)
+        .env(double::DRIVER_VARIABLE, &sys)
+        .run()
+        .context("a measurement failed")?;
+    sizes(&sys)
+}
+
+fn applications(sh: &Shell) -> Result<()> {
+    setup::ensure(sh, &[&setup::KERNEL, &setup::VOLUMES, &setup::REFERENCES])?;
+    let programs = apps::build(sh, true)?;
+    let lklfuse = programs.iter().find(|path| path.ends_with("lklfuse"));
+    let image = image(sh)?;
+    program(sh)
+        .args(["apps", "--image"])
+        .arg(&image)
+        .arg("--lklfuse")
+        .arg(lklfuse.context("there is no lklfuse")?)
+        .run()
+        .context("a measurement failed")?;
+    for flavour in ["driver", "full"] {
+        let package = format!("linux-{flavour}");
+        // The middle of five.
+        let mut boots = Vec::new();
+        for _ in 0..5 {
+            let boot = sh
+                .cmd("cargo")
+                .args(["run", "--release", "-q", "-p", &package, "--example", "boot"])
+                .quiet()
+                .read()
+                .context("Linux does not boot")?;
+            boots.push(boot);
+        }
+        let time = |line: &String| line.split(' ').next().and_then(|ms| ms.parse::<f64>().ok());
+        boots.sort_by(|a, b| time(a).partial_cmp(&time(b)).unwrap_or(std::cmp::Ordering::Equal));
+        let archive = sh
+            .cmd("cargo")
+            .args([
+                "run",
+                "-q",
+                "-p",
+                "lkl-build",
+                "--",
+                "--target",
+                "elf",
+                "--config",
+                flavour,
+            ])
+            .quiet()
+            .read()
+            .context("Linux does not build")?;
+        let archive = archive.lines().nth(1).context("lkl-build names no archive")?;
+        let size = fs::metadata(archive.trim())?.len() >> 10;
+        println!("{flavour:<8} boot: {}; library: {size} KiB", boots[2]);
+    }
+    Ok(())
+}
+
+/// An ext4 image with a large file and a wide folder.
+fn image(sh: &Shell) -> Result<PathBuf> {
     let image = repo::target_dir().join("bench").join("ext4.img");
     fs::create_dir_all(image.parent().context("the target folder has no parent")?)?;
     sh.cmd("cargo")
         .args(["run", "--release", "-q", "-p", "volumes", "--manifest-path"])
-        .arg(&manifest)
+        .arg(repo::root().join("Cargo.toml"))
         .args(["--", "make", "ext4"])
         .arg(&image)
         .args([
@@ -43,17 +120,14 @@ pub fn run(sh: &Shell) -> Result<()> {
         ])
         .run()
         .context("the image was not made")?;
+    Ok(image)
+}
+
+fn program(sh: &Shell) -> Cmd<'_> {
     sh.cmd("cargo")
         .args(["run", "--release", "-q", "-p", "bench", "--manifest-path"])
-        .arg(&manifest)
-        .args(["--", "all", "--image"])
-        .arg(&image)
-        .arg("--driver")
-        .arg(&sys)
-        .env(double::DRIVER_VARIABLE, &sys)
-        .run()
-        .context("a measurement failed")?;
-    sizes(&sys)
+        .arg(repo::root().join("Cargo.toml"))
+        .arg("--")
 }
 
 /// What the parts weigh.

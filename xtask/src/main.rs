@@ -118,7 +118,10 @@ enum Task {
     /// Run userctl.exe, the NT user host and lklfs.sys under Wine
     Wine,
     /// Measure our ways of reading against the machine's own, and print one table
-    Bench,
+    Bench {
+        /// Measure this instead
+        part: Option<bench::Part>,
+    },
     /// Draw the pictures of the README anew, from real runs
     Pictures {
         /// Only those of the set-up program's pages, of the package that was made last
@@ -235,7 +238,7 @@ fn run(task: Task) -> Result<ExitCode> {
             };
             matrix::run(&sh, &programs, &kinds)?;
         }
-        Task::Bench => bench::run(&sh)?,
+        Task::Bench { part } => bench::run(&sh, part)?,
         Task::Pictures { setup: true, .. } => {
             setup::ensure(&sh, &[&setup::WINDOWS, &setup::REFERENCES, &setup::SCREEN])?;
             pictures::setup(&sh)?;

@@ -1,22 +1,25 @@
-//! One table: our POSIX host, our driver in the NT kernel double, a native loop mount and fuse2fs, on the same image.
+//! Two tables, each on one image: our POSIX host and our driver in the NT kernel double beside a native loop mount and fuse2fs; and
+//! lklfuse beside those two, for writing as well.
 //!
 //! Each measurement is a process of its own that mounts the image afresh, so that *cold* means the same for everyone:
 //! just mounted, with the image in this machine's page cache. Doing the same again in that process is *warm*. Subjects
 //! take turns, several rounds of them, and the median counts: what else the machine does then hits all alike.
 //!
-//! [`subject`] is what is measured, [`work`] what it has to do, [`reference`] mounts for the others, [`table`] prints.
+//! [`subject`] is what is measured, [`work`] and [`changes`] what it has to do, [`reference`] mounts for the others, [`table`] prints.
 
+mod changes;
 mod reference;
 mod subject;
 mod table;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+use crate::reference::How;
 use crate::subject::Kind;
 use crate::work::{Result as Measured, Work};
 
@@ -44,6 +47,15 @@ enum Command {
         #[arg(long)]
         driver: PathBuf,
     },
+    /// Measure what mounts a volume in a folder, for reading and writing, and print the table
+    Apps {
+        /// An ext4 image with a file /big and a folder /wide
+        #[arg(long)]
+        image: PathBuf,
+        /// The program that mounts it
+        #[arg(long)]
+        lklfuse: PathBuf,
+    },
     /// One measurement, as one line of JSON
     #[command(hide = true)]
     One {
@@ -52,7 +64,7 @@ enum Command {
         /// The image, the driver, or where the image is mounted: what the subject needs
         #[arg(long)]
         image: PathBuf,
-        #[arg(long)]
+        #[arg(long, default_value = "")]
         driver: PathBuf,
         #[arg(long)]
         mounted: Option<PathBuf>,
@@ -61,7 +73,22 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
-        Command::All { image, driver } => all(&image, &driver),
+        Command::All { image, driver } => {
+            let how = How {
+                image: &image,
+                write: false,
+                lklfuse: Path::new("lklfuse"),
+            };
+            all(Kind::READERS, Work::READING, &how, &driver)
+        }
+        Command::Apps { image, lklfuse } => {
+            let how = How {
+                image: &image,
+                write: false,
+                lklfuse: &lklfuse,
+            };
+            all(Kind::MOUNTS, Work::MOUNTED, &how, Path::new(""))
+        }
         Command::One {
             subject,
             work,
@@ -88,28 +115,38 @@ fn main() -> ExitCode {
 
 /// One measurement in this process.
 fn one(subject: Kind, work: Work, place: &subject::Place) -> Result<()> {
-    let measured = subject.with(place, |subject, start| work::measure(subject, work, start))?;
+    let measured = match work.writes() {
+        true => work::measure_changes(place.mounted()?, work)?,
+        false => subject.with(place, |subject, start| work::measure(subject, work, start))?,
+    };
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }
 
-/// Every measurement, each in a process of its own.
-fn all(image: &std::path::Path, driver: &std::path::Path) -> Result<()> {
+/// Every measurement, each in a process of its own; what writes has a copy of the image each time.
+fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: &Path) -> Result<()> {
     let program = std::env::current_exe()?;
+    let image = how.image;
     // The image goes into the page cache once, for everyone.
     std::io::copy(
         &mut std::fs::File::open(image).with_context(|| image.display().to_string())?,
         &mut std::io::sink(),
     )?;
-    let mut table = table::Table::default();
-    let turns = (0..ROUNDS).flat_map(|_| Work::ALL);
+    let scratch = image.with_extension("scratch");
+    let mut table = table::Table::new(kinds, works);
+    let turns = (0..ROUNDS).flat_map(|_| works);
     for work in turns {
-        for kind in Kind::ALL {
+        for kind in kinds {
             eprintln!("{} {}", kind.name(), work.name());
-            let cell = reference::with(kind, image, |mounted| {
+            let mut how = How { ..*how };
+            if work.writes() {
+                std::fs::copy(image, &scratch)?;
+                (how.image, how.write) = (&scratch, true);
+            }
+            let cell = reference::with(*kind, &how, |mounted| {
                 let mut command = std::process::Command::new(&program);
                 command.arg("one").arg(kind.name()).arg(work.name());
-                command.arg("--image").arg(image).arg("--driver").arg(driver);
+                command.arg("--image").arg(how.image).arg("--driver").arg(driver);
                 if let Some(mounted) = mounted {
                     command.arg("--mounted").arg(mounted);
                 }
@@ -118,8 +155,11 @@ fn all(image: &std::path::Path, driver: &std::path::Path) -> Result<()> {
             if let Err(error) = &cell {
                 eprintln!("  {error:#}");
             }
-            table.put(kind, work, cell);
+            table.put(*kind, *work, cell);
         }
+    }
+    if scratch.exists() {
+        std::fs::remove_file(&scratch)?;
     }
     print!("{table}");
     Ok(())

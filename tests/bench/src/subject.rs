@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,11 +32,16 @@ pub enum Kind {
     Driver,
     /// libext2fs behind FUSE.
     Fuse2fs,
+    /// Our Linux behind FUSE.
+    Lklfuse,
 }
 
 impl Kind {
-    /// All of them, in the order of the table; the first is what the others are compared with.
-    pub const ALL: [Kind; 4] = [Kind::Native, Kind::Posix, Kind::Driver, Kind::Fuse2fs];
+    /// Those of the table of readers, in its order; the first is what the others are compared with.
+    pub const READERS: &[Kind] = &[Kind::Native, Kind::Posix, Kind::Driver, Kind::Fuse2fs];
+
+    /// Those that mount a volume in a folder, for reading and writing.
+    pub const MOUNTS: &[Kind] = &[Kind::Native, Kind::Lklfuse, Kind::Fuse2fs];
 
     /// As on the command line.
     pub fn name(self) -> &'static str {
@@ -45,6 +50,7 @@ impl Kind {
             Kind::Posix => "posix",
             Kind::Driver => "driver",
             Kind::Fuse2fs => "fuse2fs",
+            Kind::Lklfuse => "lklfuse",
         }
     }
 
@@ -53,8 +59,8 @@ impl Kind {
         match self {
             Kind::Posix => posix(place, work),
             Kind::Driver => driver(place, work),
-            Kind::Native | Kind::Fuse2fs => {
-                let root = place.mounted.clone().context("nothing is mounted")?;
+            Kind::Native | Kind::Fuse2fs | Kind::Lklfuse => {
+                let root = place.mounted()?.to_path_buf();
                 work(&Directory { root }, Started::default())
             }
         }
@@ -69,6 +75,13 @@ pub struct Place {
     pub driver: PathBuf,
     /// Where others have mounted the image.
     pub mounted: Option<PathBuf>,
+}
+
+impl Place {
+    /// Where the image is mounted.
+    pub fn mounted(&self) -> Result<&Path> {
+        self.mounted.as_deref().context("nothing is mounted")
+    }
 }
 
 /// How a subject started.

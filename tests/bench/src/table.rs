@@ -7,13 +7,24 @@ use crate::subject::{Kind, Started};
 use crate::work::{Result as Measured, Work};
 
 /// All measurements.
-#[derive(Default)]
 pub struct Table {
+    kinds: &'static [Kind],
+    works: &'static [Work],
     cells: BTreeMap<(Kind, Work), Vec<Measured>>,
     missing: BTreeMap<Kind, String>,
 }
 
 impl Table {
+    /// An empty table of these columns and rows; the first column is what the others are compared with.
+    pub fn new(kinds: &'static [Kind], works: &'static [Work]) -> Table {
+        Table {
+            kinds,
+            works,
+            cells: BTreeMap::new(),
+            missing: BTreeMap::new(),
+        }
+    }
+
     /// Keeps one measurement, or why there is none.
     pub fn put(&mut self, kind: Kind, work: Work, cell: anyhow::Result<Measured>) {
         match cell {
@@ -30,11 +41,12 @@ impl Table {
         };
         let state = if warm { "warm" } else { "cold" };
         write!(f, "{:<24}", format!("{} {state}", work.name()))?;
-        let base = figure(Kind::ALL[0]);
-        for kind in Kind::ALL {
+        let first = self.kinds.first().copied();
+        let base = first.and_then(figure);
+        for kind in self.kinds.iter().copied() {
             let text = match (figure(kind), base) {
                 (None, _) => "-".to_owned(),
-                (Some(figure), Some(base)) if kind != Kind::ALL[0] => format!("{:.2} x", figure / base),
+                (Some(figure), Some(base)) if Some(kind) != first => format!("{:.2} x", figure / base),
                 (Some(figure), _) => format!("{figure:.0} {}", work.unit()),
             };
             write!(f, "{text:>20}")?;
@@ -50,8 +62,9 @@ impl Table {
         pick: impl Fn(&Started) -> Option<f64>,
     ) -> fmt::Result {
         write!(f, "{name:<24}")?;
-        for kind in Kind::ALL {
-            let figures = Work::ALL
+        for kind in self.kinds.iter().copied() {
+            let figures = self
+                .works
                 .iter()
                 .filter_map(|work| self.cells.get(&(kind, *work)))
                 .flatten()
@@ -75,17 +88,24 @@ fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<24}", "")?;
-        for kind in Kind::ALL {
+        for kind in self.kinds {
             write!(f, "{:>20}", kind.name())?;
         }
         writeln!(f)?;
-        for work in Work::ALL {
-            self.row(f, work, false)?;
-            self.row(f, work, true)?;
+        for work in self.works {
+            self.row(f, *work, false)?;
+            self.row(f, *work, true)?;
         }
-        self.start(f, "boot, ms", |started| started.boot_ms)?;
-        self.start(f, "mount, ms", |started| started.mount_ms)?;
-        self.start(f, "memory after it, MiB", |started| started.memory_mib)?;
+        if self
+            .cells
+            .values()
+            .flatten()
+            .any(|cell| cell.started.boot_ms.is_some())
+        {
+            self.start(f, "boot, ms", |started| started.boot_ms)?;
+            self.start(f, "mount, ms", |started| started.mount_ms)?;
+            self.start(f, "memory after it, MiB", |started| started.memory_mib)?;
+        }
         for (kind, reason) in &self.missing {
             writeln!(f, "{}: {reason}", kind.name())?;
         }

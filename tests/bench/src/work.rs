@@ -1,11 +1,13 @@
 //! What a subject has to do, and how long it takes.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result as Anyhow, bail, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::changes;
 use crate::subject::{Started, Subject};
 
 /// A kind of work.
@@ -29,11 +31,26 @@ pub enum Work {
     /// The names and attributes of a large folder.
     #[value(name = "list-stat")]
     List,
+    /// A file of 64 MiB is made in blocks of 1 MiB and synced.
+    #[value(name = "write-1m")]
+    Write1M,
+    /// In blocks of 64 KiB.
+    #[value(name = "write-64k")]
+    Write64K,
+    /// Blocks of 4 KiB anywhere in a file of 16 MiB, each synced.
+    #[value(name = "write-4k-sync")]
+    WriteSynced,
+    /// A tree of small files is made as tar makes one.
+    #[value(name = "unpack")]
+    Unpack,
+    /// Such a tree is removed.
+    #[value(name = "remove")]
+    Remove,
 }
 
 impl Work {
-    /// All of them, in the order of the table.
-    pub const ALL: [Work; 6] = [
+    /// What readers do, in the order of the table.
+    pub const READING: &[Work] = &[
         Work::Sequential4K,
         Work::Sequential64K,
         Work::Sequential1M,
@@ -41,6 +58,28 @@ impl Work {
         Work::Random8,
         Work::List,
     ];
+
+    /// What mounts do.
+    pub const MOUNTED: &[Work] = &[
+        Work::Sequential64K,
+        Work::Sequential1M,
+        Work::Random1,
+        Work::Random8,
+        Work::List,
+        Work::Write64K,
+        Work::Write1M,
+        Work::WriteSynced,
+        Work::Unpack,
+        Work::Remove,
+    ];
+
+    /// Whether it changes the volume.
+    pub fn writes(self) -> bool {
+        matches!(
+            self,
+            Work::Write64K | Work::Write1M | Work::WriteSynced | Work::Unpack | Work::Remove
+        )
+    }
 
     /// As on the command line.
     pub fn name(self) -> &'static str {
@@ -51,6 +90,11 @@ impl Work {
             Work::Random1 => "random-4k-1",
             Work::Random8 => "random-4k-8",
             Work::List => "list-stat",
+            Work::Write64K => "write-64k",
+            Work::Write1M => "write-1m",
+            Work::WriteSynced => "write-4k-sync",
+            Work::Unpack => "unpack",
+            Work::Remove => "remove",
         }
     }
 
@@ -58,8 +102,11 @@ impl Work {
     pub fn unit(self) -> &'static str {
         match self {
             Work::Sequential4K | Work::Sequential64K | Work::Sequential1M => "MiB/s",
+            Work::Write64K | Work::Write1M => "MiB/s",
             Work::Random1 | Work::Random8 => "reads/s",
+            Work::WriteSynced => "writes/s",
             Work::List => "entries/s",
+            Work::Unpack | Work::Remove => "files/s",
         }
     }
 }
@@ -81,6 +128,34 @@ const FOLDER: &str = "wide";
 
 const MIB: f64 = (1 << 20) as f64;
 const BLOCK: usize = 4096;
+/// Units a second of what changes the volume that is mounted on a folder: the first time and the second.
+pub fn measure_changes(root: &Path, work: Work) -> Anyhow<Result> {
+    let started = Started::default();
+    if work == Work::Remove {
+        for round in ["1", "2"] {
+            changes::unpack(&root.join(round))?;
+        }
+    }
+    let once = |round: &str| -> Anyhow<f64> {
+        let place = root.join(round);
+        let start = Instant::now();
+        let units = match work {
+            Work::Write64K => changes::write(&place, 64 << 10)?,
+            Work::Write1M => changes::write(&place, 1 << 20)?,
+            Work::WriteSynced => return changes::write_synced(&place, next),
+            Work::Unpack => changes::unpack(&place)?,
+            Work::Remove => changes::remove(&place)?,
+            _ => bail!("{} changes nothing", work.name()),
+        };
+        Ok(units / seconds(start.elapsed()))
+    };
+    Ok(Result {
+        started,
+        cold: once("1")?,
+        warm: once("2")?,
+    })
+}
+
 /// How long a listing may take: some look each name up by a search through the whole folder.
 const ENOUGH: Duration = Duration::from_secs(15);
 /// Random reads in all, whatever the number of threads.
@@ -102,6 +177,7 @@ fn once(subject: &dyn Subject, work: Work) -> Anyhow<f64> {
         Work::Random1 => random(subject, 1),
         Work::Random8 => random(subject, 8),
         Work::List => list(subject),
+        _ => bail!("{} is for mounts", work.name()),
     }
 }
 
