@@ -25,9 +25,9 @@ pub enum What {
 
 /// What was unmounted, as `--json` writes it.
 #[derive(Debug, Serialize)]
-struct Report {
-    /// Numbers of volumes.
-    unmounted: Vec<u64>,
+struct Report<T> {
+    /// Numbers of volumes, or folders.
+    unmounted: Vec<T>,
 }
 
 /// A drive letter, with or without its colon.
@@ -57,14 +57,25 @@ pub fn what(text: &str) -> Result<What, String> {
 
 /// Asks the driver, or takes a volume out of its folder.
 pub fn run(what: What, force: bool, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
-    if let What::Folder(folder) = &what {
-        return folders::unmount(folder, force);
-    }
-    if what == What::All && !lklfs_client::can_be_here() {
-        let all = folders::list();
-        return all
-            .iter()
-            .try_for_each(|there| folders::unmount(Path::new(&there.folder), force));
+    let in_folders = match &what {
+        What::Folder(folder) => Some(vec![folder.clone()]),
+        What::All if !lklfs_client::can_be_here() => Some(
+            folders::list()
+                .into_iter()
+                .map(|there| there.folder.into())
+                .collect(),
+        ),
+        _ => None,
+    };
+    if let Some(unmounted) = in_folders {
+        for folder in &unmounted {
+            folders::unmount(folder, force)?;
+        }
+        return if json {
+            write_json(&Report { unmounted }, out)
+        } else {
+            Ok(())
+        };
     }
     let driver = driver::change()?;
     let before = numbers(&driver)?;

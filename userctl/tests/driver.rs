@@ -677,24 +677,18 @@ fn without_a_driver_every_command_says_so() {
     };
     let place = tempfile::tempdir().unwrap();
     let nobody = place.path().join("nobody");
-    for arguments in [
-        &["list"][..],
-        &["list", "--json"],
-        &["status"],
-        &["mount", "C:\\x.img"],
-        &["unmount", "all"],
-        &["log"],
-    ] {
-        for (socket, words) in [
-            (
-                None,
-                &["the driver runs on Windows only", "info, ls, cat, cp"][..],
-            ),
-            (Some(nobody.as_path()), &["does not answer", "double serve"]),
-        ] {
-            let assert = userctl(socket, arguments).code(10).stdout("");
-            one_line(&String::from_utf8_lossy(&assert.get_output().stderr), words);
-        }
+    // These are about folders where no driver can be: tests/folders.rs.
+    let of_folders = [&["list"][..], &["list", "--json"], &["unmount", "all"]];
+    let of_the_driver = [&["status"][..], &["mount", "C:\\x.img"], &["log"]];
+    for arguments in of_the_driver {
+        let assert = userctl(None, arguments).code(10).stdout("");
+        let words = ["the driver runs on Windows only", "info, ls, cat, cp"];
+        one_line(&String::from_utf8_lossy(&assert.get_output().stderr), &words);
+    }
+    for arguments in of_folders.iter().chain(&of_the_driver) {
+        let assert = userctl(Some(&nobody), arguments).code(10).stdout("");
+        let words = ["does not answer", "double serve"];
+        one_line(&String::from_utf8_lossy(&assert.get_output().stderr), &words);
     }
     // An archive that says that there is no driver is an answer.
     let file = place.path().join("diag.zip");
