@@ -109,7 +109,7 @@ enum Content {
 }
 
 impl Image {
-    /// Opens the image at `path` for reading, whoever writes to it.
+    /// Opens the image at `path` for reading, whether or not a program writes to it.
     pub fn open(path: &Path) -> Result<Image, Failure> {
         Image::open_shared(path, Sharing::Any)
     }

@@ -48,7 +48,7 @@ Options of lklfuse:
 Options of every FUSE file system:
   allow_other          for other users, too; modes and owners count then
   allow_root           for root, too
-  default_permissions  modes, owners and access lists count; without it whoever mounts may do everything
+  default_permissions  modes, owners and access lists count; without it the user who mounts may do everything
   fsname=NAME          the source that mount(8) shows [default: the image]
   dev, suid, exec, nodev, nosuid, noexec, sync, dirsync as for every mount
 

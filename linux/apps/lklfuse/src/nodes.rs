@@ -5,7 +5,7 @@
 //! should not have to hold each. Those that were opened stay so, up to a number. A node whose name goes away (it is removed or
 //! replaced) is opened first, and stays open: the kernel may have it open, and its number must not be given to another file.
 //!
-//! Places change under the lock of the table. Whoever follows one without it may find that it has changed meanwhile, and looks again.
+//! Places change under the lock of the table. A thread that follows one without it may find that it has changed meanwhile, and looks again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -67,7 +67,7 @@ struct Mounted {
 impl Mounted {
     /// Waits for the requests under way, writes everything, and unmounts.
     fn end(&self) -> Result<(), Failure> {
-        // Whoever comes second waits here for the first.
+        // The second thread waits here for the first.
         let mut volume = self.volume.lock().unwrap_or_else(PoisonError::into_inner);
         self.served.close();
         volume.take().map_or(Ok(()), Volume::unmount)
@@ -77,7 +77,7 @@ impl Mounted {
 fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -> Result<(), Failure> {
     let folder = folder_to_mount_on(folder)?;
     let interruption = Interruption::watch(PROGRAM);
-    // Whoever looks at the mounts does not know where this was started.
+    // A user who looks at the mounts does not know where this was started.
     let image = std::path::absolute(image).unwrap_or_else(|_| image.to_path_buf());
     let volume = lkl_volume::open(
         &Options {
@@ -199,7 +199,7 @@ fn folder_to_mount_on(folder: &Path) -> Result<PathBuf, Failure> {
 
 /// Ends the mount because the process is asked to end. Programs that have files open there get errors from then on.
 fn stop(mut unmounter: SessionUnmounter, mounted: &Mounted, folder: &Path) {
-    /// How long the mount has for its end once nobody uses it.
+    /// How long the mount has for its end once no program uses it.
     const PATIENCE: Duration = Duration::from_secs(2);
     if let Err(error) = unmounter.unmount() {
         let lazily = rustix::mount::unmount(folder, rustix::mount::UnmountFlags::DETACH);

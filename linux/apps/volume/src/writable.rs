@@ -98,7 +98,7 @@ impl Writable {
         })?;
         let given = mount_options(part, &fs_name, options.options.as_deref());
         let mark = kernel.read_log(u64::MAX, &mut []).0;
-        // Whoever reads through this Linux reads for others, so the time of a read says nothing.
+        // Programs that read through this Linux read for others, so the time of a read says nothing.
         let flags = MountFlags {
             no_access_times: true,
             synchronous: options.synchronous,
