@@ -113,9 +113,13 @@ pub fn run(what: What, force: bool, json: bool, out: &mut dyn Write) -> Result<(
     )
 }
 
+/// The numbers of the mounted volumes. One that was dismounted is listed for as long as a program has a file of it open.
 fn numbers(driver: &Driver) -> Result<Vec<u64>, Failure> {
     let volumes = driver.list().map_err(failed)?;
-    Ok(volumes.iter().map(|volume| volume.number).collect())
+    let mounted = volumes
+        .iter()
+        .filter(|volume| !volume.state.dismounted && !volume.state.removed);
+    Ok(mounted.map(|volume| volume.number).collect())
 }
 
 /// The volume with this letter.
