@@ -64,8 +64,8 @@ enum Command {
         /// The image, the driver, or where the image is mounted: what the subject needs
         #[arg(long)]
         image: PathBuf,
-        #[arg(long, default_value = "")]
-        driver: PathBuf,
+        #[arg(long)]
+        driver: Option<PathBuf>,
         #[arg(long)]
         mounted: Option<PathBuf>,
     },
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
                 write: false,
                 lklfuse: Path::new("lklfuse"),
             };
-            all(Kind::READERS, Work::READING, &how, &driver)
+            all(Kind::READERS, Work::READING, &how, Some(&driver))
         }
         Command::Apps { image, lklfuse } => {
             let how = How {
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
                 write: false,
                 lklfuse: &lklfuse,
             };
-            all(Kind::MOUNTS, Work::MOUNTED, &how, Path::new(""))
+            all(Kind::MOUNTS, Work::MOUNTED, &how, None)
         }
         Command::One {
             subject,
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
         } => {
             let place = subject::Place {
                 image,
-                driver,
+                driver: driver.unwrap_or_default(),
                 mounted,
             };
             one(subject, work, &place)
@@ -124,7 +124,7 @@ fn one(subject: Kind, work: Work, place: &subject::Place) -> Result<()> {
 }
 
 /// Every measurement, each in a process of its own; what writes has a copy of the image each time.
-fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: &Path) -> Result<()> {
+fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: Option<&Path>) -> Result<()> {
     let program = std::env::current_exe()?;
     let image = how.image;
     // The image goes into the page cache once, for everyone.
@@ -146,7 +146,10 @@ fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: &P
             let cell = reference::with(*kind, &how, |mounted| {
                 let mut command = std::process::Command::new(&program);
                 command.arg("one").arg(kind.name()).arg(work.name());
-                command.arg("--image").arg(how.image).arg("--driver").arg(driver);
+                command.arg("--image").arg(how.image);
+                if let Some(driver) = driver {
+                    command.arg("--driver").arg(driver);
+                }
                 if let Some(mounted) = mounted {
                     command.arg("--mounted").arg(mounted);
                 }
@@ -162,6 +165,7 @@ fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: &P
         std::fs::remove_file(&scratch)?;
     }
     print!("{table}");
+    anyhow::ensure!(!table.is_empty(), "nothing could be measured");
     Ok(())
 }
 

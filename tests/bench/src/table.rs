@@ -25,6 +25,11 @@ impl Table {
         }
     }
 
+    /// Whether there is no measurement in it.
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
     /// Keeps one measurement, or why there is none.
     pub fn put(&mut self, kind: Kind, work: Work, cell: anyhow::Result<Measured>) {
         match cell {
