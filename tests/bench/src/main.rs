@@ -132,13 +132,16 @@ fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: Op
         &mut std::fs::File::open(image).with_context(|| image.display().to_string())?,
         &mut std::io::sink(),
     )?;
-    let scratch = image.with_extension("scratch");
+    let mut scratches = 0;
     let mut table = table::Table::new(kinds, works);
     let turns = (0..ROUNDS).flat_map(|_| works);
     for work in turns {
         for kind in kinds {
             eprintln!("{} {}", kind.name(), work.name());
             let mut how = How { ..*how };
+            // Never one name twice: a loop device may still be letting go of the last.
+            scratches += 1;
+            let scratch = image.with_extension(format!("scratch{scratches}"));
             if work.writes() {
                 std::fs::copy(image, &scratch)?;
                 (how.image, how.write) = (&scratch, true);
@@ -159,10 +162,10 @@ fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: Op
                 eprintln!("  {error:#}");
             }
             table.put(*kind, *work, cell);
+            if work.writes() {
+                std::fs::remove_file(&scratch)?;
+            }
         }
-    }
-    if scratch.exists() {
-        std::fs::remove_file(&scratch)?;
     }
     print!("{table}");
     anyhow::ensure!(!table.is_empty(), "nothing could be measured");
