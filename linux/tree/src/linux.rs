@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use lkl::{OpenMode, OwnedFd};
+use lkl::{Kernel, OpenMode, OwnedFd};
 use lkl_session::session::Mounted;
 
 use crate::volume::{Errno, Kind, Stat, Time, Volume, Xattr};
@@ -21,61 +21,40 @@ impl Below {
     }
 }
 
-impl Volume for Mounted {
-    type Node = OwnedFd;
-    type File = OwnedFd;
+/// A tree of the Linux in this program, which shows all of them alike.
+pub trait LinuxTree {
+    /// Its top, as [`OpenMode::Path`].
+    fn top(&self) -> Result<OwnedFd, Errno>;
+    /// The Linux that shows it.
+    fn linux(&self) -> &Kernel;
+}
 
-    fn root(&self) -> Result<OwnedFd, Errno> {
-        Mounted::root(self)
+impl LinuxTree for Mounted {
+    fn top(&self) -> Result<OwnedFd, Errno> {
+        self.root()
     }
 
-    fn child(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-        directory.open_at(name, OpenMode::Path)
-    }
-
-    fn stat(&self, node: &OwnedFd) -> Result<Stat, Errno> {
-        stat(node)
-    }
-
-    fn read_link(&self, node: &OwnedFd) -> Result<Vec<u8>, Errno> {
-        node.read_link()
-    }
-
-    fn list(
-        &self,
-        directory: &OwnedFd,
-        sink: &mut dyn FnMut(&[u8], u64) -> ControlFlow<()>,
-    ) -> Result<(), Errno> {
-        list(directory, sink)
-    }
-
-    fn open(&self, node: &OwnedFd) -> Result<OwnedFd, Errno> {
-        node.reopen(OpenMode::Read)
-    }
-
-    fn read(&self, file: &OwnedFd, offset: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        read(file, offset, buffer)
-    }
-
-    fn next_data(&self, file: &OwnedFd, offset: u64) -> Result<Option<Range<u64>>, Errno> {
-        file.next_data(offset)
-    }
-
-    fn xattrs(&self, node: &OwnedFd) -> Result<Vec<Xattr>, Errno> {
-        xattrs(node)
-    }
-
-    fn is_dead(&self) -> bool {
-        self.kernel().is_dead()
+    fn linux(&self) -> &Kernel {
+        self.kernel()
     }
 }
 
-impl Volume for Below {
+impl LinuxTree for Below {
+    fn top(&self) -> Result<OwnedFd, Errno> {
+        self.folder.open_at(b".", OpenMode::Path)
+    }
+
+    fn linux(&self) -> &Kernel {
+        self.folder.kernel()
+    }
+}
+
+impl<T: LinuxTree> Volume for T {
     type Node = OwnedFd;
     type File = OwnedFd;
 
     fn root(&self) -> Result<OwnedFd, Errno> {
-        self.folder.open_at(b".", OpenMode::Path)
+        self.top()
     }
 
     fn child(&self, directory: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
@@ -115,7 +94,7 @@ impl Volume for Below {
     }
 
     fn is_dead(&self) -> bool {
-        self.folder.kernel().is_dead()
+        self.linux().is_dead()
     }
 }
 
