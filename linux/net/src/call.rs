@@ -1,0 +1,460 @@
+//! The system calls of sockets and of readiness, with safe arguments: slices, plain numbers, descriptors that are open.
+//!
+//! A call that waits takes the calling thread and no more: Linux's processor is free for the others meanwhile. What makes
+//! new things (sockets, files of `/proc`) is made in the name of a [`Namespace`].
+
+// UNSAFETY: passes pointers to Linux.
+
+#![allow(unsafe_code)]
+
+use crate::address::RawAddress;
+use crate::namespace::Namespace;
+use lkl::{Errno, Kernel, OwnedFd};
+use std::ffi::CStr;
+use std::io::{IoSlice, IoSliceMut};
+
+const SYS_READ: i64 = 0;
+const SYS_WRITE: i64 = 1;
+const SYS_POLL: i64 = 7;
+const SYS_CONNECT: i64 = 42;
+const SYS_SENDTO: i64 = 44;
+const SYS_RECVFROM: i64 = 45;
+const SYS_SENDMSG: i64 = 46;
+const SYS_RECVMSG: i64 = 47;
+const SYS_SHUTDOWN: i64 = 48;
+const SYS_BIND: i64 = 49;
+const SYS_LISTEN: i64 = 50;
+const SYS_GETSOCKNAME: i64 = 51;
+const SYS_GETPEERNAME: i64 = 52;
+const SYS_SETSOCKOPT: i64 = 54;
+const SYS_GETSOCKOPT: i64 = 55;
+const SYS_FCNTL: i64 = 72;
+const SYS_EPOLL_WAIT: i64 = 232;
+const SYS_EPOLL_CTL: i64 = 233;
+const SYS_ACCEPT4: i64 = 288;
+
+/// `SOCK_CLOEXEC`, `O_CLOEXEC` and the like: one bit for all of them.
+pub(crate) const CLOEXEC: i32 = 0o2_000_000;
+/// `SOCK_NONBLOCK`, `O_NONBLOCK`.
+pub(crate) const NONBLOCK: i32 = 0o4000;
+/// `MSG_NOSIGNAL`
+pub(crate) const MSG_NOSIGNAL: i32 = 0x4000;
+/// `MSG_PEEK`
+pub(crate) const MSG_PEEK: i32 = 2;
+/// `MSG_TRUNC`
+pub(crate) const MSG_TRUNC: i32 = 0x20;
+
+/// A call in the name of a kernel's pool of tasks.
+///
+/// # Safety
+/// As [`Kernel::syscall`].
+unsafe fn pooled<const N: usize>(kernel: &Kernel, number: i64, arguments: [i64; N]) -> Result<u64, Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { kernel.syscall(number, words(arguments)) }
+}
+
+fn words<const N: usize>(arguments: [i64; N]) -> [i64; 6] {
+    let mut words = [0; 6];
+    for (word, argument) in words.iter_mut().zip(arguments) {
+        *word = argument;
+    }
+    words
+}
+
+fn address_of<T: ?Sized>(place: *const T) -> i64 {
+    place.cast::<u8>().expose_provenance() as i64
+}
+
+fn amount(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn number(fd: &OwnedFd) -> i64 {
+    i64::from(fd.raw())
+}
+
+/// Takes over what a call has opened.
+fn opened(kernel: &Kernel, value: u64) -> Result<OwnedFd, Errno> {
+    let number = i32::try_from(value).map_err(|_| Errno::EBADF)?;
+    // SAFETY: Linux has just opened it, for this caller.
+    Ok(unsafe { OwnedFd::from_raw(kernel, number) })
+}
+
+/// A call that opens something and takes no pointer but strings and arrays that live through it.
+///
+/// # Safety
+/// As [`Kernel::syscall`].
+unsafe fn open_by<const N: usize>(by: &Namespace, call: i64, arguments: [i64; N]) -> Result<OwnedFd, Errno> {
+    // SAFETY: the caller's promise.
+    let value = unsafe { by.syscall(call, words(arguments)) }?;
+    opened(by.kernel(), value)
+}
+
+pub(crate) fn socket(by: &Namespace, family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
+    const SYS_SOCKET: i64 = 41;
+    let arguments = [family.into(), i64::from(kind | CLOEXEC), protocol.into()];
+    // SAFETY: no pointers.
+    unsafe { open_by(by, SYS_SOCKET, arguments) }
+}
+
+pub(crate) fn socketpair(by: &Namespace, family: i32, kind: i32) -> Result<[OwnedFd; 2], Errno> {
+    const SYS_SOCKETPAIR: i64 = 53;
+    let mut pair = [0i32; 2];
+    let place = address_of(pair.as_mut_ptr());
+    let arguments = [family.into(), i64::from(kind | CLOEXEC), 0, place];
+    // SAFETY: room for two numbers.
+    unsafe { by.syscall(SYS_SOCKETPAIR, words(arguments)) }?;
+    // SAFETY: Linux has just opened it, for this caller.
+    Ok(pair.map(|number| unsafe { OwnedFd::from_raw(by.kernel(), number) }))
+}
+
+pub(crate) fn eventfd(by: &Namespace) -> Result<OwnedFd, Errno> {
+    const SYS_EVENTFD2: i64 = 290;
+    // SAFETY: no pointers.
+    unsafe { open_by(by, SYS_EVENTFD2, [0, i64::from(CLOEXEC | NONBLOCK)]) }
+}
+
+pub(crate) fn epoll(by: &Namespace) -> Result<OwnedFd, Errno> {
+    const SYS_EPOLL_CREATE1: i64 = 291;
+    // SAFETY: no pointers.
+    unsafe { open_by(by, SYS_EPOLL_CREATE1, [i64::from(CLOEXEC)]) }
+}
+
+/// Opens a path, from a folder on.
+pub(crate) fn open(by: &Namespace, folder: &OwnedFd, path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
+    const SYS_OPENAT: i64 = 257;
+    let arguments = [
+        number(folder),
+        address_of(path.as_ptr()),
+        i64::from(flags | CLOEXEC),
+    ];
+    // SAFETY: a string that ends with a NUL.
+    unsafe { open_by(by, SYS_OPENAT, arguments) }
+}
+
+/// The root of a procfs of its own, mounted nowhere.
+pub(crate) fn proc_tree(by: &Namespace) -> Result<OwnedFd, Errno> {
+    const SYS_FSOPEN: i64 = 430;
+    const SYS_FSCONFIG: i64 = 431;
+    const SYS_FSMOUNT: i64 = 432;
+    const FSCONFIG_CMD_CREATE: i64 = 6;
+    // SAFETY: a string.
+    let fs = unsafe { open_by(by, SYS_FSOPEN, [address_of(c"proc".as_ptr()), 1]) }?;
+    // SAFETY: no pointers but null.
+    unsafe { by.syscall(SYS_FSCONFIG, words([number(&fs), FSCONFIG_CMD_CREATE])) }?;
+    // SAFETY: no pointers.
+    unsafe { open_by(by, SYS_FSMOUNT, [number(&fs), 1, 0]) }
+}
+
+/// Takes the namespace's own task into a new network.
+pub(crate) fn unshare_network(by: &Namespace) -> Result<(), Errno> {
+    const SYS_UNSHARE: i64 = 272;
+    const CLONE_NEWNET: i64 = 0x4000_0000;
+    // SAFETY: no pointers.
+    unsafe { by.syscall(SYS_UNSHARE, words([CLONE_NEWNET])) }.map(drop)
+}
+
+pub(crate) fn read(fd: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let arguments = [
+        number(fd),
+        address_of(buffer.as_mut_ptr()),
+        buffer.len().cast_signed() as i64,
+    ];
+    // SAFETY: Linux writes at most as many bytes.
+    unsafe { pooled(fd.kernel(), SYS_READ, arguments) }.map(amount)
+}
+
+pub(crate) fn write(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+    let arguments = [
+        number(fd),
+        address_of(bytes.as_ptr()),
+        bytes.len().cast_signed() as i64,
+    ];
+    // SAFETY: Linux reads as many bytes.
+    unsafe { pooled(fd.kernel(), SYS_WRITE, arguments) }.map(amount)
+}
+
+pub(crate) fn set_nonblocking(fd: &OwnedFd, nonblocking: bool) -> Result<(), Errno> {
+    const F_SETFL: i64 = 4;
+    let flags = if nonblocking { NONBLOCK } else { 0 };
+    // O_RDWR is no flag that can be changed.
+    // SAFETY: no pointers.
+    unsafe { pooled(fd.kernel(), SYS_FCNTL, [number(fd), F_SETFL, flags.into()]) }.map(drop)
+}
+
+/// Waits for events of one descriptor, in `poll()`'s bits, for so many milliseconds. Zero when the time is over.
+pub(crate) fn poll(fd: &OwnedFd, events: i16, milliseconds: i32) -> Result<i16, Errno> {
+    #[repr(C)]
+    struct PollFd {
+        fd: i32,
+        events: i16,
+        seen: i16,
+    }
+    let mut entry = PollFd {
+        fd: fd.raw(),
+        events,
+        seen: 0,
+    };
+    let place = address_of(&raw mut entry);
+    // SAFETY: one entry.
+    unsafe { pooled(fd.kernel(), SYS_POLL, [place, 1, milliseconds.into()]) }?;
+    Ok(entry.seen)
+}
+
+pub(crate) fn connect(fd: &OwnedFd, to: &RawAddress) -> Result<(), Errno> {
+    let bytes = to.as_bytes();
+    let arguments = [number(fd), address_of(bytes.as_ptr()), bytes.len() as i64];
+    // SAFETY: an address and its length.
+    unsafe { pooled(fd.kernel(), SYS_CONNECT, arguments) }.map(drop)
+}
+
+pub(crate) fn bind(fd: &OwnedFd, to: &RawAddress) -> Result<(), Errno> {
+    let bytes = to.as_bytes();
+    let arguments = [number(fd), address_of(bytes.as_ptr()), bytes.len() as i64];
+    // SAFETY: an address and its length.
+    unsafe { pooled(fd.kernel(), SYS_BIND, arguments) }.map(drop)
+}
+
+pub(crate) fn listen(fd: &OwnedFd, backlog: i32) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    unsafe { pooled(fd.kernel(), SYS_LISTEN, [number(fd), backlog.into()]) }.map(drop)
+}
+
+pub(crate) fn shutdown(fd: &OwnedFd, how: i32) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    unsafe { pooled(fd.kernel(), SYS_SHUTDOWN, [number(fd), how.into()]) }.map(drop)
+}
+
+pub(crate) fn accept(fd: &OwnedFd, flags: i32) -> Result<(OwnedFd, RawAddress), Errno> {
+    let mut from = RawAddress::room();
+    let (place, len) = from.place();
+    let arguments = [
+        number(fd),
+        address_of(place),
+        address_of(len),
+        i64::from(flags | CLOEXEC),
+    ];
+    // SAFETY: room for an address, and its length.
+    let value = unsafe { pooled(fd.kernel(), SYS_ACCEPT4, arguments) }?;
+    Ok((opened(fd.kernel(), value)?, from))
+}
+
+/// Which end's address is wanted.
+#[derive(Clone, Copy)]
+pub(crate) enum End {
+    Own,
+    Peer,
+}
+
+pub(crate) fn name(fd: &OwnedFd, end: End) -> Result<RawAddress, Errno> {
+    let mut name = RawAddress::room();
+    let (place, len) = name.place();
+    let arguments = [number(fd), address_of(place), address_of(len)];
+    let call = match end {
+        End::Own => SYS_GETSOCKNAME,
+        End::Peer => SYS_GETPEERNAME,
+    };
+    // SAFETY: room for an address, and its length.
+    unsafe { pooled(fd.kernel(), call, arguments) }?;
+    Ok(name)
+}
+
+pub(crate) fn send(fd: &OwnedFd, bytes: &[u8], flags: i32, to: Option<&RawAddress>) -> Result<usize, Errno> {
+    let to = to.map_or(&[][..], RawAddress::as_bytes);
+    let arguments = [
+        number(fd),
+        address_of(bytes.as_ptr()),
+        bytes.len() as i64,
+        i64::from(flags | MSG_NOSIGNAL),
+        if to.is_empty() { 0 } else { address_of(to.as_ptr()) },
+        to.len() as i64,
+    ];
+    // SAFETY: bytes and an address, with their lengths.
+    unsafe { pooled(fd.kernel(), SYS_SENDTO, arguments) }.map(amount)
+}
+
+pub(crate) fn recv(fd: &OwnedFd, buffer: &mut [u8], flags: i32) -> Result<usize, Errno> {
+    let arguments = [
+        number(fd),
+        address_of(buffer.as_mut_ptr()),
+        buffer.len() as i64,
+        flags.into(),
+        0,
+        0,
+    ];
+    // SAFETY: Linux writes at most as many bytes.
+    unsafe { pooled(fd.kernel(), SYS_RECVFROM, arguments) }.map(amount)
+}
+
+pub(crate) fn recv_from(fd: &OwnedFd, buffer: &mut [u8], flags: i32) -> Result<(usize, RawAddress), Errno> {
+    let mut from = RawAddress::room();
+    let (place, len) = from.place();
+    let arguments = [
+        number(fd),
+        address_of(buffer.as_mut_ptr()),
+        buffer.len() as i64,
+        flags.into(),
+        address_of(place),
+        address_of(len),
+    ];
+    // SAFETY: Linux writes at most as many bytes, and an address.
+    let len = unsafe { pooled(fd.kernel(), SYS_RECVFROM, arguments) }.map(amount)?;
+    Ok((len, from))
+}
+
+/// `struct iovec`; `IoSlice` is one on POSIX hosts only.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct IoVec {
+    base: i64,
+    len: usize,
+}
+
+/// How many pieces one call takes; what is beyond is left for the next, as with any short transfer.
+const PIECES: usize = 64;
+
+struct Pieces([IoVec; PIECES], usize);
+
+impl Pieces {
+    fn new(pieces: impl Iterator<Item = IoVec>) -> Self {
+        let mut all = Pieces([IoVec { base: 0, len: 0 }; PIECES], 0);
+        for (place, piece) in all.0.iter_mut().zip(pieces.filter(|piece| piece.len != 0)) {
+            *place = piece;
+            all.1 += 1;
+        }
+        all
+    }
+}
+
+/// `struct msghdr`
+#[repr(C)]
+struct Message {
+    name: i64,
+    name_len: u32,
+    pieces: i64,
+    piece_count: usize,
+    control: i64,
+    control_len: usize,
+    flags: i32,
+}
+
+const _: () = assert!(size_of::<Message>() == 56);
+
+impl Message {
+    fn of(pieces: &Pieces) -> Self {
+        Message {
+            name: 0,
+            name_len: 0,
+            pieces: address_of(pieces.0.as_ptr()),
+            piece_count: pieces.1,
+            control: 0,
+            control_len: 0,
+            flags: 0,
+        }
+    }
+}
+
+pub(crate) fn send_vectored(fd: &OwnedFd, pieces: &[IoSlice<'_>], flags: i32) -> Result<usize, Errno> {
+    let pieces = Pieces::new(pieces.iter().map(|piece| IoVec {
+        base: address_of(piece.as_ptr()),
+        len: piece.len(),
+    }));
+    let message = Message::of(&pieces);
+    let arguments = [
+        number(fd),
+        address_of(&raw const message),
+        i64::from(flags | MSG_NOSIGNAL),
+    ];
+    // SAFETY: the message and its pieces live through the call.
+    unsafe { pooled(fd.kernel(), SYS_SENDMSG, arguments) }.map(amount)
+}
+
+pub(crate) fn recv_vectored(fd: &OwnedFd, pieces: &mut [IoSliceMut<'_>], flags: i32) -> Result<usize, Errno> {
+    let pieces = Pieces::new(pieces.iter_mut().map(|piece| IoVec {
+        base: address_of(piece.as_mut_ptr()),
+        len: piece.len(),
+    }));
+    let mut message = Message::of(&pieces);
+    let arguments = [number(fd), address_of(&raw mut message), flags.into()];
+    // SAFETY: the message and its pieces live through the call, and the pieces are the caller's to be written.
+    unsafe { pooled(fd.kernel(), SYS_RECVMSG, arguments) }.map(amount)
+}
+
+pub(crate) fn set_option(fd: &OwnedFd, level: i32, option: i32, value: &[u8]) -> Result<(), Errno> {
+    let arguments = [
+        number(fd),
+        level.into(),
+        option.into(),
+        address_of(value.as_ptr()),
+        value.len() as i64,
+    ];
+    // SAFETY: bytes and their length.
+    unsafe { pooled(fd.kernel(), SYS_SETSOCKOPT, arguments) }.map(drop)
+}
+
+/// Bytes that Linux has written, at most the buffer's length.
+pub(crate) fn option(fd: &OwnedFd, level: i32, option: i32, value: &mut [u8]) -> Result<usize, Errno> {
+    let mut len = i32::try_from(value.len()).map_err(|_| Errno::EINVAL)?;
+    let arguments = [
+        number(fd),
+        level.into(),
+        option.into(),
+        address_of(value.as_mut_ptr()),
+        address_of(&raw mut len),
+    ];
+    // SAFETY: Linux writes at most as many bytes, and how many.
+    unsafe { pooled(fd.kernel(), SYS_GETSOCKOPT, arguments) }?;
+    Ok(usize::try_from(len).unwrap_or(0).min(value.len()))
+}
+
+/// `struct epoll_event` as x86-64 has it.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Default)]
+pub(crate) struct EpollEvent {
+    pub(crate) events: u32,
+    pub(crate) data: u64,
+}
+
+/// `EPOLL_CTL_ADD`, `EPOLL_CTL_DEL`, `EPOLL_CTL_MOD`
+#[derive(Clone, Copy)]
+pub(crate) enum EpollChange {
+    Add = 1,
+    Remove = 2,
+    Modify = 3,
+}
+
+pub(crate) fn epoll_change(
+    epoll: &OwnedFd,
+    change: EpollChange,
+    fd: &OwnedFd,
+    event: EpollEvent,
+) -> Result<(), Errno> {
+    let place = address_of(&raw const event);
+    let arguments = [number(epoll), change as i64, number(fd), place];
+    // SAFETY: one event.
+    unsafe { pooled(epoll.kernel(), SYS_EPOLL_CTL, arguments) }.map(drop)
+}
+
+/// How many events came within so many milliseconds.
+pub(crate) fn epoll_wait(
+    epoll: &OwnedFd,
+    events: &mut [EpollEvent],
+    milliseconds: i32,
+) -> Result<usize, Errno> {
+    let arguments = [
+        number(epoll),
+        address_of(events.as_mut_ptr()),
+        events.len() as i64,
+        milliseconds.into(),
+    ];
+    // SAFETY: room for as many events.
+    unsafe { pooled(epoll.kernel(), SYS_EPOLL_WAIT, arguments) }.map(amount)
+}
+
+/// A request about an interface: `struct ifreq`, whose first 16 bytes are the name.
+pub(crate) fn interface_request(fd: &OwnedFd, request: i64, record: &mut [u8; 40]) -> Result<(), Errno> {
+    const SYS_IOCTL: i64 = 16;
+    let arguments = [number(fd), request, address_of(record.as_mut_ptr())];
+    // SAFETY: a record as long as Linux takes it for, without pointers.
+    unsafe { pooled(fd.kernel(), SYS_IOCTL, arguments) }.map(drop)
+}
