@@ -1,5 +1,8 @@
-//! `cargo xtask install`: the C library, its headers and what pkg-config says of it; and the test that programs compile and
-//! run with what was installed.
+//! `cargo xtask install`: the C library, its headers and what pkg-config says of it. [`trial`] has programs compile and run with what was
+//! installed, and [`calls`] has each function called.
+
+mod calls;
+mod trial;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,16 +13,21 @@ use object::read::Object;
 use object::read::pe::PeFile64;
 use xshell::Shell;
 
-use crate::apps;
 use crate::repo;
 use crate::toolchain::{Toolchain, Windows};
 use crate::userctl::LINKER;
 use crate::wdk::import_library;
 
+pub use trial::tried;
+
 /// The library's name for the dynamic linker.
 const SONAME: &str = "liblkl.so.0";
 /// Its name on Windows.
 const DLL: &str = "lkl.dll";
+
+/// The two libraries lie in one folder, where a linker that is told `-llkl` takes the shared one. So `--static` names the static one by its
+/// file, before the shared one, in which the linker then finds nothing that is still needed.
+const SHARED_OR_STATIC: &str = "Requires: lkl-shared\nLibs: -L${libdir}\nLibs.private: -l:liblkl.a -llkl-linux -lgcc_s -lpthread -lm -ldl";
 
 /// What is installed.
 pub struct Library {
@@ -37,7 +45,13 @@ impl Library {
         library.folders(&["include", "lib/pkgconfig"])?;
         library.headers(sh)?;
         library.binaries(sh, release)?;
-        library.describe("-llkl-linux -lgcc_s -lpthread -lm -ldl")?;
+        library.describe(&[
+            ("lkl", SHARED_OR_STATIC),
+            (
+                "lkl-shared",
+                "Libs: -L${libdir} -Wl,--as-needed -llkl -Wl,--no-as-needed",
+            ),
+        ])?;
         Ok(library)
     }
 
@@ -50,7 +64,7 @@ impl Library {
         library.folders(&["bin", "include", "lib/pkgconfig"])?;
         library.headers(sh)?;
         library.dll(sh)?;
-        library.describe("")?;
+        library.describe(&[("lkl", "Libs: -L${libdir} -llkl")])?;
         Ok(library)
     }
 
@@ -62,9 +76,14 @@ impl Library {
         Ok(())
     }
 
-    fn describe(&self, private: &str) -> Result<()> {
-        let description = self.prefix.join("lib/pkgconfig/lkl.pc");
-        fs::write(&description, package_description(private)).context("cannot write lkl.pc")
+    /// What pkg-config knows, by the name that it knows it by.
+    fn describe(&self, libraries: &[(&str, &str)]) -> Result<()> {
+        for (name, libraries) in libraries {
+            let description = self.prefix.join(format!("lib/pkgconfig/{name}.pc"));
+            fs::write(&description, package_description(name, libraries))
+                .with_context(|| format!("cannot write {name}.pc"))?;
+        }
+        Ok(())
     }
 
     /// The files that were installed, but for the many headers.
@@ -165,9 +184,9 @@ fn exports(dll: &Path) -> Result<String> {
     Ok(lines.collect())
 }
 
-fn package_description(private: &str) -> String {
+fn package_description(name: &str, libraries: &str) -> String {
     format!(
-        "prefix=${{pcfiledir}}/../..\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\nName: lkl\nDescription: Linux as a library\nVersion: {}\nCflags: -I${{includedir}}\nLibs: -L${{libdir}} -llkl\nLibs.private: {private}\n",
+        "prefix=${{pcfiledir}}/../..\nincludedir=${{prefix}}/include\nlibdir=${{prefix}}/lib\n\nName: {name}\nDescription: Linux as a library\nVersion: {}\nCflags: -I${{includedir}}\n{libraries}\n",
         env!("CARGO_PKG_VERSION")
     )
 }
@@ -190,227 +209,4 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Which of the two libraries a program is linked with.
-#[derive(Clone, Copy)]
-enum Linkage {
-    Shared,
-    Static,
-}
-
-/// A folder with the library and the programs of `linux/examples/c`.
-struct Workshop {
-    place: tempfile::TempDir,
-}
-
-impl Workshop {
-    fn path(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
-    }
-
-    /// Compiles a program as its author would. What the compiler says when it does not.
-    fn compile(&self, sh: &Shell, name: &str, linkage: Linkage) -> Result<Result<PathBuf, String>> {
-        let ask = |what: &str| {
-            sh.cmd("pkg-config")
-                .args(what.split(' '))
-                .arg("lkl")
-                .env("PKG_CONFIG_PATH", self.path("prefix/lib/pkgconfig"))
-                .quiet()
-                .read()
-                .context("pkg-config does not know lkl")
-        };
-        let options = match linkage {
-            Linkage::Shared => ask("--cflags --libs")?,
-            Linkage::Static => {
-                let libraries = ask("--static --libs")?;
-                // The shared one lies beside it.
-                format!(
-                    "{} {}",
-                    ask("--cflags")?,
-                    libraries.replacen("-llkl ", "-l:liblkl.a ", 1)
-                )
-            }
-        };
-        let program = self.path(name);
-        let own = self.path(&format!("{name}.c"));
-        let source = if own.exists() {
-            own
-        } else {
-            repo::root().join(format!("linux/examples/c/{name}.c"))
-        };
-        let compiled = sh
-            .cmd("cc")
-            .args(["-Wall", "-Wextra", "-Werror", "-O1", "-o"])
-            .arg(&program)
-            .arg(source)
-            .args(options.split_whitespace())
-            .quiet()
-            .ignore_status()
-            .output()?;
-        Ok(if compiled.status.success() {
-            Ok(program)
-        } else {
-            Err(String::from_utf8_lossy(&compiled.stderr).into_owned())
-        })
-    }
-
-    /// What the program that newcomers write, as its page has it, says of an image.
-    fn first_program(&self, sh: &Shell, image: &str) -> Result<String> {
-        let page = fs::read_to_string(repo::root().join("doc/first-program.md"))?;
-        let (_, rest) = page.split_once("```c\n").context("the page has no program")?;
-        let (program, _) = rest.split_once("```").context("its program has no end")?;
-        fs::write(self.path("first.c"), program)?;
-        self.output(sh, "first", Linkage::Shared, &[image])
-    }
-
-    /// Compiles one, runs it, and returns what it writes.
-    fn output(&self, sh: &Shell, name: &str, linkage: Linkage, arguments: &[&str]) -> Result<String> {
-        let program = self
-            .compile(sh, name, linkage)?
-            .map_err(|errors| anyhow::anyhow!("{name}.c does not compile:\n{errors}"))?;
-        let run = sh
-            .cmd(&program)
-            .args(arguments)
-            .env("LD_LIBRARY_PATH", self.path("prefix/lib"))
-            .quiet()
-            .ignore_status()
-            .output()?;
-        let text = String::from_utf8_lossy(&run.stdout).into_owned();
-        ensure!(
-            run.status.success(),
-            "{name}: {}\n{text}{}",
-            run.status,
-            String::from_utf8_lossy(&run.stderr)
-        );
-        Ok(text)
-    }
-}
-
-/// Installs the library into a folder that is removed afterwards, and has programs compile and run with it.
-pub fn tried(sh: &Shell) -> Result<()> {
-    let shop = Workshop {
-        place: tempfile::tempdir()?,
-    };
-    for file in Library::install(sh, &shop.path("prefix"), false)?.files() {
-        let mode = fs::metadata(&file)?.permissions().mode();
-        ensure!(
-            mode & 0o444 == 0o444,
-            "{}: not every user can read it",
-            file.display()
-        );
-    }
-    for program in apps::install(sh, &shop.path("prefix"), false)? {
-        let said = sh.cmd(&program).arg("--version").quiet().read()?;
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
-        ensure!(said.starts_with(&*name), "{name} --version: {said}");
-    }
-    let image = shop.path("image");
-    fs::create_dir(shop.path("tree"))?;
-    fs::write(shop.path("tree/hello"), "hello\n")?;
-    sh.cmd("mkfs.ext4")
-        .args(["-q", "-F", "-d"])
-        .arg(shop.path("tree"))
-        .arg(&image)
-        .arg("8M")
-        .env("PATH", path_with_sbin())
-        .run()?;
-    let disk = shop.path("disk");
-    partitioned(sh, &image, &disk)?;
-    let (image, disk) = (
-        image.to_str().context("a path")?,
-        disk.to_str().context("a path")?,
-    );
-    for linkage in [Linkage::Shared, Linkage::Static] {
-        let version = shop.output(sh, "version", linkage, &[])?;
-        ensure!(version.starts_with("Linux version 6."), "version: {version}");
-        let hello = shop.output(sh, "readfs", linkage, &[image, "ext4", "/hello"])?;
-        ensure!(hello == "hello\n", "readfs: {hello}");
-        let hello = shop.output(sh, "readfs", linkage, &[disk, "ext4", "/hello", "2"])?;
-        ensure!(hello == "hello\n", "readfs of a partition: {hello}");
-        let copy = shop.path("copy");
-        fs::copy(image, &copy)?;
-        let all = shop.output(
-            sh,
-            "everything",
-            linkage,
-            &[image, copy.to_str().context("a path")?],
-        )?;
-        ensure!(all.ends_with(" checks, 0 failed\n"), "everything: {all}");
-        written(sh, &copy)?;
-    }
-    let said = shop.first_program(sh, image)?;
-    // The entries in ext4's own order, which is another in each file system, then what the file has.
-    let mut lines: Vec<&str> = said.lines().collect();
-    let content = lines.pop();
-    lines.sort_unstable();
-    ensure!(
-        lines == [".", "..", "hello", "lost+found"] && content == Some("hello"),
-        "the program of doc/first-program.md: {said}"
-    );
-    let proc = shop.output(sh, "proc", Linkage::Shared, &[])?;
-    for file in ["version", "filesystems", "sys/kernel/osrelease"] {
-        ensure!(
-            proc.contains(&format!("==> /proc/{file}\n")),
-            "proc: no {file}:\n{proc}"
-        );
-    }
-    // A program of long ago, and a compiler that says what is wrong with it.
-    let errors = shop.compile(sh, "old_start", Linkage::Shared)?;
-    ensure!(
-        errors
-            .as_ref()
-            .is_err_and(|errors| errors.contains("give the host's operations to lkl_init() before")),
-        "old_start.c: {errors:?}"
-    );
-    Ok(())
-}
-
-/// A disk with a partition table whose second partition is `image`.
-fn partitioned(sh: &Shell, image: &Path, disk: &Path) -> Result<()> {
-    const MIB: u64 = 1 << 20;
-    let content = fs::read(image)?;
-    let file = fs::File::create(disk)?;
-    file.set_len(2 * MIB + u64::try_from(content.len())? + MIB)?;
-    std::os::unix::fs::FileExt::write_all_at(&file, &content, 2 * MIB)?;
-    sh.cmd("sfdisk")
-        .arg("-q")
-        .arg(disk)
-        .env("PATH", path_with_sbin())
-        .stdin(format!(
-            "label: gpt\nstart=1MiB, size=1MiB\nstart=2MiB, size={}KiB\n",
-            content.len() >> 10
-        ))
-        .quiet()
-        .run()
-        .context("sfdisk makes no table")
-}
-
-/// Whether the file system is sound and has the files that a program wrote, as its own tools see it.
-fn written(sh: &Shell, image: &Path) -> Result<()> {
-    sh.cmd("e2fsck")
-        .args(["-f", "-n"])
-        .arg(image)
-        .env("PATH", path_with_sbin())
-        .quiet()
-        .ignore_stderr()
-        .read()
-        .context("e2fsck finds fault")?;
-    for name in ["by_the_host", "by_functions"] {
-        let text = sh
-            .cmd("debugfs")
-            .args(["-R", &format!("cat /{name}")])
-            .arg(image)
-            .env("PATH", path_with_sbin())
-            .quiet()
-            .ignore_stderr()
-            .read()?;
-        ensure!(text.trim() == "written", "{name}: {text}");
-    }
-    Ok(())
-}
-
-/// Where Debian keeps the makers of file systems.
-fn path_with_sbin() -> String {
-    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
 }

@@ -70,8 +70,8 @@ extern int lkl_start_kernel_takes_no_operations(void)
 int lkl_is_running(void);
 
 /*
- * Stops Linux: unmounts nothing, so what was not synchronised is lost. 0; -LKL_EDEADLK when a thread is in a loop inside Linux, which
- * keeps its memory then.
+ * Stops Linux: waits for the calls of other threads, and unmounts nothing, so what was not synchronised is lost. 0;
+ * -LKL_EDEADLK when a thread is in a loop inside Linux, which keeps its memory then.
  */
 __lkl__long lkl_sys_halt(void);
 
@@ -218,6 +218,34 @@ struct lkl_linux_dirent64 *lkl_readdir(struct lkl_dir *dir);
 int lkl_errdir(struct lkl_dir *dir);
 int lkl_dirfd(struct lkl_dir *dir);
 int lkl_closedir(struct lkl_dir *dir);
+
+/* ---- what a C library adds to Linux's headers for these calls ---- */
+
+/* What lkl_sys_access() asks. */
+#ifndef LKL_F_OK
+#define LKL_F_OK	0
+#define LKL_X_OK	1
+#define LKL_W_OK	2
+#define LKL_R_OK	4
+#endif
+
+/* Flags of lkl_sys_umount2(), lkl_umount_dev() and lkl_umount_timeout(). */
+#ifndef LKL_MNT_FORCE
+#define LKL_MNT_FORCE		1
+#define LKL_MNT_DETACH		2
+#define LKL_MNT_EXPIRE		4
+#define LKL_UMOUNT_NOFOLLOW	8
+#endif
+
+/* What lkl_sys_name_to_handle_at() fills; the caller says in handle_bytes how much room follows. */
+#ifndef LKL_MAX_HANDLE_SZ
+#define LKL_MAX_HANDLE_SZ 128
+struct lkl_file_handle {
+	__lkl__u32 handle_bytes;
+	__lkl__s32 handle_type;
+	unsigned char f_handle[];
+};
+#endif
 
 /* ---- settings ---- */
 
