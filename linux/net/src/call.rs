@@ -450,11 +450,3 @@ pub(crate) fn epoll_wait(
     // SAFETY: room for as many events.
     unsafe { pooled(epoll.kernel(), SYS_EPOLL_WAIT, arguments) }.map(amount)
 }
-
-/// A request about an interface: `struct ifreq`, whose first 16 bytes are the name.
-pub(crate) fn interface_request(fd: &OwnedFd, request: i64, record: &mut [u8; 40]) -> Result<(), Errno> {
-    const SYS_IOCTL: i64 = 16;
-    let arguments = [number(fd), request, address_of(record.as_mut_ptr())];
-    // SAFETY: a record as long as Linux takes it for, without pointers.
-    unsafe { pooled(fd.kernel(), SYS_IOCTL, arguments) }.map(drop)
-}

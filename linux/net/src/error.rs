@@ -71,11 +71,17 @@ pub fn io_error(errno: Errno) -> Error {
 
 /// An error that says which thing it is about, and why: `"eth0: no such device"`.
 pub(crate) fn about(thing: impl std::fmt::Display, errno: Errno) -> Error {
+    about_because(thing, errno, "")
+}
+
+/// The same with what Linux says in words, if it does.
+pub(crate) fn about_because(thing: impl std::fmt::Display, errno: Errno, words: &str) -> Error {
     Error::new(
         kind(errno),
         AboutError {
             thing: thing.to_string(),
             errno,
+            words: words.trim_end_matches('.').to_owned(),
         },
     )
 }
@@ -116,11 +122,16 @@ impl std::error::Error for LinuxError {}
 struct AboutError {
     thing: String,
     errno: Errno,
+    words: String,
 }
 
 impl std::fmt::Display for AboutError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.thing, text(self.errno))
+        write!(f, "{}: {}", self.thing, text(self.errno))?;
+        match self.words.as_str() {
+            "" => Ok(()),
+            words => write!(f, " ({words})"),
+        }
     }
 }
 

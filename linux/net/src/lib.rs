@@ -15,8 +15,10 @@
 
 mod address;
 mod call;
+pub mod config;
 mod error;
 mod namespace;
+pub mod netlink;
 pub mod options;
 mod poll;
 pub mod resolve;
@@ -29,6 +31,7 @@ mod udp;
 pub mod unix;
 
 pub use address::{Address, PacketAddress, ToSocketAddrs, UnixAddress};
+pub use config::Configuration;
 pub use error::{errno, io_error};
 pub use lkl::Errno;
 pub use namespace::{Namespace, Scope};

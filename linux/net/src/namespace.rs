@@ -8,7 +8,6 @@
 
 use crate::call;
 use crate::error::{about, io_error};
-use crate::socket::{Family, Protocol, Socket, Type};
 use lkl::{EntryTask, Errno, Kernel, OwnedFd};
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -169,16 +168,7 @@ impl Namespace {
 
     /// Sets the loopback interface up, as `ip link set lo up` does. It has its addresses then.
     pub fn start_loopback(&self) -> io::Result<()> {
-        const SIOCGIFFLAGS: i64 = 0x8913;
-        const SIOCSIFFLAGS: i64 = 0x8914;
-        const IFF_UP: u8 = 1;
-        let socket = Socket::new_in(self, Family::IPV4, Type::DATAGRAM, Protocol::DEFAULT)?;
-        let mut record = [0; 40];
-        record[..2].copy_from_slice(b"lo");
-        let fd = socket.descriptor();
-        call::interface_request(fd, SIOCGIFFLAGS, &mut record).map_err(|errno| about("lo", errno))?;
-        record[16] |= IFF_UP;
-        call::interface_request(fd, SIOCSIFFLAGS, &mut record).map_err(|errno| about("lo", errno))
+        self.configuration()?.set_up("lo")
     }
 
     /// A system call in the name of a task that is in this network.
