@@ -16,8 +16,6 @@ use tokio::sync::watch;
 
 use crate::report::{Detail, Report};
 
-/// How long the server waits for its clients' threads when it stops.
-const LAST_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of a client's stack. Code that was not optimised needs more than half of it at most.
 const STACK: usize = 1 << 20;
 
@@ -54,6 +52,8 @@ impl Stop {
 pub struct Limits {
     /// Clients at once.
     pub most: usize,
+    /// How long the server waits for its clients' threads when it stops.
+    pub last_wait: Duration,
     /// What one more is told.
     pub refusal: &'static [u8],
     /// Where lines go.
@@ -92,7 +92,7 @@ where
     Work: Future<Output = ()>,
 {
     let (serve, count) = (Arc::new(serve), Arc::new(AtomicUsize::new(0)));
-    let report = limits.report;
+    let (report, last_wait) = (limits.report, limits.last_wait);
     loop {
         let accepted = tokio::select! {
             () = stop.told() => break,
@@ -132,7 +132,7 @@ where
     }
     drop(listener);
     let begun = Instant::now();
-    while count.load(Ordering::Acquire) > 0 && begun.elapsed() < LAST_WAIT {
+    while count.load(Ordering::Acquire) > 0 && begun.elapsed() < last_wait {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     count.load(Ordering::Acquire)

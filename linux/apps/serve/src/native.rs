@@ -58,6 +58,7 @@ fn stat(metadata: &Metadata) -> Result<Stat, Errno> {
             seconds: i64::try_from(at.as_secs()).unwrap_or(i64::MAX),
             nanoseconds: at.subsec_nanos(),
         }),
+        writable: false,
     })
 }
 

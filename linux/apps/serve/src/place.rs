@@ -61,6 +61,8 @@ pub struct Place(Arc<Spot>);
 struct Spot {
     node: Arc<dyn Node>,
     parent: Option<Place>,
+    /// Its name there.
+    name: Vec<u8>,
     depth: u32,
     /// Links followed on the way here.
     links: u32,
@@ -72,6 +74,7 @@ impl Place {
         Place(Arc::new(Spot {
             node,
             parent: None,
+            name: Vec::new(),
             depth: 0,
             links: 0,
         }))
@@ -80,6 +83,11 @@ impl Place {
     /// What is there.
     pub fn node(&self) -> &dyn Node {
         &*self.0.node
+    }
+
+    /// The folder that it was found in, and its name there; nothing of the top.
+    pub fn entry_of(&self) -> Option<(&Place, &[u8])> {
+        Some((self.0.parent.as_ref()?, &self.0.name))
     }
 
     /// Links that were followed on the way here.
@@ -112,6 +120,7 @@ impl Place {
         Ok(Place(Arc::new(Spot {
             node: self.0.node.child(name)?,
             parent: Some(self.clone()),
+            name: name.to_vec(),
             depth,
             links: self.0.links,
         })))
@@ -128,6 +137,7 @@ impl Place {
         Ok(Place(Arc::new(Spot {
             node: Arc::clone(&place.0.node),
             parent: place.0.parent.clone(),
+            name: place.0.name.clone(),
             depth: place.0.depth,
             links,
         })))
@@ -178,7 +188,7 @@ impl Place {
 }
 
 /// Finds places by plain paths. It remembers the way to the folder that it was in last: the next path most often begins so.
-/// What a server shows does not change.
+/// Where folders may be renamed or removed, it is told to forget ([`Walker::forget`]).
 pub struct Walker {
     top: Place,
     names: Names,
@@ -194,6 +204,12 @@ impl Walker {
             names: Vec::new(),
             places: Vec::new(),
         }
+    }
+
+    /// Forgets the way: a folder may be another one now.
+    pub fn forget(&mut self) {
+        self.names.clear();
+        self.places.clear();
     }
 
     /// The place that a path names; if that is a link, what it leads to.

@@ -17,6 +17,9 @@ use crate::clients::{self, Limits, stop};
 use crate::report::{Detail, Report};
 use crate::tree::Node;
 
+/// How long a server that reads waits for its clients' threads when it ends.
+pub const LAST_WAIT: Duration = Duration::from_secs(10);
+
 /// Options of both programs.
 #[derive(Args, Debug)]
 pub struct Shared {
@@ -28,8 +31,12 @@ pub struct Shared {
     #[arg(long = "user", value_name = "NAME:PASSWORDFILE", help_heading = "Clients")]
     pub users: Vec<String>,
 
-    /// Let everybody in besides the users that --user names
-    #[arg(long, requires = "users", help_heading = "Clients")]
+    /// Let this user log in; the password is in that environment variable. May be given again
+    #[arg(long = "user-env", value_name = "NAME:VARIABLE", help_heading = "Clients")]
+    pub users_of_environment: Vec<String>,
+
+    /// Let everybody in besides the users that --user and --user-env name
+    #[arg(long, help_heading = "Clients")]
     pub anonymous: bool,
 
     /// Serve at most so many connections at once
@@ -74,9 +81,14 @@ impl Shared {
         })
     }
 
-    /// Who may log in.
-    pub fn accounts(&self) -> Result<Accounts, Failure> {
-        Accounts::read(&self.users, self.anonymous).map_err(|why| Failure::new(Exit::Usage, why))
+    /// Who may log in: everybody besides users, if `anonymous` says so or the command line does.
+    pub fn accounts(&self, anonymous: bool) -> Result<Accounts, Failure> {
+        Accounts::read(
+            &self.users,
+            &self.users_of_environment,
+            self.anonymous || anonymous,
+        )
+        .map_err(|why| Failure::new(Exit::Usage, why))
     }
 
     /// How long a client may say nothing.
@@ -153,6 +165,8 @@ pub struct Start {
     pub refusal: &'static [u8],
     /// Clients at once.
     pub most: usize,
+    /// How long clients may take to end when the server does.
+    pub last_wait: Duration,
     /// Where lines go.
     pub report: Report,
 }
@@ -210,6 +224,7 @@ impl Start {
         let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
         let limits = Limits {
             most: self.most,
+            last_wait: self.last_wait,
             refusal: self.refusal,
             report: self.report,
         };

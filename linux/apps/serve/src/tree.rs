@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use lkl::Errno;
+use lkl::{Errno, OwnedFd};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub struct Stat {
     pub modified: Time,
     /// When it was made, if the file system says.
     pub created: Option<Time>,
+    /// Whether it can be changed here: a file's bytes, a folder's entries.
+    pub writable: bool,
 }
 
 impl Stat {
@@ -104,6 +106,7 @@ impl Stat {
             device: 0,
             modified: started,
             created: None,
+            writable: false,
         }
     }
 }
@@ -141,6 +144,11 @@ pub trait Node: Send + Sync {
 
     /// Room on the volume that it is on.
     fn space(&self) -> Result<Space, Errno>;
+
+    /// What it is changed by, if it is on a volume that is mounted for writing.
+    fn writable(&self) -> Option<&OwnedFd> {
+        None
+    }
 
     /// Whether it is the root of a volume: what a link's target begins at, and where its `..` ends.
     fn is_volume(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The top is a folder with one entry an image, named as its file. An image with partitions is a folder of those that Linux can
 //! read: `part1`, `part2` as Linux numbers them, and `whole` if the disk is a file system besides, as a hybrid disc's is. An image
-//! without is its file system's root itself. All are mounted in one Linux, for reading.
+//! without is its file system's root itself. All are mounted in one Linux, for reading or, when the operator says so, for writing.
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -30,7 +30,7 @@ pub struct Held {
 }
 
 /// Opens what the command line names.
-pub fn open(program: Program, shared: &Shared) -> Result<(Arc<dyn Node>, Held), Failure> {
+pub fn open(program: Program, shared: &Shared, write: bool) -> Result<(Arc<dyn Node>, Held), Failure> {
     #[cfg(unix)]
     if shared.native {
         return Ok((native(shared)?, Held::default()));
@@ -46,14 +46,24 @@ pub fn open(program: Program, shared: &Shared) -> Result<(Arc<dyn Node>, Held), 
         .map(|(_, contents)| contents.memory.saturating_sub(least));
     let memory = journals.fold(cache(), u32::saturating_add);
     let linux = Linux::boot(&program, shared.memory.unwrap_or(memory))?;
-    let (mut top, mut volumes) = (Menu::new(), Vec::new());
-    for (path, contents) in &images {
-        let node = image(&linux, program, shared, path, contents, &mut volumes)?;
-        let name = path.file_name().unwrap_or(OsStr::new("image"));
-        top.add(name.as_encoded_bytes(), node);
-    }
+    let mut volumes = Vec::new();
+    let opening = Opening {
+        linux: &linux,
+        program,
+        recovery: !shared.no_recovery,
+        write,
+    };
+    let shown = opening.all(&images, &mut volumes);
     let linux = Some(linux);
-    Ok((Arc::new(top), Held { volumes, linux }))
+    let held = Held { volumes, linux };
+    match shown {
+        Ok(top) => Ok((Arc::new(top), held)),
+        Err(failure) => {
+            // What was mounted before is left as a server leaves it; that this failed, too, is not the reason.
+            let _ = close(held);
+            Err(failure)
+        }
+    }
 }
 
 /// MiB for Linux before what journals need.
@@ -76,21 +86,34 @@ pub fn close(held: Held) -> Result<(), Failure> {
     ended
 }
 
-fn image(
-    linux: &Linux,
+/// How images are opened.
+struct Opening<'a> {
+    linux: &'a Linux,
     program: Program,
-    shared: &Shared,
-    path: &Path,
-    contents: &Contents,
-    volumes: &mut Vec<Volume>,
-) -> Result<Arc<dyn Node>, Failure> {
-    let mut mount = |part| -> Result<Arc<dyn Node>, Failure> {
+    recovery: bool,
+    write: bool,
+}
+
+impl Opening<'_> {
+    fn all(&self, images: &[(&Path, Contents)], volumes: &mut Vec<Volume>) -> Result<Menu, Failure> {
+        let mut top = Menu::new();
+        for (path, contents) in images {
+            let node = self.image(path, contents, volumes)?;
+            let name = path.file_name().unwrap_or(OsStr::new("image"));
+            top.add(name.as_encoded_bytes(), node);
+        }
+        Ok(top)
+    }
+
+    /// Mounts a partition, or the whole disk as 0.
+    fn mount(&self, path: &Path, part: u32, volumes: &mut Vec<Volume>) -> Result<Arc<dyn Node>, Failure> {
         let options = Options {
             part: Some(part),
-            recovery: !shared.no_recovery,
-            ..Options::new(program, path)
+            recovery: self.recovery,
+            write: self.write,
+            ..Options::new(self.program, path)
         };
-        let volume = linux.open(&options)?;
+        let volume = self.linux.open(&options)?;
         let root = volume.root().map_err(|errno| {
             let path = path.display();
             Failure::new(
@@ -102,34 +125,48 @@ fn image(
         Ok(Arc::new(File {
             fd: root,
             is_root: true,
+            write: self.write,
         }))
-    };
-    let partitions = || contents.parts.iter().filter(|part| part.number > 0);
-    if !partitions().any(|part| part.is_readable) {
-        // The whole disk; if nothing is recognised there, this says so.
-        return mount(0);
     }
-    let (mut menu, mut last) = (Menu::new(), None);
-    for part in contents.parts.iter().filter(|part| part.is_readable) {
-        match mount(part.number) {
-            Ok(node) => {
-                let name = match part.number {
-                    0 => "whole".to_owned(),
-                    number => format!("part{number}"),
-                };
-                menu.add(name.as_bytes(), node);
-            }
-            // One damaged partition does not keep the others from being shown, but a Linux that has stopped does.
-            Err(failure) if linux.kernel().is_dead() => return Err(failure),
-            Err(failure) => {
-                program.warn(&failure);
-                last = Some(failure);
+
+    fn image(
+        &self,
+        path: &Path,
+        contents: &Contents,
+        volumes: &mut Vec<Volume>,
+    ) -> Result<Arc<dyn Node>, Failure> {
+        let partitions = || contents.parts.iter().filter(|part| part.number > 0);
+        if !partitions().any(|part| part.is_readable) {
+            // The whole disk; if nothing is recognised there, this says so.
+            return self.mount(path, 0, volumes);
+        }
+        let (mut menu, mut last) = (Menu::new(), None);
+        for part in contents.parts.iter().filter(|part| part.is_readable) {
+            match self.mount(path, part.number, volumes) {
+                Ok(node) => {
+                    let name = match part.number {
+                        0 => "whole".to_owned(),
+                        number => format!("part{number}"),
+                    };
+                    menu.add(name.as_bytes(), node);
+                }
+                // One damaged partition does not keep the others from being shown, but a Linux that has stopped does, and an
+                // image that is not to be written at all.
+                Err(failure)
+                    if self.linux.kernel().is_dead() || matches!(failure.exit, Exit::Image | Exit::InUse) =>
+                {
+                    return Err(failure);
+                }
+                Err(failure) => {
+                    self.program.warn(&failure);
+                    last = Some(failure);
+                }
             }
         }
-    }
-    match last {
-        Some(failure) if menu.is_empty() => Err(failure),
-        _ => Ok(Arc::new(menu)),
+        match last {
+            Some(failure) if menu.is_empty() => Err(failure),
+            _ => Ok(Arc::new(menu)),
+        }
     }
 }
 
@@ -152,9 +189,11 @@ struct File {
     /// As [`OpenMode::Path`].
     fd: OwnedFd,
     is_root: bool,
+    /// Whether its volume is mounted for writing.
+    write: bool,
 }
 
-fn stat_of(stat: &lkl::Statx) -> Result<Stat, Errno> {
+fn stat_of(stat: &lkl::Statx, write: bool) -> Result<Stat, Errno> {
     let time = |time: lkl::Timestamp| Time {
         seconds: time.sec,
         nanoseconds: time.nsec,
@@ -171,17 +210,26 @@ fn stat_of(stat: &lkl::Statx) -> Result<Stat, Errno> {
         device: u64::from(stat.dev.major) << 32 | u64::from(stat.dev.minor),
         modified: time(stat.mtime),
         created: stat.btime.map(time),
+        writable: write && stat.attributes & (lkl::Statx::ATTR_IMMUTABLE | lkl::Statx::ATTR_APPEND) == 0,
     })
 }
 
 impl Node for File {
     fn stat(&self) -> Result<Stat, Errno> {
-        stat_of(&self.fd.statx()?)
+        stat_of(&self.fd.statx()?, self.write)
+    }
+
+    fn stat_of(&self, name: &[u8]) -> Result<Stat, Errno> {
+        stat_of(&self.fd.statx_at(name)?, self.write)
     }
 
     fn child(&self, name: &[u8]) -> Result<Arc<dyn Node>, Errno> {
         let fd = self.fd.open_at(name, OpenMode::Path)?;
-        Ok(Arc::new(File { fd, is_root: false }))
+        Ok(Arc::new(File {
+            fd,
+            is_root: false,
+            write: self.write,
+        }))
     }
 
     fn read_link(&self) -> Result<Vec<u8>, Errno> {
@@ -212,6 +260,10 @@ impl Node for File {
             used: bytes(found.blocks.saturating_sub(found.blocks_free)),
             available: bytes(found.blocks_available),
         })
+    }
+
+    fn writable(&self) -> Option<&OwnedFd> {
+        self.write.then_some(&self.fd)
     }
 
     fn is_volume(&self) -> bool {

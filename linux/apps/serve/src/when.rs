@@ -54,6 +54,31 @@ pub fn digits(time: Time, to: &mut impl fmt::Write) -> fmt::Result {
     )
 }
 
+/// The reverse of [`digits`]; a fraction of a second may follow behind a point.
+pub fn parse_digits(text: &[u8]) -> Option<Time> {
+    let text = str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.len() != 14 || fraction.len() > 9 || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let part = |from: usize, len: usize| whole.get(from..from + len)?.parse::<i8>().ok();
+    let at = DateTime::new(
+        whole.get(..4)?.parse().ok()?,
+        part(4, 2)?,
+        part(6, 2)?,
+        part(8, 2)?,
+        part(10, 2)?,
+        part(12, 2)?,
+        0,
+    );
+    let at = TimeZone::UTC.to_timestamp(at.ok()?).ok()?;
+    Some(Time {
+        seconds: at.as_second(),
+        nanoseconds: format!("{fraction:0<9}").parse().ok()?,
+    })
+}
+
 /// `Nov 29 19:46`, or `Nov 29  2024` when that is far from `now`: as `ls -l` has it.
 pub fn listed(time: Time, now: Time, to: &mut impl fmt::Write) -> fmt::Result {
     let at = civil(time.seconds);
@@ -120,6 +145,20 @@ mod tests {
         let mut text = String::new();
         digits(at, &mut text).unwrap();
         assert_eq!(text, "20251129194659");
+        assert_eq!(parse_digits(text.as_bytes()), Some(at));
+        let half = parse_digits(b"20251129194659.5").unwrap();
+        assert_eq!((half.seconds, half.nanoseconds), (at.seconds, 500_000_000));
+        for wrong in [
+            "",
+            "2025112919465",
+            "20251329194659",
+            "20251129194659.",
+            "2025-1129194659",
+            "20250229000000",
+        ] {
+            let expected = wrong.ends_with('.').then_some(at);
+            assert_eq!(parse_digits(wrong.as_bytes()), expected, "{wrong}");
+        }
         assert_eq!(http(at), "Sat, 29 Nov 2025 19:46:59 GMT");
         assert_eq!(parse_http(&http(at)), Some(at.seconds));
         assert_eq!(iso(at), "2025-11-29T19:46:59Z");

@@ -7,18 +7,22 @@
 //! - *Reading* ([`lkl_session`]): every format of image, and whatever a file system writes on its own (a journal's replay) goes into
 //!   memory. The image is locked against programs that write to it by these crates.
 //! - *Writing* (`writable`): raw images and block devices. What cannot be written, or is not to be (it is read-only, in use,
-//!   damaged, cut off, of another format), is refused before a byte of it changes. The image is the writer's alone.
+//!   damaged, cut off, of another format), is refused before a byte of it changes. The image is the writer's alone; several of its
+//!   partitions may be mounted (`disks`). A [`Draft`] is a file that gets its name when it is complete.
 //!
 //! [`Interruption`] has a program that is asked to end do that with everything written.
 
 #![forbid(unsafe_code)]
 
 mod contents;
+mod disks;
+mod draft;
 mod interruption;
 mod volume;
 mod writable;
 
 pub use contents::{Contained, Contents, contents};
+pub use draft::{Draft, Publish, sync_folder};
 pub use interruption::Interruption;
 pub use lkl_session::exit::{self, Exit, Failure};
 pub use lkl_session::program::Program;

@@ -9,6 +9,7 @@ use lkl_session::image::Sharing;
 use lkl_session::program::Program;
 use lkl_session::session::{self, Mounted, Session};
 
+use crate::disks::Disks;
 use crate::writable::Writable;
 
 /// What is mounted, and how.
@@ -67,13 +68,15 @@ impl Options {
 #[derive(Debug)]
 pub struct Linux {
     kernel: Kernel,
+    disks: Disks,
 }
 
 impl Linux {
     /// Boots it with so many MiB of memory; [`crate::Contents::memory`] says what an image needs, at least.
     pub fn boot(program: &Program, memory: u32) -> Result<Linux, Failure> {
         let kernel = session::boot(program, memory)?;
-        Ok(Linux { kernel })
+        let disks = Disks::default();
+        Ok(Linux { kernel, disks })
     }
 
     /// The kernel.
@@ -86,7 +89,7 @@ impl Linux {
         lkl_session::options::check(&options.program, options.options.as_deref())?;
         let session = Session::open_in(&self.kernel, &options.session())?;
         let access = if options.write {
-            Access::Writing(Writable::open(session, options)?)
+            Access::Writing(Writable::open(session, options, &self.disks)?)
         } else {
             let mounted = session.mount(options.part)?;
             Access::Reading(mounted, session)

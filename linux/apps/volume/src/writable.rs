@@ -16,6 +16,7 @@ use lkl_session::program::Program;
 use lkl_session::session::{self, Session};
 use lkl_write::{MountFlags, WritableDevice, WritableDisk, WritableSlice};
 
+use crate::disks::{Claim, Disks, Refusal};
 use crate::volume::Options;
 
 #[cfg(windows)]
@@ -31,7 +32,7 @@ pub(crate) struct Writable {
     // In the order in which they must go.
     volume: lkl_write::Volume,
     device: WritableDevice,
-    disk: Arc<WritableFile>,
+    claim: Claim,
     fs_name: String,
     part: u32,
     what: String,
@@ -39,7 +40,7 @@ pub(crate) struct Writable {
 
 impl Writable {
     /// Mounts a file system of the session's image for writing.
-    pub(crate) fn open(session: Session, options: &Options) -> Result<Writable, Failure> {
+    pub(crate) fn open(session: Session, options: &Options, disks: &Disks) -> Result<Writable, Failure> {
         let program = &options.program;
         if !options.recovery {
             let option = program.no_recovery;
@@ -65,24 +66,32 @@ impl Writable {
                 format_args!("{}: {missing}; or {}", session.what(part), program.reading),
             ));
         }
-        let disk = disk(&options.image, program)?;
+        let bytes = part.offset..part.offset.saturating_add(part.size_bytes);
+        let claim = disks.claim(&options.image, bytes, || disk(&options.image, program));
+        let claim = claim.map_err(|refusal| match refusal {
+            Refusal::Open(failure) => failure,
+            Refusal::Claimed => Failure::new(
+                Exit::InUse,
+                format_args!("{}: it is mounted already; name it once", session.what(part)),
+            ),
+        })?;
         let fs_name = look(&session, part, options)?;
-        Writable::mount(&session, part, options, disk, fs_name)
+        Writable::mount(&session, part, options, claim, fs_name)
     }
 
     fn mount(
         session: &Session,
         part: &Part,
         options: &Options,
-        disk: WritableFile,
+        claim: Claim,
         fs_name: String,
     ) -> Result<Writable, Failure> {
-        let (kernel, what, disk) = (session.kernel(), session.what(part), Arc::new(disk));
+        let (kernel, what, disk) = (session.kernel(), session.what(part), claim.disk());
         let other = |why: &dyn std::fmt::Display| Failure::new(Exit::Other, format_args!("{what}: {why}"));
         let slice = WritableSlice::new(
-            Arc::clone(&disk) as Arc<dyn WritableDisk>,
+            Arc::clone(disk) as Arc<dyn WritableDisk>,
             part.offset,
-            whole_blocks(&disk, part),
+            whole_blocks(disk, part),
         );
         let slice = slice.map_err(|_| {
             let reading = options.program.reading;
@@ -117,7 +126,7 @@ impl Writable {
         let writable = Writable {
             volume,
             device,
-            disk,
+            claim,
             fs_name,
             part: part.number,
             what,
@@ -169,7 +178,7 @@ impl Writable {
         let Writable {
             volume,
             device,
-            disk,
+            claim,
             what,
             ..
         } = self;
@@ -177,7 +186,7 @@ impl Writable {
             Ok(()) => Ok(()),
             Err(error) if error.errno == Errno::EBUSY => {
                 // Linux has it mounted still, so the disk and its lock stay until the process ends.
-                std::mem::forget((error, device, disk));
+                std::mem::forget((error, device, claim));
                 return Err(Failure::new(
                     Exit::InUse,
                     format_args!(
@@ -195,7 +204,7 @@ impl Writable {
         };
         // Not every file system ends with a flush.
         let removed = device.remove();
-        let durable = disk.file().sync_data();
+        let durable = claim.disk().file().sync_data();
         unmounted?;
         if let Err(errno) = removed {
             return Err(Failure::new(

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use lkl_server::program::{self, Shared, Start};
@@ -18,7 +19,7 @@ const ABOUT: &str = "\
 Shows disk images and their partitions by FTP: one folder an image, one a partition.
 
 Linux itself reads the images, inside of this program: nothing is mounted on this machine, and no rights are needed but those \
-to read the image. Images are never written to; a journal is replayed in memory.";
+to read the image. Images are written to with --write only; else a journal is replayed in memory.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +27,12 @@ Examples:
       then: lftp -e 'mirror /disk.img/part1 copy; exit' ftp://127.0.0.1:2121
   lklftpd --listen 0.0.0.0:2121 --user joe:password.txt \\
           --tls-cert cert.pem --tls-key key.pem --tls-only disk.img
-      then: curl --ssl-reqd -u joe ftp://server:2121/disk.img/";
+      then: curl --ssl-reqd -u joe ftp://server:2121/disk.img/
+  lklftpd --write --user joe:password.txt disk.img
+      then: lftp -u joe -e 'mirror -R tree /disk.img/tree; exit' ftp://127.0.0.1:2121
+
+With --write, what a client was told is done (226, 250, 257, 213) is on the image's disk. Users write as root does, whatever the \
+modes in the image say.";
 
 /// Shows disk images by FTP
 #[derive(Parser, Debug)]
@@ -56,9 +62,26 @@ struct Cli {
     #[arg(long, requires = "tls_cert", help_heading = "TLS")]
     tls_only: bool,
 
+    /// Let users change files; the images are this program's alone then
+    #[arg(long, conflicts_with_all = ["native", "no_recovery"], help_heading = "Writing")]
+    write: bool,
+
+    /// With --write: let everybody change files, without a password
+    #[arg(long, requires = "write", help_heading = "Writing")]
+    anonymous_write: bool,
+
     #[command(flatten)]
     shared: Shared,
 }
+
+/// Clients may be in the middle of a sync when the server ends.
+const LAST_WAIT: Duration = Duration::from_secs(120);
+
+/// The program, for messages.
+const PROGRAM: Program = Program {
+    reading: "leave --write out",
+    ..Program::new("lklftpd")
+};
 
 /// Shows disk images by FTP: how its man page is written
 #[derive(Parser, Debug)]
@@ -87,7 +110,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let (accounts, report, idle) = (cli.shared.accounts()?, cli.shared.report(), cli.shared.idle());
+    let accounts = cli.shared.accounts(cli.anonymous_write)?;
+    if cli.write && !accounts.has_users() && !cli.anonymous_write {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--write: name who may write, with --user NAME:PASSWORDFILE, or everybody, with --anonymous-write",
+        ));
+    }
+    let (report, idle) = (cli.shared.report(), cli.shared.idle());
     let tls = match (&cli.tls_cert, &cli.tls_key) {
         (Some(certificate), Some(key)) => {
             let acceptor = ftp::tls::acceptor(certificate, key);
@@ -101,14 +131,16 @@ fn run(cli: Cli) -> Result<(), Failure> {
         address: cli.listen,
         refusal: ftp::REFUSAL,
         most: cli.shared.max_clients as usize,
+        last_wait: if cli.write { LAST_WAIT } else { program::LAST_WAIT },
         report,
     };
     start.run(
-        || volumes::open(Program::new("lklftpd"), &cli.shared),
+        || volumes::open(PROGRAM, &cli.shared, cli.write),
         |top| {
             let server = Arc::new(ftp::Server {
                 top,
                 accounts,
+                writing: cli.write.then(|| ftp::Writing::new(cli.anonymous_write)),
                 tls,
                 tls_only: cli.tls_only,
                 idle,

@@ -75,17 +75,18 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let Protocol::Webdav(webdav) = cli.protocol;
     let shared = webdav.shared;
-    let (accounts, report, idle) = (shared.accounts()?, shared.report(), shared.idle());
+    let (accounts, report, idle) = (shared.accounts(false)?, shared.report(), shared.idle());
     let start = Start {
         name: "lklserve",
         scheme: "http",
         address: webdav.listen,
         refusal: dav::REFUSAL,
         most: shared.max_clients as usize,
+        last_wait: program::LAST_WAIT,
         report,
     };
     start.run(
-        || volumes::open(Program::new("lklserve"), &shared),
+        || volumes::open(Program::new("lklserve"), &shared, false),
         |top| {
             let server = Arc::new(dav::Server {
                 top,

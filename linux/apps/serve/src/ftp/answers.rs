@@ -22,6 +22,9 @@ impl Session {
         if self.server.tls.is_some() {
             features.extend(["AUTH TLS", "PBSZ", "PROT"]);
         }
+        if self.server.writing.is_some() {
+            features.extend(["MFMT", "SITE CHMOD", "SITE SYMLINK"]);
+        }
         let mlst = format!("MLST {}", self.facts.written(true));
         features.push(&mlst);
         features.sort_unstable();
@@ -41,9 +44,11 @@ impl Session {
             None => {
                 let rows: Vec<String> = VERBS.chunks(8).map(|row| row.join(" ")).collect();
                 let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-                self.control
-                    .say_lines(214, "Known commands:", &rows, "What changes files is refused.")
-                    .await
+                let last = match self.may_write {
+                    true => "End",
+                    false => "What changes files is refused.",
+                };
+                self.control.say_lines(214, "Known commands:", &rows, last).await
             }
         }
     }
@@ -63,12 +68,12 @@ impl Session {
     }
 
     pub(super) async fn mlst(&mut self, path: &[u8]) -> io::Result<()> {
-        let (names, stat, target) = match self.facts_of(path) {
+        let (names, stat, target, rights) = match self.facts_of(path) {
             Ok(found) => found,
             Err(errno) => return self.refuse(path, errno).await,
         };
         let mut line = Vec::new();
-        facts(self.facts, &stat, target.as_deref(), &mut line);
+        facts(self.facts, &stat, target.as_deref(), rights, &mut line);
         line.push(b' ');
         line.extend(paths::sendable(&names));
         self.control.say_line(250, "The facts:", &line, "End").await

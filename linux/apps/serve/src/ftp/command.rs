@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use super::change::{self, Change};
+
 /// What a client asks for. Paths are not resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are the protocol's verbs
@@ -35,12 +37,13 @@ pub enum Command {
     Mlst(Vec<u8>),
     Stat(Vec<u8>),
     Abor,
-    Allo,
+    /// Bytes that are to come.
+    Allo(u64),
     Auth(Vec<u8>),
     Pbsz,
     Prot(Protection),
-    /// One that would change something.
-    Change(Verb),
+    /// One that changes something.
+    Change(Change),
 }
 
 /// A verb: letters in upper case.
@@ -86,19 +89,15 @@ pub struct Wrong {
     pub text: String,
 }
 
-/// Verbs of what would change something.
-const CHANGES: &[&str] = &[
-    "APPE", "DELE", "MFCT", "MFF", "MFMT", "MKD", "RMD", "RNFR", "RNTO", "STOR", "STOU", "XMKD", "XRMD",
-];
-
 /// What HELP lists.
 pub const VERBS: &[&str] = &[
-    "ABOR", "ALLO", "AUTH", "CDUP", "CWD", "EPRT", "EPSV", "FEAT", "HELP", "LIST", "MDTM", "MLSD", "MLST",
-    "MODE", "NLST", "NOOP", "OPTS", "PASS", "PASV", "PBSZ", "PORT", "PROT", "PWD", "QUIT", "REST", "RETR",
-    "SIZE", "STAT", "STRU", "SYST", "TYPE", "USER", "XCUP", "XCWD", "XPWD",
+    "ABOR", "ALLO", "APPE", "AUTH", "CDUP", "CWD", "DELE", "EPRT", "EPSV", "FEAT", "HELP", "LIST", "MDTM",
+    "MFMT", "MKD", "MLSD", "MLST", "MODE", "NLST", "NOOP", "OPTS", "PASS", "PASV", "PBSZ", "PORT", "PROT",
+    "PWD", "QUIT", "REST", "RETR", "RMD", "RNFR", "RNTO", "SITE", "SIZE", "STAT", "STOR", "STOU", "STRU",
+    "SYST", "TYPE", "USER", "XCUP", "XCWD", "XMKD", "XPWD", "XRMD",
 ];
 
-fn wrong(code: u16, text: impl Into<String>) -> Wrong {
+pub(super) fn wrong(code: u16, text: impl Into<String>) -> Wrong {
     let text = text.into();
     Wrong { code, text }
 }
@@ -149,7 +148,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Wrong> {
         "MLST" => Command::Mlst(bytes()),
         "STAT" => Command::Stat(without_options(argument)),
         "ABOR" => Command::Abor,
-        "ALLO" => Command::Allo,
+        "ALLO" => Command::Allo(allocation(argument)?),
         "AUTH" => Command::Auth(needed()?.to_ascii_uppercase()),
         "PBSZ" => match number(&needed()?) {
             Some(_) => Command::Pbsz,
@@ -161,7 +160,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Wrong> {
             b"S" | b"E" => return Err(wrong(536, "TLS knows PROT C and PROT P only.")),
             _ => return Err(wrong(504, "PROT C or PROT P.")),
         },
-        change if CHANGES.contains(&change) => Command::Change(verb),
+        other if change::VERBS.contains(&other) => Command::Change(change::parse(other, argument)?),
         _ => return Err(wrong(502, format!("{verb} is not known here; see HELP."))),
     })
 }
@@ -189,12 +188,20 @@ fn only(argument: &[u8], expected: &[u8], what: &str) -> Result<(), Wrong> {
     Err(wrong(504, format!("There is only {what}.")))
 }
 
-fn number(argument: &[u8]) -> Option<u64> {
+pub(super) fn number(argument: &[u8]) -> Option<u64> {
     let digits = argument.trim_ascii();
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// `1000`, and of RFC 959 also `1000 R 80`, where records count that there are none of here.
+fn allocation(argument: &[u8]) -> Result<u64, Wrong> {
+    let first = argument.trim_ascii().split(|byte| *byte == b' ').next();
+    first
+        .and_then(number)
+        .ok_or_else(|| wrong(501, "ALLO needs a number of bytes."))
 }
 
 /// `h1,h2,h3,h4,p1,p2`.

@@ -38,7 +38,21 @@ fn commands_are_read() {
         ("EPSV", Command::Epsv(Extended::Any)),
         ("PROT p", Command::Prot(Protection::Private)),
         ("auth tls", Command::Auth(b"TLS".into())),
-        ("STOR x", Command::Change("STOR".into())),
+        ("STOR x y", Command::Change(Change::Store(b"x y".into()))),
+        ("STOU", Command::Change(Change::StoreUnique(b"".into()))),
+        ("XMKD x", Command::Change(Change::MakeFolder(b"x".into()))),
+        (
+            "site chmod 0644 a b",
+            Command::Change(Change::SetMode(0o644, b"a b".into())),
+        ),
+        (
+            "SITE SYMLINK to from",
+            Command::Change(Change::MakeLink {
+                target: b"to".into(),
+                path: b"from".into(),
+            }),
+        ),
+        ("ALLO 10 R 20", Command::Allo(10)),
         ("HELP retr", Command::Help(Some("RETR".into()))),
     ] {
         assert_eq!(parse(line.as_bytes()), Ok(command), "{line}");
@@ -74,6 +88,14 @@ fn what_is_no_command_gets_the_code_for_it() {
         ("EPSV 3", 522),
         ("PROT E", 536),
         ("PBSZ x", 501),
+        ("STOR", 501),
+        ("ALLO", 501),
+        ("MFMT 2026 x", 501),
+        ("MFMT 20260101000000", 501),
+        ("SITE CHMOD 8 x", 501),
+        ("SITE CHMOD 10000 x", 501),
+        ("SITE SYMLINK x", 501),
+        ("SITE UMASK 022", 504),
     ] {
         assert_eq!(code(line), expected, "{line}");
     }

@@ -92,6 +92,26 @@ impl Control {
         }
     }
 
+    /// Whether the client has left without a word, as one does that is killed. What it has said is kept.
+    pub async fn is_gone(&mut self) -> bool {
+        // The executor looks at the sockets now.
+        tokio::task::yield_now().await;
+        while let Ok(line) = timeout(Duration::ZERO, self.lines.next(&mut self.wire)).await {
+            match line {
+                Ok(line) if line != Line::End => self.ahead.push_back(line),
+                _ => {
+                    let quits =
+                        |line: &Line| matches!(line, Line::Whole(line) if line.eq_ignore_ascii_case(b"QUIT"));
+                    return !self.ahead.iter().any(quits);
+                }
+            }
+            if self.ahead.len() >= MOST_AHEAD {
+                break;
+            }
+        }
+        false
+    }
+
     /// A reply of one line.
     pub async fn say(&mut self, code: u16, text: &str) -> io::Result<()> {
         self.say_bytes(code, text.as_bytes()).await

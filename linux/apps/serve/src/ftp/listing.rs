@@ -72,8 +72,48 @@ impl Facts {
     }
 }
 
+/// What a client may do with an entry, besides reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rights {
+    /// Change what is in it, if it can be changed.
+    within: bool,
+    /// Rename and remove it.
+    around: bool,
+}
+
+impl Rights {
+    /// Those of a client that may write or not, in a folder that can be written or not.
+    pub fn of(may_write: bool, folder: bool) -> Rights {
+        Rights {
+            within: may_write,
+            around: may_write && folder,
+        }
+    }
+
+    /// As RFC 3659 has them, in its section 7.5.5.
+    fn written(self, stat: &Stat) -> String {
+        let (within, around) = (self.within && stat.writable, self.around);
+        let (read, change): (&str, &str) = match stat.kind {
+            Kind::Folder => ("el", "cmp"),
+            Kind::File => ("r", "aw"),
+            _ => ("", ""),
+        };
+        let parts = [
+            (true, read),
+            (within, change),
+            // What is immutable is neither renamed nor removed.
+            (around && stat.writable, "df"),
+        ];
+        parts
+            .into_iter()
+            .filter(|(on, _)| *on)
+            .map(|(_, letters)| letters)
+            .collect()
+    }
+}
+
 /// Writes the facts of a file, without the space and the name that follow them. `target` is a link's.
-pub fn facts(chosen: Facts, stat: &Stat, target: Option<&[u8]>, out: &mut Vec<u8>) {
+pub fn facts(chosen: Facts, stat: &Stat, target: Option<&[u8]>, rights: Rights, out: &mut Vec<u8>) {
     let mut text = String::new();
     for at in (0..FACTS.len()).filter(|at| chosen.has(*at)) {
         // What String is written to never fails.
@@ -88,11 +128,7 @@ pub fn facts(chosen: Facts, stat: &Stat, target: Option<&[u8]>, out: &mut Vec<u8
                     .and_then(|()| when::digits(created, &mut text))
                     .and_then(|()| write!(text, ";"))
             }),
-            4 => match stat.kind {
-                Kind::Folder => write!(text, "perm=el;"),
-                Kind::File => write!(text, "perm=r;"),
-                _ => write!(text, "perm=;"),
-            },
+            4 => write!(text, "perm={};", rights.written(stat)),
             5 if stat.inode != 0 => write!(text, "unique={:x}g{:x};", stat.device, stat.inode),
             6 => write!(text, "unix.mode={:04o};", stat.permissions),
             7 => write!(text, "unix.uid={};", stat.uid),
@@ -158,6 +194,7 @@ pub struct Listing {
     /// In front of each name of NLST.
     prefix: Vec<u8>,
     form: Form,
+    rights: Rights,
     now: Time,
     /// Entries that could not be read.
     pub damaged: u32,
@@ -165,18 +202,26 @@ pub struct Listing {
 
 impl Listing {
     /// All entries of a folder, or those whose names fit a pattern, in the order of their names.
-    pub fn of(folder: Place, pattern: Option<&[u8]>, prefix: Vec<u8>, form: Form) -> Result<Listing, Errno> {
+    pub fn of(
+        folder: Place,
+        pattern: Option<&[u8]>,
+        prefix: Vec<u8>,
+        form: Form,
+        may_write: bool,
+    ) -> Result<Listing, Errno> {
         let mut names = names(folder.node())?;
         if let Some(pattern) = pattern {
             names.retain(|name| fits(pattern, name));
         }
         names.sort_unstable();
-        Ok(Listing::with(folder, names, prefix, form))
+        Ok(Listing::with(folder, names, prefix, form, may_write))
     }
 
     /// These entries of a folder.
-    pub fn with(folder: Place, names: Vec<Vec<u8>>, prefix: Vec<u8>, form: Form) -> Listing {
+    pub fn with(folder: Place, names: Vec<Vec<u8>>, prefix: Vec<u8>, form: Form, may_write: bool) -> Listing {
+        let writable = may_write && folder.node().stat().is_ok_and(|stat| stat.writable);
         Listing {
+            rights: Rights::of(may_write, writable),
             folder,
             names: names.into_iter(),
             prefix,
@@ -218,7 +263,7 @@ impl Listing {
             };
             match self.form {
                 Form::Facts(chosen) => {
-                    facts(chosen, &stat, target.as_deref(), out);
+                    facts(chosen, &stat, target.as_deref(), self.rights, out);
                     out.push(b' ');
                     one_line(&name, out);
                 }
@@ -282,6 +327,7 @@ mod tests {
                 nanoseconds: 1,
             },
             created: None,
+            writable: false,
         }
     }
 
@@ -310,7 +356,13 @@ mod tests {
     #[test]
     fn facts_are_those_that_were_chosen() {
         let mut out = Vec::new();
-        facts(Facts::ALL, &stat(Kind::File), None, &mut out);
+        facts(
+            Facts::ALL,
+            &stat(Kind::File),
+            None,
+            Rights::of(true, true),
+            &mut out,
+        );
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "type=file;size=5000000000;modify=20251129194659;perm=r;unique=ffg12;unix.mode=0754;unix.uid=1000;unix.gid=0;"
@@ -318,9 +370,44 @@ mod tests {
         let chosen = Facts::chosen(b"TYPE;size;unknown;");
         assert_eq!(chosen.written(false), "type;size;");
         let mut out = Vec::new();
-        facts(chosen, &stat(Kind::Link), Some(b"../x y"), &mut out);
-        facts(chosen, &stat(Kind::Link), Some(b"a;b"), &mut out);
+        facts(
+            chosen,
+            &stat(Kind::Link),
+            Some(b"../x y"),
+            Rights::default(),
+            &mut out,
+        );
+        facts(
+            chosen,
+            &stat(Kind::Link),
+            Some(b"a;b"),
+            Rights::default(),
+            &mut out,
+        );
         assert_eq!(out, b"type=OS.unix=slink:../x y;type=OS.unix=symlink;");
+    }
+
+    #[test]
+    fn what_a_client_may_do_is_told_and_no_more() {
+        let perm = |kind, writable, may_write, folder| {
+            let stat = Stat {
+                writable,
+                ..stat(kind)
+            };
+            Rights::of(may_write, folder).written(&stat)
+        };
+        for (kind, read, full) in [
+            (Kind::File, "r", "rawdf"),
+            (Kind::Folder, "el", "elcmpdf"),
+            (Kind::Fifo, "", "df"),
+        ] {
+            assert_eq!(perm(kind, true, true, true), full);
+            assert_eq!(perm(kind, true, false, true), read, "a client that may not write");
+            assert_eq!(perm(kind, false, true, true), read, "what is immutable");
+        }
+        assert_eq!(perm(Kind::Folder, true, true, false), "elcmp", "a volume's root");
+        assert_eq!(perm(Kind::Folder, false, true, false), "el", "what has no volume");
+        assert_eq!(perm(Kind::Link, true, true, true), "df");
     }
 
     #[test]

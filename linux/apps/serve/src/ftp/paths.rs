@@ -4,14 +4,14 @@ use std::io;
 
 use lkl::Errno;
 
-use super::listing::{Form, Listing, is_pattern};
+use super::listing::{Form, Listing, Rights, is_pattern};
 use super::session::Session;
 use crate::place::{Names, Place, parse, written};
 use crate::tree::{Kind, Stat};
 use crate::when;
 
-/// What MLST tells of: a plain path, its facts, and a link's target.
-type Facts = (Names, Stat, Option<Vec<u8>>);
+/// What MLST tells of: a plain path, its facts, a link's target, and what this client may do.
+type Facts = (Names, Stat, Option<Vec<u8>>, Rights);
 
 impl Session {
     /// The plain path of what a client writes.
@@ -82,7 +82,10 @@ impl Session {
             Kind::Link => Some(place.node().read_link()?),
             _ => None,
         };
-        Ok((names, stat, target))
+        let around = place.entry_of().map(|(folder, _)| folder.node().stat());
+        let around = around.is_some_and(|around| around.is_ok_and(|stat| stat.writable));
+        let rights = Rights::of(self.may_write, around);
+        Ok((names, stat, target, rights))
     }
 
     /// What LIST, NLST or MLSD of a path shows: a folder's entries, one entry, or those that fit a pattern.
@@ -99,19 +102,25 @@ impl Session {
                     path if path.ends_with(b"/") => path.to_vec(),
                     path => [path, b"/"].concat(),
                 };
-                Listing::of(place, None, prefix, form)
+                Listing::of(place, None, prefix, form, self.may_write)
             }
             (_, None) => Err(Errno::ENOTDIR),
             (Ok(_), _) if matches!(form, Form::Facts(_)) => Err(Errno::ENOTDIR),
             (Ok(_), Some((last, folder))) => {
                 let folder = self.walker.folder(folder)?;
-                Ok(Listing::with(folder, vec![last.clone()], before_last(path), form))
+                Ok(Listing::with(
+                    folder,
+                    vec![last.clone()],
+                    before_last(path),
+                    form,
+                    self.may_write,
+                ))
             }
             (Err(Errno::ENOENT), Some((last, folder)))
                 if is_pattern(last) && !matches!(form, Form::Facts(_)) =>
             {
                 let folder = self.walker.folder(folder)?;
-                let listing = Listing::of(folder, Some(last), before_last(path), form)?;
+                let listing = Listing::of(folder, Some(last), before_last(path), form, self.may_write)?;
                 match listing.is_empty() {
                     true => Err(Errno::ENOENT),
                     false => Ok(listing),
@@ -121,9 +130,13 @@ impl Session {
             (Err(errno), Some((last, folder))) => {
                 let folder = self.walker.folder(folder)?;
                 match form {
-                    Form::Long if folder.node().stat_of(last).is_ok() => {
-                        Ok(Listing::with(folder, vec![last.clone()], Vec::new(), form))
-                    }
+                    Form::Long if folder.node().stat_of(last).is_ok() => Ok(Listing::with(
+                        folder,
+                        vec![last.clone()],
+                        Vec::new(),
+                        form,
+                        self.may_write,
+                    )),
                     _ => Err(errno),
                 }
             }

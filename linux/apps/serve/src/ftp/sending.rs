@@ -125,7 +125,7 @@ impl Session {
         }
         let left = size - restart;
         let name = shown(&written(&self.names(path).unwrap_or_default()));
-        let Some(mut data) = self.connect(&format!("{name} ({left} bytes)")).await? else {
+        let Some(mut data) = self.connect(&format!("Sending {name} ({left} bytes).")).await? else {
             return Ok(());
         };
         let mut progress = Progress::new(
@@ -155,7 +155,7 @@ impl Session {
             Err(errno) => return self.refuse(path, errno).await,
         };
         let name = shown(&written(&self.names(path).unwrap_or_default()));
-        let Some(mut data) = self.connect(&format!("a listing of {name}")).await? else {
+        let Some(mut data) = self.connect(&format!("Sending a listing of {name}.")).await? else {
             return Ok(());
         };
         let mut progress = Progress::new(self.server.report, self.address, format!("LIST {name}"), None);
@@ -176,7 +176,7 @@ impl Session {
     }
 
     /// Opens the data connection that the client has asked for, and says so. `None`: there is none, and the client knows.
-    async fn connect(&mut self, what: &str) -> io::Result<Option<Wire>> {
+    pub(super) async fn connect(&mut self, what: &str) -> io::Result<Option<Wire>> {
         let channel = std::mem::take(&mut self.channel);
         if matches!(channel, Channel::None) {
             self.control
@@ -203,7 +203,7 @@ impl Session {
             }
             Watched::Gone => return Err(io::ErrorKind::ConnectionAborted.into()),
         };
-        self.control.say(150, &format!("Sending {what}.")).await?;
+        self.control.say(150, what).await?;
         let acceptor = self
             .server
             .tls

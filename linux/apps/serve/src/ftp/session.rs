@@ -3,11 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::change::Change;
 use super::channel::Channel;
 use super::command::{Command, Protection, Representation, parse};
 use super::control::Control;
@@ -48,6 +50,14 @@ pub(super) struct Session {
     pub(super) here: Names,
     login: Login,
     failures: u32,
+    /// Whether this client may change files.
+    pub(super) may_write: bool,
+    /// What RNFR has named.
+    pub(super) renamed: Option<Names>,
+    /// Bytes that ALLO has told of.
+    pub(super) allocated: u64,
+    /// What the walker knows is as of then.
+    moves: u64,
     pub(super) representation: Representation,
     pub(super) restart: u64,
     pub(super) channel: Channel,
@@ -70,6 +80,10 @@ pub async fn run(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
         here: Names::new(),
         login: Login::Open,
         failures: 0,
+        may_write: false,
+        renamed: None,
+        allocated: 0,
+        moves: 0,
         representation: Representation::Text,
         restart: 0,
         channel: Channel::None,
@@ -85,9 +99,13 @@ pub async fn run(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
 
 impl Session {
     async fn converse(mut self) -> io::Result<()> {
-        self.control
-            .say(220, "Disk images, read-only. Log in as anonymous.")
-            .await?;
+        let greeting = match (&self.server.writing, self.server.accounts.anonymous()) {
+            (None, true) => "Disk images, read-only. Log in as anonymous.",
+            (None, false) => "Disk images, read-only.",
+            (Some(_), true) => "Disk images. Log in, or as anonymous.",
+            (Some(_), false) => "Disk images. Log in.",
+        };
+        self.control.say(220, greeting).await?;
         let mut wrong = 0;
         loop {
             let patience = match self.login {
@@ -167,6 +185,16 @@ impl Session {
             self.control.say(530, "Log in first, with USER and PASS.").await?;
             return Ok(Next::Stay);
         }
+        if let Some(writing) = &self.server.writing {
+            let moves = writing.moves.load(Ordering::Acquire);
+            if moves != self.moves {
+                self.moves = moves;
+                self.walker.forget();
+            }
+        }
+        if !matches!(command, Command::Change(Change::RenameTo(_))) {
+            self.renamed = None;
+        }
         match command {
             Command::User(name) => return self.user(name).await,
             Command::Pass(word) => return self.pass(&word).await,
@@ -184,7 +212,7 @@ impl Session {
                     .await?;
             }
             Command::Noop => self.control.say(200, "Yes.").await?,
-            Command::Allo => self.control.say(202, "That is not needed here.").await?,
+            Command::Allo(bytes) => self.allo(bytes).await?,
             Command::Syst => self.control.say(215, "UNIX Type: L8").await?,
             Command::Feat => self.feat().await?,
             Command::Help(verb) => self.help(verb).await?,
@@ -205,7 +233,7 @@ impl Session {
             Command::Rest(offset) => {
                 self.restart = offset;
                 self.control
-                    .say(350, &format!("The next file is sent from byte {offset} on."))
+                    .say(350, &format!("The next transfer begins at byte {offset}."))
                     .await?;
             }
             Command::Retr(path) => self.retr(&path).await?,
@@ -226,11 +254,7 @@ impl Session {
                 self.protection = protection;
                 self.control.say(200, "Data connections are made so.").await?;
             }
-            Command::Change(verb) => {
-                self.control
-                    .say(550, &format!("{verb}: images are shown read-only."))
-                    .await?;
-            }
+            Command::Change(change) => self.change(change).await?,
         }
         Ok(Next::Stay)
     }
@@ -261,6 +285,10 @@ impl Session {
         let accounts = &self.server.accounts;
         if accounts.is_anonymous(&name) || accounts.check(&name, word) {
             self.say(Detail::Usual, format_args!("logged in as {}", shown(&name)));
+            self.may_write = match &self.server.writing {
+                Some(writing) => writing.anonymous || !accounts.is_anonymous(&name),
+                None => false,
+            };
             self.login = Login::Done;
             self.control.say(230, "Welcome.").await?;
             return Ok(Next::Stay);

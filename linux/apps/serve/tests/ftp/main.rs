@@ -1,0 +1,15 @@
+//! `lklftpd` as its clients find it.
+
+#![cfg(target_os = "linux")]
+
+mod clients;
+mod protocol;
+#[path = "../stage/mod.rs"]
+mod stage;
+mod uploads;
+mod writing;
+
+use stage::{Server, Stage};
+fn serve(stage: &Stage, arguments: &[&str]) -> Server {
+    Server::start(stage, "lklftpd", arguments)
+}
