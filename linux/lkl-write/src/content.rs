@@ -33,6 +33,10 @@ pub trait ContentChanges {
     /// file, whatever the options say.
     fn reopen_with(&self, options: OpenOptions) -> Result<OwnedFd, Errno>;
 
+    /// Opens the same file again for writing at its end, wherever a write says that it goes (O_APPEND). What may only grow can be
+    /// opened for writing in no other way.
+    fn reopen_to_append(&self) -> Result<OwnedFd, Errno>;
+
     /// Writes at an offset, what Linux takes: fewer bytes than given where the disk is full, among other reasons.
     fn pwrite(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno>;
 
@@ -82,6 +86,13 @@ impl ContentChanges for OwnedFd {
     fn reopen_with(&self, options: OpenOptions) -> Result<OwnedFd, Errno> {
         let path = calls::path_of(self)?;
         calls::open(self.kernel(), At::path(&path), options.flags_to_reopen(), 0)
+    }
+
+    fn reopen_to_append(&self) -> Result<OwnedFd, Errno> {
+        const O_APPEND: i64 = 0o2000;
+        let path = calls::path_of(self)?;
+        let flags = OpenOptions::WRITE.flags_to_reopen() | O_APPEND;
+        calls::open(self.kernel(), At::path(&path), flags, 0)
     }
 
     fn pwrite(&self, bytes: &[u8], offset: u64) -> Result<usize, Errno> {

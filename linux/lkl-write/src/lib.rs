@@ -33,7 +33,7 @@ pub mod sys;
 pub mod user;
 pub mod volume;
 
-pub use attributes::{AttributeChanges, SetTime, SetXattr};
+pub use attributes::{AttributeChanges, ExtendedFlags, FileFlags, SetTime, SetXattr};
 pub use content::{Allocation, ContentChanges};
 pub use device::WritableDevice;
 pub use disk::{Abilities, WritableDisk, WritableSlice};

@@ -41,7 +41,7 @@ Options of lklfuse:
   part=N               partition N, 0 for the whole disk [default: a file system of Linux's before others, the largest]
   fs=TYPE              take it for this file system, by Linux's name for it
   norecovery           do not replay a journal; the volume may then look older than it is
-  memory=MIB           memory for Linux [default: 256, or what the journal needs]
+  memory=MIB           memory for Linux [default: 64, for writing 256, or what the journal needs]
   threads=N            requests that are answered at once [default: 2 for each processor, 8 at most]
   writeback            let the kernel keep what is written and tell of a full volume late, for speed
 

@@ -9,16 +9,18 @@ use std::time::SystemTime;
 
 use fuser::{
     BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use lkl::Errno;
+use lkl::{Errno, Statx};
 
 use crate::attributes::{attributes, nothing, set_time};
+use crate::readers::Turn;
 use crate::served::Served;
 
 mod contents;
+mod flags;
 mod listing;
 mod names;
 mod values;
@@ -52,9 +54,20 @@ impl Lklfuse {
         }
     }
 
-    /// What the kernel does with an open file: pages are kept, since only this mount changes them, and closing it needs no word.
-    fn opened(&self) -> FopenFlags {
-        FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH
+    fn attributes(&self, ino: INodeNo, stat: Result<Statx, fuser::Errno>, reply: ReplyAttr) {
+        let served = &self.0;
+        match stat {
+            Ok(stat) => reply.attr(
+                &served.manners.attributes,
+                &attributes(served.shown(ino.0, &stat), &stat),
+            ),
+            Err(errno) => reply.error(errno),
+        }
+    }
+
+    /// This thread has a request, until the second of these is dropped.
+    fn turn(&self) -> (&Served, Turn<'_>) {
+        (&self.0, self.0.readers.turn())
     }
 }
 
@@ -83,7 +96,7 @@ impl Filesystem for Lklfuse {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.lookup(parent.0, name.as_bytes())) {
             Ok(Some(found)) => self.entry(Ok(found), reply),
             Ok(None) if served.manners.names.is_zero() => reply.error(fuser::Errno::ENOENT),
@@ -98,21 +111,17 @@ impl Filesystem for Lklfuse {
     }
 
     fn forget(&self, _: &Request, ino: INodeNo, nlookup: u64) {
-        let _ = self.0.answer(|| {
-            self.0.nodes.forget(ino.0, nlookup);
+        let (served, _turn) = self.turn();
+        let _ = served.answer(|| {
+            served.nodes.forget(ino.0, nlookup);
             Ok(())
         });
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
-        let served = &self.0;
-        match served.answer(|| served.stat(ino.0, fh.map(u64::from))) {
-            Ok(stat) => reply.attr(
-                &served.manners.attributes,
-                &attributes(served.shown(ino.0, &stat), &stat),
-            ),
-            Err(errno) => reply.error(errno),
-        }
+        let (served, _turn) = self.turn();
+        let stat = served.answer(|| served.stat(ino.0, fh.map(u64::from)));
+        self.attributes(ino, stat, reply);
     }
 
     fn setattr(
@@ -133,7 +142,7 @@ impl Filesystem for Lklfuse {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let change = Change {
             mode,
             uid,
@@ -143,17 +152,12 @@ impl Filesystem for Lklfuse {
             modified: set_time(mtime),
             by_root: request.uid() == 0,
         };
-        match served.answer(|| served.change(ino.0, fh.map(u64::from), &change)) {
-            Ok(stat) => reply.attr(
-                &served.manners.attributes,
-                &attributes(served.shown(ino.0, &stat), &stat),
-            ),
-            Err(errno) => reply.error(errno),
-        }
+        let stat = served.answer(|| served.change(ino.0, fh.map(u64::from), &change));
+        self.attributes(ino, stat, reply);
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.node(ino.0)?.1.read_link()) {
             Ok(target) => reply.data(&target),
             Err(errno) => reply.error(errno),
@@ -170,7 +174,7 @@ impl Filesystem for Lklfuse {
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let new = New::Node { mode, umask, rdev };
         let made = served.answer(|| served.make(By::of(request), parent.0, name.as_bytes(), new));
         self.entry(made, reply);
@@ -185,7 +189,7 @@ impl Filesystem for Lklfuse {
         umask: u32,
         reply: ReplyEntry,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let new = New::Folder { mode, umask };
         let made = served.answer(|| served.make(By::of(request), parent.0, name.as_bytes(), new));
         self.entry(made, reply);
@@ -199,20 +203,20 @@ impl Filesystem for Lklfuse {
         target: &Path,
         reply: ReplyEntry,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let new = New::Link(target.as_os_str().as_bytes());
         let made = served.answer(|| served.make(By::of(request), parent.0, link_name.as_bytes(), new));
         self.entry(made, reply);
     }
 
     fn link(&self, _: &Request, ino: INodeNo, newparent: INodeNo, newname: &OsStr, reply: ReplyEntry) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let made = served.answer(|| served.link(ino.0, newparent.0, newname.as_bytes()));
         self.entry(made, reply);
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         self.empty(
             served.answer(|| served.remove(parent.0, name.as_bytes(), false)),
             reply,
@@ -220,7 +224,7 @@ impl Filesystem for Lklfuse {
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         self.empty(
             served.answer(|| served.remove(parent.0, name.as_bytes(), true)),
             reply,
@@ -237,7 +241,7 @@ impl Filesystem for Lklfuse {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let (from, to) = ((parent.0, name.as_bytes()), (newparent.0, newname.as_bytes()));
         self.empty(served.answer(|| served.rename(from, to, flags.bits())), reply);
     }
@@ -252,22 +256,22 @@ impl Filesystem for Lklfuse {
         flags: i32,
         reply: ReplyCreate,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let created =
             served.answer(|| served.create(By::of(request), parent.0, name.as_bytes(), (mode, umask), flags));
         match created {
             Ok((found, handle)) => {
                 let ttl = served.manners.names.min(served.manners.attributes);
-                reply.created(&ttl, &found, GENERATION, FileHandle(handle), self.opened());
+                reply.created(&ttl, &found, GENERATION, FileHandle(handle), contents::CACHED);
             }
             Err(errno) => reply.error(errno),
         }
     }
 
     fn open(&self, _: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.open(ino.0, flags.0)) {
-            Ok(handle) => reply.opened(FileHandle(handle), self.opened()),
+            Ok((handle, how)) => reply.opened(FileHandle(handle), how),
             Err(errno) => reply.error(errno),
         }
     }
@@ -283,9 +287,9 @@ impl Filesystem for Lklfuse {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         contents::with_buffer(size, |buffer| {
-            match served.answer(|| served.files.get(fh.0)?.pread(buffer, offset)) {
+            match served.answer(|| served.read(fh.0, buffer, offset)) {
                 Ok(len) => reply.data(buffer.get(..len).unwrap_or_default()),
                 Err(errno) => reply.error(errno),
             }
@@ -304,7 +308,7 @@ impl Filesystem for Lklfuse {
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let kill = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         match served.answer(|| served.write(fh.0, data, offset, kill)) {
             Ok(len) => reply.written(len),
@@ -327,21 +331,22 @@ impl Filesystem for Lklfuse {
         _flush: bool,
         reply: ReplyEmpty,
     ) {
+        let (served, _turn) = self.turn();
         reply.ok();
-        let _ = self.0.answer(|| {
-            self.0.files.close(fh.0);
+        let _ = served.answer(|| {
+            served.files.close(fh.0);
             Ok(())
         });
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let done = served.answer(|| served.sync(&*served.files.get(fh.0)?, datasync));
         self.empty(done, reply);
     }
 
     fn opendir(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.open_folder(ino.0)) {
             Ok(handle) => {
                 let flags = FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_CACHE_DIR;
@@ -352,7 +357,7 @@ impl Filesystem for Lklfuse {
     }
 
     fn readdir(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.list(fh.0, offset, &mut reply)) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
@@ -367,7 +372,7 @@ impl Filesystem for Lklfuse {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.list_with_attributes(ino.0, fh.0, offset, &mut reply)) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
@@ -375,21 +380,22 @@ impl Filesystem for Lklfuse {
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
+        let (served, _turn) = self.turn();
         reply.ok();
-        let _ = self.0.answer(|| {
-            self.0.folders.close(fh.0);
+        let _ = served.answer(|| {
+            served.folders.close(fh.0);
             Ok(())
         });
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, fh: FileHandle, datasync: bool, reply: ReplyEmpty) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let done = served.answer(|| served.sync(&*served.folders.get(fh.0)?, datasync));
         self.empty(done, reply);
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.node(crate::nodes::ROOT)?.1.statfs()) {
             Ok(found) => reply.statfs(
                 found.blocks,
@@ -415,28 +421,50 @@ impl Filesystem for Lklfuse {
         _position: u32,
         reply: ReplyEmpty,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let done = served.answer(|| served.set_value(ino.0, name.as_bytes(), value, flags));
         self.empty(done, reply);
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
-        let served = &self.0;
-        let value = served.answer(|| served.node(ino.0)?.1.get_xattr(name.as_bytes()));
+        let (served, _turn) = self.turn();
+        let value = served.answer(|| served.value(ino.0, name.as_bytes()));
         values::reply(value, size, reply);
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         values::reply(served.answer(|| served.value_names(ino.0)), size, reply);
     }
 
     fn removexattr(&self, _: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         self.empty(
             served.answer(|| served.remove_value(ino.0, name.as_bytes())),
             reply,
         );
+    }
+
+    fn ioctl(
+        &self,
+        _: &Request,
+        ino: INodeNo,
+        fh: FileHandle,
+        flags: IoctlFlags,
+        cmd: u32,
+        in_data: &[u8],
+        out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        let (served, _turn) = self.turn();
+        let is_folder = flags.contains(IoctlFlags::FUSE_IOCTL_DIR);
+        match served.answer(|| served.flags((ino.0, fh.0, is_folder), cmd, in_data)) {
+            Ok(answer) => {
+                let wanted = usize::try_from(out_size).unwrap_or(0);
+                reply.ioctl(0, answer.get(..wanted).unwrap_or(&answer));
+            }
+            Err(errno) => reply.error(errno),
+        }
     }
 
     fn fallocate(
@@ -449,7 +477,7 @@ impl Filesystem for Lklfuse {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         self.empty(
             served.answer(|| served.allocate(fh.0, offset, length, mode)),
             reply,
@@ -457,7 +485,7 @@ impl Filesystem for Lklfuse {
     }
 
     fn lseek(&self, _: &Request, _ino: INodeNo, fh: FileHandle, offset: i64, whence: i32, reply: ReplyLseek) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         match served.answer(|| served.seek(fh.0, offset, whence)) {
             Ok(place) => reply.offset(place),
             Err(errno) => reply.error(errno),
@@ -477,7 +505,7 @@ impl Filesystem for Lklfuse {
         _flags: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        let served = &self.0;
+        let (served, _turn) = self.turn();
         let copied = served.answer(|| served.copy((fh_in.0, offset_in), (fh_out.0, offset_out), len));
         match copied {
             Ok(len) => reply.written(len),

@@ -24,10 +24,10 @@ impl Default for Handles {
 
 impl Handles {
     /// Keeps an open file. Its number.
-    pub fn add(&self, file: OwnedFd) -> u64 {
+    pub fn add(&self, file: Arc<OwnedFd>) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        files.insert(number, Arc::new(file));
+        files.insert(number, file);
         number
     }
 

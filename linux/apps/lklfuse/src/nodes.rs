@@ -5,6 +5,8 @@
 //! should not have to hold each. Those that were opened stay so, up to a number. A node whose name goes away (it is removed or
 //! replaced) is opened first, and stays open: the kernel may have it open, and its number must not be given to another file.
 //!
+//! A file that the kernel has open for writing is used as it is open there, and need not be opened a second time.
+//!
 //! Places change under the lock of the table. A thread that follows one without it may find that it has changed meanwhile, and looks again.
 
 use std::collections::{HashMap, VecDeque};
@@ -33,6 +35,12 @@ pub struct Node {
     identity: Identity,
     place: Mutex<Option<Place>>,
     open: Mutex<Option<Arc<OwnedFd>>>,
+    /// A descriptor for reading and writing that the kernel has open.
+    handle: Mutex<Weak<OwnedFd>>,
+    /// Whether it is known to have no default access list,
+    pub default_list: Absence,
+    /// and no capabilities.
+    pub capabilities: Absence,
     /// It was used since it was last thought of closing it.
     is_used: AtomicBool,
     /// How many want it to stay open.
@@ -82,6 +90,9 @@ impl Node {
             identity,
             place: Mutex::new(place),
             open: Mutex::new(None),
+            handle: Mutex::default(),
+            default_list: Absence::default(),
+            capabilities: Absence::default(),
             is_used: AtomicBool::new(false),
             pins: AtomicUsize::new(0),
             is_nameless: AtomicBool::new(false),
@@ -102,8 +113,47 @@ impl Node {
         let open = lock(&self.open).clone();
         if open.is_some() {
             self.is_used.store(true, Ordering::Relaxed);
+            return open;
         }
-        open
+        lock(&self.handle).upgrade()
+    }
+
+    /// The kernel has it open by this descriptor, for reading and writing.
+    pub fn is_open_as(&self, handle: &Arc<OwnedFd>) {
+        *lock(&self.handle) = Arc::downgrade(handle);
+    }
+}
+
+/// Something that a file has not got, as far as is known: asking Linux once is enough.
+#[derive(Debug, Default)]
+pub struct Absence(AtomicU64);
+
+impl Absence {
+    /// Asks, unless it is known to be absent. `act` says that it is absent by ENODATA.
+    pub fn or_ask<T>(&self, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        // Odd: known to be absent. Each change makes it another even number, which an answer of before does not replace.
+        let known = self.0.load(Ordering::Acquire);
+        if known % 2 == 1 {
+            return Err(Errno::ENODATA);
+        }
+        let answer = act();
+        if matches!(answer, Err(Errno::ENODATA)) {
+            let _ = self
+                .0
+                .compare_exchange(known, known + 1, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// It is known to be absent, since the file is new.
+    pub fn born(&self) {
+        let _ = self.0.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// It may be there from now on.
+    pub fn forget(&self) {
+        let next = |known: u64| Some((known | 1) + 1);
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, next);
     }
 }
 
@@ -215,6 +265,16 @@ impl Nodes {
         number
     }
 
+    /// All of them, by number; those that are entries of the root by their names, too.
+    pub fn all(&self) -> Vec<(u64, Option<Arc<[u8]>>)> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let name = |node: &Node| node.place().filter(|place| place.folder.id == ROOT);
+        let nodes = table.nodes.values();
+        nodes
+            .map(|node| (node.id, name(node).map(|place| place.name)))
+            .collect()
+    }
+
     /// The kernel has forgotten some lookups of a node.
     pub fn forget(&self, id: u64, count: u64) {
         let mut table = self.write();
@@ -239,8 +299,7 @@ impl Nodes {
             Ok((open, stat))
         })?;
         let open = Arc::new(open.0);
-        *lock(&node.open) = Some(Arc::clone(&open));
-        self.remember(node);
+        self.keep(node, Arc::clone(&open));
         Ok(open)
     }
 
@@ -281,15 +340,31 @@ impl Nodes {
     /// Opens a node and keeps it so.
     pub fn pin(&self, node: &Arc<Node>) -> Result<Pin, Errno> {
         let pin = Pin::new(node);
-        self.open(node)?;
+        let open = self.open(node)?;
+        self.keep(node, open);
         Ok(pin)
+    }
+
+    /// Keeps a node open by this descriptor, unless it is kept open already.
+    fn keep(&self, node: &Arc<Node>, open: Arc<OwnedFd>) {
+        let mut kept = lock(&node.open);
+        if kept.is_none() {
+            *kept = Some(open);
+            drop(kept);
+            self.remember(node);
+        }
     }
 
     /// The node of an entry, if the kernel knows it by this name: opened, before its name goes away or changes.
     pub fn pin_entry(&self, folder: &Arc<Node>, open: &OwnedFd, name: &[u8]) -> Result<Option<Pin>, Errno> {
-        let number = self.number(&open.statx_at(name)?);
+        let entry = open.open_at(name, OpenMode::Path)?;
+        let number = self.number(&entry.statx()?);
         match self.get(number) {
-            Ok(node) if node.place().is_some_and(|place| place.is(folder, name)) => self.pin(&node).map(Some),
+            Ok(node) if node.place().is_some_and(|place| place.is(folder, name)) => {
+                let pin = Pin::new(&node);
+                self.keep(&node, Arc::new(entry));
+                Ok(Some(pin))
+            }
             _ => Ok(None),
         }
     }

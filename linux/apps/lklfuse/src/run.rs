@@ -1,7 +1,9 @@
 //! The life of a mount: open the image, mount, serve, write everything, end.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
@@ -13,7 +15,7 @@ use crate::background;
 use crate::cli::Cli;
 use crate::filesystem::Lklfuse;
 use crate::mount_options::MountOptions;
-use crate::served::{Manners, Served, tell};
+use crate::served::{Manners, Served, log, tell};
 
 /// What messages call this program and its options.
 pub const PROGRAM: Program = Program {
@@ -26,8 +28,11 @@ pub const PROGRAM: Program = Program {
     ..Program::new("lklfuse")
 };
 
-/// MiB for Linux unless told otherwise: besides what it needs it keeps what was read of folders and inodes.
-const MEMORY: u32 = 256;
+/// MiB for Linux unless told otherwise. Reading needs little, since the host's kernel caches what was read, and memory that Linux has
+/// used before is faster than fresh memory: with 256 MiB a long read takes twice the processor's time. What is written waits
+/// in it.
+const MEMORY: u32 = 64;
+const MEMORY_TO_WRITE: u32 = 256;
 /// Requests that are answered at once, at most: more threads than processors help only those that wait for a disk.
 const THREADS: usize = 8;
 
@@ -91,7 +96,10 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
         },
         Some(match options.memory {
             Some(memory) => memory,
-            None => contents(&image)?.memory.max(MEMORY),
+            None => {
+                let least = if options.write { MEMORY_TO_WRITE } else { MEMORY };
+                contents(&image)?.memory.max(least)
+            }
         }),
     )?;
     let permissions = options.default_permissions || options.allow_other;
@@ -101,7 +109,8 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
         ..Manners::new(volume.fs_name(), options.write)
     };
     let root = volume.root();
-    let served = root.and_then(|root| Served::new(root, manners, image.display().to_string()));
+    let threads = threads(options);
+    let served = root.and_then(|root| Served::new(root, manners, threads, image.display().to_string()));
     let served = served.map_err(|errno| {
         Failure::new(
             Exit::FileSystem,
@@ -112,7 +121,7 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
         served: Arc::new(served),
         volume: Arc::new(Mutex::new(Some(volume))),
     };
-    let config = config(&image, options, permissions);
+    let config = config(&image, options, permissions, threads);
     let session = Session::new(Lklfuse(Arc::clone(&mounted.served)), &folder, &config);
     let mut session = match session {
         Ok(session) => session,
@@ -128,19 +137,22 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
             ));
         }
     };
+    let served = Arc::clone(&mounted.served);
+    let lookout = attend(&served, &session);
     let (unmounter, at_end) = (session.unmount_callable(), mounted.clone());
     let place = folder.clone();
     interruption.then(move || stop(unmounter, &at_end, &place));
-    // It asks the mount, which is not served yet.
-    let place = folder.clone();
-    let _ = std::thread::Builder::new().spawn(move || read_far_ahead(&place));
+    read_far_ahead(&folder);
     if is_daemon && let Err(error) = background::detach() {
         tell(&format!("{}: {}", folder.display(), reason(&error)));
     }
     let result = session.run();
+    served.readers.end();
+    let _ = lookout.map(std::thread::JoinHandle::join);
     let ended = mounted.end();
     if let Err(failure) = &ended {
-        tell(&failure.message);
+        // Where there is a terminal, it is said there in the end.
+        log(&failure.message);
     }
     ended?;
     result.map_err(|error| {
@@ -151,7 +163,26 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
     })
 }
 
-fn config(image: &Path, options: &MountOptions, permissions: bool) -> Config {
+/// Gives the threads that serve what they need of the mount. Their lookout, if there is one.
+fn attend(served: &Arc<Served>, session: &Session<Lklfuse>) -> Option<JoinHandle<()>> {
+    let _ = served.notifier.set(session.notifier());
+    let device = session.as_fd().try_clone_to_owned().ok()?;
+    let watched = Arc::clone(served);
+    let watch = move || {
+        let _ = watched.notice_death();
+    };
+    served.readers.begin(device, watch).ok()
+}
+
+fn threads(options: &MountOptions) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    options
+        .threads
+        .unwrap_or((2 * processors).clamp(2, THREADS))
+        .max(1)
+}
+
+fn config(image: &Path, options: &MountOptions, permissions: bool, threads: usize) -> Config {
     let source = options.source.clone();
     let source = source.unwrap_or_else(|| image.display().to_string());
     let mut config = Config::default();
@@ -175,8 +206,7 @@ fn config(image: &Path, options: &MountOptions, permissions: bool) -> Config {
         (false, true) => SessionACL::RootAndOwner,
         (false, false) => SessionACL::Owner,
     };
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    config.n_threads = Some(options.threads.unwrap_or((2 * processors).clamp(2, THREADS)));
+    config.n_threads = Some(threads);
     // Where users may not open it, fusermount3 does for the mount, and the threads share that.
     let device = std::fs::File::options().read(true).write(true).open("/dev/fuse");
     config.clone_fd = device.is_ok();
@@ -222,11 +252,39 @@ fn stop(mut unmounter: SessionUnmounter, mounted: &Mounted, folder: &Path) {
     std::process::exit(i32::from(exit as u8));
 }
 
-/// Has the kernel read further ahead than it does for FUSE, if it lets us.
+/// Has the kernel read further ahead than it does for FUSE, if it lets us. Asking the mount for its device would keep it busy when the
+/// user unmounts it at once.
 fn read_far_ahead(folder: &Path) {
     const KIB: &str = "1024";
-    if let Ok(stat) = rustix::fs::stat(folder) {
-        let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), KIB);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // Of several mounts on one folder the last is seen.
+    if let Some(device) = mounts.lines().rev().find_map(|line| device_of(line, folder)) {
+        let _ = std::fs::write(format!("/sys/class/bdi/{device}/read_ahead_kb"), KIB);
+    }
+}
+
+/// The device's numbers in a line of mountinfo, if it is about this folder.
+fn device_of<'a>(line: &'a str, folder: &Path) -> Option<&'a str> {
+    let mut words = line.split(' ').skip(2);
+    let (device, place) = (words.next()?, words.nth(1)?);
+    // The kernel writes these of a path's characters as numbers.
+    let place = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(place.to_owned(), |place, (word, character)| {
+            place.replace(word, character)
+        });
+    (Path::new(&place) == folder).then_some(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_device_of_a_mount_is_found_by_its_folder() {
+        let line = r"99 28 0:77 / /media/my\040disk rw,nosuid shared:1 - fuse.lklfuse /a.img rw";
+        assert_eq!(device_of(line, Path::new("/media/my disk")), Some("0:77"));
+        assert_eq!(device_of(line, Path::new("/media/my")), None);
+        assert_eq!(device_of("", Path::new("/")), None);
     }
 }

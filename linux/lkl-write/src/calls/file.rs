@@ -158,6 +158,28 @@ pub(crate) fn copy_file_range(
     amount(call(from.kernel(), SYS_COPY_FILE_RANGE, arguments))
 }
 
+/// A request whose argument is a record without pointers, which Linux reads or writes.
+pub(crate) fn record<const N: usize>(
+    file: &OwnedFd,
+    request: u32,
+    record: &mut [u8; N],
+) -> Result<(), Errno> {
+    /// The size of the record, as the request's number says.
+    const fn size_of_record(request: u32) -> usize {
+        (request >> 16 & 0x3fff) as usize
+    }
+    if size_of_record(request) != N {
+        return Err(Errno::EINVAL);
+    }
+    let place = address(record.as_mut_ptr().cast_const());
+    call(
+        file.kernel(),
+        SYS_IOCTL,
+        [file.raw().into(), request.into(), place],
+    )
+    .map(drop)
+}
+
 /// FITRIM over the whole file system; the bytes that Linux has discarded.
 pub(crate) fn trim(file: &OwnedFd) -> Result<u64, Errno> {
     const FITRIM: i64 = 0xc018_5879;

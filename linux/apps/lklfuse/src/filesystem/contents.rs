@@ -1,7 +1,9 @@
 //! Attributes and contents of files.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
+use fuser::FopenFlags;
 use lkl::{Errno, OpenMode, OwnedFd, Statx};
 use lkl_write::{Allocation, AttributeChanges, ContentChanges, OpenOptions, SetTime};
 
@@ -9,9 +11,13 @@ use crate::nodes::ROOT;
 use crate::served::Served;
 
 const O_ACCMODE: i32 = 3;
+const O_APPEND: i32 = 0o2000;
 const S_ISUID: u32 = 0o4000;
 const S_ISGID: u32 = 0o2000;
 const S_IXGRP: u32 = 0o10;
+
+/// What the kernel does with an open file: pages are kept, since only this mount changes them, and closing it needs no word.
+pub(super) const CACHED: FopenFlags = FopenFlags::FOPEN_KEEP_CACHE.union(FopenFlags::FOPEN_NOFLUSH);
 
 /// What becomes of a file's attributes.
 #[derive(Debug)]
@@ -67,19 +73,33 @@ impl Served {
         node.statx()
     }
 
-    /// Opens a regular file. Its handle.
-    pub(super) fn open(&self, number: u64, flags: i32) -> Result<u64, Errno> {
-        let (_, node) = self.node(number)?;
-        let file = match flags & O_ACCMODE {
-            0 => node.reopen(OpenMode::Read)?,
-            _ => node.reopen_with(OpenOptions::WRITE)?,
+    /// Opens a regular file. Its handle, and what the kernel does with it.
+    pub(super) fn open(&self, number: u64, flags: i32) -> Result<(u64, FopenFlags), Errno> {
+        let (node, open) = self.node(number)?;
+        if flags & O_ACCMODE == 0 {
+            return Ok((self.files.add(Arc::new(open.reopen(OpenMode::Read)?)), CACHED));
+        }
+        let (file, how) = match open.reopen_with(OpenOptions::WRITE) {
+            // A file that may only grow. All that is written goes to its end, so it must not come from the kernel's cache.
+            Err(Errno::EPERM) if flags & O_APPEND != 0 => (
+                open.reopen_to_append()?,
+                CACHED.union(FopenFlags::FOPEN_DIRECT_IO),
+            ),
+            file => (file?, CACHED),
         };
-        Ok(self.files.add(file))
+        let file = Arc::new(file);
+        node.is_open_as(&file);
+        Ok((self.files.add(file), how))
+    }
+
+    pub(super) fn read(&self, handle: u64, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+        self.readers.held_up();
+        self.files.get(handle)?.pread(buffer, offset)
     }
 
     pub(super) fn open_folder(&self, number: u64) -> Result<u64, Errno> {
         let (_, node) = self.node(number)?;
-        Ok(self.folders.add(node.reopen(OpenMode::Directory)?))
+        Ok(self.folders.add(Arc::new(node.reopen(OpenMode::Directory)?)))
     }
 
     pub(super) fn write(&self, handle: u64, bytes: &[u8], offset: u64, kill: bool) -> Result<u32, Errno> {
@@ -92,6 +112,7 @@ impl Served {
     }
 
     pub(super) fn sync(&self, file: &OwnedFd, data_only: bool) -> Result<(), Errno> {
+        self.readers.held_up();
         match data_only {
             true => file.fdatasync(),
             false => file.fsync(),

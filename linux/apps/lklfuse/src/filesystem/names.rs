@@ -1,12 +1,15 @@
 //! Finding, making, moving and removing entries.
 
+use std::sync::Arc;
+
 use fuser::{FileAttr, Request};
 use lkl::{Errno, OwnedFd};
 use lkl_write::{FolderChanges, OpenOptions, Rename};
 
 use super::is_missing;
+use super::values::DEFAULT_LIST;
 use crate::attributes::{device, kind_of_mode};
-use crate::nodes::Pin;
+use crate::nodes::{Node, Pin};
 use crate::served::Served;
 
 const O_ACCMODE: i32 = 3;
@@ -49,10 +52,16 @@ impl Served {
         let (folder, open) = self.node(folder)?;
         let user = self.users.user(by.uid, by.gid)?;
         match new {
-            New::Folder { mode, umask } => user.mkdir_at(&open, name, masked(&open, mode, umask))?,
+            New::Folder { mode, umask } => user.mkdir_at(&open, name, masked(&folder, &open, mode, umask))?,
             New::Node { mode, umask, rdev } => {
                 let kind = kind_of_mode(mode);
-                user.mknod_at(&open, name, kind, masked(&open, mode, umask), device(rdev))?;
+                user.mknod_at(
+                    &open,
+                    name,
+                    kind,
+                    masked(&folder, &open, mode, umask),
+                    device(rdev),
+                )?;
             }
             New::Link(target) => user.symlink_at(&open, name, target)?,
         }
@@ -78,9 +87,24 @@ impl Served {
             durable: false,
         };
         let user = self.users.user(by.uid, by.gid)?;
-        let file = user.create_at(&open, name, options, masked(&open, mode, umask))?;
+        let mode = masked(&folder, &open, mode, umask);
+        // The kernel asks for this when it knows of no such file, so it is new as a rule.
+        let new = OpenOptions { new: true, ..options };
+        let (file, is_new) = match user.create_at(&open, name, new, mode) {
+            Err(Errno::EEXIST) if !options.new => (user.create_at(&open, name, options, mode)?, false),
+            file => (file?, true),
+        };
         drop(user);
+        let file = Arc::new(file);
         let found = self.entry(&folder, name, &file.statx()?);
+        let node = self.nodes.get(found.ino.0)?;
+        if options.write {
+            node.is_open_as(&file);
+        }
+        if is_new {
+            // No file is born with capabilities.
+            node.capabilities.born();
+        }
         Ok((found, self.files.add(file)))
     }
 
@@ -136,9 +160,13 @@ impl Served {
 }
 
 /// The mode of a new entry. A folder's default access list takes the place of the mask.
-fn masked(folder: &OwnedFd, mode: u32, umask: u32) -> u32 {
+fn masked(folder: &Node, open: &OwnedFd, mode: u32, umask: u32) -> u32 {
+    let list = || match open.get_xattr(DEFAULT_LIST) {
+        Err(Errno::EOPNOTSUPP) => Err(Errno::ENODATA),
+        list => list,
+    };
     let masked = mode & !umask;
-    if masked == mode || folder.get_xattr(b"system.posix_acl_default").is_ok() {
+    if masked == mode || folder.default_list.or_ask(list).is_ok() {
         return mode;
     }
     masked

@@ -4,7 +4,20 @@ use fuser::ReplyXattr;
 use lkl::Errno;
 use lkl_write::{AttributeChanges, SetXattr};
 
+use crate::nodes::Node;
 use crate::served::Served;
+
+const CAPABILITIES: &[u8] = b"security.capability";
+pub(super) const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
+
+/// What was known to be absent may be there now.
+fn changed(node: &Node, name: &[u8]) {
+    match name {
+        CAPABILITIES => node.capabilities.forget(),
+        DEFAULT_LIST => node.default_list.forget(),
+        _ => {}
+    }
+}
 
 impl Served {
     pub(super) fn set_value(&self, number: u64, name: &[u8], value: &[u8], flags: i32) -> Result<(), Errno> {
@@ -14,11 +27,32 @@ impl Served {
             2 => SetXattr::Replace,
             _ => return Err(Errno::EINVAL),
         };
-        self.node(number)?.1.set_xattr(name, value, how)
+        let (node, open) = self.node(number)?;
+        let done = open.set_xattr(name, value, how);
+        changed(&node, name);
+        done
     }
 
     pub(super) fn remove_value(&self, number: u64, name: &[u8]) -> Result<(), Errno> {
-        self.node(number)?.1.remove_xattr(name)
+        let (node, open) = self.node(number)?;
+        let done = open.remove_xattr(name);
+        changed(&node, name);
+        done
+    }
+
+    /// A value. The kernel asks for capabilities before each first write to a file, and there are none as a rule.
+    pub(super) fn value(&self, number: u64, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        if !self.has_values {
+            // It does not ask again.
+            return Err(Errno::ENOSYS);
+        }
+        let node = self.nodes.get(number)?;
+        let ask = || self.nodes.open(&node)?.get_xattr(name);
+        match name {
+            CAPABILITIES => node.capabilities.or_ask(ask),
+            DEFAULT_LIST => node.default_list.or_ask(ask),
+            _ => ask(),
+        }
     }
 
     /// All names, each with a NUL behind it.
