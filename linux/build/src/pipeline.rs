@@ -158,19 +158,27 @@ pub fn relink(request: &Request, objects: &Path, out: &Path) -> Result<[Artifact
     Ok([elf, coff])
 }
 
-/// Whether the kernel with this configuration can write to disks.
-fn can_write(config: &Path) -> Result<bool, Error> {
-    let text = io(fs::read_to_string(config), "cannot read", config)?;
-    Ok(text.lines().any(|line| line == writes::SYMBOL))
+/// What a kernel's configuration says of its contract.
+struct Face {
+    /// The functions that it exports.
+    api: Vec<String>,
+    /// Whether it can write to disks.
+    can_write: bool,
 }
 
-/// The functions that a kernel exports.
-fn api(request: &Request, can_write: bool) -> Result<Vec<String>, Error> {
-    let mut api = link::api(&request.contract())?;
-    if can_write {
-        api.extend(link::api(&request.write_contract())?);
+impl Face {
+    fn of(request: &Request, config: &Path) -> Result<Face, Error> {
+        let text = io(fs::read_to_string(config), "cannot read", config)?;
+        let has = |symbol: &str| text.lines().any(|line| line == symbol);
+        let mut api = link::api(&request.contract())?;
+        for (symbol, header) in request.additions() {
+            if has(symbol) {
+                api.extend(link::api(&header)?);
+            }
+        }
+        let can_write = has(writes::SYMBOL);
+        Ok(Face { api, can_write })
     }
-    Ok(api)
 }
 
 /// Links, checks, and writes what follows from the ELF object into `out`, where its configuration is. A refused object stays
@@ -183,12 +191,11 @@ fn finish(
     mut report: Report,
     out: &Path,
 ) -> Result<(), Error> {
-    let can_write = can_write(&out.join("config"))?;
-    let api = api(request, can_write)?;
+    let face = Face::of(request, &out.join("config"))?;
     // First where a log or a refused object stays to be looked at.
     let linked = work.join("linked.o");
-    link::link(objects, script, &api, &linked)?;
-    let object = checked(&linked, &api, can_write)?;
+    link::link(objects, script, &face.api, &linked)?;
+    let object = checked(&linked, &face)?;
     let path = out.join("lkl.o");
     io(fs::copy(&linked, &path).map(drop), "cannot write", &path)?;
     archive::write(Target::Elf, &path, &out.join(library_name(Target::Elf, request)))?;
@@ -205,11 +212,11 @@ fn finish(
 }
 
 /// Reads the linked object and checks it.
-fn checked(path: &Path, api: &[String], can_write: bool) -> Result<Object, Error> {
+fn checked(path: &Path, face: &Face) -> Result<Object, Error> {
     let bytes = io(fs::read(path), "cannot read", path)?;
     let object = Object::parse(&bytes, &path.display().to_string())?;
-    let mut findings = check::all(&object, api);
-    if !can_write {
+    let mut findings = check::all(&object, &face.api);
+    if !face.can_write {
         findings.extend(writes::check(&object));
     }
     if findings.is_empty() {
@@ -238,7 +245,7 @@ fn prepare(tree: &Tree, request: &Request, work: &Path) -> Result<Kbuild, Error>
 
 /// Makes the COFF object from the ELF one, in the folder `out`.
 fn convert(request: &Request, elf: &Artifacts, out: &Path) -> Result<(), Error> {
-    let api = api(request, can_write(&elf.config)?)?;
+    let api = Face::of(request, &elf.config)?.api;
     let bytes = io(fs::read(&elf.object), "cannot read", &elf.object)?;
     let object = Object::parse(&bytes, &elf.object.display().to_string())?;
     let (coff, summary) = coff::convert(&object, &api)?;

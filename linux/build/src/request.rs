@@ -10,6 +10,7 @@
 //! | `LKLFS_CACHE` | the cache | `$XDG_CACHE_HOME/lklfs` or `~/.cache/lklfs` |
 //! | `NUM_JOBS` | how many compilers run at once | the number of processors |
 
+use crate::check::writes;
 use crate::{Error, fragment};
 use std::env;
 use std::path::{Path, PathBuf};
@@ -126,9 +127,13 @@ impl Request {
         self.overlay().join("include/asm/host_ops.h")
     }
 
-    /// The header with the functions of a kernel that writes to disks.
-    pub fn write_contract(&self) -> PathBuf {
-        self.overlay().join("include/asm/host_write.h")
+    /// The headers with the functions of kernels that have more than that: what one has by which line of its configuration.
+    pub fn additions(&self) -> [(&'static str, PathBuf); 2] {
+        let header = |name: &str| self.overlay().join("include/asm").join(name);
+        [
+            (writes::SYMBOL, header("host_write.h")),
+            ("CONFIG_LKL_HOSTNET=y", header("host_net.h")),
+        ]
     }
 
     /// The folder for patches to Linux, of which there are none.

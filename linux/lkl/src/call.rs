@@ -164,6 +164,20 @@ pub(crate) fn task_free(kernel: &Kernel, task: NonNull<lkl_task>) {
     let _ = inside(kernel, || kernel.inner.tasks.with_parent(ended));
 }
 
+/// A call of an added part's, with a task of the pool.
+pub(crate) fn by_task(kernel: &Kernel, act: impl FnOnce(*mut lkl_task) -> Long) -> Result<u64, Errno> {
+    with_task(kernel, |task| Errno::check(act(task.as_ptr())))
+}
+
+/// A call of an added part's, with a task that no other thread uses.
+pub(crate) fn by_this(
+    kernel: &Kernel,
+    task: NonNull<lkl_task>,
+    act: impl FnOnce(*mut lkl_task) -> Long,
+) -> Result<u64, Errno> {
+    inside(kernel, || contained(|| Errno::check(act(task.as_ptr()))))
+}
+
 /// Runs `act` with a task of the pool.
 fn with_task<T>(
     kernel: &Kernel,

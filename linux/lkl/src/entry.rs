@@ -51,6 +51,11 @@ impl EntryTask {
         unsafe { call::as_task(&self.kernel, self.task, number, args) }
     }
 
+    /// For calls of other parts, in its name.
+    pub(crate) fn raw(&mut self) -> NonNull<lkl_task> {
+        self.task
+    }
+
     /// The Linux that it belongs to.
     pub fn kernel(&self) -> &Kernel {
         &self.kernel

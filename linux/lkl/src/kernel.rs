@@ -11,7 +11,7 @@
 use crate::call;
 use crate::disk::{Attached, BlockDevice, Disk, DiskLink, DiskOptions, DiskStats};
 use crate::errno::Errno;
-use crate::extend::Announce;
+use crate::extend::{Announce, Attachments};
 use crate::gate::Gate;
 use crate::host::{Host, Semaphore};
 use crate::log::LogRing;
@@ -163,6 +163,8 @@ pub(crate) struct Inner {
     stuck: AtomicBool,
     /// Each non-null slot owns one count of a link.
     disks: Vec<AtomicPtr<DiskLink>>,
+    /// What Linux has that is no disk.
+    pub(crate) attachments: Attachments,
     /// A descriptor of /proc/self/fd for reopening, or -1 until it is first wanted.
     pub(crate) proc_fd: AtomicI32,
 }
@@ -272,6 +274,7 @@ impl Kernel {
             halted: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
             disks,
+            attachments: Attachments::new(),
             proc_fd: AtomicI32::new(-1),
         };
         let inner = try_arc(
@@ -494,6 +497,7 @@ impl Inner {
                 call::disk_gone(major, minor);
             }
         }
+        self.attachments.end();
         self.marks().enter_linux();
         let mut out = self.shared.calls.close();
         // A read that Linux has sent is answered by its disk, whatever Linux does.
@@ -523,6 +527,7 @@ impl Inner {
         for slot in &self.disks {
             call::drop_link(slot.swap(null_mut(), Ordering::AcqRel));
         }
+        self.attachments.drop_all();
         Halt::Whole
     }
 }

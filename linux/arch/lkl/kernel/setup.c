@@ -4,6 +4,7 @@
 #include <linux/init.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
+#include <linux/random.h>
 #include <linux/seq_file.h>
 #include <asm/lkl.h>
 #include <asm/sections.h>
@@ -11,6 +12,28 @@
 
 unsigned long lkl_pool_base;
 unsigned long lkl_pool_size;
+
+/*
+ * What the host has for Linux's random numbers: digits in hexadecimal, 64 of them for as good ones as there are. The same digits
+ * and the same clock make the same numbers, for a simulation. The command line keeps none of them.
+ */
+static int __init take_seed(char *digits)
+{
+	u8 seed[64];
+	size_t len = digits ? min(strlen(digits) / 2, sizeof(seed)) : 0;
+	char *word;
+
+	if (!len || hex2bin(seed, digits, len))
+		return -EINVAL;
+	add_bootloader_randomness(seed, len);
+	memzero_explicit(seed, sizeof(seed));
+	memset(digits, 'x', strlen(digits));
+	word = strstr(boot_command_line, "lkl_seed=");
+	for (word = word ? strchr(word, '=') + 1 : ""; *word && *word != ' '; word++)
+		*word = 'x';
+	return 0;
+}
+early_param("lkl_seed", take_seed);
 
 void __init setup_arch(char **command_line)
 {

@@ -6,6 +6,7 @@
 #include <linux/fcntl.h>
 #include <linux/nospec.h>
 #include <linux/openat2.h>
+#include <linux/socket.h>
 #include <linux/syscalls.h>
 #include <linux/version.h>
 #include <linux/uaccess.h>
@@ -67,6 +68,15 @@ static long fcntl_cached(unsigned int fd, unsigned int command, unsigned long ar
 	return command == F_SETFL && arg & O_DIRECT ? -EINVAL : sys_fcntl(fd, command, arg);
 }
 
+/*
+ * Sending without a copy takes the pages of the caller's memory, too. A socket that cannot do it says so, and programs that
+ * asked send with a copy.
+ */
+static long setsockopt_copying(int fd, int level, int name, char __user *value, int len)
+{
+	return level == SOL_SOCKET && name == SO_ZEROCOPY ? -EOPNOTSUPP : sys_setsockopt(fd, level, name, value, len);
+}
+
 #define CALL(name)		[__NR_##name] = (syscall_fn)sys_##name
 #define CALL_AS(name, function)	[__NR_##name] = (syscall_fn)function
 
@@ -117,7 +127,7 @@ static const syscall_fn calls[] = {
 	CALL(getsockname),
 	CALL(getpeername),
 	CALL(socketpair),
-	CALL(setsockopt),
+	CALL_AS(setsockopt, setsockopt_copying),
 	CALL(getsockopt),
 	CALL(wait4),
 	CALL(kill),

@@ -14,6 +14,7 @@
  *   kernel/syscalls.c the calls offered
  *   mm/vmap.c         scattered pages side by side
  *   drivers/hostblk.c disks
+ *   drivers/hostnet.c network interfaces
  */
 #ifndef _ASM_LKL_LKL_H
 #define _ASM_LKL_LKL_H

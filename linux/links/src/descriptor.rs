@@ -1,0 +1,106 @@
+//! A descriptor that is read and written a packet at a time, with or without a header before each.
+
+use crate::pump::Medium;
+use lkl_netdev::{Buffer, Header, Offloads, Packet};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+/// Which header is before each packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preamble {
+    /// None: packets are plain.
+    None,
+    /// virtio-net's, of ten bytes.
+    Short,
+    /// virtio-net's, of twelve.
+    Long,
+}
+
+impl Preamble {
+    fn len(self) -> usize {
+        match self {
+            Preamble::None => 0,
+            Preamble::Short => Header::SHORT,
+            Preamble::Long => Header::LONG,
+        }
+    }
+}
+
+/// The descriptor. It does not block.
+pub(crate) struct Descriptor {
+    fd: OwnedFd,
+    preamble: Preamble,
+    offloads: Offloads,
+}
+
+impl Descriptor {
+    pub(crate) fn new(fd: OwnedFd, preamble: Preamble, offloads: Offloads) -> io::Result<Descriptor> {
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(Descriptor {
+            fd,
+            preamble,
+            offloads,
+        })
+    }
+}
+
+/// The most pieces of a packet, with the header before it.
+const PIECES: usize = 32;
+
+impl Medium for Descriptor {
+    fn offloads(&self) -> Offloads {
+        self.offloads
+    }
+
+    fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        registry.register(&mut SourceFd(&self.fd.as_raw_fd()), token, interest)
+    }
+
+    fn send(&self, packet: &Packet) -> io::Result<()> {
+        let header = packet.header().to_bytes();
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let head = header.get(..self.preamble.len()).unwrap_or(&[]);
+        let all = std::iter::once(head).chain(packet.segments());
+        let mut used = 0usize;
+        for (place, piece) in pieces.iter_mut().zip(all) {
+            *place = IoSlice::new(piece);
+            used = used.saturating_add(1);
+        }
+        let whole = packet.len().saturating_add(head.len());
+        let written = rustix::io::writev(&self.fd, pieces.get(..used).unwrap_or(&[]))?;
+        if written == whole {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
+    }
+
+    fn receive(&self, buffer: &mut Buffer) -> io::Result<(usize, Header)> {
+        let mut header = [0; Header::LONG];
+        let (head, _) = header.split_at_mut(self.preamble.len());
+        let before = head.len();
+        let read = {
+            let mut pieces: [IoSliceMut<'_>; PIECES] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+            let all = std::iter::once(head).chain(buffer.segments_mut());
+            let mut used = 0usize;
+            for (place, piece) in pieces.iter_mut().zip(all) {
+                *place = IoSliceMut::new(piece);
+                used = used.saturating_add(1);
+            }
+            rustix::io::readv(&self.fd, pieces.get_mut(..used).unwrap_or(&mut []))?
+        };
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let len = read
+            .checked_sub(before)
+            .ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
+        let header = match self.preamble {
+            Preamble::None => Header::default(),
+            _ => Header::from_bytes(&header).unwrap_or_default(),
+        };
+        Ok((len, header))
+    }
+}

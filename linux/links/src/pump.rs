@@ -1,0 +1,232 @@
+//! Packets between Linux and something of the host's that is read and written without waiting.
+//!
+//! Linux's packets are written by the thread that sends them; those that the medium does not take at once wait for the pump's
+//! own thread, which reads, too: as many packets as there are, each straight into a buffer of Linux's, and gives them to Linux
+//! at once.
+
+use lkl_netdev::{Backend, Buffer, Buffers, Header, Offloads, Packet, Packets, Received};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// What packets are read from and written to. Nothing here waits: `WouldBlock` says that it would.
+pub(crate) trait Medium: Send + Sync + 'static {
+    /// What it does for Linux.
+    fn offloads(&self) -> Offloads {
+        Offloads::NONE
+    }
+
+    /// Has `registry` tell when it can be read or written again.
+    fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()>;
+
+    /// Writes a packet, whole.
+    fn send(&self, packet: &Packet) -> io::Result<()>;
+
+    /// Reads a packet, whole: how long it is.
+    fn receive(&self, buffer: &mut Buffer) -> io::Result<(usize, Header)>;
+}
+
+const MEDIUM: Token = Token(0);
+const WAKER: Token = Token(1);
+/// The most packets that are given to Linux at once.
+const BATCH: usize = 64;
+
+#[derive(Default)]
+struct State {
+    /// The interface is up: buffers may be kept.
+    up: bool,
+    /// The medium may have packets for which there was no buffer.
+    starved: bool,
+    ended: bool,
+    buffers: VecDeque<Buffer>,
+}
+
+struct Shared<M> {
+    medium: M,
+    state: Mutex<State>,
+    /// Packets that the medium did not take yet.
+    unsent: Mutex<VecDeque<Packet>>,
+    waker: Waker,
+}
+
+/// The end of an interface that is `M`.
+pub(crate) struct Pump<M: Medium> {
+    shared: Arc<Shared<M>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<M: Medium> Pump<M> {
+    /// Starts its thread.
+    pub(crate) fn new(medium: M) -> io::Result<Pump<M>> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        medium.register(poll.registry(), MEDIUM, Interest::READABLE | Interest::WRITABLE)?;
+        let shared = Arc::new(Shared {
+            medium,
+            state: Mutex::default(),
+            unsent: Mutex::default(),
+            waker,
+        });
+        let mine = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("lkl-link".into())
+            .spawn(move || mine.run(poll))?;
+        Ok(Pump {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+}
+
+impl<M: Medium> Shared<M> {
+    fn run(&self, mut poll: Poll) {
+        let mut events = Events::with_capacity(8);
+        loop {
+            match poll.poll(&mut events, None) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return,
+                Ok(()) => {}
+            }
+            let mut readable = false;
+            for event in &events {
+                if event.token() == MEDIUM {
+                    readable |= event.is_readable() || event.is_error();
+                    if event.is_writable() {
+                        self.send_unsent();
+                    }
+                }
+            }
+            let starved = {
+                let mut state = locked(&self.state);
+                if state.ended {
+                    return;
+                }
+                std::mem::take(&mut state.starved)
+            };
+            if readable || starved {
+                self.drain();
+            }
+        }
+    }
+
+    /// Writes what the medium takes, from the first on.
+    fn send_unsent(&self) {
+        let mut unsent = locked(&self.unsent);
+        while let Some(packet) = unsent.pop_front() {
+            if let Err(packet) = self.send(packet) {
+                unsent.push_front(packet);
+                return;
+            }
+        }
+    }
+
+    /// Writes a packet; it comes back if the medium would have had it wait.
+    fn send(&self, packet: Packet) -> Result<(), Packet> {
+        loop {
+            match self.medium.send(&packet) {
+                Ok(()) => packet.sent(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(packet),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Lost, as on a wire; Linux counts it.
+                Err(_) => drop(packet),
+            }
+            return Ok(());
+        }
+    }
+
+    /// Reads until there is nothing more, or no buffer.
+    fn drain(&self) {
+        loop {
+            let mut batch: VecDeque<Buffer> = {
+                let mut state = locked(&self.state);
+                let now = state.buffers.len().min(BATCH);
+                if now == 0 {
+                    state.starved = true;
+                    return;
+                }
+                state.buffers.drain(..now).collect()
+            };
+            let mut received = Received::default();
+            let mut more = true;
+            while more && let Some(mut buffer) = batch.pop_front() {
+                match self.medium.receive(&mut buffer) {
+                    Ok((len, header)) => {
+                        // One that is longer than any that may come is lost.
+                        let _ = received.push(buffer, len, header);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => batch.push_front(buffer),
+                    Err(error) => {
+                        batch.push_front(buffer);
+                        more = error.kind() == io::ErrorKind::InvalidData;
+                    }
+                }
+            }
+            received.deliver();
+            let mut state = locked(&self.state);
+            if state.up {
+                batch
+                    .into_iter()
+                    .rev()
+                    .for_each(|buffer| state.buffers.push_front(buffer));
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+}
+
+impl<M: Medium> Backend for Pump<M> {
+    fn offloads(&self) -> Offloads {
+        self.shared.medium.offloads()
+    }
+
+    fn transmit(&self, packets: Packets) {
+        let mut unsent = locked(&self.shared.unsent);
+        for packet in packets {
+            if !unsent.is_empty() {
+                unsent.push_back(packet);
+            } else if let Err(packet) = self.shared.send(packet) {
+                unsent.push_back(packet);
+            }
+        }
+    }
+
+    fn receive(&self, buffers: Buffers) {
+        let mut state = locked(&self.shared.state);
+        state.up = true;
+        state.buffers.extend(buffers);
+        if state.starved {
+            drop(state);
+            // What fails here fails for want of memory; the next packet, or buffer, tries again.
+            let _ = self.shared.waker.wake();
+        }
+    }
+
+    fn stop(&self) {
+        let mut state = locked(&self.shared.state);
+        state.up = false;
+        let buffers = std::mem::take(&mut state.buffers);
+        drop(state);
+        drop(buffers);
+        let unsent = std::mem::take(&mut *locked(&self.shared.unsent));
+        drop(unsent);
+    }
+}
+
+impl<M: Medium> Drop for Pump<M> {
+    fn drop(&mut self) {
+        locked(&self.shared.state).ended = true;
+        if self.shared.waker.wake().is_ok()
+            && let Some(thread) = locked(&self.thread).take()
+        {
+            let _ = thread.join();
+        }
+    }
+}
