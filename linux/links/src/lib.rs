@@ -1,19 +1,36 @@
 //! What a network interface of Linux's can be connected to.
 //!
 //! Each function here opens one kind of other end and returns a [`lkl_netdev::Backend`] for `add_network_device` of crate
-//! `linux-full`; [`Spec`] is what users write for it.
+//! `linux-full`; [`Spec`] is what users write for it. All but the record in a file stand on one pump: what Linux sends is
+//! written by the thread that sends it, what comes is read into Linux's own buffers by the pump's.
 
-// UNSAFETY (tap, packet): ioctls and socket options that have no safe function.
+// UNSAFETY (tap, packet_socket): ioctls and socket options that have no safe function.
 
 #![deny(unsafe_code)]
 
+mod datagram;
 #[cfg(unix)]
 mod descriptor;
 mod error;
+#[cfg(target_os = "linux")]
+mod packet_socket;
+mod pcap;
 mod pump;
+mod spec;
+#[cfg(unix)]
+mod stream;
 #[cfg(target_os = "linux")]
 mod tap;
 
+pub use datagram::udp;
+#[cfg(unix)]
+pub use datagram::unix_datagram;
 pub use error::LinkError;
+#[cfg(target_os = "linux")]
+pub use packet_socket::raw;
+pub use pcap::pcap;
+pub use spec::{KINDS, NotSpec, Spec};
+#[cfg(unix)]
+pub use stream::{pipe, tcp_stream, unix_stream};
 #[cfg(target_os = "linux")]
 pub use tap::{macvtap, tap};

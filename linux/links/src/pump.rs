@@ -163,7 +163,7 @@ impl<M: Medium> Shared<M> {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => batch.push_front(buffer),
                     Err(error) => {
                         batch.push_front(buffer);
-                        more = error.kind() == io::ErrorKind::InvalidData;
+                        more = passes(&error);
                     }
                 }
             }
@@ -180,6 +180,12 @@ impl<M: Medium> Shared<M> {
             }
         }
     }
+}
+
+/// Whether there may be packets behind what could not be received: one that is none, or news of one that was sent.
+fn passes(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, InvalidData};
+    matches!(error.kind(), InvalidData | ConnectionRefused | ConnectionReset)
 }
 
 impl<M: Medium> Backend for Pump<M> {

@@ -1,0 +1,170 @@
+//! What a user writes for the other end of an interface: `tap:NAME`, `unix:PATH` and so on.
+
+use crate::LinkError;
+use lkl_netdev::Backend;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// One of the kinds that there are.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Spec {
+    /// `tap:NAME`: a TAP device.
+    Tap(String),
+    /// `raw:IF`: an interface of the machine's.
+    Raw(String),
+    /// `macvtap:PATH`: a macvtap, by its device.
+    Macvtap(PathBuf),
+    /// `unix:PATH`: a UNIX stream socket, as passt has one.
+    Unix(PathBuf),
+    /// `unixgram:LOCAL,REMOTE`: UNIX datagrams.
+    UnixDatagram(PathBuf, PathBuf),
+    /// `tcp:ADDRESS:PORT`: the same stream by TCP.
+    Tcp(String),
+    /// `udp:LOCAL,REMOTE`: UDP datagrams.
+    Udp(String, String),
+    /// `pipe:READ,WRITE`: two FIFOs.
+    Pipe(PathBuf, PathBuf),
+    /// `pcap:FILE`: a record of what Linux sends.
+    Pcap(PathBuf),
+}
+
+/// A text that is no [`Spec`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotSpec(String);
+
+/// How each kind is written.
+pub const KINDS: &str = "tap:NAME, raw:IF, macvtap:PATH, unix:PATH, unixgram:LOCAL,REMOTE, tcp:ADDRESS:PORT, \
+                         udp:LOCAL,REMOTE, pipe:READ,WRITE or pcap:FILE";
+
+impl fmt::Display for NotSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: no network that is known; write {KINDS}", self.0)
+    }
+}
+
+impl std::error::Error for NotSpec {}
+
+impl FromStr for Spec {
+    type Err = NotSpec;
+
+    fn from_str(text: &str) -> Result<Self, NotSpec> {
+        let no = || NotSpec(text.to_owned());
+        let (kind, rest) = text.split_once(':').ok_or_else(no)?;
+        if rest.is_empty() {
+            return Err(no());
+        }
+        let two = || {
+            let (one, other) = rest.split_once(',').ok_or_else(no)?;
+            if one.is_empty() || other.is_empty() {
+                return Err(no());
+            }
+            Ok((one, other))
+        };
+        Ok(match kind {
+            "tap" => Spec::Tap(rest.to_owned()),
+            "raw" => Spec::Raw(rest.to_owned()),
+            "macvtap" => Spec::Macvtap(rest.into()),
+            "unix" => Spec::Unix(rest.into()),
+            "unixgram" => two().map(|(one, other)| Spec::UnixDatagram(one.into(), other.into()))?,
+            "tcp" => Spec::Tcp(rest.to_owned()),
+            "udp" => two().map(|(one, other)| Spec::Udp(one.to_owned(), other.to_owned()))?,
+            "pipe" => two().map(|(one, other)| Spec::Pipe(one.into(), other.into()))?,
+            "pcap" => Spec::Pcap(rest.into()),
+            _ => return Err(no()),
+        })
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Spec::Tap(name) => write!(f, "tap:{name}"),
+            Spec::Raw(name) => write!(f, "raw:{name}"),
+            Spec::Macvtap(path) => write!(f, "macvtap:{}", path.display()),
+            Spec::Unix(path) => write!(f, "unix:{}", path.display()),
+            Spec::UnixDatagram(one, other) => write!(f, "unixgram:{},{}", one.display(), other.display()),
+            Spec::Tcp(address) => write!(f, "tcp:{address}"),
+            Spec::Udp(one, other) => write!(f, "udp:{one},{other}"),
+            Spec::Pipe(one, other) => write!(f, "pipe:{},{}", one.display(), other.display()),
+            Spec::Pcap(path) => write!(f, "pcap:{}", path.display()),
+        }
+    }
+}
+
+impl Spec {
+    /// Opens it. Without `offloads` packets are plain, where there is a choice.
+    ///
+    /// # Errors
+    /// What the function of its kind says; that this system has no such thing.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+    pub fn open(&self, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Spec::Tap(name) => crate::tap(name, offloads),
+            #[cfg(target_os = "linux")]
+            Spec::Raw(name) => crate::raw(name, offloads),
+            #[cfg(target_os = "linux")]
+            Spec::Macvtap(path) => crate::macvtap(path, offloads),
+            #[cfg(unix)]
+            Spec::Unix(path) => crate::unix_stream(path),
+            #[cfg(unix)]
+            Spec::UnixDatagram(local, remote) => crate::unix_datagram(local, remote),
+            #[cfg(unix)]
+            Spec::Tcp(address) => crate::tcp_stream(address),
+            #[cfg(unix)]
+            Spec::Pipe(read, write) => crate::pipe(read, write),
+            Spec::Udp(local, remote) => crate::udp(local, remote),
+            Spec::Pcap(path) => crate::pcap(path),
+            #[cfg(not(target_os = "linux"))]
+            other => Err(LinkError::new(
+                &other.to_string(),
+                std::io::Error::new(
+                    std::io::ErrorKind::Unsupported,
+                    "this system has no such thing; udp:LOCAL,REMOTE works everywhere",
+                ),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_understood_and_written_the_same() {
+        for text in [
+            "tap:tap0",
+            "raw:eth0",
+            "macvtap:/dev/tap7",
+            "unix:/run/passt.sock",
+            "unixgram:/tmp/a,/tmp/b",
+            "tcp:[::1]:5000",
+            "udp:127.0.0.1:5000,127.0.0.1:5001",
+            "pipe:/tmp/in,/tmp/out",
+            "pcap:C:\\packets.pcap",
+        ] {
+            assert_eq!(text.parse::<Spec>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_what_does() {
+        for text in [
+            "",
+            "tap",
+            "tap:",
+            "ethernet:eth0",
+            "udp:127.0.0.1:1",
+            "pipe:,/tmp/x",
+        ] {
+            let error = text.parse::<Spec>().unwrap_err().to_string();
+            assert!(
+                error.starts_with(text) && error.contains("udp:LOCAL,REMOTE"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Another network stack at the other end of a stream, each packet behind its length: four bytes, the highest first. QEMU calls it
+//! `stream`; passt (user-mode NAT, without root), slirp4netns' and VDE's adapters speak it.
+
+use crate::LinkError;
+use crate::pump::{Medium, Pump};
+use lkl_netdev::{Backend, Buffer, Header, Packet};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use std::io::{self, IoSlice};
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The UNIX socket at `path`, which a program listens to.
+///
+/// # Errors
+/// That none does.
+pub fn unix_stream(path: &Path) -> Result<Arc<dyn Backend>, LinkError> {
+    let what = format!("UNIX socket {}", path.display());
+    UnixStream::connect(path)
+        .and_then(|socket| {
+            let writer = socket.try_clone()?;
+            Frames::connected(socket.into(), writer.into())
+        })
+        .map_err(|error| LinkError::new(&what, error))
+}
+
+/// A TCP connection to `address`, which a program listens to; or any other that there is.
+///
+/// # Errors
+/// That none does.
+pub fn tcp_stream(address: &str) -> Result<Arc<dyn Backend>, LinkError> {
+    let what = format!("TCP to {address}");
+    TcpStream::connect(address)
+        .and_then(|socket| {
+            socket.set_nodelay(true)?;
+            let writer = socket.try_clone()?;
+            Frames::connected(socket.into(), writer.into())
+        })
+        .map_err(|error| LinkError::new(&what, error))
+}
+
+/// Two pipes or FIFOs, one to read and one to write, as `mkfifo` makes them. Opening waits for the other end.
+///
+/// # Errors
+/// That there is none of that name.
+pub fn pipe(read: &Path, write: &Path) -> Result<Arc<dyn Backend>, LinkError> {
+    let what = format!("pipes {} and {}", read.display(), write.display());
+    let open = |path: &Path| std::fs::OpenOptions::new().read(true).write(true).open(path);
+    // Both for reading and writing, so that neither waits, and neither ends when the peer is started again.
+    open(read)
+        .and_then(|read| Frames::connected(read.into(), open(write)?.into()))
+        .map_err(|error| LinkError::new(&what, error))
+}
+
+/// The longest packet that is believed.
+const MOST: usize = 65535 + 18;
+/// How much is read at once.
+const CHUNK: usize = 256 << 10;
+
+/// What came and was not taken yet.
+struct Incoming {
+    bytes: Vec<u8>,
+    start: usize,
+    /// The stream made no sense, and is not read any more.
+    broken: bool,
+}
+
+pub(crate) struct Frames {
+    read: OwnedFd,
+    write: OwnedFd,
+    incoming: Mutex<Incoming>,
+    /// The rest of a packet of which the stream has taken a part.
+    rest: Mutex<Vec<u8>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Frames {
+    fn connected(read: OwnedFd, write: OwnedFd) -> io::Result<Arc<dyn Backend>> {
+        rustix::io::ioctl_fionbio(&read, true)?;
+        rustix::io::ioctl_fionbio(&write, true)?;
+        let frames = Frames {
+            read,
+            write,
+            incoming: Mutex::new(Incoming {
+                bytes: Vec::with_capacity(CHUNK),
+                start: 0,
+                broken: false,
+            }),
+            rest: Mutex::default(),
+        };
+        Ok(Arc::new(Pump::new(frames)?))
+    }
+
+    fn write_rest(&self, rest: &mut Vec<u8>) -> io::Result<()> {
+        while !rest.is_empty() {
+            let written = rustix::io::write(&self.write, rest)?;
+            rest.drain(..written);
+        }
+        Ok(())
+    }
+}
+
+impl Incoming {
+    /// The bytes of the next packet, if they are all there.
+    fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        let there = self.bytes.get(self.start..).unwrap_or(&[]);
+        let Some((length, behind)) = there.split_first_chunk() else {
+            return Ok(None);
+        };
+        let length = u32::from_be_bytes(*length) as usize;
+        if length > MOST {
+            self.broken = true;
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if behind.len() < length {
+            return Ok(None);
+        }
+        let start = self.start.saturating_add(4);
+        self.start = start.saturating_add(length);
+        Ok(self.bytes.get(start..self.start))
+    }
+
+    /// Room for more, behind what was not taken yet.
+    fn room(&mut self) -> &mut [u8] {
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        let len = self.bytes.len();
+        self.bytes.resize(len.saturating_add(CHUNK), 0);
+        self.bytes.get_mut(len..).unwrap_or(&mut [])
+    }
+
+    /// So many bytes of the room were not needed.
+    fn unused(&mut self, count: usize) {
+        let len = self.bytes.len().saturating_sub(count);
+        self.bytes.truncate(len);
+    }
+}
+
+impl Medium for Frames {
+    fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        // Two descriptors of one socket are two, too.
+        registry.register(&mut SourceFd(&self.read.as_raw_fd()), token, Interest::READABLE)?;
+        if interest.is_writable() {
+            registry.register(&mut SourceFd(&self.write.as_raw_fd()), token, Interest::WRITABLE)?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, packet: &Packet) -> io::Result<()> {
+        let mut rest = locked(&self.rest);
+        self.write_rest(&mut rest)?;
+        let length = u32::try_from(packet.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let mut pieces = Vec::new();
+        packet.slices(&length, &mut pieces);
+        let mut left: &mut [IoSlice<'_>] = &mut pieces;
+        let mut begun = false;
+        while !left.is_empty() {
+            match rustix::io::writev(&self.write, left) {
+                Ok(written) => {
+                    begun = true;
+                    IoSlice::advance_slices(&mut left, written);
+                }
+                // The stream has a part of it: the rest is owed, and the packet is sent.
+                Err(_) if begun => {
+                    rest.extend(left.iter().flat_map(|piece| piece.iter().copied()));
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn receive(&self, buffer: &mut Buffer) -> io::Result<(usize, Header)> {
+        let mut incoming = locked(&self.incoming);
+        loop {
+            if incoming.broken {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(packet) = incoming.next()? {
+                let (len, copied) = (packet.len(), buffer.copy_from(packet));
+                if copied < len || len == 0 {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                return Ok((len, Header::default()));
+            }
+            let room = incoming.room();
+            let whole = room.len();
+            let read = rustix::io::read(&self.read, room);
+            let count = *read.as_ref().unwrap_or(&0);
+            incoming.unused(whole.saturating_sub(count));
+            if read? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
