@@ -132,6 +132,12 @@ pub const CLIENTS: Group = Group {
     packages: &["cadaver", "curl", "lftp", "python3", "rclone", "wget"],
 };
 
+/// Networks of this machine's that tests make, and what speaks with Linux's own over them.
+pub const NETWORKS: Group = Group {
+    what: "to test networks",
+    packages: &["iproute2", "iputils-ping"],
+};
+
 /// Everything that tests need.
 pub const ALL: &[&Group] = &[
     &KERNEL,
@@ -143,6 +149,7 @@ pub const ALL: &[&Group] = &[
     &PROGRAMS,
     &APR,
     &CLIENTS,
+    &NETWORKS,
 ];
 
 /// Installs what is missing of `groups`, saying so.

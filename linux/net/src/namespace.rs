@@ -117,6 +117,15 @@ impl Namespace {
         &self.0.kernel
     }
 
+    /// Lends the task in whose name things are made in this network: `None` for the first network, in which the kernel's own tasks
+    /// are. What `act` does must leave the task in its network.
+    pub fn with_task<T>(&self, act: impl FnOnce(Option<&mut EntryTask>) -> T) -> T {
+        match &self.0.task {
+            Some(task) => act(Some(&mut task.lock().unwrap_or_else(PoisonError::into_inner))),
+            None => act(None),
+        }
+    }
+
     /// A descriptor of the name space itself, for netlink's requests that move an interface.
     pub fn descriptor(&self) -> io::Result<OwnedFd> {
         self.open_proc("thread-self/ns/net", READ)

@@ -43,11 +43,7 @@ pub trait Networks {
     ///
     /// # Errors
     /// Those of [`NetworkDevice::add`].
-    fn add_network_device(
-        &mut self,
-        backend: Arc<dyn Backend>,
-        config: &Config,
-    ) -> Result<NetworkDevice, Errno>;
+    fn add_network_device(self, backend: Arc<dyn Backend>, config: &Config) -> Result<NetworkDevice, Errno>;
 }
 
 const NET: Calls = Calls {
@@ -58,25 +54,17 @@ const NET: Calls = Calls {
     received: contract::linux_net_received,
 };
 
-impl Networks for Kernel {
+impl Networks for &Kernel {
     #[allow(unsafe_code)]
-    fn add_network_device(
-        &mut self,
-        backend: Arc<dyn Backend>,
-        config: &Config,
-    ) -> Result<NetworkDevice, Errno> {
+    fn add_network_device(self, backend: Arc<dyn Backend>, config: &Config) -> Result<NetworkDevice, Errno> {
         // SAFETY: the functions are those of the Linux that this crate links, and there is one in a program.
         unsafe { NetworkDevice::add(self, backend, config, NET) }
     }
 }
 
-impl Networks for EntryTask {
+impl Networks for &mut EntryTask {
     #[allow(unsafe_code)]
-    fn add_network_device(
-        &mut self,
-        backend: Arc<dyn Backend>,
-        config: &Config,
-    ) -> Result<NetworkDevice, Errno> {
+    fn add_network_device(self, backend: Arc<dyn Backend>, config: &Config) -> Result<NetworkDevice, Errno> {
         // SAFETY: the functions are those of the Linux that this crate links, and there is one in a program.
         unsafe { NetworkDevice::add_beside(self, backend, config, NET) }
     }

@@ -19,13 +19,16 @@ pub fn address<T>(place: &mut T) -> i64 {
 
 const READ: i64 = 0;
 const WRITE: i64 = 1;
+const OPEN: i64 = 2;
 const NANOSLEEP: i64 = 35;
 const GETPID: i64 = 39;
+const UNAME: i64 = 63;
 const GETTID: i64 = 186;
 const FUTEX: i64 = 202;
 const CLOCK_GETTIME: i64 = 228;
 const EVENTFD2: i64 = 290;
 const PIPE2: i64 = 293;
+const GETRANDOM: i64 = 318;
 
 pub fn many_threads() {
     let kernel = boot();
@@ -50,6 +53,48 @@ pub fn many_threads() {
         "{} entry tasks",
         kernel.entry_tasks()
     );
+    kernel.halt();
+}
+
+/// What a caller gets who passes a null pointer, or one a little beyond: an error, and Linux goes on.
+pub fn null_pointers() {
+    let kernel = boot();
+    let mut ends = [0i32; 2];
+    call(&kernel, PIPE2, &[address(&mut ends), 0]).unwrap();
+    let (reader, writer) = (i64::from(ends[0]), i64::from(ends[1]));
+    let mut byte = 7u8;
+    for null in [0, 8, 4095] {
+        let refused = [
+            call(&kernel, PIPE2, &[null, 0]),
+            call(&kernel, WRITE, &[writer, null, 1]),
+            call(&kernel, CLOCK_GETTIME, &[1, null]),
+            call(&kernel, NANOSLEEP, &[null, 0]),
+            call(&kernel, FUTEX, &[null & !3, 0, 0]),
+            call(&kernel, OPEN, &[null, 0, 0]),
+            call(&kernel, UNAME, &[null]),
+        ];
+        assert_eq!(refused, [Err(Errno::EFAULT); 7], "{null}");
+        assert_eq!(call(&kernel, WRITE, &[writer, address(&mut byte), 1]), Ok(1));
+        assert_eq!(call(&kernel, READ, &[reader, null, 1]), Err(Errno::EFAULT));
+        // Nothing is copied there, so that it is no mistake.
+        assert_eq!(call(&kernel, WRITE, &[writer, null, 0]), Ok(0));
+    }
+    assert!(!kernel.is_dead());
+    kernel.halt();
+}
+
+/// Random numbers begin with the seed that the host gives, of which nothing is to be read anywhere.
+pub fn seed() {
+    let digits = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+    let kernel = crate::image::boot_with(&format!("loglevel=7 lkl_seed={digits} lkl_watch=30"));
+    let mut numbers = [0u8; 32];
+    const GRND_NONBLOCK: i64 = 1;
+    let got = call(&kernel, GETRANDOM, &[address(&mut numbers), 32, GRND_NONBLOCK]);
+    assert_eq!(got, Ok(32), "the seed is enough");
+    assert_ne!(numbers, [0; 32]);
+    let log = String::from_utf8_lossy(&kernel.log()).into_owned();
+    assert!(log.contains("lkl_seed=xxxx"), "{log}");
+    assert!(!log.contains("001122"), "{log}");
     kernel.halt();
 }
 

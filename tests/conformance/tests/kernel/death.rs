@@ -49,7 +49,7 @@ fn dies_of(kill: impl FnOnce(&lkl::Kernel) -> Result<u64, Errno>, expected: &str
 /// A system call is given an address where nothing is: without an MMU, Linux runs into it.
 #[cfg(not(feature = "apr"))]
 pub fn fault() {
-    dies_of(|kernel| call(kernel, 35, &[8, 0]), "fault");
+    dies_of(|kernel| call(kernel, 35, &[0x8000, 0]), "fault");
 }
 
 /// A program mounts a damaged volume by Linux's own call, with the option that has Linux panic at damage, and comes upon it.

@@ -9,9 +9,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 pub fn boot() -> Kernel {
+    boot_with("")
+}
+
+pub fn boot_with(command_line: &str) -> Kernel {
     let config = BootConfig {
         pool_size: 64 << 20,
-        command_line: "",
+        command_line,
     };
     crate::tried::boot_with(Hooks::to_stderr(), &config).expect("Linux boots")
 }

@@ -66,6 +66,8 @@ mod runner {
         ("the port's own tests", life::self_test),
         ("handles outlive the kernel", life::handles_outlive),
         ("system calls on many threads", calls::many_threads),
+        ("a null pointer is an error", calls::null_pointers),
+        ("random numbers begin with the host's seed", calls::seed),
         ("a blocked call lets others run", calls::blocked_call),
         ("sleeps overlap", calls::sleeps_overlap),
         ("a futex hands over", calls::futex),
