@@ -289,10 +289,10 @@ pub fn many(scenario: (&'static str, &'static str)) -> Result<(), Failed> {
                 })
             })
             .collect();
-        for worker in workers {
-            worker.join().unwrap();
-        }
+        let ends: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        // Before a worker that panicked is told of: those who keep the machine busy would else do so for ever.
         over.store(true, SeqCst);
+        ends.into_iter().for_each(|end| end.unwrap());
     });
     let failures = failures.into_inner().unwrap();
     eprintln!(
