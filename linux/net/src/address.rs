@@ -1,5 +1,6 @@
 //! Addresses: those of `std::net`, UNIX sockets', packet sockets', and the bytes that Linux has for each.
 
+use crate::namespace::Namespace;
 use crate::resolve;
 use lkl::Errno;
 use std::ffi::OsString;
@@ -252,18 +253,39 @@ impl fmt::Display for Address {
     }
 }
 
+/// What [`ToSocketAddrs`] stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Addresses, in the order in which they are to be tried.
+    Addresses(Vec<SocketAddr>),
+    /// A host's name, which has to be asked for, and a port.
+    Host(String, u16),
+}
+
 /// What stands for addresses, as `std::net::ToSocketAddrs` has it, with one difference: a name is asked of the servers that
 /// the current [`crate::Namespace`] has ([`crate::resolve`]), over its own network, never of the host.
 pub trait ToSocketAddrs {
-    /// All of them, in the order in which they are to be tried.
-    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>>;
+    /// What it is, as far as it can be told without asking.
+    fn target(&self) -> io::Result<Target>;
+
+    /// All of its addresses.
+    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+        let addresses = match self.target()? {
+            Target::Addresses(addresses) => addresses,
+            Target::Host(name, port) => {
+                let found = resolve::host(&name)?;
+                found.into_iter().map(|ip| (ip, port).into()).collect()
+            }
+        };
+        Ok(addresses.into_iter())
+    }
 }
 
 macro_rules! one_address {
     ($($kind:ty),*) => {$(
         impl ToSocketAddrs for $kind {
-            fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
-                Ok(vec![SocketAddr::from(*self)].into_iter())
+            fn target(&self) -> io::Result<Target> {
+                Ok(Target::Addresses(vec![SocketAddr::from(*self)]))
             }
         }
     )*};
@@ -279,70 +301,72 @@ one_address!(
 );
 
 impl ToSocketAddrs for [SocketAddr] {
-    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
-        let all: Vec<SocketAddr> = self.into();
-        Ok(all.into_iter())
+    fn target(&self) -> io::Result<Target> {
+        Ok(Target::Addresses(self.into()))
     }
 }
 
 impl ToSocketAddrs for (&str, u16) {
-    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    fn target(&self) -> io::Result<Target> {
         let (name, port) = *self;
-        let found = match name.parse::<IpAddr>() {
-            Ok(ip) => vec![ip],
-            Err(_) => resolve::host(name)?,
-        };
-        let addresses: Vec<SocketAddr> = found.into_iter().map(|ip| (ip, port).into()).collect();
-        Ok(addresses.into_iter())
+        Ok(match name.parse::<IpAddr>() {
+            Ok(ip) => Target::Addresses(vec![(ip, port).into()]),
+            Err(_) => Target::Host(name.to_owned(), port),
+        })
     }
 }
 
 impl ToSocketAddrs for (String, u16) {
-    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
-        (&*self.0, self.1).to_socket_addrs()
+    fn target(&self) -> io::Result<Target> {
+        (&*self.0, self.1).target()
     }
 }
 
 impl ToSocketAddrs for str {
-    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
+    fn target(&self) -> io::Result<Target> {
         if let Ok(address) = self.parse::<SocketAddr>() {
-            return address.to_socket_addrs();
+            return address.target();
         }
         let wrong = || {
             let text = format!("{self:?} is no address: it is NAME:PORT or IP:PORT");
             io::Error::new(io::ErrorKind::InvalidInput, text)
         };
         let (name, port) = self.rsplit_once(':').ok_or_else(wrong)?;
-        (name, port.parse().map_err(|_| wrong())?).to_socket_addrs()
+        (name, port.parse().map_err(|_| wrong())?).target()
     }
 }
 
 impl ToSocketAddrs for String {
-    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
-        (**self).to_socket_addrs()
+    fn target(&self) -> io::Result<Target> {
+        (**self).target()
     }
 }
 
 impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {
-    fn to_socket_addrs(&self) -> io::Result<std::vec::IntoIter<SocketAddr>> {
-        (**self).to_socket_addrs()
+    fn target(&self) -> io::Result<Target> {
+        (**self).target()
     }
 }
 
-/// Tries `act` with each address, until one does it. The last one's error otherwise.
+/// Tries `act` with each address, until one does it; names are asked for in that network. The last one's error otherwise.
 pub(crate) fn each<T>(
+    by: &Namespace,
     addresses: impl ToSocketAddrs,
     mut act: impl FnMut(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut last = None;
-    for address in addresses.to_socket_addrs()? {
+    for address in by.enter(|| addresses.to_socket_addrs())? {
         match act(address) {
             Ok(done) => return Ok(done),
             Err(error) => last = Some(error),
         }
     }
-    Err(last
-        .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")))
+    Err(last.unwrap_or_else(no_address))
+}
+
+/// As std says it.
+pub(crate) fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
 }
 
 #[cfg(test)]
@@ -383,10 +407,12 @@ mod tests {
 
     #[test]
     fn text_is_an_address_or_is_refused_by_name() {
-        let one = "[::1]:7".to_socket_addrs().expect("an address").next();
-        assert_eq!(one, Some((Ipv6Addr::LOCALHOST, 7).into()));
+        let one = "[::1]:7".target().expect("an address");
+        assert_eq!(one, Target::Addresses(vec![(Ipv6Addr::LOCALHOST, 7).into()]));
+        let name = "localhost:80".target().expect("a name");
+        assert_eq!(name, Target::Host("localhost".to_owned(), 80));
         for wrong in ["", "localhost", "1.2.3.4", "1.2.3.4:99999"] {
-            let error = wrong.to_socket_addrs().expect_err("no address");
+            let error = wrong.target().expect_err("no address");
             assert!(error.to_string().contains(&format!("{wrong:?}")), "{error}");
         }
     }

@@ -16,6 +16,8 @@
 mod address;
 mod call;
 pub mod config;
+#[cfg(feature = "dhcp")]
+pub mod dhcp;
 mod error;
 mod namespace;
 pub mod netlink;
@@ -30,12 +32,13 @@ pub mod tokio;
 mod udp;
 pub mod unix;
 
-pub use address::{Address, PacketAddress, ToSocketAddrs, UnixAddress};
+pub use address::{Address, PacketAddress, Target, ToSocketAddrs, UnixAddress};
 pub use config::Configuration;
 pub use error::{errno, io_error};
 pub use lkl::Errno;
 pub use namespace::{Namespace, Scope};
 pub use poll::{Epoll, EpollWaker, Event, Events};
+pub use resolve::NameServers;
 pub use socket::{Family, Protocol, Socket, Type};
 pub use tcp::{Incoming, TcpListener, TcpStream};
 pub use tcp_info::TcpInfo;

@@ -8,6 +8,7 @@
 
 use crate::call;
 use crate::error::{about, io_error};
+use crate::resolve::NameServers;
 use lkl::{EntryTask, Errno, Kernel, OwnedFd};
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -28,6 +29,7 @@ struct Inner {
     task: Option<Mutex<EntryTask>>,
     /// The root of a procfs.
     proc: OnceLock<OwnedFd>,
+    servers: Mutex<NameServers>,
 }
 
 thread_local! {
@@ -58,6 +60,7 @@ impl Namespace {
             kernel: kernel.clone(),
             task,
             proc: OnceLock::new(),
+            servers: Mutex::new(NameServers::default()),
         }))
     }
 
@@ -124,6 +127,17 @@ impl Namespace {
             Some(task) => act(Some(&mut task.lock().unwrap_or_else(PoisonError::into_inner))),
             None => act(None),
         }
+    }
+
+    /// Whom this and its clones ask for names from now on.
+    pub fn set_name_servers(&self, servers: NameServers) {
+        *self.0.servers.lock().unwrap_or_else(PoisonError::into_inner) = servers;
+    }
+
+    /// Whom they ask.
+    pub fn name_servers(&self) -> NameServers {
+        let servers = self.0.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        servers.clone()
     }
 
     /// A descriptor of the name space itself, for netlink's requests that move an interface.

@@ -108,7 +108,7 @@ impl TcpStream {
 
     /// Connects from that name space.
     pub fn connect_in<A: ToSocketAddrs>(by: &Namespace, addr: A) -> io::Result<TcpStream> {
-        each(addr, |address| {
+        each(by, addr, |address| {
             let socket = Socket::new_in(by, Family::of(&address), Type::STREAM, Protocol::TCP)?;
             socket.connect(&address.into())?;
             Ok(TcpStream(socket))
@@ -207,7 +207,7 @@ impl TcpListener {
 
     /// In that name space.
     pub fn bind_in<A: ToSocketAddrs>(by: &Namespace, addr: A) -> io::Result<TcpListener> {
-        each(addr, |address| {
+        each(by, addr, |address| {
             let socket = Socket::new_in(by, Family::of(&address), Type::STREAM, Protocol::TCP)?;
             socket.set_reuse_address(true)?;
             socket.bind(&address.into())?;

@@ -1,6 +1,6 @@
 //! [`UdpSocket`], as `std::net` has it.
 
-use crate::address::{Address, ToSocketAddrs, each};
+use crate::address::{Address, ToSocketAddrs, each, no_address};
 use crate::call::{MSG_PEEK, MSG_TRUNC};
 use crate::namespace::Namespace;
 use crate::options::{SOL_IP, SOL_IPV6};
@@ -32,7 +32,7 @@ impl UdpSocket {
 
     /// In that name space.
     pub fn bind_in<A: ToSocketAddrs>(by: &Namespace, addr: A) -> io::Result<UdpSocket> {
-        each(addr, |address| {
+        each(by, addr, |address| {
             let socket = Socket::new_in(by, Family::of(&address), Type::DATAGRAM, Protocol::UDP)?;
             socket.bind(&address.into())?;
             Ok(UdpSocket(socket))
@@ -46,7 +46,14 @@ impl UdpSocket {
 
     /// The one address that it sends to and receives from, from now on.
     pub fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        each(addr, |address| self.0.connect(&address.into()))
+        let mut last = None;
+        for address in addr.to_socket_addrs()? {
+            match self.0.connect(&address.into()) {
+                Ok(()) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(no_address))
     }
 
     /// Sends a datagram.

@@ -7,6 +7,7 @@
 //!
 //! hyper, h2 and TLS streams take [`TcpStream`] as they take tokio's own, since it has its `AsyncRead` and `AsyncWrite`.
 
+mod lookup;
 pub mod reactor;
 mod readiness;
 mod tcp;

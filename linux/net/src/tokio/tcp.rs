@@ -1,7 +1,8 @@
 //! [`TcpStream`] and [`TcpListener`] for tasks.
 
+use super::lookup;
 use super::readiness::{Direction, Readiness};
-use crate::address::{Address, ToSocketAddrs};
+use crate::address::{Address, ToSocketAddrs, no_address};
 use crate::namespace::Namespace;
 use crate::socket::{Family, Protocol, Socket, Type};
 use crate::tcp_info::TcpInfo;
@@ -106,7 +107,7 @@ impl TcpStream {
     /// Connects from that name space.
     pub async fn connect_in<A: ToSocketAddrs>(by: &Namespace, addr: A) -> io::Result<TcpStream> {
         let mut last = None;
-        for address in by.enter(|| addr.to_socket_addrs())? {
+        for address in lookup::addresses(by, addr).await? {
             let family = Family::of(&address);
             let socket = Socket::new_nonblocking(by, family, Type::STREAM, Protocol::TCP)?;
             match TcpStream::connect_socket(socket, address).await {
@@ -114,9 +115,7 @@ impl TcpStream {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any addresses")
-        }))
+        Err(last.unwrap_or_else(no_address))
     }
 
     /// Connects a socket that has its options already: an algorithm, an interface, MPTCP.
@@ -250,12 +249,13 @@ pub struct TcpListener(Readiness);
 impl TcpListener {
     /// At the first of the addresses that is free.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<TcpListener> {
-        TcpListener::from_std(crate::TcpListener::bind(addr)?)
+        TcpListener::bind_in(&Namespace::current()?, addr).await
     }
 
     /// In that name space.
     pub async fn bind_in<A: ToSocketAddrs>(by: &Namespace, addr: A) -> io::Result<TcpListener> {
-        TcpListener::from_std(crate::TcpListener::bind_in(by, addr)?)
+        let addresses = lookup::addresses(by, addr).await?;
+        TcpListener::from_std(crate::TcpListener::bind_in(by, &*addresses)?)
     }
 
     /// One that was made elsewhere.

@@ -1,5 +1,6 @@
 //! [`UdpSocket`] for tasks.
 
+use super::lookup;
 use super::readiness::{Direction, Readiness};
 use crate::address::{Address, ToSocketAddrs};
 use crate::namespace::Namespace;
@@ -14,12 +15,13 @@ pub struct UdpSocket(Readiness);
 impl UdpSocket {
     /// At the first of the addresses that is free.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
-        UdpSocket::from_std(crate::UdpSocket::bind(addr)?)
+        UdpSocket::bind_in(&Namespace::current()?, addr).await
     }
 
     /// In that name space.
     pub async fn bind_in<A: ToSocketAddrs>(by: &Namespace, addr: A) -> io::Result<UdpSocket> {
-        UdpSocket::from_std(crate::UdpSocket::bind_in(by, addr)?)
+        let addresses = lookup::addresses(by, addr).await?;
+        UdpSocket::from_std(crate::UdpSocket::bind_in(by, &*addresses)?)
     }
 
     /// One that was made elsewhere.
@@ -43,8 +45,8 @@ impl UdpSocket {
     }
 
     /// The one address that it sends to and receives from, from now on.
-    pub async fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
-        crate::address::each(addr, |address| self.socket().connect(&address.into()))
+    pub async fn connect(&self, to: SocketAddr) -> io::Result<()> {
+        self.socket().connect(&to.into())
     }
 
     /// Sends to the address that it is connected to.
