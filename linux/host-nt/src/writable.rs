@@ -16,8 +16,8 @@
 use crate::disk::{Source, device_geometry};
 use crate::overlapped;
 use lkl::{Disk, Errno, ReadRequest};
-use lkl_host_std::change::{Changes, Storage};
-use lkl_host_std::workers::{Reading, Serve, Workers};
+use lkl_host_std::change::{Changes, Job, Storage};
+use lkl_host_std::workers::{Reading, Workers};
 use lkl_write::{Abilities, WritableDisk, WriteRequest};
 use std::fs::File;
 use std::io;
@@ -38,16 +38,10 @@ const WORKERS: usize = 8;
 /// A disk in a file that Linux may write to.
 #[derive(Debug)]
 pub struct WritableFile {
-    workers: Workers<Device>,
+    workers: Workers<Changes<Target>>,
     size: u64,
     block_size: u32,
     discard: bool,
-}
-
-/// What the threads work on.
-#[derive(Debug)]
-struct Device {
-    changes: Changes<Target>,
 }
 
 /// The file.
@@ -56,12 +50,6 @@ struct Target {
     source: Source,
     /// `FSCTL_SET_ZERO_DATA` is for files.
     is_file: bool,
-}
-
-#[derive(Debug)]
-enum Job {
-    Read(Reading),
-    Change(WriteRequest),
 }
 
 impl WritableFile {
@@ -105,11 +93,8 @@ impl WritableFile {
             source: Source { file, file_size },
             is_file,
         };
-        let device = Device {
-            changes: Changes::new(target),
-        };
         Ok(WritableFile {
-            workers: Workers::new(device, WORKERS),
+            workers: Workers::new(Changes::new(target), WORKERS),
             size: file_size,
             block_size,
             discard,
@@ -118,7 +103,7 @@ impl WritableFile {
 
     /// The file behind it.
     pub fn file(&self) -> &File {
-        &self.workers.device().changes.storage().source.file
+        &self.workers.device().storage().source.file
     }
 }
 
@@ -176,20 +161,6 @@ impl WritableDisk for WritableFile {
     }
 }
 
-impl Serve for Device {
-    type Job = Job;
-
-    fn serve(&self, job: Job) {
-        match job {
-            Job::Read(mut reading) => {
-                let result = self.changes.storage().source.finish(&mut reading);
-                reading.request.complete(result);
-            }
-            Job::Change(request) => self.changes.serve(request),
-        }
-    }
-}
-
 impl Target {
     /// Zeros, where the file is a sparse one without room.
     fn set_zero(&self, offset: u64, len: u64) -> Result<(), Errno> {
@@ -209,6 +180,10 @@ impl Target {
 }
 
 impl Storage for Target {
+    fn read(&self, reading: &mut Reading) -> Result<(), Errno> {
+        self.source.finish(reading)
+    }
+
     fn write(&self, offset: u64, pieces: &[&[u8]], _durable: bool) -> Result<(), Errno> {
         let mut at = offset;
         for piece in pieces {

@@ -15,8 +15,8 @@
 
 use crate::disk::{Source, error_number, geometry};
 use lkl::{Disk, Errno, ReadRequest};
-use lkl_host_std::change::{Changes, Storage};
-use lkl_host_std::workers::{Reading, Serve, Workers};
+use lkl_host_std::change::{Changes, Job, Storage};
+use lkl_host_std::workers::{Reading, Workers};
 use lkl_write::{Abilities, WritableDisk, WriteRequest};
 use rustix::fs::{FallocateFlags, FileType, fallocate, fdatasync, fstat};
 use std::fs::{File, TryLockError};
@@ -33,16 +33,10 @@ const PIECES: usize = 1024;
 /// A disk in a file that Linux may write to.
 #[derive(Debug)]
 pub struct WritableFile {
-    workers: Workers<Device>,
+    workers: Workers<Changes<Target>>,
     size: u64,
     block_size: u32,
     discard: bool,
-}
-
-/// What the threads work on.
-#[derive(Debug)]
-struct Device {
-    changes: Changes<Target>,
 }
 
 /// The file.
@@ -50,12 +44,6 @@ struct Device {
 struct Target {
     source: Source,
     is_device: bool,
-}
-
-#[derive(Debug)]
-enum Job {
-    Read(Reading),
-    Change(WriteRequest),
 }
 
 impl WritableFile {
@@ -99,11 +87,8 @@ impl WritableFile {
             source: Source { file, file_size },
             is_device,
         };
-        let device = Device {
-            changes: Changes::new(target),
-        };
         Ok(WritableFile {
-            workers: Workers::new(device, WORKERS),
+            workers: Workers::new(Changes::new(target), WORKERS),
             size: file_size,
             block_size,
             discard,
@@ -111,7 +96,7 @@ impl WritableFile {
     }
 
     fn target(&self) -> &Target {
-        self.workers.device().changes.storage()
+        self.workers.device().storage()
     }
 
     /// The file behind it.
@@ -156,25 +141,15 @@ impl WritableDisk for WritableFile {
     }
 }
 
-impl Serve for Device {
-    type Job = Job;
-
-    fn serve(&self, job: Job) {
-        match job {
-            Job::Read(mut reading) => {
-                let result = self.changes.storage().source.finish(&mut reading);
-                reading.request.complete(result);
-            }
-            Job::Change(request) => self.changes.serve(request),
-        }
-    }
-}
-
 fn number(error: rustix::io::Errno) -> Errno {
     error_number(&error.into())
 }
 
 impl Storage for Target {
+    fn read(&self, reading: &mut Reading) -> Result<(), Errno> {
+        self.source.finish(reading)
+    }
+
     fn write(&self, offset: u64, pieces: &[&[u8]], durable: bool) -> Result<(), Errno> {
         let wanted: usize = pieces.iter().map(|piece| piece.len()).sum();
         let flags = if durable { libc::RWF_DSYNC } else { 0 };

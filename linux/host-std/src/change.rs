@@ -1,16 +1,21 @@
-//! Requests to change a disk, for a device that has the operations of a file ([`Storage`]).
+//! Requests to a disk that may change, for a device that has the operations of a file ([`Storage`]): [`Changes`] is what the threads
+//! of such a disk work on, and a [`Job`] is what they are given.
 //!
 //! What is the same for every such device is here: which operation answers which request; zeros that are written where the
 //! device cannot make them; and the promise of flushes. A system says once that something which was written has not come to the
 //! device, to whichever call comes next, and forgets. So from then on every flush fails ([`Changes`] remembers): a flush that
 //! succeeds covers all writes since the disk was added.
 
+use crate::workers::{Reading, Serve};
 use lkl::Errno;
 use lkl_write::{Operation, WriteRequest};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A device with the operations of a file. Each waits for the device as long as it takes.
 pub trait Storage: Send + Sync + 'static {
+    /// Reads what is left of a request.
+    fn read(&self, reading: &mut Reading) -> Result<(), Errno>;
+
     /// Writes the pieces one behind the other, all of them. With `durable`, they survive a loss of power afterwards; asked
     /// for only where the disk has said that it can.
     fn write(&self, offset: u64, pieces: &[&[u8]], durable: bool) -> Result<(), Errno>;
@@ -23,6 +28,15 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Makes the bytes zero; with `keep_room` without giving their room back. EOPNOTSUPP where it cannot.
     fn zero(&self, offset: u64, len: u64, keep_room: bool) -> Result<(), Errno>;
+}
+
+/// A request to the threads of a disk.
+#[derive(Debug)]
+pub enum Job {
+    /// To read, or what is left of that.
+    Read(Reading),
+    /// To change it.
+    Change(WriteRequest),
 }
 
 /// The changes of one disk.
@@ -54,7 +68,7 @@ impl<S: Storage> Changes<S> {
     }
 
     /// Does a request and answers it.
-    pub fn serve(&self, request: WriteRequest) {
+    fn change(&self, request: WriteRequest) {
         let (offset, len) = (request.offset(), request.len() as u64);
         let result = match request.operation() {
             Operation::Write { durable } => {
@@ -99,6 +113,20 @@ impl<S: Storage> Changes<S> {
     }
 }
 
+impl<S: Storage> Serve for Changes<S> {
+    type Job = Job;
+
+    fn serve(&self, job: Job) {
+        match job {
+            Job::Read(mut reading) => {
+                let result = self.storage.read(&mut reading);
+                reading.request.complete(result);
+            }
+            Job::Change(request) => self.change(request),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +140,9 @@ mod tests {
     }
 
     impl Storage for Memory {
+        fn read(&self, _: &mut Reading) -> Result<(), Errno> {
+            Err(Errno::EIO)
+        }
         fn write(&self, offset: u64, pieces: &[&[u8]], _: bool) -> Result<(), Errno> {
             let mut at = usize::try_from(offset).unwrap();
             let mut bytes = self.bytes.lock().unwrap();
