@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod images;
 pub mod shown;
 pub mod tree;
 
