@@ -41,6 +41,7 @@ const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-ntk"
 const PROGRAM_CRATES: &[&str] = &[
     "lkl-host-nt",
     "lkl-server",
+    "lklcopy",
     "lklfs-client",
     "userctl",
     "wine-volume",

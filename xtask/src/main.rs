@@ -93,7 +93,7 @@ enum Task {
         /// The folder to install below
         #[arg(long, value_name = "DIR")]
         prefix: PathBuf,
-        /// The DLL and its import library, for programs on Windows
+        /// The DLL and its import library, for programs on Windows, and the applications that there are for it
         #[arg(long)]
         windows: bool,
     },
@@ -102,6 +102,9 @@ enum Task {
         /// Not optimised, as tests use them
         #[arg(long)]
         debug: bool,
+        /// Those that there are for Windows
+        #[arg(long, conflicts_with = "debug")]
+        windows: bool,
     },
     /// Read an image through lklfs.sys in the NT kernel double: manifest, ls, cat or info
     #[command(disable_help_flag = true)]
@@ -195,15 +198,23 @@ fn run(task: Task) -> Result<ExitCode> {
             for file in library.files() {
                 println!("{}", file.display());
             }
-            if !windows {
-                for program in apps::install(&sh, &prefix, true)? {
-                    println!("{}", program.display());
-                }
+            let programs = match windows {
+                true => apps::install_windows(&sh, &prefix)?,
+                false => apps::install(&sh, &prefix, true)?,
+            };
+            for program in programs {
+                println!("{}", program.display());
             }
         }
-        Task::Apps { debug } => {
+        Task::Apps { debug, windows } => {
             setup::ensure(&sh, &[&setup::KERNEL])?;
-            for program in apps::build(&sh, !debug)? {
+            let programs = if windows {
+                setup::ensure(&sh, &[&setup::WINDOWS])?;
+                apps::build_windows(&sh)?
+            } else {
+                apps::build(&sh, !debug)?
+            };
+            for program in programs {
                 println!("{}", program.display());
             }
         }

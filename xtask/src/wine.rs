@@ -7,9 +7,11 @@
 //! - `userctl.exe` prints, of an ext4 image, what `userctl` prints on Linux, copies a file, and ends bad requests with
 //!   the same exit codes;
 //! - `lklftpd.exe` and `lklserve.exe` ([`servers`]) serve it to this machine's curl;
+//! - `fs2tar.exe`, `cptofs.exe` and `cpfromfs.exe` ([`copies`]) copy out of images and into them as on Linux;
 //! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it, and with a test driver that supplies what Wine lacks
 //!   ([`volumes`]) it mounts images and shows what Linux shows.
 
+mod copies;
 mod crashes;
 mod driver;
 pub mod machine;
@@ -68,6 +70,7 @@ pub struct Subjects {
     faults: PathBuf,
     writes: PathBuf,
     servers: servers::Programs,
+    copies: copies::Programs,
     volumes: volumes::Programs,
 }
 
@@ -91,6 +94,7 @@ pub fn build(sh: &Shell) -> Result<Subjects> {
             "examples/writes.exe",
         )?,
         servers: servers::build(sh)?,
+        copies: copies::build(sh)?,
         volumes: volumes::build(sh)?,
     })
 }
@@ -106,6 +110,7 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     writes(sh, &machine, &subjects.writes)?;
     programs(sh, &machine, &subjects.userctl)?;
     servers::run(sh, &machine, &subjects.servers)?;
+    copies::run(sh, &machine, &subjects.copies)?;
     library(sh, &machine)?;
     driver::run(sh, &machine, sys)?;
     volumes::run(sh, &machine, &subjects.volumes, sys)?;

@@ -1,6 +1,5 @@
 //! `cpfromfs`: out of a file system of an image, into this machine's files.
 
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,13 +10,15 @@ use lkl_tree::linux::Below;
 use lkl_tree::resolve::{Last, path_bytes, resolve};
 use lkl_tree::volume::Kind;
 use lkl_volume::{Interruption, Program};
-use rustix::fs::{self, Mode, OFlags};
 
 use crate::choice::Choices;
-use crate::copy::{Copy, Wishes};
+use crate::copy::Copy;
+use crate::destination::Destination;
 use crate::fs2tar::seconds;
-use crate::host_place::HostPlace;
-use crate::program::{Command, Named, Opening, Selection, last_name, means_contents, missing, named};
+use crate::host_place::{HostPlace, NOT_KEPT};
+use crate::program::{
+    Command, Named, Opening, Ownership, Selection, last_name, means_contents, missing, named,
+};
 use crate::report::{Listing, Report};
 
 /// Copy files and folders out of a file system in a disk image
@@ -38,15 +39,9 @@ pub struct Cli {
     /// How the image is opened
     #[command(flatten)]
     pub opening: Opening,
-    /// The owner of all that is copied, a number [default: each has its own, if root runs this]
-    #[arg(short = 'o', long, value_name = "UID")]
-    pub owner: Option<u32>,
-    /// The group of all that is copied, a number
-    #[arg(short = 'g', long, value_name = "GID")]
-    pub group: Option<u32>,
-    /// The SELinux context of all that is copied
-    #[arg(short = 's', long, value_name = "CONTEXT")]
-    pub selinux: Option<String>,
+    /// What copies get
+    #[command(flatten)]
+    pub ownership: Ownership,
     /// What is copied
     #[command(flatten)]
     pub selection: Selection,
@@ -105,11 +100,10 @@ impl Command for Cli {
             false => Listing::No,
         };
         let report = Report::new(Self::PROGRAM, listing);
-        let wishes = Wishes {
-            owner: self.owner,
-            group: self.group,
-            context: self.selinux.clone(),
-        };
+        let wishes = self.ownership.wishes();
+        if let Some(what) = NOT_KEPT {
+            Self::PROGRAM.note(format_args!("{what}"));
+        }
         let (place, place_name) = (HostPlace::new(), target.display().to_string());
         let copied = sources.iter().try_for_each(|source| {
             let path = path_bytes(source.as_os_str());
@@ -151,17 +145,15 @@ fn destination(
     source: &[u8],
     contents: bool,
     several: bool,
-) -> Result<(OwnedFd, Option<Vec<u8>>), Failure> {
-    use std::os::unix::ffi::OsStrExt;
+) -> Result<(<HostPlace as Destination>::Node, Option<Vec<u8>>), Failure> {
     let open = |path: &Path| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        fs::open(path, flags, Mode::empty()).map_err(|error| {
+        HostPlace::folder(path).map_err(|error| {
             Failure::new(
                 Exit::Destination,
                 format_args!(
                     "{}: {}; name a folder that is there",
                     path.display(),
-                    reason(&error.into())
+                    reason(&error)
                 ),
             )
         })
@@ -180,7 +172,7 @@ fn destination(
     let name = target
         .file_name()
         .ok_or_else(|| missing("the destination's name"))?;
-    Ok((open(around)?, Some(name.as_bytes().to_vec())))
+    Ok((open(around)?, Some(path_bytes(name))))
 }
 
 #[cfg(test)]

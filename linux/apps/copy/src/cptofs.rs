@@ -1,6 +1,5 @@
 //! `cptofs`: this machine's files into a file system of an image.
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueHint};
@@ -16,7 +15,9 @@ use crate::choice::Choices;
 use crate::copy::{Copy, Wishes};
 use crate::host_tree::HostTree;
 use crate::image_place::ImagePlace;
-use crate::program::{Command, Named, Opening, Selection, last_name, means_contents, missing, named};
+use crate::program::{
+    Command, Named, Opening, Ownership, Selection, last_name, means_contents, missing, named,
+};
 use crate::report::{Listing, Report};
 
 /// Copy files and folders into a file system in a disk image
@@ -37,15 +38,9 @@ pub struct Cli {
     /// How the image is opened
     #[command(flatten)]
     pub opening: Opening,
-    /// The owner of all that is copied, a number [default: each has its own]
-    #[arg(short = 'o', long, value_name = "UID")]
-    pub owner: Option<u32>,
-    /// The group of all that is copied, a number
-    #[arg(short = 'g', long, value_name = "GID")]
-    pub group: Option<u32>,
-    /// The SELinux context of all that is copied
-    #[arg(short = 's', long, value_name = "CONTEXT")]
-    pub selinux: Option<String>,
+    /// What copies get
+    #[command(flatten)]
+    pub ownership: Ownership,
     /// What is copied
     #[command(flatten)]
     pub selection: Selection,
@@ -82,8 +77,8 @@ impl Command for Cli {
         // Before anything is changed: what is not there at all is not copied.
         for source in sources {
             let tree = HostTree::new(source.clone());
-            let path = source.as_os_str().as_bytes();
-            tree.root().map_err(|errno| tree.failure(path, errno))?;
+            let path = path_bytes(source.as_os_str());
+            tree.root().map_err(|errno| tree.failure(&path, errno))?;
         }
         let interruption = Interruption::watch(Self::PROGRAM);
         let options = self.opening.options(Self::PROGRAM, &image, true);
@@ -93,11 +88,7 @@ impl Command for Cli {
             false => Listing::No,
         };
         let report = Report::new(Self::PROGRAM, listing);
-        let wishes = Wishes {
-            owner: self.owner,
-            group: self.group,
-            context: self.selinux.clone(),
-        };
+        let wishes = self.ownership.wishes();
         let run = Run {
             volume: &volume,
             image: image.display().to_string(),
@@ -137,7 +128,8 @@ struct Run<'a> {
 impl Run<'_> {
     fn copy(&self, sources: &[PathBuf], target: &[u8]) -> Result<(), Failure> {
         for source in sources {
-            let path = source.as_os_str().as_bytes();
+            let path = path_bytes(source.as_os_str());
+            let path = &path[..];
             let tree = HostTree::new(source.clone());
             let fail = |errno| tree.failure(path, errno);
             let start = tree.root().map_err(fail)?;

@@ -31,6 +31,10 @@ pub trait Destination {
         kind: Kind,
         device: DeviceNumber,
     ) -> Result<(), Errno>;
+    /// What to say of an object that could not be made, if that is as it should be here.
+    fn left_out(&self, _kind: Kind, _errno: Errno) -> Option<&'static str> {
+        None
+    }
     /// Gives an object one more name.
     fn link(&self, folder: &Self::Node, name: &[u8], node: &Self::Node) -> Result<(), Errno>;
     /// Gives an entry another name, in place of what has it.

@@ -1,8 +1,7 @@
 //! `fs2tar`: all that is in a file system of an image, as a tar archive.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -145,11 +144,7 @@ fn check(image: &Path, target: &Path, to_output: bool) -> Result<(), Failure> {
             "standard output is a terminal; name a file, or send the archive to another program",
         ));
     }
-    let id = |path: &Path| {
-        let found = path.metadata().ok()?;
-        Some((found.dev(), found.ino()))
-    };
-    if !to_output && id(image).is_some() && id(image) == id(target) {
+    if !to_output && are_one(image, target) {
         return Err(Failure::new(
             Exit::Usage,
             format_args!(
@@ -159,6 +154,24 @@ fn check(image: &Path, target: &Path, to_output: bool) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// Whether two paths lead to one file.
+#[cfg(unix)]
+fn are_one(a: &Path, b: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| {
+        let found = path.metadata().ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    id(a).is_some() && id(a) == id(b)
+}
+
+/// Whether two paths lead to one file.
+#[cfg(windows)]
+fn are_one(a: &Path, b: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(a).is_some() && whole(a) == whole(b)
 }
 
 /// What is written: a file that gets its name when it is complete, or something that is no file.
@@ -180,11 +193,10 @@ impl Out {
         // A link is followed, as tar does.
         let target = target.canonicalize().unwrap_or_else(|_| target.to_path_buf());
         if let Ok(found) = target.metadata() {
-            let kind = found.file_type();
-            if kind.is_dir() {
+            if found.is_dir() {
                 return Err(fail(io::ErrorKind::IsADirectory.into()));
             }
-            if kind.is_char_device() || kind.is_block_device() || kind.is_fifo() {
+            if !found.is_file() {
                 let file = File::options().write(true).open(&target).map_err(fail)?;
                 return Ok(Out::to(Box::new(file), None));
             }
@@ -193,10 +205,11 @@ impl Out {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let made = tempfile::Builder::new()
-            .prefix(".fs2tar-")
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(parent);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".fs2tar-");
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let made = builder.tempfile_in(parent);
         let (file, path) = made.and_then(|made| Ok(made.keep()?)).map_err(fail)?;
         let scratch = Scratch::new(path);
         Ok(Out::to(Box::new(file), Some((scratch, target))))

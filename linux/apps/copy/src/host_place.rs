@@ -4,6 +4,7 @@
 //! behind.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use lkl::{DeviceNumber, Timestamp};
 use lkl_tree::volume::{Errno, Kind};
@@ -14,6 +15,9 @@ use rustix::io;
 
 use crate::destination::Destination;
 use crate::host_tree::{errno, path_of};
+
+/// What is not kept: nothing, but for what each file's file system has no room for.
+pub const NOT_KEPT: Option<&str> = None;
 
 /// This machine.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,12 @@ impl HostPlace {
         HostPlace {
             is_root: rustix::process::geteuid().is_root(),
         }
+    }
+
+    /// A folder that is there.
+    pub fn folder(path: &Path) -> std::io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(fs::open(path, flags, Mode::empty())?)
     }
 }
 

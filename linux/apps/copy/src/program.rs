@@ -8,6 +8,8 @@ use lkl_session::exit::{Exit, Failure, reason};
 use lkl_session::text::plain;
 use lkl_volume::{Options, Program, Volume};
 
+use crate::copy::Wishes;
+
 /// What a program's messages call its options.
 pub(crate) const fn named(name: &'static str) -> Program {
     Program {
@@ -82,6 +84,30 @@ pub struct Named {
     /// The image: a file or a disk
     #[arg(short = 'i', long = "filesystem-image", value_name = "IMAGE", value_hint = ValueHint::FilePath, required_unless_present = "man")]
     pub image: Option<PathBuf>,
+}
+
+/// What copies get in place of what their originals have.
+#[derive(Args, Clone, Debug)]
+pub struct Ownership {
+    /// The owner of all that is copied, a number [default: each has its own, where this user may give it]
+    #[arg(short = 'o', long, value_name = "UID")]
+    pub owner: Option<u32>,
+    /// The group of all that is copied, a number
+    #[arg(short = 'g', long, value_name = "GID")]
+    pub group: Option<u32>,
+    /// The SELinux context of all that is copied
+    #[arg(short = 's', long, value_name = "CONTEXT")]
+    pub selinux: Option<String>,
+}
+
+impl Ownership {
+    pub(crate) fn wishes(&self) -> Wishes {
+        Wishes {
+            owner: self.owner,
+            group: self.group,
+            context: self.selinux.clone(),
+        }
+    }
 }
 
 /// What is copied, and what is said about it.

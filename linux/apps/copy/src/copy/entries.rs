@@ -31,7 +31,10 @@ impl<S: Volume, D: Destination> Copy<'_, S, D> {
         }
         let draft = match stat.kind {
             Kind::File => self.file(path, name, node, stat)?,
-            _ => self.special(path, name, node, stat)?,
+            _ => match self.special(path, name, node, stat)? {
+                Some(draft) => draft,
+                None => return Ok(()),
+            },
         };
         let finished = self.finish(path, name, node, stat, &draft);
         if finished.is_err() {
@@ -152,14 +155,14 @@ impl<S: Volume, D: Destination> Copy<'_, S, D> {
         Ok(())
     }
 
-    /// A link, a device or a FIFO.
+    /// A link, a device or a FIFO; nothing where the place has none.
     pub(super) fn special(
         &mut self,
         path: &[u8],
         name: &[u8],
         node: &S::Node,
         stat: &Stat,
-    ) -> Result<Draft<D::Node>, Refused> {
+    ) -> Result<Option<Draft<D::Node>>, Refused> {
         let (place, kind) = (self.place, stat.kind);
         let target = match kind {
             Kind::Link => self
@@ -183,12 +186,16 @@ impl<S: Volume, D: Destination> Copy<'_, S, D> {
             }
             Err(errno) => Err(errno),
         };
+        if let Some(what) = made.as_ref().err().and_then(|errno| place.left_out(kind, *errno)) {
+            self.report.note(path, what);
+            return Ok(None);
+        }
         let found = made.and_then(|name| Ok((place.child(self.folder()?, &name)?, name)));
         let (node, name) = found.map_err(|errno| self.refused(path, errno))?;
-        Ok(Draft {
+        Ok(Some(Draft {
             node,
             name: Some(name),
-        })
+        }))
     }
 
     /// Makes one more name of a file that was copied. False: that cannot be here, and a copy is made.

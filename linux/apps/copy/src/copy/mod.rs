@@ -245,6 +245,10 @@ impl<'a, S: Volume, D: Destination> Copy<'a, S, D> {
                 Exit::Destination,
                 "this user or the file system cannot have it; choose another destination",
             )),
+            Errno::EINVAL => Refused::Entry(failure(
+                Exit::Destination,
+                "that name cannot be there, or another entry has it in other case; choose another destination",
+            )),
             _ => Refused::Entry(failure(Exit::Destination, "choose another destination")),
         }
     }
