@@ -6,40 +6,32 @@
 use lkl::Errno;
 use std::io::{Error, ErrorKind};
 
-/// The numbers that networks have and files have not.
-const NETWORK: &[(u16, ErrorKind, &str)] = &[
-    (88, ErrorKind::InvalidInput, "not a socket"),
-    (89, ErrorKind::InvalidInput, "destination address required"),
-    (90, ErrorKind::InvalidInput, "message too long"),
-    (91, ErrorKind::InvalidInput, "wrong protocol for this socket"),
-    (92, ErrorKind::Unsupported, "no such option of the protocol"),
-    (93, ErrorKind::Unsupported, "protocol not supported"),
-    (94, ErrorKind::Unsupported, "kind of socket not supported"),
-    (97, ErrorKind::Unsupported, "address family not supported"),
-    (98, ErrorKind::AddrInUse, "address in use"),
-    (99, ErrorKind::AddrNotAvailable, "address not available"),
-    (100, ErrorKind::NetworkDown, "network is down"),
-    (101, ErrorKind::NetworkUnreachable, "network is unreachable"),
-    (103, ErrorKind::ConnectionAborted, "connection aborted"),
-    (104, ErrorKind::ConnectionReset, "connection reset by the peer"),
-    (105, ErrorKind::OutOfMemory, "no buffer space"),
-    (106, ErrorKind::InvalidInput, "already connected"),
-    (107, ErrorKind::NotConnected, "not connected"),
-    (111, ErrorKind::ConnectionRefused, "connection refused"),
-    (112, ErrorKind::HostUnreachable, "host is down"),
-    (113, ErrorKind::HostUnreachable, "no route to the host"),
+/// What std makes of the numbers that networks have and files have not.
+const NETWORK: &[(u16, ErrorKind)] = &[
+    (88, ErrorKind::InvalidInput),
+    (89, ErrorKind::InvalidInput),
+    (90, ErrorKind::InvalidInput),
+    (91, ErrorKind::InvalidInput),
+    (92, ErrorKind::Unsupported),
+    (93, ErrorKind::Unsupported),
+    (94, ErrorKind::Unsupported),
+    (97, ErrorKind::Unsupported),
+    (98, ErrorKind::AddrInUse),
+    (99, ErrorKind::AddrNotAvailable),
+    (100, ErrorKind::NetworkDown),
+    (101, ErrorKind::NetworkUnreachable),
+    (103, ErrorKind::ConnectionAborted),
+    (104, ErrorKind::ConnectionReset),
+    (105, ErrorKind::OutOfMemory),
+    (106, ErrorKind::InvalidInput),
+    (107, ErrorKind::NotConnected),
+    (111, ErrorKind::ConnectionRefused),
+    (112, ErrorKind::HostUnreachable),
+    (113, ErrorKind::HostUnreachable),
 ];
 
-/// `EISCONN`, `EINPROGRESS` and what else of [`NETWORK`] this crate looks at itself.
-pub(crate) fn is(errno: Errno, number: u16) -> bool {
-    errno.number() == number
-}
-
-pub(crate) const EISCONN: u16 = 106;
-pub(crate) const EINPROGRESS: u16 = 115;
-
 fn kind(errno: Errno) -> ErrorKind {
-    if let Some((_, kind, _)) = NETWORK.iter().find(|(number, ..)| *number == errno.number()) {
+    if let Some((_, kind)) = NETWORK.iter().find(|(number, _)| *number == errno.number()) {
         return *kind;
     }
     match errno {
@@ -99,20 +91,12 @@ pub fn errno(error: &Error) -> Option<Errno> {
     Errno::from_number(number).filter(|_| cfg!(target_os = "linux"))
 }
 
-/// What a number means.
-fn text(errno: Errno) -> &'static str {
-    match NETWORK.iter().find(|(number, ..)| *number == errno.number()) {
-        Some((_, _, text)) => text,
-        None => errno.text(),
-    }
-}
-
 #[derive(Debug)]
 struct LinuxError(Errno);
 
 impl std::fmt::Display for LinuxError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(text(self.0))
+        f.write_str(self.0.text())
     }
 }
 
@@ -127,7 +111,7 @@ struct AboutError {
 
 impl std::fmt::Display for AboutError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.thing, text(self.errno))?;
+        write!(f, "{}: {}", self.thing, self.errno.text())?;
         match self.words.as_str() {
             "" => Ok(()),
             words => write!(f, " ({words})"),
@@ -143,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_number_and_has_the_kind_that_std_gives() {
-        for (number, kind_of_ours, _) in NETWORK {
+        for (number, kind_of_ours) in NETWORK {
             let errno_before = Errno::from_number(*number).expect("in range");
             let error = io_error(errno_before);
             assert_eq!(errno(&error), Some(errno_before));

@@ -10,7 +10,6 @@ use crate::call;
 use crate::error::{about, io_error};
 use crate::resolve::NameServers;
 use lkl::{EntryTask, Errno, Kernel, OwnedFd};
-use std::cell::RefCell;
 use std::ffi::CString;
 use std::fmt;
 use std::future::Future;
@@ -32,9 +31,17 @@ struct Inner {
     servers: Mutex<NameServers>,
 }
 
-thread_local! {
-    static ENTERED: RefCell<Vec<Namespace>> = const { RefCell::new(Vec::new()) };
+// It is const; clippy does not see it where the system keeps the thread's own data.
+#[allow(clippy::missing_const_for_thread_local)]
+mod entered {
+    use super::Namespace;
+    use std::cell::RefCell;
+
+    thread_local! {
+        pub(super) static ENTERED: RefCell<Vec<Namespace>> = const { RefCell::new(Vec::new()) };
+    }
 }
+use entered::ENTERED;
 
 static DEFAULT: Mutex<Option<Namespace>> = Mutex::new(None);
 

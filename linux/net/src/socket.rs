@@ -7,7 +7,7 @@
 
 use crate::address::{AF_UNIX, Address, RawAddress};
 use crate::call::{self, End};
-use crate::error::{self, EINPROGRESS, EISCONN, about, io_error};
+use crate::error::{about, io_error};
 use crate::namespace::Namespace;
 use lkl::{Errno, OwnedFd};
 use std::fmt;
@@ -333,8 +333,8 @@ impl Socket {
     pub(crate) fn start_connect(&self, raw: &RawAddress) -> io::Result<bool> {
         match call::connect(&self.0.fd, raw) {
             Ok(()) => Ok(true),
-            Err(errno) if error::is(errno, EISCONN) => Ok(true),
-            Err(errno) if error::is(errno, EINPROGRESS) => Ok(false),
+            Err(Errno::EISCONN) => Ok(true),
+            Err(Errno::EINPROGRESS) => Ok(false),
             Err(errno) => Err(io_error(errno)),
         }
     }

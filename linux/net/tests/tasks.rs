@@ -13,10 +13,14 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use lkl_net::tokio::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use lkl_net::{Errno, Namespace, errno};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
@@ -175,6 +179,83 @@ fn h2_has_many_streams_on_one_connection() {
         }
         serving.abort();
     });
+}
+
+/// A certificate for `server` that vouches for itself, and its key.
+fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let place = tempfile::tempdir().expect("a folder");
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| place.path().join(name));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+        ])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=server"])
+        .args(["-addext", "subjectAltName=DNS:server"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-out")
+        .arg(&cert)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .expect("openssl starts");
+    assert!(made.status.success(), "{made:?}");
+    let cert = CertificateDer::from_pem_file(&cert).expect("a certificate");
+    (cert, PrivateKeyDer::from_pem_file(&key).expect("a key"))
+}
+
+#[test]
+fn tls_goes_over_a_stream_and_hyper_over_tls() {
+    let (cert, key) = certificate();
+    let provider = Arc::new(rustls_graviola::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.clone()], key)
+        .expect("a certificate");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(cert).expect("a root");
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let network = network();
+    runtime().block_on(network.scope(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let to = listener.local_addr().expect("bound");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        let serving = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.expect("accepted");
+            let stream = acceptor.accept(stream).await.expect("a handshake");
+            hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(echo))
+                .await
+                .expect("served");
+        });
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+        let stream = TcpStream::connect(to).await.expect("connected");
+        let name = ServerName::try_from("server").expect("a name");
+        let stream = connector.connect(name, stream).await.expect("a handshake");
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .expect("a handshake");
+        tokio::spawn(connection);
+        let body = Bytes::from(noise(8, 1 << 20));
+        let response = sender
+            .send_request(request(body.clone()))
+            .await
+            .expect("a response");
+        let back = response.into_body().collect().await.expect("a body").to_bytes();
+        assert!(back == body, "{} bytes came", back.len());
+        drop(sender);
+        serving.await.expect("no panic");
+    }));
 }
 
 #[test]

@@ -11,21 +11,29 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown};
 use std::sync::OnceLock;
 use std::thread;
 
+/// A new Linux.
+pub fn boot() -> Kernel {
+    lkl_host_posix::boot(&BootConfig {
+        pool_size: 256 << 20,
+        command_line: "loglevel=4",
+    })
+    .expect("Linux boots")
+}
+
 /// The Linux of this program.
 pub fn kernel() -> &'static Kernel {
     static KERNEL: OnceLock<Kernel> = OnceLock::new();
-    KERNEL.get_or_init(|| {
-        lkl_host_posix::boot(&BootConfig {
-            pool_size: 256 << 20,
-            command_line: "loglevel=4",
-        })
-        .expect("Linux boots")
-    })
+    KERNEL.get_or_init(boot)
 }
 
 /// A network of the test's own, with its loopback up.
 pub fn network() -> Namespace {
-    let network = Namespace::new(kernel()).expect("a name space");
+    network_of(kernel())
+}
+
+/// One of that Linux.
+pub fn network_of(kernel: &Kernel) -> Namespace {
+    let network = Namespace::new(kernel).expect("a name space");
     network.start_loopback().expect("lo goes up");
     network
 }
