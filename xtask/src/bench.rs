@@ -16,8 +16,13 @@ const IMAGE_BYTES: u64 = 2 << 30;
 /// What is measured instead of the ways of reading.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
-    /// lklfuse beside the machine's own mount and fuse2fs, reading and writing; and the two flavours of Linux
+    /// lklfuse beside the machine's own mount and fuse2fs, reading and writing; the servers and the copying programs (as [`Part::Servers`]
+    /// and [`Part::Copies`]); and the two flavours of Linux
     Apps,
+    /// lklftpd and lklserve beside themselves over the machine's own mount, and vsftpd
+    Servers,
+    /// cptofs, cpfromfs and fs2tar beside cp and tar on the machine's own mount
+    Copies,
 }
 
 /// Measures and prints.
@@ -25,6 +30,8 @@ pub fn run(sh: &Shell, part: Option<Part>) -> Result<()> {
     match part {
         None => readers(sh),
         Some(Part::Apps) => applications(sh),
+        Some(Part::Servers) => whole_programs(sh, "servers"),
+        Some(Part::Copies) => whole_programs(sh, "copies"),
     }
 }
 
@@ -63,6 +70,8 @@ fn applications(sh: &Shell) -> Result<()> {
         .arg(lklfuse.context("there is no lklfuse")?)
         .run()
         .context("a measurement failed")?;
+    whole_programs(sh, "servers")?;
+    whole_programs(sh, "copies")?;
     for flavour in ["driver", "full"] {
         let package = format!("linux-{flavour}");
         // The middle of five.
@@ -99,6 +108,21 @@ fn applications(sh: &Shell) -> Result<()> {
         println!("{flavour:<8} boot: {}; library: {size} KiB", boots[2]);
     }
     Ok(())
+}
+
+/// Measures programs as a user runs them; `what` is the subcommand of `tests/bench`.
+fn whole_programs(sh: &Shell, what: &str) -> Result<()> {
+    setup::ensure(sh, &[&setup::KERNEL, &setup::VOLUMES, &setup::CLIENTS])?;
+    apps::build(sh, true)?;
+    // In a place of its own, which goes with everything in it.
+    let place = sh.create_temp_dir()?;
+    program(sh)
+        .args([what, "--programs"])
+        .arg(repo::target_dir().join(repo::profile(true)))
+        .arg("--place")
+        .arg(place.path())
+        .run()
+        .context("a measurement failed")
 }
 
 /// An ext4 image with a large file and a wide folder.

@@ -129,7 +129,7 @@ pub const APR: Group = Group {
 /// Clients that the servers are judged by.
 pub const CLIENTS: Group = Group {
     what: "to judge the servers",
-    packages: &["cadaver", "curl", "lftp", "python3", "rclone", "wget"],
+    packages: &["cadaver", "curl", "lftp", "python3", "rclone", "vsftpd", "wget"],
 };
 
 /// Networks of this machine's that tests make, and what speaks with Linux's own over them.

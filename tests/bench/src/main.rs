@@ -5,12 +5,20 @@
 //! just mounted, with the image in this machine's page cache. Doing the same again in that process is *warm*. Subjects
 //! take turns, several rounds of them, and the median counts: what else the machine does then hits all alike.
 //!
+//! Two tables more are of programs, as wholes: [`servers`] beside themselves over a native mount and beside vsftpd, and [`copies`] of
+//! trees beside cp and tar.
+//!
 //! [`subject`] is what is measured, [`work`] and [`changes`] what it has to do, [`reference`] mounts for the others, [`table`] prints.
 
 mod changes;
+mod copies;
+mod ftp_client;
+mod http_client;
 mod reference;
+mod servers;
 mod subject;
 mod table;
+mod trees;
 mod work;
 
 use std::path::{Path, PathBuf};
@@ -56,6 +64,24 @@ enum Command {
         #[arg(long)]
         lklfuse: PathBuf,
     },
+    /// Measure what shows a volume to clients of FTP and WebDAV, and print two tables
+    Servers {
+        /// Our programs' folder
+        #[arg(long)]
+        programs: PathBuf,
+        /// A folder for images
+        #[arg(long)]
+        place: PathBuf,
+    },
+    /// Measure what copies trees into and out of images, and print a table
+    Copies {
+        /// Our programs' folder
+        #[arg(long)]
+        programs: PathBuf,
+        /// A folder for images and copies
+        #[arg(long)]
+        place: PathBuf,
+    },
     /// One measurement, as one line of JSON
     #[command(hide = true)]
     One {
@@ -88,6 +114,19 @@ fn main() -> ExitCode {
                 lklfuse: &lklfuse,
             };
             all(Kind::MOUNTS, Work::MOUNTED, &how, None)
+        }
+        Command::Servers { programs, place } => {
+            let [ftp, web] = ["lklftpd", "lklserve"].map(|name| programs.join(name));
+            servers::run(&ftp, &web, &place)
+        }
+        Command::Copies { programs, place } => {
+            let [into, out, tar] = ["cptofs", "cpfromfs", "fs2tar"].map(|name| programs.join(name));
+            let programs = copies::Programs {
+                into: &into,
+                out: &out,
+                tar: &tar,
+            };
+            copies::run(&programs, &place)
         }
         Command::One {
             subject,

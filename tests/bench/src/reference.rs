@@ -38,12 +38,14 @@ pub fn with<T>(kind: Kind, how: &How<'_>, work: impl FnOnce(Option<&Path>) -> Re
 }
 
 /// A mounted image; unmounted when dropped.
-struct Mount {
-    folder: PathBuf,
+pub struct Mount {
+    /// Where. There is one at a time.
+    pub folder: PathBuf,
 }
 
 impl Mount {
-    fn new(program: &str, options: &str, image: &Path) -> Result<Mount> {
+    /// Mounts by a program that is called as mount is.
+    pub fn new(program: &str, options: &str, image: &Path) -> Result<Mount> {
         let folder = std::env::temp_dir().join(format!("lklfs-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         // It owns the folder from here on, whether the mount works or not.

@@ -187,11 +187,16 @@ impl Session {
         let work = transfer::receive(&mut data, &mut upload, representation, &mut progress);
         let mut ended = self.control.watch(work).await;
         if let Watched::Done(Ok(())) = ended {
+            // A client may wait for TLS's end of this direction, too; one that does not has it all the same.
+            let _ = transfer::finish(&mut data).await;
             ended = match upload.sync() {
                 Err(errno) => Watched::Done(Err(Trouble::Volume(errno))),
                 Ok(()) if self.control.is_gone().await => Watched::Gone,
-                Ok(()) => Watched::Done(upload.publish().map_err(Trouble::Volume)),
+                Ok(()) => Watched::Done(Ok(())),
             };
+        }
+        if let Watched::Done(Ok(())) = ended {
+            ended = Watched::Done(upload.publish().map_err(Trouble::Volume));
         } else {
             // Whatever came is gone before the client is told.
             drop(upload);

@@ -136,7 +136,7 @@ impl Session {
         );
         let representation = self.representation;
         let work = async {
-            transfer::file(&mut data, &*content, restart, representation, &mut progress).await?;
+            transfer::file(&mut data, &*content, restart, left, representation, &mut progress).await?;
             transfer::finish(&mut data).await
         };
         let ended = self.control.watch(work).await;

@@ -30,15 +30,20 @@ pub enum Trouble {
     Volume(Errno),
 }
 
-/// Sends a file from `offset` on.
+/// Sends a file from `offset` on, which is `left` bytes as far as is known.
 pub async fn file(
     to: &mut (impl AsyncWrite + Unpin),
     content: &dyn Content,
     mut offset: u64,
+    left: u64,
     representation: Representation,
     progress: &mut Progress,
 ) -> Result<(), Trouble> {
-    let mut buffer = vec![0; CHUNK];
+    // One byte more than a small file has: a read that is short and has all of it was the last. One that is short before may have
+    // met damage, which the next says.
+    let end = offset.saturating_add(left);
+    let want = usize::try_from(left).unwrap_or(CHUNK).saturating_add(1);
+    let mut buffer = vec![0; want.clamp(4096, CHUNK)];
     let mut lines = Vec::new();
     loop {
         let len = content.read_at(&mut buffer, offset).map_err(Trouble::Volume)?;
@@ -54,6 +59,9 @@ pub async fn file(
             }
         }
         offset = offset.saturating_add(len as u64);
+        if len < buffer.len() && offset >= end {
+            return Ok(());
+        }
     }
 }
 
@@ -114,9 +122,12 @@ pub async fn receive(
 }
 
 /// Takes what a client still sends, for a while.
-pub async fn discard(from: &mut (impl AsyncRead + Unpin)) {
+pub async fn discard(from: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let mut buffer = vec![0; CHUNK];
-    let all = async { while from.read(&mut buffer).await.is_ok_and(|len| len > 0) {} };
+    let all = async {
+        while from.read(&mut buffer).await.is_ok_and(|len| len > 0) {}
+        from.shutdown().await
+    };
     // One that sends more than that finds the connection closed.
     let _ = timeout(LAST_PATIENCE, all).await;
 }

@@ -120,28 +120,7 @@ fn tls_is_for_both_connections_and_can_be_asked_of_all() {
     let stage = Stage::new();
     let (certificate, key, word) = (stage.name("cert.pem"), stage.name("key.pem"), stage.name("word"));
     fs::write(&word, "secret\n").unwrap();
-    run(
-        "openssl",
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ],
-    );
+    stage.certificate(&certificate, &key);
     let user = format!("joe:{word}");
     let server = serve(
         &stage,

@@ -394,3 +394,62 @@ fn what_cannot_be_written_is_one_line_and_an_exit_code() {
     stage.check("ext4", "disk.img");
     same(&before, &tree(&stage.native("disk.img").0, false));
 }
+
+#[test]
+fn files_come_by_tls_whole_or_not_at_all() {
+    if !is_root() {
+        return;
+    }
+    let stage = Stage::new();
+    let (certificate, key) = (stage.name("cert.pem"), stage.name("key.pem"));
+    stage.certificate(&certificate, &key);
+    let options = [
+        "--tls-cert",
+        &certificate,
+        "--tls-key",
+        &key,
+        "--write",
+        "--anonymous-write",
+    ];
+    let server = Server::start(&stage, "lklftpd", &[&options[..], &["disk.img"]].concat());
+    let large = stage.name("tree/large");
+    let url = format!("{}/disk.img/by-curl", server.ftp());
+    run(
+        "curl",
+        &["-sS", "--ssl-reqd", "--cacert", &certificate, "-T", &large, &url],
+    );
+    let script = format!(
+        "set ssl:verify-certificate no; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; put -O disk.img {large} -o by-lftp; exit"
+    );
+    run("lftp", &["-e", &script, &server.ftp()]);
+    let script = r#"
+import ftplib, ssl, sys, socket
+port, large = sys.argv[1:]
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+ftp = ftplib.FTP_TLS(context=context)
+ftp.connect("127.0.0.1", int(port), timeout=60)
+ftp.login()
+ftp.prot_p()
+with open(large, "rb") as file: ftp.storbinary("STOR disk.img/by-ftplib", file)
+# The data connection ends without TLS saying so.
+data = ftp.transfercmd("STOR disk.img/cut")
+data.sendall(bytes(100000))
+socket.socket(fileno=data.detach()).close()
+try: print(ftp.voidresp())
+except ftplib.Error as error: print(str(error)[:3])
+print(ftp.voidcmd("NOOP")[:3])
+"#;
+    let port = server.address.port().to_string();
+    assert_eq!(run("python3", &["-c", script, &port, &large]), "426\n200\n");
+    server.end();
+    stage.check("ext4", "disk.img");
+    let native = stage.native("disk.img");
+    for name in ["by-curl", "by-lftp", "by-ftplib"] {
+        assert!(
+            fs::read(native.0.join(name)).unwrap() == noise(3_000_001, 7),
+            "{name}"
+        );
+    }
+    assert!(!native.0.join("cut").exists());
+}

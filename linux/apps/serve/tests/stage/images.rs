@@ -118,7 +118,33 @@ impl Stage {
         let place = tempfile::tempdir().unwrap();
         let at = place.path().to_str().unwrap();
         run("mount", &["-o", "loop", &self.name(name), at]);
-        run("umount", &[at]);
+        unmount(at);
+    }
+
+    /// A certificate of this machine's own address, and its key.
+    pub fn certificate(&self, certificate: &str, key: &str) {
+        run(
+            "openssl",
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                key,
+                "-out",
+                certificate,
+            ],
+        );
     }
 
     /// What is in a FAT, by mtools: not every machine's Linux has that file system.
@@ -197,13 +223,24 @@ impl Stage {
     }
 }
 
+/// Unmounts. What looks at each new mount, as desktops' services do, may have it for a moment.
+fn unmount(at: &str) {
+    for _ in 0..200 {
+        if super::try_run("umount", &[at]).status.success() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    run("umount", &[at]);
+}
+
 /// A native mount, or what was copied out of an image. It ends with this.
 pub struct Native(pub PathBuf, Option<(TempDir, bool)>);
 
 impl Drop for Native {
     fn drop(&mut self) {
         if let Some((_, true)) = self.1 {
-            run("umount", &[self.0.to_str().unwrap()]);
+            unmount(self.0.to_str().unwrap());
         }
     }
 }
