@@ -183,6 +183,8 @@ fn all(kinds: &'static [Kind], works: &'static [Work], how: &How<'_>, driver: Op
             let scratch = image.with_extension(format!("scratch{scratches}"));
             if work.writes() {
                 std::fs::copy(image, &scratch)?;
+                // Else the first sync of what is measured would write the copy as well.
+                std::fs::File::open(&scratch)?.sync_all()?;
                 (how.image, how.write) = (&scratch, true);
             }
             let cell = reference::with(*kind, &how, |mounted| {

@@ -1,4 +1,7 @@
-//! The kernel's requests. Each is answered by a function of [`Served`]: `names`, `contents` and `listing` have them.
+//! The kernel's requests. Each is answered by a function of [`Served`]: `names`, `contents`, `flags`, `listing` and `values` have them;
+//! `replies` is what the answers have in common.
+//!
+//! It is long because it is one list: the functions of a trait stand in one place.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,28 +11,25 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
-    ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, IoctlFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite,
+    ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
-use lkl::{Errno, Statx};
+use lkl::Errno;
 
-use crate::attributes::{attributes, nothing, set_time};
-use crate::readers::Turn;
+use crate::attributes::{nothing, set_time};
 use crate::served::Served;
 
 mod contents;
 mod flags;
 mod listing;
 mod names;
+mod replies;
 mod values;
 
 use contents::Change;
 use names::{By, New};
-
-/// Bytes of a write or read at most: what the kernel allows.
-const MOST: u32 = 1 << 20;
 
 /// Numbers are never used twice while the kernel knows one.
 const GENERATION: Generation = Generation(0);
@@ -38,60 +38,9 @@ const GENERATION: Generation = Generation(0);
 #[derive(Debug)]
 pub struct Lklfuse(pub Arc<Served>);
 
-impl Lklfuse {
-    fn entry(&self, made: Result<fuser::FileAttr, fuser::Errno>, reply: ReplyEntry) {
-        let manners = &self.0.manners;
-        match made {
-            Ok(found) => reply.entry_with_ttls(&manners.attributes, &manners.names, &found, GENERATION),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn empty(&self, done: Result<(), fuser::Errno>, reply: ReplyEmpty) {
-        match done {
-            Ok(()) => reply.ok(),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    fn attributes(&self, ino: INodeNo, stat: Result<Statx, fuser::Errno>, reply: ReplyAttr) {
-        let served = &self.0;
-        match stat {
-            Ok(stat) => reply.attr(
-                &served.manners.attributes,
-                &attributes(served.shown(ino.0, &stat), &stat),
-            ),
-            Err(errno) => reply.error(errno),
-        }
-    }
-
-    /// This thread has a request, until the second of these is dropped.
-    fn turn(&self) -> (&Served, Turn<'_>) {
-        (&self.0, self.0.readers.turn())
-    }
-}
-
 impl Filesystem for Lklfuse {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        let manners = &self.0.manners;
-        let mut wanted = InitFlags::FUSE_DO_READDIRPLUS
-            | InitFlags::FUSE_READDIRPLUS_AUTO
-            | InitFlags::FUSE_PARALLEL_DIROPS
-            | InitFlags::FUSE_CACHE_SYMLINKS
-            | InitFlags::FUSE_DONT_MASK
-            | InitFlags::FUSE_EXPLICIT_INVAL_DATA
-            | InitFlags::FUSE_HANDLE_KILLPRIV_V2
-            | InitFlags::FUSE_ASYNC_DIO;
-        if manners.permissions {
-            wanted |= InitFlags::FUSE_POSIX_ACL;
-        }
-        if manners.writeback {
-            wanted |= InitFlags::FUSE_WRITEBACK_CACHE;
-        }
-        // What an older kernel has not got it does without.
-        let _ = config.add_capabilities(wanted & config.capabilities());
-        let _ = config.set_max_write(MOST);
-        let _ = config.set_max_background(64);
+        replies::agree(&self.0.manners, config);
         Ok(())
     }
 

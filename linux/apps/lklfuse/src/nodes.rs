@@ -10,10 +10,17 @@
 //! Places change under the lock of the table. A thread that follows one without it may find that it has changed meanwhile, and looks again.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use lkl::{DeviceNumber, Errno, OpenMode, OwnedFd, Statx};
+use lkl::{Errno, OpenMode, OwnedFd, Statx};
+
+mod absence;
+mod node;
+
+pub use absence::Absence;
+pub use node::{Identity, Node, Pin};
+use node::{Place, lock};
 
 /// The number of the root, for FUSE.
 pub const ROOT: u64 = 1;
@@ -23,143 +30,6 @@ const MADE_UP: u64 = 1 << 62;
 
 /// Nodes that stay open without need.
 const MOST_OPEN: usize = 8192;
-
-/// What a file is in Linux: its device and number.
-pub type Identity = (DeviceNumber, u64);
-
-/// An entry that the kernel knows.
-#[derive(Debug)]
-pub struct Node {
-    /// Its number.
-    pub id: u64,
-    identity: Identity,
-    place: Mutex<Option<Place>>,
-    open: Mutex<Option<Arc<OwnedFd>>>,
-    /// A descriptor for reading and writing that the kernel has open.
-    handle: Mutex<Weak<OwnedFd>>,
-    /// Whether it is known to have no default access list,
-    pub default_list: Absence,
-    /// and no capabilities.
-    pub capabilities: Absence,
-    /// It was used since it was last thought of closing it.
-    is_used: AtomicBool,
-    /// How many want it to stay open.
-    pins: AtomicUsize,
-    /// Its name went away; the node itself is one of the pins.
-    is_nameless: AtomicBool,
-    /// How often the kernel has looked it up and not forgotten it. Changes under the lock of the table, as `children` does.
-    lookups: AtomicU64,
-    /// Nodes whose place is in it.
-    children: AtomicUsize,
-}
-
-/// Where an entry is.
-#[derive(Debug, Clone)]
-struct Place {
-    folder: Arc<Node>,
-    name: Arc<[u8]>,
-}
-
-impl Place {
-    fn is(&self, folder: &Arc<Node>, name: &[u8]) -> bool {
-        Arc::ptr_eq(&self.folder, folder) && *self.name == *name
-    }
-}
-
-/// Keeps a node open.
-#[derive(Debug)]
-pub struct Pin(Arc<Node>);
-
-impl Pin {
-    fn new(node: &Arc<Node>) -> Pin {
-        node.pins.fetch_add(1, Ordering::AcqRel);
-        Pin(Arc::clone(node))
-    }
-}
-
-impl Drop for Pin {
-    fn drop(&mut self) {
-        self.0.pins.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Node {
-    fn new(id: u64, identity: Identity, place: Option<Place>) -> Arc<Node> {
-        Arc::new(Node {
-            id,
-            identity,
-            place: Mutex::new(place),
-            open: Mutex::new(None),
-            handle: Mutex::default(),
-            default_list: Absence::default(),
-            capabilities: Absence::default(),
-            is_used: AtomicBool::new(false),
-            pins: AtomicUsize::new(0),
-            is_nameless: AtomicBool::new(false),
-            lookups: AtomicU64::new(0),
-            children: AtomicUsize::new(0),
-        })
-    }
-
-    fn place(&self) -> Option<Place> {
-        lock(&self.place).clone()
-    }
-
-    fn is(&self, stat: &Statx) -> bool {
-        (stat.dev, stat.ino) == self.identity
-    }
-
-    fn opened(&self) -> Option<Arc<OwnedFd>> {
-        let open = lock(&self.open).clone();
-        if open.is_some() {
-            self.is_used.store(true, Ordering::Relaxed);
-            return open;
-        }
-        lock(&self.handle).upgrade()
-    }
-
-    /// The kernel has it open by this descriptor, for reading and writing.
-    pub fn is_open_as(&self, handle: &Arc<OwnedFd>) {
-        *lock(&self.handle) = Arc::downgrade(handle);
-    }
-}
-
-/// Something that a file has not got, as far as is known: asking Linux once is enough.
-#[derive(Debug, Default)]
-pub struct Absence(AtomicU64);
-
-impl Absence {
-    /// Asks, unless it is known to be absent. `act` says that it is absent by ENODATA.
-    pub fn or_ask<T>(&self, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-        // Odd: known to be absent. Each change makes it another even number, which an answer of before does not replace.
-        let known = self.0.load(Ordering::Acquire);
-        if known % 2 == 1 {
-            return Err(Errno::ENODATA);
-        }
-        let answer = act();
-        if matches!(answer, Err(Errno::ENODATA)) {
-            let _ = self
-                .0
-                .compare_exchange(known, known + 1, Ordering::AcqRel, Ordering::Relaxed);
-        }
-        answer
-    }
-
-    /// It is known to be absent, since the file is new.
-    pub fn born(&self) {
-        let _ = self.0.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed);
-    }
-
-    /// It may be there from now on.
-    pub fn forget(&self) {
-        let next = |known: u64| Some((known | 1) + 1);
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, next);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// All of them.
 #[derive(Debug)]
