@@ -16,8 +16,9 @@ use std::sync::Arc;
 
 const ALL: u16 = 0x0003u16.to_be();
 
-/// The machine's interface `name`. With `offloads` packets cross without checksums and up to 64 KiB at a time; the interface
-/// must be one for which the machine does the rest, as it does for all that it has a driver for.
+/// The machine's interface `name`. With `offloads` Linux's packets leave it without checksums and up to 64 KiB at a time, and the
+/// machine does the rest. Those that come may be of that kind in any case: another program of the same machine may have sent them, by
+/// a virtual wire for which the machine has computed nothing.
 ///
 /// What the machine itself sends by the interface does not come to Linux, and the other way round: they share a wire, and do not
 /// see each other.
@@ -26,20 +27,20 @@ const ALL: u16 = 0x0003u16.to_be();
 /// That there is no such interface, or that the caller may not have packet sockets.
 pub fn raw(name: &str, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
     let what = format!("interface {name}");
-    open(name, offloads)
+    open(name)
         .and_then(|fd| {
-            let (preamble, known) = if offloads {
-                (Preamble::Short, Offloads::TCP)
-            } else {
-                (Preamble::None, Offloads::NONE)
-            };
-            Pump::new(Descriptor::new(fd, preamble, known)?)
+            let comes = Offloads::GUEST_CSUM
+                .with(Offloads::GUEST_TSO4)
+                .with(Offloads::GUEST_TSO6)
+                .with(Offloads::GUEST_ECN);
+            let known = if offloads { Offloads::TCP } else { comes };
+            Pump::new(Descriptor::new(fd, Preamble::Short, known)?)
         })
         .map(|pump| Arc::new(pump) as Arc<dyn Backend>)
         .map_err(|error| LinkError::new(&what, error))
 }
 
-fn open(name: &str, offloads: bool) -> io::Result<OwnedFd> {
+fn open(name: &str) -> io::Result<OwnedFd> {
     let c_name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: the name ends with a zero.
     let index = unsafe { libc::if_nametoindex(c_name.as_ptr()) };
@@ -62,9 +63,7 @@ fn open(name: &str, offloads: bool) -> io::Result<OwnedFd> {
     }
     // SAFETY: it was just opened, and is this function's.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    if offloads {
-        set(&fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1i32)?;
-    }
+    set(&fd, libc::SOL_PACKET, libc::PACKET_VNET_HDR, &1i32)?;
     set(&fd, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32)?;
     // As many as a queue of Linux's takes at a time; the machine's limit may be lower.
     let _ = set(&fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &(8i32 << 20));

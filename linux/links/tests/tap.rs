@@ -1,0 +1,263 @@
+//! Interfaces of Linux's that are connected to this machine's: TAP devices and veth pairs in name spaces of the test's own. The
+//! machine's own network stack is at the other end, and is the judge.
+
+#![cfg(target_os = "linux")]
+
+mod machine;
+
+use linux_full::Networks;
+use lkl::{BootConfig, Halt, Kernel};
+use lkl_links::Spec;
+use lkl_net::config::{Configuration, InterfaceAddress};
+use lkl_net::{Namespace, TcpListener, TcpStream, UdpSocket};
+use lkl_netdev::{Config, NetworkDevice};
+use machine::Machine;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown};
+use std::thread;
+
+/// A network of Linux's with one interface, 10.9.N.2/24.
+struct Host {
+    network: Namespace,
+    config: Configuration,
+    device: NetworkDevice,
+}
+
+impl Host {
+    fn new(kernel: &Kernel, machine: &Machine, spec: &str, offloads: bool, mtu: u32, n: u8) -> Host {
+        let network = Namespace::new(kernel).unwrap();
+        let backend = machine
+            .inside(|| spec.parse::<Spec>().unwrap().open(offloads))
+            .unwrap();
+        let how = Config {
+            mtu,
+            ..Config::default()
+        };
+        let device = network
+            .with_task(|task| task.unwrap().add_network_device(backend, &how))
+            .unwrap();
+        let config = network.configuration().unwrap();
+        config
+            .add_address(
+                "eth0",
+                InterfaceAddress::new(Ipv4Addr::new(10, 9, n, 2), 24).at_once(),
+            )
+            .unwrap();
+        config.set_up("eth0").unwrap();
+        network.start_loopback().unwrap();
+        Host {
+            network,
+            config,
+            device,
+        }
+    }
+}
+
+/// A packet that does not come would be waited for for ever.
+fn ends_within_minutes() {
+    thread::spawn(|| {
+        thread::sleep(std::time::Duration::from_secs(300));
+        eprintln!("still there after five minutes");
+        std::process::abort();
+    });
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .collect()
+}
+
+/// TCP from the machine's stack to Linux's and back, and UDP.
+fn speaks_with_the_machine(host: &Host, machine: &Machine, n: u8, len: usize) {
+    let ours = format!("10.9.{n}.2:7000");
+    let listener = host.network.enter(|| TcpListener::bind(ours.as_str())).unwrap();
+    let sent = noise(len);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            stream.write_all(&all).unwrap();
+        });
+        let mut stream = machine
+            .inside(|| std::net::TcpStream::connect(ours.as_str()))
+            .unwrap();
+        let mut reader = stream.try_clone().unwrap();
+        let echo = scope.spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all
+        });
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert!(echo.join().unwrap() == sent);
+    });
+
+    let theirs = format!("10.9.{n}.1:7001");
+    let listener = machine
+        .inside(|| std::net::TcpListener::bind(theirs.as_str()))
+        .unwrap();
+    thread::scope(|scope| {
+        let echo = scope.spawn(|| {
+            let (mut stream, peer) = listener.accept().unwrap();
+            assert_eq!(peer.ip().to_string(), format!("10.9.{n}.2"));
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            all
+        });
+        let mut stream = host
+            .network
+            .enter(|| TcpStream::connect(theirs.as_str()))
+            .unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert!(echo.join().unwrap() == sent);
+    });
+
+    let server = host.network.enter(|| UdpSocket::bind(ours.as_str())).unwrap();
+    let client = machine
+        .inside(|| std::net::UdpSocket::bind(format!("10.9.{n}.1:0")))
+        .unwrap();
+    client.connect(ours.as_str()).unwrap();
+    let mut room = vec![0; 65_536];
+    for len in [1, 100, 1400, 5000, 60_000] {
+        client.send(&sent[..len]).unwrap();
+        let (got, from) = server.recv_from(&mut room).unwrap();
+        assert!(room[..got] == sent[..len], "{got} of {len} bytes");
+        server.send_to(&room[..got], from).unwrap();
+        let got = client.recv(&mut room).unwrap();
+        assert!(room[..got] == sent[..len], "{got} of {len} bytes came back");
+    }
+}
+
+/// One Linux for all: a process boots one.
+#[test]
+fn the_machines_own_stack_speaks_with_linuxs_over_each_kind_of_end() {
+    ends_within_minutes();
+    let kernel = lkl_host_posix::boot(&BootConfig {
+        pool_size: 128 << 20,
+        command_line: "loglevel=4",
+    })
+    .expect("Linux boots");
+    let machine = Machine::new();
+
+    let mut n = 0;
+    for (offloads, mtu) in [(true, 1500), (false, 1500), (true, 9000), (false, 9000)] {
+        n += 1;
+        machine.tap(&format!("lkltap{n}"), n, mtu, offloads);
+        let host = Host::new(&kernel, &machine, &format!("tap:lkltap{n}"), offloads, mtu, n);
+        speaks_with_the_machine(&host, &machine, n, 16 << 20);
+        assert!(machine.ping(&format!("10.9.{n}.2")), "no answer to a ping");
+        host.device.remove().unwrap();
+    }
+    for offloads in [true, false] {
+        n += 1;
+        machine.veth(&format!("lklveth{n}"), n);
+        let host = Host::new(&kernel, &machine, &format!("raw:lklveth{n}"), offloads, 1500, n);
+        speaks_with_the_machine(&host, &machine, n, 4 << 20);
+        host.config.set_down("eth0").unwrap();
+        host.config.set_up("eth0").unwrap();
+        speaks_with_the_machine(&host, &machine, n, 1 << 20);
+        drop(host);
+    }
+    two_interfaces_speak_by_sockets(&kernel);
+    what_is_not_there_is_told(&machine);
+    assert_eq!(kernel.halt(), Halt::Whole);
+}
+
+/// Both ends are Linux's, with sockets of the machine's between them.
+fn two_interfaces_speak_by_sockets(kernel: &Kernel) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (a, b) = (path("a"), path("b"));
+    for fifo in [path("in"), path("out")] {
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(fifo)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+    let free = || {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().to_string()
+    };
+    let (one, other) = (free(), free());
+    let pairs = [
+        (format!("udp:{one},{other}"), format!("udp:{other},{one}")),
+        (
+            format!("pipe:{},{}", path("in"), path("out")),
+            format!("pipe:{},{}", path("out"), path("in")),
+        ),
+    ];
+    for (one, other) in pairs {
+        let open = |spec: &str| spec.parse::<Spec>().unwrap().open(true).unwrap();
+        over(kernel, [open(&one), open(&other)]);
+    }
+    // The first of two that speak by UNIX datagrams has no peer yet.
+    let peer = std::os::unix::net::UnixDatagram::bind(&b).unwrap();
+    let first = format!("unixgram:{a},{b}")
+        .parse::<Spec>()
+        .unwrap()
+        .open(true)
+        .unwrap();
+    drop(peer);
+    std::fs::remove_file(&b).unwrap();
+    let refused = format!("unixgram:{a},{b}").parse::<Spec>().unwrap().open(true);
+    assert!(refused.is_err(), "a name that is taken");
+    drop(first);
+}
+
+/// Two networks with these ends of one wire: a transfer between them.
+fn over(kernel: &Kernel, ends: [std::sync::Arc<dyn lkl_netdev::Backend>; 2]) {
+    let hosts = [1u8, 2].map(|number| (number, Namespace::new(kernel).unwrap()));
+    let mut devices = Vec::new();
+    for ((number, network), end) in hosts.iter().zip(ends) {
+        let device = network.with_task(|task| task.unwrap().add_network_device(end, &Config::default()));
+        devices.push(device.unwrap());
+        let config = network.configuration().unwrap();
+        let address = InterfaceAddress::new(Ipv4Addr::new(10, 8, 0, *number), 24).at_once();
+        config.add_address("eth0", address).unwrap();
+        config.set_up("eth0").unwrap();
+    }
+    let [(_, one), (_, two)] = hosts;
+    let listener = two.enter(|| TcpListener::bind("10.8.0.2:7000")).unwrap();
+    let sent = noise(4 << 20);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            all
+        });
+        let mut stream = one.enter(|| TcpStream::connect("10.8.0.2:7000")).unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        assert!(reader.join().unwrap() == sent);
+    });
+}
+
+fn what_is_not_there_is_told(machine: &Machine) {
+    for (spec, said) in [
+        ("tap:a-name-that-is-too-long", "longer than 15 bytes"),
+        ("raw:lklnone", "no such interface"),
+        ("macvtap:/dev/tap99999", "No such file"),
+        ("unix:/nonexistent/socket", "No such file"),
+        ("udp:127.0.0.1:0,nowhere.invalid:1", "nowhere.invalid"),
+    ] {
+        let error = machine
+            .inside(|| spec.parse::<Spec>().unwrap().open(true))
+            .map(drop)
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(said) && !text.contains('\n'), "{spec}: {text}");
+    }
+}
