@@ -24,6 +24,11 @@ pub(crate) trait Medium: Send + Sync + 'static {
     /// Writes a packet, whole.
     fn send(&self, packet: &Packet) -> io::Result<()>;
 
+    /// Writes what it has kept of a packet that it has taken: it can be written again.
+    fn finish(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Reads a packet, whole: how long it is.
     fn receive(&self, buffer: &mut Buffer) -> io::Result<(usize, Header)>;
 }
@@ -118,6 +123,10 @@ impl<M: Medium> Shared<M> {
     /// Writes what the medium takes, from the first on.
     fn send_unsent(&self) {
         let mut unsent = locked(&self.unsent);
+        // What fails here fails for the next packet, too, and is told there.
+        if self.medium.finish().is_err() {
+            return;
+        }
         while let Some(packet) = unsent.pop_front() {
             if let Err(packet) = self.send(packet) {
                 unsent.push_front(packet);

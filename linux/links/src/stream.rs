@@ -81,7 +81,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Frames {
-    fn connected(read: OwnedFd, write: OwnedFd) -> io::Result<Arc<dyn Backend>> {
+    pub(crate) fn connected(read: OwnedFd, write: OwnedFd) -> io::Result<Arc<dyn Backend>> {
         rustix::io::ioctl_fionbio(&read, true)?;
         rustix::io::ioctl_fionbio(&write, true)?;
         let frames = Frames {
@@ -175,6 +175,10 @@ impl Medium for Frames {
             }
         }
         Ok(())
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.write_rest(&mut locked(&self.rest))
     }
 
     fn receive(&self, buffer: &mut Buffer) -> io::Result<(usize, Header)> {

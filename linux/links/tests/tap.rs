@@ -56,8 +56,8 @@ impl Host {
 /// A packet that does not come would be waited for for ever.
 fn ends_within_minutes() {
     thread::spawn(|| {
-        thread::sleep(std::time::Duration::from_secs(300));
-        eprintln!("still there after five minutes");
+        thread::sleep(std::time::Duration::from_secs(120));
+        eprintln!("still there after two minutes");
         std::process::abort();
     });
 }
@@ -202,6 +202,25 @@ fn two_interfaces_speak_by_sockets(kernel: &Kernel) {
         let open = |spec: &str| spec.parse::<Spec>().unwrap().open(true).unwrap();
         over(kernel, [open(&one), open(&other)]);
     }
+    // A stream has one end that listens, which here is a program that hands on what comes.
+    let listeners = ["s1", "s2"].map(|name| std::os::unix::net::UnixListener::bind(path(name)).unwrap());
+    let ends = ["s1", "s2"].map(|name| {
+        format!("unix:{}", path(name))
+            .parse::<Spec>()
+            .unwrap()
+            .open(true)
+            .unwrap()
+    });
+    let [one, two] = listeners.map(|listener| listener.accept().unwrap().0);
+    thread::scope(|scope| {
+        for (from, to) in [(&one, &two), (&two, &one)] {
+            let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            scope.spawn(move || std::io::copy(&mut from, &mut to));
+        }
+        over(kernel, ends);
+        one.shutdown(Shutdown::Both).unwrap();
+        two.shutdown(Shutdown::Both).unwrap();
+    });
     // The first of two that speak by UNIX datagrams has no peer yet.
     let peer = std::os::unix::net::UnixDatagram::bind(&b).unwrap();
     let first = format!("unixgram:{a},{b}")
