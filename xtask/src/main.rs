@@ -152,6 +152,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs tests with a folder of their own for what they make, which goes with them: images that the tests of a process share are
+/// in a static, and nothing drops those.
+fn in_scratch(sh: &Shell, tests: impl FnOnce(&Shell) -> Result<()>) -> Result<()> {
+    let place = tempfile::Builder::new().prefix("lklfs-").tempdir()?;
+    let _variable = sh.push_env("TMPDIR", place.path());
+    tests(sh)
+}
+
 /// Does one task.
 fn run(task: Task) -> Result<ExitCode> {
     let sh = Shell::new()?;
@@ -161,9 +169,9 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("setup: everything is installed");
         }
         Task::Demo { image } => demo::run(&sh, image)?,
-        Task::Test { part: None, quick } => test::run(&sh, quick)?,
-        Task::Test { part: Some(part), .. } => test::run_part(&sh, part)?,
-        Task::Ci => test::run(&sh, false)?,
+        Task::Test { part: None, quick } => in_scratch(&sh, |sh| test::run(sh, quick))?,
+        Task::Test { part: Some(part), .. } => in_scratch(&sh, |sh| test::run_part(sh, part))?,
+        Task::Ci => in_scratch(&sh, |sh| test::run(sh, false))?,
         Task::Driver { release, selftest } => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
             let flavour = if selftest {
