@@ -19,13 +19,36 @@ const FUNCTIONS: &[(&str, &str)] = &[
 /// The parameters of each function `sys_NAME`, each as its tokens.
 type Prototypes<'a> = BTreeMap<&'a str, Vec<Vec<&'a str>>>;
 
+/// What the compiler sees outside of directives, without what is there for machines alone that pass 64 bits in two parameters.
+fn code_of_64_bits<'a>(tokens: &[Token<'a>]) -> Vec<&'a str> {
+    const SPLIT: &str = "CONFIG_ARCH_SPLIT_ARG64";
+    let mut code = Vec::new();
+    let mut split = false;
+    let mut rest = tokens.iter().filter(|token| token.is_code()).peekable();
+    while let Some(token) = rest.next() {
+        if !token.in_directive {
+            if !split {
+                code.push(token.text);
+            }
+            continue;
+        }
+        // Each directive begins with its `#`.
+        let mut words = Vec::new();
+        while let Some(word) = rest.next_if(|word| word.in_directive && word.text != "#") {
+            words.push(word.text);
+        }
+        match words.as_slice() {
+            ["if", "defined", "(", SPLIT, ..] | ["ifdef", SPLIT, ..] => split = true,
+            ["else" | "endif", ..] => split = false,
+            _ => {}
+        }
+    }
+    code
+}
+
 /// The prototypes that a header has.
 fn prototypes<'a>(tokens: &[Token<'a>]) -> Prototypes<'a> {
-    let code: Vec<&str> = tokens
-        .iter()
-        .filter(|token| token.is_code() && !token.in_directive)
-        .map(|token| token.text)
-        .collect();
+    let code = code_of_64_bits(tokens);
     let mut found = Prototypes::new();
     for (at, words) in code.windows(4).enumerate() {
         let ["asmlinkage", "long", name, "("] = words else {
@@ -174,5 +197,19 @@ mod tests {
         assert!(text.contains("lkl_sys_stat(const char *filename, struct stat *statbuf)"));
         assert!(text.contains("lkl_sys_getpid(void)\n{\n\tlong params[6] = { 0 };"));
         assert!(header(&tokens("#define __NR_other 1\n"), &declarations).is_err());
+    }
+
+    #[test]
+    fn of_two_declarations_that_of_machines_of_64_bits_counts() {
+        let numbers = tokens("#define __NR_fanotify_mark 301\n#define __NR_getpid 39\n");
+        let declarations = tokens(
+            "#if defined(CONFIG_ARCH_SPLIT_ARG64)\nasmlinkage long sys_fanotify_mark(int fd, unsigned int mask_1,\n\tunsigned int mask_2);\n#else\nasmlinkage long sys_fanotify_mark(int fd, u64 mask,\n\tint dir);\n#endif\nasmlinkage long sys_getpid(void);",
+        );
+        let text = header(&numbers, &declarations).unwrap();
+        assert!(text.contains("mask, int dir)"), "{text}");
+        assert!(
+            !text.contains("mask_1") && text.contains("lkl_sys_getpid(void)"),
+            "{text}"
+        );
     }
 }

@@ -39,9 +39,9 @@ static void fanotify(void)
 	SAYS(fd, value >= 0);
 	IS(lkl_sys_fanotify_init(0x40000000, 0), -LKL_EINVAL);
 	file = file_with("file", "data");
-	/* Parameters as of a machine of 32 bits: what is marked is the fourth, and it has no path. */
-	IS(lkl_sys_fanotify_mark(fd, LKL_FAN_MARK_ADD, LKL_FAN_MODIFY, file, 0, NULL), 0);
-	IS(lkl_sys_fanotify_mark(fd, LKL_FAN_MARK_ADD, LKL_FAN_MODIFY, -1, 0, NULL), -LKL_EBADF);
+	IS(lkl_sys_fanotify_mark(fd, LKL_FAN_MARK_ADD, LKL_FAN_MODIFY, LKL_AT_FDCWD, "file"), 0);
+	IS(lkl_sys_fanotify_mark(fd, LKL_FAN_MARK_ADD, LKL_FAN_MODIFY, LKL_AT_FDCWD, "none"), -LKL_ENOENT);
+	IS(lkl_sys_fanotify_mark(fd, LKL_FAN_MARK_ADD, 1ULL << 40, LKL_AT_FDCWD, "file"), -LKL_EINVAL);
 	IS(lkl_sys_read(fd, buffer, sizeof(buffer)), -LKL_EAGAIN);
 	IS(lkl_sys_write(file, TEXT("more")), 4);
 	IS(lkl_sys_read(fd, buffer, sizeof(buffer)), sizeof(*event));
