@@ -11,8 +11,12 @@ use crate::tls;
 use lkl_session::exit::{Exit, Failure, reason};
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::task::JoinSet;
 use url::Url;
+
+/// How long what is still done is waited for at the end.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Does what the command line says.
 pub fn run(cli: Cli) -> Result<Exit, Failure> {
@@ -75,8 +79,9 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         }
     }
     drop(fetcher);
-    // Connections are closed with their tasks. One may be within the resolver, which waits for servers; Linux's end ends it.
-    runtime.shutdown_background();
+    // Connections are closed with their tasks, and servers hear of it. A thread may still be within the resolver, which waits for
+    // name servers; Linux's end ends it.
+    runtime.shutdown_timeout(LAST_WAIT);
     let died = network.is_dead();
     match network.close() {
         Ok(()) => Ok(exit),

@@ -60,6 +60,7 @@ fn http_2_has_twenty_urls_on_one_connection_and_http_1_has_several_connections()
             assert_eq!(one["tls"], "TLSv1_3");
         }
         assert_eq!(stats.len() == 1, !http1, "{} connections", stats.len());
+        world.server.wait_for_ends();
     }
     let big = secure(server, "/big");
     world.run(&["--insecure", &big]).well();
@@ -87,7 +88,8 @@ fn redirections_are_followed_and_secrets_stay_with_the_server_that_was_named() {
 fn what_was_cut_is_gone_on_with_and_never_joined_to_another_state() {
     let world = World::new();
     let server = world.http(&format!("{HERE}:0"));
-    let cut = url(server, "/cut");
+    let cut = url(world.cut(&format!("{HERE}:0")), "/7");
+    let whole = url(server, "/n/7");
     let begin = || {
         let run = world.run(&[&cut]);
         assert_eq!(run.code, 1, "{}", run.err);
@@ -96,30 +98,32 @@ fn what_was_cut_is_gone_on_with_and_never_joined_to_another_state() {
             "{}",
             run.err
         );
-        assert!(!world.has("cut"));
-        let part = world.read("cut.part");
-        assert!(part.len() == 600_000 && part == world.server.small(7)[..600_000]);
+        assert!(!world.has("7"));
+        let part = world.read("7.part");
+        assert!(part.len() == 600_000, "{} bytes", part.len());
+        assert!(part == world.server.small(7)[..600_000]);
     };
     begin();
-    let run = world.run(&["-C", "--json", &cut]).well();
-    assert!(world.read("cut") == world.server.small(7));
+    let run = world.run(&["-C", "--json", &whole]).well();
+    assert!(world.read("7") == world.server.small(7));
     assert_eq!(run.stats()[0]["bytes"], (1 << 20) - 600_000);
-    assert!(!world.has("cut.part") && !world.has("cut.part.of"));
+    assert!(!world.has("7.part") && !world.has("7.part.of"));
     // Complete already.
-    let run = world.run(&["-C", &cut]).well();
+    let run = world.run(&["-C", &whole]).well();
     assert!(run.err.contains("complete already"), "{}", run.err);
-    fs::remove_file(world.place().join("cut")).unwrap();
+    fs::remove_file(world.place().join("7")).unwrap();
 
-    // It has become another thing meanwhile. From /n/7, which is not cut.
+    // It becomes another thing meanwhile.
     begin();
-    for end in ["", ".of"] {
-        let name = |name: &str| world.place().join(format!("{name}.part{end}"));
-        fs::rename(name("cut"), name("7")).unwrap();
-    }
     world.server.change();
-    let run = world.run(&["-C", &url(server, "/n/7")]).well();
+    let run = world.run(&["-C", &whole]).well();
     assert!(run.err.contains("another state"), "{}", run.err);
     assert!(world.read("7") == world.server.small(7));
+    // What another program has begun has its own name.
+    fs::write(world.place().join("7"), &world.server.small(7)[..300_000]).unwrap();
+    let run = world.run(&["-C", "--json", &whole]).well();
+    assert!(world.read("7") == world.server.small(7));
+    assert_eq!(run.stats()[0]["bytes"], (1 << 20) - 300_000);
 }
 
 #[test]

@@ -71,11 +71,7 @@ fn each_fault_has_a_line_that_says_what_to_do_and_an_exit_code() {
         (&["--cc", "vegas", &at("/n/1")], 2, &["vegas", "bbr"]),
         (&["-C", "-o", "-", &at("/n/1")], 2, &["-C"]),
         (&["-6", &at("/n/1")], 1, &["no address of IPv6"]),
-        (
-            &["--timeout", "2", &at("/slow")],
-            9,
-            &["nothing more has come", "--timeout"],
-        ),
+        (&["--timeout", "2", &at("/slow")], 9, &["for 2 s", "--timeout"]),
     ];
     for (arguments, code, words) in table {
         refused(&world, arguments, *code, words);

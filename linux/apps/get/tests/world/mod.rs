@@ -59,6 +59,12 @@ impl World {
         self.server.start(listener.expect("a free port"), None)
     }
 
+    /// A server that cuts its answers.
+    pub fn cut(&self, address: &str) -> SocketAddr {
+        let listener = self.machine.inside(|| std::net::TcpListener::bind(address));
+        self.server.cut(listener.expect("a free port"))
+    }
+
     /// A server with TLS whose certificate is for `name`, as `IP:10.9.1.1`; and the certificate.
     pub fn https(&self, address: &str, name: &str) -> (SocketAddr, PathBuf) {
         let file = |end: &str| {

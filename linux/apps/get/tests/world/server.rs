@@ -1,7 +1,7 @@
 //! The web server: hyper, over sockets of the machine's own.
 //!
 //! `/n/I` is a megabyte of its own, `/big` 64 of them; both have parts. `/redirect/K` leads by K steps to `/n/0`, `/to?URL` to
-//! any URL, `/loop` to itself. `/cut` ends in its midst unless a part is asked for; `/slow` never comes to its end.
+//! any URL, `/loop` to itself. `/slow` never comes to its end. A server of [`Server::cut`] ends each answer in its midst.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
@@ -46,6 +46,8 @@ struct Shared {
     big: Bytes,
     /// The state that things are in: the ETag, and a part of what `/n/I` has.
     state: AtomicU32,
+    /// Connections that have not ended.
+    open: AtomicU32,
 }
 
 impl Server {
@@ -59,6 +61,7 @@ impl Server {
             shared: Arc::new(Shared {
                 big: noise(1000, 64 << 20).into(),
                 state: AtomicU32::new(0),
+                open: AtomicU32::new(0),
             }),
         }
     }
@@ -76,6 +79,39 @@ impl Server {
     /// Has everything become something else.
     pub fn change(&self) {
         self.shared.state.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Answers whatever is asked for with the first 600,000 bytes of `/n/7`, and ends the connection.
+    pub fn cut(&self, listener: std::net::TcpListener) -> SocketAddr {
+        let address = listener.local_addr().expect("bound");
+        let begin = self.small(7);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.expect("accepted");
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).expect("a request");
+                    request.extend_from_slice(&byte);
+                }
+                let len = begin.len();
+                let head = format!("HTTP/1.1 200 OK\r\netag: \"state-0\"\r\ncontent-length: {len}\r\n\r\n");
+                stream.write_all(head.as_bytes()).expect("written");
+                stream.write_all(&begin[..600_000]).expect("written");
+            }
+        });
+        address
+    }
+
+    /// Waits until each client has said that it has ended.
+    pub fn wait_for_ends(&self) {
+        for _ in 0..6000 {
+            if self.shared.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("a client has gone without a word");
     }
 
     /// Serves at that socket until the end.
@@ -126,8 +162,10 @@ async fn serve<T>(stream: T, shared: Arc<Shared>, two: bool)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    shared.open.fetch_add(1, Ordering::SeqCst);
+    let theirs = Arc::clone(&shared);
     let service = service_fn(move |request| {
-        let answer = shared.answer(&request);
+        let answer = theirs.answer(&request);
         async move { Ok::<_, Infallible>(answer) }
     });
     let io = TokioIo::new(stream);
@@ -141,6 +179,7 @@ where
             .serve_connection(io, service)
             .await;
     }
+    shared.open.fetch_sub(1, Ordering::SeqCst);
 }
 
 type Answer = Response<BoxBody<Bytes, io::Error>>;
@@ -168,15 +207,9 @@ impl Shared {
         }
         match path.as_str() {
             "/big" => self.part(request, self.big.clone()),
-            "/cut" if header("range").is_some() => self.part(request, self.small(7).into()),
-            "/cut" => {
-                let mut answer = self.part(request, self.small(7).into());
-                *answer.body_mut() = Cut::of(self.small(7), 600_000, true).boxed();
-                answer
-            }
             "/slow" => {
                 let mut answer = self.part(request, self.small(8).into());
-                *answer.body_mut() = Cut::of(self.small(8), 300_000, false).boxed();
+                *answer.body_mut() = Unending::of(self.small(8), 300_000).boxed();
                 answer
             }
             "/loop" => go("/loop".to_owned()),
@@ -233,46 +266,31 @@ fn plain(status: u16, body: Bytes, headers: &[(&str, &str)]) -> Answer {
     answer.body(body.boxed()).expect("a response")
 }
 
-/// The beginning of a body; then it fails, or nothing more comes.
-struct Cut {
+/// The beginning of a body; nothing more comes.
+struct Unending {
     whole: u64,
     begin: Option<Bytes>,
-    fails: bool,
 }
 
-impl Cut {
-    fn of(all: Vec<u8>, len: usize, fails: bool) -> Cut {
-        Cut {
+impl Unending {
+    fn of(all: Vec<u8>, len: usize) -> Unending {
+        Unending {
             whole: all.len() as u64,
             begin: Some(Bytes::from(all).slice(..len)),
-            fails,
         }
     }
 }
 
-impl Body for Cut {
+impl Body for Unending {
     type Data = Bytes;
     type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        context: &mut Context<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let me = self.get_mut();
-        match me.begin.take() {
+        match self.get_mut().begin.take() {
             Some(begin) => Poll::Ready(Some(Ok(Frame::data(begin)))),
-            None if me.fails => {
-                // What came before is to go out first.
-                me.fails = false;
-                let waker = context.waker().clone();
-                tokio::spawn(async move {
-                    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-                    waker.wake();
-                });
-                me.whole = 0;
-                Poll::Pending
-            }
-            None if me.whole == 0 => Poll::Ready(Some(Err(io::ErrorKind::BrokenPipe.into()))),
             None => Poll::Pending,
         }
     }
