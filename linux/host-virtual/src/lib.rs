@@ -17,5 +17,5 @@
 pub mod schedule;
 mod world;
 
-pub use lkl::{BootConfig, BootError, Kernel};
+pub use lkl::{BootConfig, BootError, Halt, Kernel};
 pub use world::{Start, Task, World, boot};

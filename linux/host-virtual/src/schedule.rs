@@ -58,6 +58,14 @@ fn mine() -> Option<Arc<Strand>> {
     MINE.with_borrow(Clone::clone)
 }
 
+/// What comes at a time.
+enum Due {
+    /// A timer of Linux's.
+    Alarm(Arc<Alarm>),
+    /// The end of a thread's sleep.
+    Strand(Arc<Strand>),
+}
+
 #[derive(Default)]
 struct State {
     now: u64,
@@ -68,7 +76,7 @@ struct State {
     running: Option<Arc<Strand>>,
     ready: VecDeque<Arc<Strand>>,
     /// By time, and then by the order of arming.
-    timers: BTreeMap<(u64, u64), Arc<Alarm>>,
+    timers: BTreeMap<(u64, u64), Due>,
     armed: u64,
 }
 
@@ -170,16 +178,41 @@ impl Schedule {
                 state.turn_of(next);
                 return;
             }
-            let Some(((when, _), alarm)) = state.timers.pop_first() else {
+            let Some(((when, _), due)) = state.timers.pop_first() else {
                 state.running = None;
                 return;
             };
             state.now = state.now.max(when);
             state.reads = 0;
-            drop(state);
-            alarm.ring();
-            state = locked(&self.0);
+            state = self.happen(due, state);
         }
+    }
+
+    /// Lets something happen whose time has come.
+    fn happen<'a>(&'a self, due: Due, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        match due {
+            Due::Alarm(alarm) => {
+                drop(state);
+                alarm.ring();
+                locked(&self.0)
+            }
+            Due::Strand(strand) => {
+                state.ready.push_back(strand);
+                state
+            }
+        }
+    }
+
+    /// The calling thread, which takes part, sleeps until the clock says `when`; others go first in any case.
+    pub fn sleep_until(&self, when: u64) {
+        let Some(strand) = mine() else {
+            return;
+        };
+        let mut state = locked(&self.0);
+        let at = (when.max(state.now), state.armed);
+        state.armed = state.armed.saturating_add(1);
+        state.timers.insert(at, Due::Strand(Arc::clone(&strand)));
+        self.wait_for(&strand, state);
     }
 
     /// Waits for the turn of the calling thread, which is in `ready` or will be.
@@ -201,11 +234,12 @@ impl Schedule {
                 .timers
                 .first_key_value()
                 .is_some_and(|((when, _), _)| *when <= state.now);
-            if due && let Some((_, alarm)) = state.timers.pop_first() {
-                drop(state);
-                alarm.ring();
+            if due && let Some((_, due)) = state.timers.pop_first() {
+                state = self.happen(due, state);
             }
-            return;
+            if state.ready.is_empty() {
+                return;
+            }
         }
         state.ready.push_back(Arc::clone(&strand));
         self.wait_for(&strand, state);
@@ -317,7 +351,7 @@ impl lkl::Timer for Timer {
         }
         let at = (state.now.saturating_add(delta_ns), state.armed);
         state.armed = state.armed.saturating_add(1);
-        state.timers.insert(at, Arc::clone(&self.alarm));
+        state.timers.insert(at, Due::Alarm(Arc::clone(&self.alarm)));
         *place = Some(at);
     }
 }

@@ -9,6 +9,7 @@ use lkl_host_std::console::{Console, Hooks};
 use lkl_host_std::way_back;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// When a simulation begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,18 @@ impl World {
     /// Nanoseconds that have passed since the simulation began.
     pub fn elapsed_ns(&self) -> u64 {
         self.0.now().saturating_sub(MONOTONIC_START)
+    }
+
+    /// The calling thread, which takes part, sleeps until so many nanoseconds have passed since the simulation began. It is exact:
+    /// the clock says that time when this returns, unless it was over already.
+    pub fn sleep_until_ns(&self, elapsed: u64) {
+        self.0.sleep_until(elapsed.saturating_add(MONOTONIC_START));
+    }
+
+    /// The same, for so long from now on.
+    pub fn sleep(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.sleep_until_ns(self.elapsed_ns().saturating_add(nanos));
     }
 
     /// Starts a thread that takes part. It begins when its turn comes.

@@ -179,6 +179,23 @@ fn waiting_takes_no_time_and_a_link_is_as_fast_as_it_says() {
         outside.elapsed()
     );
 
+    // Threads that sleep wake up at their times, in the order of those, to the nanosecond.
+    let base = world.elapsed_ns() + 1_000_000;
+    let sleepers: Vec<_> = [7, 3, 5]
+        .map(|number| {
+            let its_world = world.clone();
+            let act = move || {
+                its_world.sleep_until_ns(base + number);
+                its_world.elapsed_ns()
+            };
+            (number, world.spawn(act).unwrap())
+        })
+        .into_iter()
+        .collect();
+    for (number, sleeper) in sleepers {
+        assert_eq!(sleeper.join().unwrap(), base + number);
+    }
+
     // Ping-pong: each round is twice the delay.
     let delay = Duration::from_millis(50);
     let hosts = link(&kernel, 1, delay, 1_250_000, 0.0);

@@ -392,6 +392,36 @@ pub(crate) fn set_option(fd: &OwnedFd, level: i32, option: i32, value: &[u8]) ->
     unsafe { pooled(fd.kernel(), SYS_SETSOCKOPT, arguments) }.map(drop)
 }
 
+/// Sets a value of an interface's, by a request of `ethtool`'s. The name has at most 15 bytes.
+pub(crate) fn device_value(socket: &OwnedFd, name: &str, command: u32, value: u32) -> Result<(), Errno> {
+    /// `struct ethtool_value`
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    /// `struct ifreq`, which is as long as its longest member.
+    #[repr(C)]
+    struct Request {
+        name: [u8; 16],
+        value: i64,
+        rest: [u8; 16],
+    }
+    const SYS_IOCTL: i64 = 16;
+    const SIOCETHTOOL: i64 = 0x8946;
+    let mut wanted = Value { command, data: value };
+    let mut request = Request {
+        name: [0; 16],
+        value: address_of(&raw mut wanted),
+        rest: [0; 16],
+    };
+    let place = request.name.get_mut(..name.len().min(15)).unwrap_or(&mut []);
+    place.copy_from_slice(name.as_bytes().get(..place.len()).unwrap_or(&[]));
+    let arguments = [number(socket), SIOCETHTOOL, address_of(&raw mut request)];
+    // SAFETY: a request and its value, which outlive the call.
+    unsafe { pooled(socket.kernel(), SYS_IOCTL, arguments) }.map(drop)
+}
+
 /// Bytes that Linux has written, at most the buffer's length.
 pub(crate) fn option(fd: &OwnedFd, level: i32, option: i32, value: &mut [u8]) -> Result<usize, Errno> {
     let mut len = i32::try_from(value.len()).map_err(|_| Errno::EINVAL)?;

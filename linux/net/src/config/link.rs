@@ -1,6 +1,7 @@
 //! Interfaces.
 
 use super::{Configuration, family, octets};
+use crate::call;
 use crate::error::about;
 use crate::namespace::Namespace;
 use crate::netlink::{Answer, Attributes, CREATE, EXCLUSIVE, Request, attribute, text_of, u32_of};
@@ -315,6 +316,23 @@ impl Configuration {
     /// Sets the longest packet, in bytes.
     pub fn set_mtu(&self, name: &str, mtu: u32) -> io::Result<()> {
         self.change(name, [0, 0], |request| request.with_u32(IFLA_MTU, mtu))
+    }
+
+    /// Sets how many packets one buffer of an interface may stand for; with 1, each packet is one: a queue then counts, delays
+    /// and loses packets as a wire does.
+    pub fn set_segments(&self, name: &str, most: u32) -> io::Result<()> {
+        const IFLA_GSO_MAX_SEGS: u16 = 40;
+        self.change(name, [0, 0], |request| request.with_u32(IFLA_GSO_MAX_SEGS, most))
+    }
+
+    /// Sets whether checksums are left to an interface. If not, they are right in what a packet socket sees.
+    pub fn set_checksum_offload(&self, name: &str, on: bool) -> io::Result<()> {
+        const ETHTOOL_STXCSUM: u32 = 0x17;
+        check_name(name)?;
+        let by = self.namespace();
+        call::socket(by, 2, 2, 0)
+            .and_then(|socket| call::device_value(&socket, name, ETHTOOL_STXCSUM, on.into()))
+            .map_err(|errno| about(format_args!("{name}: checksums"), errno))
     }
 
     /// Sets the hardware address.
