@@ -31,14 +31,14 @@ const APPS: &[App] = &[
         windows: true,
     },
     App {
-        package: "lklget",
-        programs: &["lklget"],
-        windows: true,
-    },
-    App {
         package: "lkl-server",
         programs: &["lklftpd", "lklserve"],
         windows: true,
+    },
+    App {
+        package: "lklsim",
+        programs: &["lklsim"],
+        windows: false,
     },
 ];
 

@@ -22,9 +22,9 @@ const SAFE_CRATES: &[&str] = &[
     "driver/lkl-vfs",
     "driver/nt",
     "linux/apps/copy",
-    "linux/apps/get",
     "linux/apps/lklfuse",
     "linux/apps/serve",
+    "linux/apps/sim",
     "linux/apps/volume",
     "linux/headers",
     "linux/images",
@@ -44,7 +44,6 @@ const PROGRAM_CRATES: &[&str] = &[
     "lkl-server",
     "lklcopy",
     "lklfs-client",
-    "lklget",
     "userctl",
     "wine-volume",
 ];

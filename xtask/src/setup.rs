@@ -120,12 +120,6 @@ pub const PROGRAMS: Group = Group {
     packages: &["g++", "pkgconf"],
 };
 
-/// What programs on the library are linked with.
-pub const APPLICATIONS: Group = Group {
-    what: "to build the applications",
-    packages: &["libslirp-dev"],
-};
-
 /// The host that is off by default, beside libclang ([`WINDOWS`]).
 pub const APR: Group = Group {
     what: "to try the host of the Apache Portable Runtime",
@@ -153,7 +147,6 @@ pub const ALL: &[&Group] = &[
     &REFERENCES,
     &PACKAGING,
     &PROGRAMS,
-    &APPLICATIONS,
     &APR,
     &CLIENTS,
     &NETWORKS,

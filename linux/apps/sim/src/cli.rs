@@ -1,0 +1,263 @@
+//! The command line: `lklsim check` and `lklsim run`.
+
+use crate::plan::Plan;
+use crate::quantity::Time;
+use crate::simulation;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lkl_session::exit::{Exit, Failure, reason, stdout_failure};
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const NAME: &str = "lklsim";
+
+const ABOUT: &str = "\
+Simulates a network in which every node has Linux's whole network stack: its TCP, its queues, its bridge, its routing.
+
+One Linux runs inside of this program, with a network name space a node, in virtual time: the clock jumps to the next event whenever \
+Linux is idle. Nothing depends on the machine's speed, and the same topology and seed give the same packets, to the byte. No rights are \
+needed, and the machine's own network is not touched.";
+
+const HELP: &str = "\
+A topology is a file of TOML:
+  [simulation]                       duration = \"10s\"; seed, capture = false, snaplen
+  [[node]]                           name, kind = \"host\", \"router\" or \"switch\"; stp, routes = \"static\", route, sysctls
+  [[link]]                           ends = [\"a\", \"b\"]; name, addresses, rate, delay, jitter, loss, queue, forward, back
+  [[flow]]                           name, kind = \"ping\", \"tcp\", \"udp\" or \"http\", from, to; start, duration, ...
+  [[event]]                          at = \"3s\", and down, up, crash, change or route
+
+For example:
+  [simulation]
+  duration = \"10s\"
+  [[node]]
+  name = \"a\"
+  kind = \"host\"
+  [[node]]
+  name = \"b\"
+  kind = \"host\"
+  [[link]]
+  ends = [\"a\", \"b\"]
+  rate = \"10mbit\"
+  delay = \"20ms\"
+  queue = 50
+  [[flow]]
+  name = \"bulk\"
+  kind = \"tcp\"
+  from = \"a\"
+  to = \"b\"
+  congestion = \"bbr\"
+
+Results: flows.csv and flows.json (a flow each), series.csv (each 100 ms), goodput.svg, cwnd.svg, links/NAME.pcapng.
+
+Exit codes:
+  0    everything was done
+  1    Linux refuses something that the topology asks for
+  2    the command line or the topology is wrong; for the latter the line says where
+  3    the topology cannot be read
+  7    Linux stopped (a kernel panic, contained in this process)
+  8    the results cannot be written, or the folder holds something already";
+
+/// Simulates a network in which every node has Linux's whole network stack
+#[derive(Parser, Debug)]
+#[command(name = NAME, version, long_about = ABOUT, after_long_help = HELP, subcommand_required = true,
+          arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Check a topology, and show the addresses that its nodes get
+    Check {
+        /// The topology
+        #[arg(value_name = "TOPOLOGY.toml", value_hint = ValueHint::FilePath)]
+        topology: PathBuf,
+    },
+    /// Run a topology
+    Run {
+        /// The topology
+        #[arg(value_name = "TOPOLOGY.toml", value_hint = ValueHint::FilePath)]
+        topology: PathBuf,
+        /// The folder of the results; it is made, or must be empty
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: PathBuf,
+        /// What chance follows from [default: the topology's, or 1]
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        /// Memory for Linux [default: 96, and 1 a node, and 12 a flow]
+        #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=65_536))]
+        memory: Option<u32>,
+        /// Print no table and no progress
+        #[arg(short, long)]
+        quiet: bool,
+    },
+}
+
+/// How the man pages are written
+#[derive(Parser, Debug)]
+#[command(name = NAME)]
+struct Man {
+    /// Write the man pages into this folder
+    #[arg(long = "man", value_name = "DIRECTORY")]
+    folder: PathBuf,
+}
+
+/// The program, from beginning to end.
+pub fn main() -> ExitCode {
+    let done = match Man::try_parse() {
+        Ok(man) => man_page(&man.folder),
+        Err(_) => match Cli::try_parse() {
+            Ok(cli) => run(cli.command),
+            Err(error) => match error.kind() {
+                ErrorKind::DisplayHelp
+                | ErrorKind::DisplayVersion
+                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+                    // A closed pipe is no fault.
+                    let _ = error.print();
+                    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+                    return ExitCode::from(exit as u8);
+                }
+                _ => Err(usage(&error)),
+            },
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                let _ = writeln!(std::io::stderr(), "{NAME}: {failure}");
+            }
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+/// clap explains itself over several lines; those before "Usage:" say what is wrong.
+fn usage(error: &clap::Error) -> Failure {
+    let text = error.to_string();
+    let lines = text.lines().map(str::trim);
+    let lines = lines.take_while(|line| !line.starts_with("Usage:"));
+    let lines: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with("tip:") && !line.starts_with("For more"))
+        .collect();
+    let message = lines.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    Failure::new(Exit::Usage, format_args!("{message}; see {NAME} --help"))
+}
+
+fn man_page(folder: &Path) -> Result<(), Failure> {
+    clap_mangen::generate_to(Cli::command(), folder).map_err(|error| {
+        let (folder, why) = (folder.display(), reason(&error));
+        Failure::new(
+            Exit::Destination,
+            format_args!("{folder}: {why}; name a folder that you may write to"),
+        )
+    })
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Check { topology } => {
+            let plan = read(&topology)?;
+            print(&description(&topology, &plan))
+        }
+        Command::Run {
+            topology,
+            out,
+            seed,
+            memory,
+            quiet,
+        } => {
+            let mut plan = read(&topology)?;
+            plan.seed = seed.unwrap_or(plan.seed);
+            empty_folder(&out)?;
+            let bar = bar(plan.duration, quiet);
+            let outcome = simulation::run(&plan, memory, &out, &mut |time| {
+                bar.set_position(time.0 / 1_000_000);
+            });
+            bar.finish_and_clear();
+            let outcome = outcome?;
+            outcome.write(&out, plan.seed, plan.duration)?;
+            match quiet {
+                true => Ok(()),
+                false => print(&outcome.summary(plan.nodes.len(), plan.duration)),
+            }
+        }
+    }
+}
+
+/// Reads a topology.
+fn read(path: &Path) -> Result<Plan, Failure> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| {
+        let why = reason(&error);
+        Failure::new(
+            Exit::Image,
+            format_args!("{file}: {why}; name a topology, see {NAME} --help"),
+        )
+    })?;
+    Plan::parse(&text).map_err(|problem| Failure::new(Exit::Usage, problem.line(&file, &text)))
+}
+
+/// Makes the folder of the results.
+fn empty_folder(path: &Path) -> Result<(), Failure> {
+    let failed = |why: String| {
+        let path = path.display();
+        Err(Failure::new(Exit::Destination, format_args!("{path}: {why}")))
+    };
+    match fs::create_dir_all(path).and_then(|()| fs::read_dir(path)) {
+        Err(error) => failed(format!("{}; name a folder that you may write to", reason(&error))),
+        Ok(mut entries) => match entries.next() {
+            Some(_) => failed("there are files in it already; name another folder".to_owned()),
+            None => Ok(()),
+        },
+    }
+}
+
+/// The progress, in milliseconds of virtual time; hidden where nobody sees it.
+fn bar(duration: Time, quiet: bool) -> ProgressBar {
+    let target = match std::io::stderr().is_terminal() && !quiet {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(duration.0 / 1_000_000), target);
+    // A template that were wrong would leave the default one.
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} ms  {elapsed}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| stdout_failure(&error))
+}
+
+/// What a topology comes to.
+fn description(path: &Path, plan: &Plan) -> String {
+    let mut text = format!(
+        "{}: {} nodes, {} links, {} flows, {} events; {}\n",
+        path.display(),
+        plan.nodes.len(),
+        plan.links.len(),
+        plan.flows.len(),
+        plan.events.len(),
+        plan.duration,
+    );
+    for node in &plan.nodes {
+        for interface in &node.interfaces {
+            let address = interface
+                .address
+                .map_or("-".to_owned(), |address| address.to_string());
+            let link = &plan.links[interface.link].name;
+            text += &format!("{} {} {address} {link}\n", node.name, interface.name);
+        }
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! What a topology comes to: nodes with interfaces, addresses and routes, links with a line in each direction, flows and
+//! events by number. Making it is the check: what has a plan can be run.
+
+mod addresses;
+mod check;
+mod routes;
+
+pub(crate) use check::bytes_a_second;
+
+use crate::quantity::{Network, Time};
+use crate::topology::{FlowKind, Line, NodeKind, Problem, Setting, Topology};
+use std::net::Ipv4Addr;
+
+/// The whole network.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How long the simulation is.
+    pub duration: Time,
+    /// What chance follows from.
+    pub seed: u64,
+    /// How many bytes of each packet are kept; `None` for no capture.
+    pub capture: Option<u16>,
+    /// The nodes, in the file's order.
+    pub nodes: Vec<Node>,
+    /// The links, in the file's order.
+    pub links: Vec<Link>,
+    /// The flows, in the file's order.
+    pub flows: Vec<Flow>,
+    /// The events, in the order in which they happen.
+    pub events: Vec<Event>,
+}
+
+/// A node.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub kind: NodeKind,
+    /// Whether it is a switch that looks for loops.
+    pub stp: bool,
+    /// Settings of its Linux.
+    pub sysctls: Vec<(String, String)>,
+    /// Its interfaces: `eth0` and so on, in the order of the links.
+    pub interfaces: Vec<Interface>,
+    /// Its routes besides those to its own networks.
+    pub routes: Vec<Route>,
+}
+
+impl Node {
+    /// The address that flows use.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.interfaces
+            .iter()
+            .find_map(|interface| Some(interface.address?.ip))
+    }
+}
+
+/// An end of a link.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Its name in the node.
+    pub name: String,
+    /// The link's number.
+    pub link: usize,
+    /// Its address; a switch's has none.
+    pub address: Option<Network>,
+}
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub to: Network,
+    /// Through which neighbour.
+    pub via: Ipv4Addr,
+}
+
+/// A link.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// The numbers of the nodes, and of their interfaces.
+    pub ends: [(usize, usize); 2],
+    /// From the first end to the second, and back.
+    pub lines: [Line; 2],
+}
+
+/// A flow.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: FlowKind,
+    /// The node that begins.
+    pub from: usize,
+    /// The other one.
+    pub to: usize,
+    /// When it begins.
+    pub start: Time,
+    /// When it ends at the latest.
+    pub end: Time,
+    /// Of TCP: how much is sent.
+    pub bytes: Option<u64>,
+    /// Of TCP and HTTP: the congestion control.
+    pub congestion: String,
+    /// Of UDP: bits a second.
+    pub rate: u64,
+    /// Bytes of a datagram, an echo request's data, or an answer.
+    pub size: usize,
+    /// From request to request.
+    pub interval: Time,
+    /// How many requests.
+    pub count: Option<u32>,
+}
+
+/// Something that happens to the network.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When.
+    pub at: Time,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub enum EventKind {
+    /// A link carries nothing any more.
+    Down(usize),
+    /// It does again.
+    Up(usize),
+    /// All interfaces of a node go down.
+    Crash(usize),
+    /// Both directions of a link get what is given here.
+    Change(usize, Line),
+    /// A route of a node is set, or goes.
+    Route(usize, Network, Option<Ipv4Addr>),
+}
+
+impl Plan {
+    /// Checks a topology, gives it addresses, and computes its routes.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, and where.
+    pub fn new(topology: &Topology) -> Result<Plan, Problem> {
+        let mut plan = check::network(topology)?;
+        let segments = addresses::assign(&mut plan, topology)?;
+        routes::compute(&mut plan, topology, &segments)?;
+        check::flows(&mut plan, topology)?;
+        check::events(&mut plan, topology)?;
+        Ok(plan)
+    }
+
+    /// As [`Plan::new`], of a file's text.
+    pub fn parse(text: &str) -> Result<Plan, Problem> {
+        Plan::new(&Topology::parse(text)?)
+    }
+}
+
+fn setting(value: &Setting) -> String {
+    match value {
+        Setting::Number(number) => number.to_string(),
+        Setting::Text(text) => text.clone(),
+    }
+}

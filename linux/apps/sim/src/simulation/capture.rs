@@ -1,0 +1,171 @@
+//! A capture a link: packets at its first end, with the times of the virtual clock, in pcapng.
+//!
+//! A packet socket sees what comes in, and what goes out as it leaves the queue at the end of its delay. So each packet has the
+//! time at which it has come through the link, in both directions. One thread writes for all links.
+
+use super::clock::Clock;
+use super::network::Network;
+use lkl_host_virtual::{Start, World};
+use lkl_net::{Address, Epoll, EpollWaker, Family, PacketAddress, Protocol, Socket, Type};
+use lkl_net::{Event, Events};
+use pcap_file::pcapng::PcapNgWriter;
+use pcap_file::pcapng::blocks::PcapNgBlock;
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::{DataLink, Endianness};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// All protocols.
+const ALL: u16 = 3;
+/// The packet is longer than the buffer: its length is told in full.
+const MSG_TRUNC: i32 = 0x20;
+/// What the sockets may hold until the thread has its turn, in bytes.
+const ROOM: i32 = 8 << 20;
+
+const SOL_SOCKET: i32 = 1;
+const SO_RCVBUFFORCE: i32 = 33;
+const SOL_PACKET: i32 = 263;
+const PACKET_STATISTICS: i32 = 6;
+/// The packet socket has seen a packet that leaves.
+const OUTGOING: u8 = 4;
+
+type Writer = PcapNgWriter<BufWriter<File>>;
+
+/// What was captured.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Captured {
+    /// Packets in files.
+    pub packets: u64,
+    /// Packets that Linux had no room to keep.
+    pub missed: u64,
+}
+
+/// The thread that writes.
+pub struct Capture {
+    task: lkl_host_virtual::Task<io::Result<Captured>>,
+    stop: Arc<AtomicBool>,
+    waker: EpollWaker,
+}
+
+fn broken(error: pcap_file::PcapError) -> io::Error {
+    match error {
+        pcap_file::PcapError::IoError(error) => error,
+        other => io::Error::other(other.to_string()),
+    }
+}
+
+impl Capture {
+    /// Begins: a file for each of the named links.
+    pub fn start(
+        world: &World,
+        clock: &Clock,
+        network: &Network,
+        names: &[String],
+        snaplen: u16,
+        folder: &Path,
+    ) -> io::Result<Capture> {
+        let epoll = Epoll::new(network.namespace(0))?;
+        let mut ends = Vec::new();
+        for (link, name) in names.iter().enumerate() {
+            let (namespace, interface, end) = network.first_end(link)?;
+            let socket = Socket::new_nonblocking(namespace, Family::PACKET, Type::RAW, Protocol(0))?;
+            socket.set_number(SOL_SOCKET, SO_RCVBUFFORCE, ROOM)?;
+            let address = PacketAddress {
+                interface,
+                protocol: ALL,
+                packet_type: 0,
+                hardware: [0; 6],
+            };
+            socket.bind(&Address::Packet(address))?;
+            epoll.add(&socket, u64::try_from(link).unwrap_or(0), Events::READ)?;
+            ends.push((
+                socket,
+                writer(&folder.join(format!("{name}.pcapng")), &end, snaplen)?,
+            ));
+        }
+        let (stop, waker) = (Arc::new(AtomicBool::new(false)), epoll.waker());
+        let (clock, stopped) = (clock.clone(), Arc::clone(&stop));
+        let task = world.spawn(move || {
+            let mut captured = Captured::default();
+            let mut found = Vec::new();
+            while !stopped.load(Ordering::Acquire) {
+                epoll.wait(&mut found, None)?;
+                for Event { token, .. } in &found {
+                    let end = usize::try_from(*token).ok().and_then(|link| ends.get_mut(link));
+                    if let Some((socket, writer)) = end {
+                        captured.packets += drain(socket, writer, snaplen, &clock)?;
+                    }
+                }
+            }
+            for (socket, writer) in ends {
+                let mut statistics = [0; 8];
+                socket.option(SOL_PACKET, PACKET_STATISTICS, &mut statistics)?;
+                let [_, _, _, _, a, b, c, d] = statistics;
+                captured.missed += u64::from(u32::from_ne_bytes([a, b, c, d]));
+                writer.into_inner().flush()?;
+            }
+            Ok(captured)
+        })?;
+        Ok(Capture { task, stop, waker })
+    }
+
+    /// Ends it.
+    pub fn stop(self) -> io::Result<Captured> {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake();
+        let ended = self.task.join();
+        ended.unwrap_or_else(|_| Err(io::Error::other("the capture's thread has panicked")))
+    }
+}
+
+fn writer(path: &Path, end: &str, snaplen: u16) -> io::Result<Writer> {
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = BufWriter::new(File::create(path).map_err(named)?);
+    let mut writer = PcapNgWriter::with_endianness(file, Endianness::Little).map_err(broken)?;
+    let interface = InterfaceDescriptionBlock {
+        linktype: DataLink::ETHERNET,
+        snaplen: snaplen.into(),
+        options: vec![
+            InterfaceDescriptionOption::IfName(Cow::Borrowed(end)),
+            // Nanoseconds.
+            InterfaceDescriptionOption::IfTsResol(9),
+        ],
+    };
+    writer.write_block(&interface.into_block()).map_err(broken)?;
+    Ok(writer)
+}
+
+/// Writes what is there.
+fn drain(socket: &Socket, writer: &mut Writer, snaplen: u16, clock: &Clock) -> io::Result<u64> {
+    let mut buffer = vec![0; snaplen.into()];
+    let mut count = 0;
+    loop {
+        let (len, from) = match socket.recv_from_with(&mut buffer, MSG_TRUNC) {
+            Ok(received) => received,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(count),
+            // The interface went down; what comes when it is up again is seen.
+            Err(error) if error.kind() == io::ErrorKind::NetworkDown => continue,
+            Err(error) => return Err(error),
+        };
+        let leaves = matches!(from, Address::Packet(from) if from.packet_type == OUTGOING);
+        let data = buffer.get(..len).unwrap_or(&buffer);
+        let day = Duration::from_secs(Start::default().seconds);
+        let block = EnhancedPacketBlock {
+            interface_id: 0,
+            timestamp: day + clock.now().duration(),
+            original_len: u32::try_from(len).unwrap_or(u32::MAX),
+            data: Cow::Borrowed(data),
+            options: vec![EnhancedPacketOption::Flags(if leaves { 2 } else { 1 })],
+        };
+        writer.write_block(&block.into_block()).map_err(broken)?;
+        count += 1;
+    }
+}

@@ -1,0 +1,102 @@
+//! Echo requests: one each interval, and when their answers come.
+
+use super::{GRACE, LOOK, Told, Traffic, is_timeout};
+use crate::quantity::Time;
+use lkl_host_virtual::{Task, World};
+use lkl_net::{Address, Family, Protocol, Socket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+const ECHO: u8 = 8;
+const REPLY: u8 = 0;
+/// The header of IPv4, which raw sockets see.
+const IP: usize = 20;
+
+/// The checksum of the Internet's.
+fn checksum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| match pair {
+        [high, low] => u32::from(u16::from_be_bytes([*high, *low])),
+        [high] => u32::from(*high) << 8,
+        _ => 0,
+    });
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+/// An echo request: whose it is, its number, and when it was sent.
+fn request(id: u16, sequence: u16, now: Time, size: usize) -> Vec<u8> {
+    let mut bytes = vec![ECHO, 0, 0, 0];
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(sequence.to_be_bytes());
+    bytes.extend(now.0.to_be_bytes());
+    bytes.resize(8 + size, 0);
+    let sum = checksum(&bytes).to_be_bytes();
+    bytes[2..4].copy_from_slice(&sum);
+    bytes
+}
+
+/// When the request was sent that this is the answer to.
+fn answered(packet: &[u8], id: u16) -> Option<u64> {
+    let message = packet.get(IP..)?;
+    let (head, rest) = message.split_first_chunk::<8>()?;
+    let mine = head[0] == REPLY && head[4..6] == id.to_be_bytes();
+    mine.then(|| rest.first_chunk().map(|sent| u64::from_be_bytes(*sent)))?
+}
+
+/// Sends requests.
+pub(super) fn send(traffic: &Traffic, id: u16) -> io::Result<Told> {
+    let flow = &traffic.flow;
+    let Some(socket) = traffic.shown() else {
+        return Err(io::ErrorKind::NotConnected.into());
+    };
+    let to = Address::from(SocketAddr::new(traffic.address.ip(), 0));
+    let mut told = Told::default();
+    let mut at = flow.start;
+    while at < flow.end && flow.count.is_none_or(|count| told.sent < count.into()) {
+        traffic.clock.sleep_until(at);
+        let sequence = u16::try_from(told.sent & 0xffff).unwrap_or(0);
+        // One that cannot be sent, for want of a route or of a link, is lost.
+        let _ = socket.send_to(&request(id, sequence, traffic.clock.now(), flow.size), &to);
+        told.sent += 1;
+        at = Time(at.0.saturating_add(flow.interval.0));
+    }
+    if flow.count.is_some() {
+        told.end = Some(traffic.clock.now());
+    }
+    Ok(told)
+}
+
+/// Receives answers, at the node that asks.
+pub(super) fn receive(world: &World, traffic: &Arc<Traffic>, id: u16) -> io::Result<Task<u64>> {
+    let socket = Socket::new_in(&traffic.from, Family::IPV4, Type::RAW, Protocol::ICMP)?;
+    socket.set_read_timeout(Some(LOOK))?;
+    traffic.show(&socket);
+    let traffic = Arc::clone(traffic);
+    world.spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        let (mut count, mut last) = (0, None);
+        loop {
+            match socket.recv(&mut buffer) {
+                Ok(len) => {
+                    if let Some(sent) = answered(buffer.get(..len).unwrap_or(&[]), id) {
+                        traffic.measured(traffic.clock.now().0.saturating_sub(sent));
+                        count += 1;
+                    }
+                }
+                Err(error) if is_timeout(&error) => {}
+                Err(_) => return count,
+            }
+            if traffic.is_done() {
+                let now = traffic.clock.now();
+                let since = *last.get_or_insert(now);
+                if now.0.saturating_sub(since.0) > GRACE.0 {
+                    return count;
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,172 @@
+//! A run: one Linux in virtual time, in which a plan's network, flows and events are.
+//!
+//! Each part of a flow is a thread that takes part in virtual time; so are the events, the sampler and the capture. The thread that
+//! runs the simulation sleeps through it, and tells how far it is.
+
+mod capture;
+mod clock;
+mod flow;
+mod network;
+
+use crate::plan::{Event, Plan};
+use crate::quantity::Time;
+use crate::results::Outcome;
+use capture::{Capture, Captured};
+use clock::Clock;
+use linux_full as _;
+use lkl_host_virtual::{BootConfig, Halt, Kernel, Start, Task, World};
+use lkl_session::exit::{Exit, Failure, reason};
+use network::Network;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// How often the progress is told.
+const STEPS: u64 = 200;
+
+/// Memory for Linux, in MiB: for itself, for a node, and for a flow.
+const MEMORY: [usize; 3] = [96, 1, 12];
+
+/// What could not be done, of the simulation as a whole.
+fn failed(kernel: &Kernel, error: &io::Error) -> Failure {
+    if kernel.is_dead() {
+        return Failure::new(
+            Exit::Kernel,
+            format_args!(
+                "Linux stopped during the simulation; say what the topology is when you report this ({error})"
+            ),
+        );
+    }
+    let advice = match error.kind() {
+        io::ErrorKind::OutOfMemory => "; give Linux more memory with --memory",
+        io::ErrorKind::NotFound => "; is the name right?",
+        _ => "",
+    };
+    Failure::new(Exit::Other, format_args!("{}{advice}", reason(error)))
+}
+
+/// Runs a plan. Captures go into `folder`; `progress` is told how far it is.
+///
+/// # Errors
+/// Linux does not boot, has no memory, or refuses a setting; a file cannot be written.
+pub fn run(
+    plan: &Plan,
+    memory: Option<u32>,
+    folder: &Path,
+    progress: &mut dyn FnMut(Time),
+) -> Result<Outcome, Failure> {
+    let [own, node, flow] = MEMORY;
+    let guess = own + node * plan.nodes.len() + flow * plan.flows.len();
+    let mib = memory.map_or(guess, |memory| usize::try_from(memory).unwrap_or(usize::MAX));
+    let command_line = format!("loglevel=3 lkl_seed={}", format!("{:016x}", plan.seed).repeat(4));
+    let config = BootConfig {
+        pool_size: mib.saturating_mul(1 << 20),
+        command_line: &command_line,
+    };
+    let booted = lkl_host_virtual::boot(Default::default(), Start::default(), &config);
+    let (kernel, world) = booted.map_err(|error| {
+        let text = format!("Linux does not boot with {mib} MiB: {error:?}; say another --memory");
+        Failure::new(Exit::Kernel, text)
+    })?;
+    let done = within(plan, &kernel, &world, folder, progress);
+    let done = done.map_err(|error| failed(&kernel, &error));
+    let halted = kernel.halt();
+    let outcome = done?;
+    match halted {
+        Halt::Whole => Ok(outcome),
+        other => Err(Failure::new(
+            Exit::Kernel,
+            format_args!("Linux did not end as it should ({other:?}); the results are written"),
+        )),
+    }
+}
+
+fn within(
+    plan: &Plan,
+    kernel: &Kernel,
+    world: &World,
+    folder: &Path,
+    progress: &mut dyn FnMut(Time),
+) -> io::Result<Outcome> {
+    let began = Instant::now();
+    let free = |kernel: &Kernel| kernel.free_bytes().map_err(lkl_net::io_error);
+    let before = free(kernel)?;
+    let network = Arc::new(Network::build(kernel, plan)?);
+    let after = free(kernel)?;
+    let build = began.elapsed();
+    let clock = Clock::new(world);
+    let capture = match plan.capture {
+        Some(snaplen) => {
+            let links = folder.join("links");
+            fs::create_dir_all(&links)?;
+            let names: Vec<String> = plan.links.iter().map(|link| link.name.clone()).collect();
+            Some(Capture::start(world, &clock, &network, &names, snaplen, &links)?)
+        }
+        None => None,
+    };
+    let flows: Vec<flow::Running> = plan
+        .flows
+        .iter()
+        .zip(0..)
+        .map(|(flow, number)| flow::start(world, &clock, &network, plan, flow, number))
+        .collect::<io::Result<_>>()?;
+    let over = Arc::new(AtomicBool::new(false));
+    let sampler = flow::sample(world, &clock, &flows, &over)?;
+    let events = start_events(world, &clock, &network, &plan.events)?;
+    let started = Instant::now();
+    for step in 1..=STEPS {
+        let time = Time(plan.duration.0 / STEPS * step);
+        clock.sleep_until(time);
+        progress(time);
+        if kernel.is_dead() {
+            return Err(io::Error::other("ENODEV"));
+        }
+    }
+    clock.sleep_until(plan.duration);
+    over.store(true, Ordering::Release);
+    let samples = joined(sampler)?;
+    let notes = joined(events)?;
+    let results = flows
+        .into_iter()
+        .map(|flow| flow.finish(&samples))
+        .collect::<io::Result<_>>()?;
+    let captured = capture.map_or(Ok(Captured::default()), Capture::stop)?;
+    Ok(Outcome {
+        flows: results,
+        samples,
+        notes,
+        packets: captured.packets,
+        missed: captured.missed,
+        build,
+        wall: started.elapsed(),
+        memory_a_node: before.saturating_sub(after) / u64::try_from(plan.nodes.len().max(1)).unwrap_or(1),
+    })
+}
+
+fn joined<T>(task: Task<T>) -> io::Result<T> {
+    task.join()
+        .map_err(|_| io::Error::other("a thread of the simulation has panicked"))
+}
+
+/// Has the events happen, each at its time. What did not go well is told.
+fn start_events(
+    world: &World,
+    clock: &Clock,
+    network: &Arc<Network>,
+    events: &[Event],
+) -> io::Result<Task<Vec<String>>> {
+    let (clock, network, events) = (clock.clone(), Arc::clone(network), events.to_vec());
+    world.spawn(move || {
+        let mut notes = Vec::new();
+        for event in events {
+            clock.sleep_until(event.at);
+            if let Err(error) = network.happen(&event.kind) {
+                notes.push(format!("event at {}: {}", event.at, reason(&error)));
+            }
+        }
+        notes
+    })
+}
