@@ -31,6 +31,11 @@ const APPS: &[App] = &[
         windows: true,
     },
     App {
+        package: "lklget",
+        programs: &["lklget"],
+        windows: true,
+    },
+    App {
         package: "lkl-server",
         programs: &["lklftpd", "lklserve"],
         windows: true,

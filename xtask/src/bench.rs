@@ -59,7 +59,15 @@ fn readers(sh: &Shell) -> Result<()> {
 }
 
 fn applications(sh: &Shell) -> Result<()> {
-    setup::ensure(sh, &[&setup::KERNEL, &setup::VOLUMES, &setup::REFERENCES])?;
+    setup::ensure(
+        sh,
+        &[
+            &setup::KERNEL,
+            &setup::APPLICATIONS,
+            &setup::VOLUMES,
+            &setup::REFERENCES,
+        ],
+    )?;
     let programs = apps::build(sh, true)?;
     let lklfuse = programs.iter().find(|path| path.ends_with("lklfuse"));
     let image = image(sh)?;
@@ -112,7 +120,15 @@ fn applications(sh: &Shell) -> Result<()> {
 
 /// Measures programs as a user runs them; `what` is the subcommand of `tests/bench`.
 fn whole_programs(sh: &Shell, what: &str) -> Result<()> {
-    setup::ensure(sh, &[&setup::KERNEL, &setup::VOLUMES, &setup::CLIENTS])?;
+    setup::ensure(
+        sh,
+        &[
+            &setup::KERNEL,
+            &setup::APPLICATIONS,
+            &setup::VOLUMES,
+            &setup::CLIENTS,
+        ],
+    )?;
     apps::build(sh, true)?;
     // In a place of its own, which goes with everything in it.
     let place = sh.create_temp_dir()?;

@@ -14,6 +14,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("lkl-c", &["x86_64-unknown-linux-gnu"]),
     ("lklcopy", &["x86_64-unknown-linux-gnu"]),
     ("lklfuse", &["x86_64-unknown-linux-gnu"]),
+    ("lklget", &["x86_64-unknown-linux-gnu", "x86_64-pc-windows-gnu"]),
     ("lklsim", &["x86_64-unknown-linux-gnu"]),
     (
         "lkl-server",

@@ -22,6 +22,7 @@ const SAFE_CRATES: &[&str] = &[
     "driver/lkl-vfs",
     "driver/nt",
     "linux/apps/copy",
+    "linux/apps/get",
     "linux/apps/lklfuse",
     "linux/apps/serve",
     "linux/apps/sim",
@@ -44,6 +45,7 @@ const PROGRAM_CRATES: &[&str] = &[
     "lkl-server",
     "lklcopy",
     "lklfs-client",
+    "lklget",
     "userctl",
     "wine-volume",
 ];

@@ -196,7 +196,7 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("{}", userctl::windows(&sh, release)?.display());
         }
         Task::Install { prefix, windows } => {
-            setup::ensure(&sh, &[&setup::KERNEL])?;
+            setup::ensure(&sh, &[&setup::KERNEL, &setup::APPLICATIONS])?;
             let library = if windows {
                 setup::ensure(&sh, &[&setup::WINDOWS])?;
                 library::Library::install_windows(&sh, &prefix)?
@@ -215,7 +215,7 @@ fn run(task: Task) -> Result<ExitCode> {
             }
         }
         Task::Apps { debug, windows } => {
-            setup::ensure(&sh, &[&setup::KERNEL])?;
+            setup::ensure(&sh, &[&setup::KERNEL, &setup::APPLICATIONS])?;
             let programs = if windows {
                 setup::ensure(&sh, &[&setup::WINDOWS])?;
                 apps::build_windows(&sh)?
@@ -289,7 +289,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Package(options) => package::run(&sh, &options)?,
         Task::Lint => {
-            setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS])?;
+            setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS, &setup::APPLICATIONS])?;
             lint::run(&sh)?;
         }
     }

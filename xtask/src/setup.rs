@@ -120,6 +120,12 @@ pub const PROGRAMS: Group = Group {
     packages: &["g++", "pkgconf"],
 };
 
+/// What programs on the library are linked with.
+pub const APPLICATIONS: Group = Group {
+    what: "to build the applications",
+    packages: &["libslirp-dev"],
+};
+
 /// The host that is off by default, beside libclang ([`WINDOWS`]).
 pub const APR: Group = Group {
     what: "to try the host of the Apache Portable Runtime",
@@ -147,6 +153,7 @@ pub const ALL: &[&Group] = &[
     &REFERENCES,
     &PACKAGING,
     &PROGRAMS,
+    &APPLICATIONS,
     &APR,
     &CLIENTS,
     &NETWORKS,

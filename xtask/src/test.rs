@@ -153,7 +153,15 @@ pub fn run_part(sh: &Shell, part: Part) -> Result<()> {
     match part {
         Part::Verifier => verifier(sh),
         Part::Library => {
-            setup::ensure(sh, &[&setup::KERNEL, &setup::VOLUMES, &setup::PROGRAMS])?;
+            setup::ensure(
+                sh,
+                &[
+                    &setup::KERNEL,
+                    &setup::APPLICATIONS,
+                    &setup::VOLUMES,
+                    &setup::PROGRAMS,
+                ],
+            )?;
             library::tried(sh)
         }
     }

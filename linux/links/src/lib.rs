@@ -1,10 +1,10 @@
 //! What a network interface of Linux's can be connected to.
 //!
 //! Each function here opens one kind of other end and returns a [`lkl_netdev::Backend`] for `add_network_device` of crate
-//! `linux-full`; [`Spec`] is what users write for it. All but the record in a file stand on one pump: what Linux sends is
+//! `linux-full`; [`Spec`] is what users write for it. All but the record in a file and the NAT stand on one pump: what Linux sends is
 //! written by the thread that sends it, what comes is read into Linux's own buffers by the pump's.
 
-// UNSAFETY (tap, packet_socket): ioctls and socket options that have no safe function.
+// UNSAFETY (tap, packet_socket, slirp): ioctls and socket options that have no safe function; a C library.
 
 #![deny(unsafe_code)]
 
@@ -13,9 +13,14 @@ mod datagram;
 mod descriptor;
 mod error;
 #[cfg(target_os = "linux")]
+mod nat;
+mod nat_addresses;
+#[cfg(target_os = "linux")]
 mod packet_socket;
 mod pcap;
 mod pump;
+#[cfg(target_os = "linux")]
+mod slirp;
 mod spec;
 #[cfg(unix)]
 mod stream;
@@ -26,6 +31,9 @@ pub use datagram::udp;
 #[cfg(unix)]
 pub use datagram::unix_datagram;
 pub use error::LinkError;
+#[cfg(target_os = "linux")]
+pub use nat::nat;
+pub use nat_addresses::{NAT, NatAddresses};
 #[cfg(target_os = "linux")]
 pub use packet_socket::raw;
 pub use pcap::pcap;

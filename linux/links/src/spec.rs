@@ -10,6 +10,8 @@ use std::sync::Arc;
 /// One of the kinds that there are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Spec {
+    /// `slirp`: the machine's own network, by user-mode NAT.
+    Slirp,
     /// `tap:NAME`: a TAP device.
     Tap(String),
     /// `raw:IF`: an interface of the machine's.
@@ -35,7 +37,7 @@ pub enum Spec {
 pub struct NotSpec(String);
 
 /// How each kind is written.
-pub const KINDS: &str = "tap:NAME, raw:IF, macvtap:PATH, unix:PATH, unixgram:LOCAL,REMOTE, tcp:ADDRESS:PORT, \
+pub const KINDS: &str = "slirp, tap:NAME, raw:IF, macvtap:PATH, unix:PATH, unixgram:LOCAL,REMOTE, tcp:ADDRESS:PORT, \
                          udp:LOCAL,REMOTE, pipe:READ,WRITE or pcap:FILE";
 
 impl fmt::Display for NotSpec {
@@ -51,6 +53,9 @@ impl FromStr for Spec {
 
     fn from_str(text: &str) -> Result<Self, NotSpec> {
         let no = || NotSpec(text.to_owned());
+        if text == "slirp" {
+            return Ok(Spec::Slirp);
+        }
         let (kind, rest) = text.split_once(':').ok_or_else(no)?;
         if rest.is_empty() {
             return Err(no());
@@ -80,6 +85,7 @@ impl FromStr for Spec {
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Spec::Slirp => f.write_str("slirp"),
             Spec::Tap(name) => write!(f, "tap:{name}"),
             Spec::Raw(name) => write!(f, "raw:{name}"),
             Spec::Macvtap(path) => write!(f, "macvtap:{}", path.display()),
@@ -101,6 +107,8 @@ impl Spec {
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn open(&self, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
         match self {
+            #[cfg(target_os = "linux")]
+            Spec::Slirp => crate::nat(),
             #[cfg(target_os = "linux")]
             Spec::Tap(name) => crate::tap(name, offloads),
             #[cfg(target_os = "linux")]
@@ -136,6 +144,7 @@ mod tests {
     #[test]
     fn what_is_written_is_understood_and_written_the_same() {
         for text in [
+            "slirp",
             "tap:tap0",
             "raw:eth0",
             "macvtap:/dev/tap7",
@@ -155,6 +164,7 @@ mod tests {
         for text in [
             "",
             "tap",
+            "slirp:",
             "tap:",
             "ethernet:eth0",
             "udp:127.0.0.1:1",

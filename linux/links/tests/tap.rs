@@ -7,7 +7,7 @@ mod machine;
 
 use linux_full::Networks;
 use lkl::{BootConfig, Halt, Kernel};
-use lkl_links::Spec;
+use lkl_links::{NAT, Spec};
 use lkl_net::config::{Configuration, InterfaceAddress};
 use lkl_net::{Namespace, TcpListener, TcpStream, UdpSocket};
 use lkl_netdev::{Config, NetworkDevice};
@@ -168,6 +168,7 @@ fn the_machines_own_stack_speaks_with_linuxs_over_each_kind_of_end() {
         drop(host);
     }
     two_interfaces_speak_by_sockets(&kernel);
+    the_machines_servers_are_reached_by_nat(&kernel, &machine);
     what_is_not_there_is_told(&machine);
     assert_eq!(kernel.halt(), Halt::Whole);
 }
@@ -262,6 +263,56 @@ fn over(kernel: &Kernel, ends: [std::sync::Arc<dyn lkl_netdev::Backend>; 2]) {
         stream.shutdown(Shutdown::Write).unwrap();
         assert!(reader.join().unwrap() == sent);
     });
+}
+
+/// libslirp is at the other end, and makes connections of the machine's.
+fn the_machines_servers_are_reached_by_nat(kernel: &Kernel, machine: &Machine) {
+    machine.uplink("lkluplink");
+    let backend = machine.inside(|| Spec::Slirp.open(true)).unwrap();
+    let network = Namespace::new(kernel).unwrap();
+    let how = Config {
+        mtu: NAT.mtu,
+        ..Config::default()
+    };
+    let device = network
+        .with_task(|task| task.unwrap().add_network_device(backend, &how))
+        .unwrap();
+    let config = network.configuration().unwrap();
+    let address = InterfaceAddress::new(NAT.address, NAT.prefix).at_once();
+    config.add_address("eth0", address).unwrap();
+    config.set_up("eth0").unwrap();
+    let listener = machine
+        .inside(|| std::net::TcpListener::bind("127.0.0.1:0"))
+        .unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sent = noise(16 << 20);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            stream.write_all(&all).unwrap();
+        });
+        let mut stream = network.enter(|| TcpStream::connect((NAT.gateway, port))).unwrap();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert!(all == sent, "{} bytes came back", all.len());
+    });
+    let server = machine
+        .inside(|| std::net::UdpSocket::bind("127.0.0.1:0"))
+        .unwrap();
+    let port = server.local_addr().unwrap().port();
+    let client = network.enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
+    client.send_to(b"question", (NAT.gateway, port)).unwrap();
+    let mut room = [0; 100];
+    let (len, from) = server.recv_from(&mut room).unwrap();
+    assert_eq!(&room[..len], b"question");
+    server.send_to(b"answer", from).unwrap();
+    let (len, _) = client.recv_from(&mut room).unwrap();
+    assert_eq!(&room[..len], b"answer");
+    device.remove().unwrap();
 }
 
 fn what_is_not_there_is_told(machine: &Machine) {

@@ -176,7 +176,17 @@ fn mount_and_umount_of_this_machine_do_as_with_every_file_system() {
     }
     let (image, place) = (Image::new(EXT4), tempfile::tempdir().unwrap());
     let (from, to) = (image.path(), place.path().to_str().unwrap());
+    /// Takes the link away when the test fails, too.
+    struct Link;
+    impl Drop for Link {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(PLACE);
+        }
+    }
+    // One to nowhere is that of a test that was killed.
+    let _ = fs::remove_file(PLACE);
     std::os::unix::fs::symlink(LKLFUSE, PLACE).unwrap();
+    let _link = Link;
     let mut mount = Command::new("mount");
     mount.args(["-t", "fuse.lklfuse", "-o", "ro,allow_other,part=0,nodev"]);
     let mounted_so = mount.arg(&from).arg(to).output();
@@ -191,7 +201,6 @@ fn mount_and_umount_of_this_machine_do_as_with_every_file_system() {
     let seen_then = mounted(place.path());
     let unmounted_then = Command::new("umount").arg(to).output();
     wait_for(&from);
-    fs::remove_file(PLACE).unwrap();
     fs::remove_file(&table).unwrap();
     line_is_there.unwrap();
     for output in [mounted_so, unmounted, from_table, unmounted_then] {

@@ -137,7 +137,7 @@ static void dies(void)
 	deaths++;
 }
 
-/* A pointer that is wrong ends Linux, and all calls. */
+/* A null pointer is an error; one to where nothing is ends Linux, and all calls. */
 static void dying(void)
 {
 	struct __lkl__kernel_timespec soon = { 0, 5000000 };
@@ -148,7 +148,9 @@ static void dying(void)
 	begin(&beside, waits_for_ever, NULL);
 	lkl_sys_nanosleep(&soon, NULL);
 	IS(lkl_is_running(), 1);
-	IS(lkl_sys_write(pipe[1], NULL, 3), -LKL_ENODEV);
+	IS(lkl_sys_write(pipe[1], NULL, 3), -LKL_EFAULT);
+	IS(lkl_is_running(), 1);
+	IS(lkl_sys_write(pipe[1], (void *)0x8000, 3), -LKL_ENODEV);
 	end(&beside);
 	IS(deaths, 1);
 	IS(lkl_is_running(), 0);

@@ -1,6 +1,7 @@
 //! A network of this machine's, of the test's own: a name space that ends with the test.
 
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 /// A network name space of the machine's kernel.
@@ -22,8 +23,10 @@ fn ip(arguments: &[&str]) {
 
 impl Machine {
     pub fn new() -> Machine {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let machine = Machine {
-            name: format!("lkl-links-{}", std::process::id()),
+            name: format!("lkl-links-{}-{number}", std::process::id()),
         };
         ip(&["netns", "add", &machine.name]);
         machine.ip(&["link", "set", "lo", "up"]);
@@ -68,6 +71,24 @@ impl Machine {
         self.ip(&["link", "set", name, "up"]);
         self.ip(&["link", "set", &peer, "up"]);
         self.ip(&["addr", "add", &format!("10.9.{n}.1/24"), "dev", &peer]);
+    }
+
+    /// An interface with a default route, which goes nowhere.
+    pub fn uplink(&self, name: &str) {
+        self.ip(&[
+            "link",
+            "add",
+            name,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            &format!("{name}p"),
+        ]);
+        self.ip(&["addr", "add", "192.0.2.7/24", "dev", name]);
+        self.ip(&["link", "set", &format!("{name}p"), "up"]);
+        self.ip(&["link", "set", name, "up"]);
+        self.ip(&["route", "add", "default", "via", "192.0.2.1"]);
     }
 
     /// Whether `address` answers an echo request.

@@ -3,6 +3,7 @@
 //! [`Configuration`] is one network's. Interfaces are named; each error says which one, and what Linux has against it.
 
 mod address;
+mod ipsec;
 mod link;
 mod mptcp;
 mod queue;
@@ -10,6 +11,7 @@ mod route;
 mod wireguard;
 
 pub use address::{InterfaceAddress, Neighbour};
+pub use ipsec::{IpsecDirection, IpsecMode, IpsecPolicy, IpsecState};
 pub use link::{Interface, LinkKind};
 pub use mptcp::{MptcpEndpoint, MptcpLimits};
 pub use queue::{Handle, HtbClass, Netem, Queue, Tbf};

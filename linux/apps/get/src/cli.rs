@@ -1,0 +1,200 @@
+//! The command line. `--help` and the man page come from this definition.
+
+use clap::{Parser, ValueHint};
+use hyper::header::{HeaderName, HeaderValue};
+use lkl_links::Spec;
+use lkl_net::config::InterfaceAddress;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// Fetch URLs over the network stack of Linux as a library
+///
+/// The Linux that this program carries makes the connections, not the machine's own: with BBR, MPTCP or DCTCP where the machine has none,
+/// with an address of its own, and without root. An interface of that Linux is connected to what --net names; by default that
+/// is user-mode NAT, which needs nothing.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "lklget", version, after_help = MORE, max_term_width = 100)]
+pub struct Cli {
+    /// What to fetch: http:// or https://
+    #[arg(value_name = "URL", required_unless_present = "man", value_hint = ValueHint::Url)]
+    pub urls: Vec<String>,
+
+    /// Write to this file, or into this folder; - is standard output [default: the URL's last name]
+    #[arg(short, long, value_name = "FILE", help_heading = "Files", value_hint = ValueHint::AnyPath)]
+    pub output: Option<PathBuf>,
+    /// Go on with what an earlier run left
+    #[arg(short = 'C', long = "continue", help_heading = "Files")]
+    pub resume: bool,
+    /// Replace files that are there already
+    #[arg(short, long, help_heading = "Files")]
+    pub force: bool,
+    /// Fetch so many URLs at once
+    #[arg(short, long, value_name = "N", default_value_t = 4, help_heading = "Files",
+          value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub jobs: u32,
+
+    /// What Linux's interface is connected to
+    #[arg(long, value_name = "NET", default_value = "slirp", help_heading = "Network")]
+    pub net: Spec,
+    /// An address of the interface and its prefix, as 192.0.2.7/24; may be given again [default: DHCP; slirp has its own]
+    #[arg(long, value_name = "A/P", value_parser = address, help_heading = "Network")]
+    pub ip: Vec<InterfaceAddress>,
+    /// The way out of the interface's network; one of each version of IP
+    #[arg(long, value_name = "A", help_heading = "Network")]
+    pub gateway: Vec<IpAddr>,
+    /// A name server; may be given again
+    #[arg(long, value_name = "A", help_heading = "Network")]
+    pub dns: Vec<IpAddr>,
+    /// The longest packet of the interface [default: 1500; slirp: 65520]
+    #[arg(long, value_name = "BYTES", help_heading = "Network",
+          value_parser = clap::value_parser!(u32).range(576..=65_535))]
+    pub mtu: Option<u32>,
+    /// Use addresses of IPv4 alone
+    #[arg(short = '4', long, help_heading = "Network")]
+    pub ipv4: bool,
+    /// Use addresses of IPv6 alone
+    #[arg(short = '6', long, conflicts_with = "ipv4", help_heading = "Network")]
+    pub ipv6: bool,
+    /// Memory for Linux
+    #[arg(long, value_name = "MIB", default_value_t = 128, help_heading = "Network",
+          value_parser = clap::value_parser!(u32).range(32..=65_536))]
+    pub memory: u32,
+
+    /// Congestion control of what is sent [default: Linux's, cubic]
+    #[arg(long, value_name = "NAME", value_parser = ["bbr", "cubic", "reno", "dctcp"], help_heading = "Connections")]
+    pub cc: Option<String>,
+    /// Offer MPTCP; a server without it gets TCP
+    #[arg(long, help_heading = "Connections")]
+    pub mptcp: bool,
+    /// Do not offer HTTP/2
+    #[arg(long, help_heading = "Connections")]
+    pub http1: bool,
+    /// Wait so long for a server to answer, and for anything more of what it sends
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Connections",
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: u32,
+    /// Trust the certificates in this file (PEM) and no others
+    #[arg(long, value_name = "FILE", help_heading = "Connections", value_hint = ValueHint::FilePath)]
+    pub cacert: Option<PathBuf>,
+    /// Take any certificate: a host in the way can read and change everything
+    #[arg(short = 'k', long, conflicts_with = "cacert", help_heading = "Connections")]
+    pub insecure: bool,
+
+    /// Send this, too, as "Name: value"; may be given again
+    #[arg(short = 'H', long, value_name = "LINE", value_parser = header, help_heading = "Requests")]
+    pub header: Vec<(HeaderName, HeaderValue)>,
+    /// Ask for the answer's head alone, and print it
+    #[arg(short = 'I', long, conflicts_with_all = ["output", "resume"], help_heading = "Requests")]
+    pub head: bool,
+    /// Follow so many redirections of one URL
+    #[arg(long, value_name = "N", default_value_t = 10, help_heading = "Requests",
+          value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub max_redirects: u32,
+
+    /// Say on standard error what Linux knows of each connection: round trips, window, retransmissions, goodput
+    #[arg(long, help_heading = "Messages")]
+    pub stats: bool,
+    /// The same as JSON, an object a line
+    #[arg(long, help_heading = "Messages")]
+    pub json: bool,
+    /// No progress bars and no notes
+    #[arg(short, long, help_heading = "Messages")]
+    pub quiet: bool,
+
+    /// Write the man page into a directory
+    #[arg(long, value_name = "DIRECTORY", hide = true)]
+    pub man: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<InterfaceAddress, String> {
+    let wrong = || "write an address and its prefix, as 192.0.2.7/24 or 2001:db8::7/64".to_owned();
+    let (ip, prefix) = text.split_once('/').ok_or_else(wrong)?;
+    let ip: IpAddr = ip.parse().map_err(|_| wrong())?;
+    let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    if prefix > most || ip.is_unspecified() || ip.is_multicast() {
+        return Err(wrong());
+    }
+    Ok(InterfaceAddress::new(ip, prefix).at_once())
+}
+
+fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let wrong = || "write a name, a colon and a value, as \"Accept: text/html\"".to_owned();
+    let (name, value) = line.split_once(':').ok_or_else(wrong)?;
+    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+    let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
+    Ok((name, value))
+}
+
+const MORE: &str = "\
+What NET is:
+  slirp                user-mode NAT: the machine's own network, without root; 10.0.2.2 is the machine itself, loopback included
+  tap:NAME             a TAP device; root, or the user that it was made for
+  raw:IF               an interface of the machine's, shared with it; root
+  macvtap:PATH         a macvtap, by its device
+  unix:PATH            a UNIX socket with a length before each packet: passt's, QEMU's stream
+  unixgram:HERE,THERE  UNIX datagrams
+  tcp:ADDRESS:PORT     the same as unix: by TCP
+  udp:HERE,THERE       a datagram a packet, as QEMU's dgram; also on Windows, which has no other but pcap:
+  pipe:READ,WRITE      two FIFOs
+  pcap:FILE            a record; nothing answers
+
+A file gets its name when it is complete. Until then it is FILE.part, which stays when a run is cut off or interrupted; -C goes on
+with it, if the server still has the same.
+
+Examples:
+  lklget https://www.debian.org/                             over user-mode NAT
+  lklget -C -o disk.iso http://mirror/disk.iso               the rest of it
+  lklget --cc bbr --stats -o - http://10.0.2.2:8000/x | sha256sum
+  lklget --net tap:tap0 --ip 10.9.0.2/24 --gateway 10.9.0.1 --dns 10.9.0.1 -j 8 http://server/{1..20}
+  lklget --net udp:127.0.0.1:5000,127.0.0.1:5001 http://server/    beside QEMU, or on Windows
+
+Exit codes:
+  0    everything was fetched
+  1    a server or the network is not as it should be: the message says how
+  2    the command line is wrong
+  5    the server has no such thing, or does not give it (404 and its like)
+  7    Linux stopped (a kernel panic, contained in this process)
+  8    a file exists already or cannot be written
+  9    the time limit passed
+  11   the interface may not be opened by this user
+  13   the interface is in use
+  130  interrupted; what came is kept for -C
+With several URLs it is that of the first that failed.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_address_needs_a_prefix_that_fits() {
+        for good in ["10.9.1.2/24", "2001:db8::7/64", "192.0.2.1/32"] {
+            assert!(address(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "10.9.1.2",
+            "10.9.1.2/33",
+            "host/24",
+            "0.0.0.0/0",
+            "224.0.0.1/4",
+            "::1/129",
+        ] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        let (name, value) = header("X-Test:  a: b ").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-test", "a: b"));
+        for bad in ["no colon", ": value", "a b: c", "a: b\nc: d"] {
+            assert!(header(bad).is_err(), "{bad}");
+        }
+    }
+}
