@@ -10,6 +10,7 @@ use crate::LinkError;
 use crate::descriptor::{Descriptor, Preamble};
 use crate::pump::Pump;
 use lkl_netdev::{Backend, Offloads};
+use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -29,13 +30,15 @@ const TUN_F_TSO_ECN: libc::c_ulong = 8;
 const TUN_F_USO4: libc::c_ulong = 0x20;
 const TUN_F_USO6: libc::c_ulong = 0x40;
 
-/// Opens the TAP device `name`, which is made if the caller may. Without `offloads` packets are plain.
+/// Opens the TAP device `name`. Without `offloads` packets are plain.
 ///
 /// # Errors
-/// That the name is too long, or that the device may not be opened.
+/// That the name is too long, that there is no such device (the driver would make one, at the other end of which is nothing), or
+/// that it may not be opened.
 pub fn tap(name: &str, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
     let what = format!("TAP device {name}");
     let error = |error| LinkError::new(&what, error);
+    exists(name).map_err(error)?;
     let device = open(Path::new("/dev/net/tun")).map_err(error)?;
     attach(&device, name, offloads).map_err(error)?;
     connected(device, &what, offloads)
@@ -56,14 +59,29 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
+/// Whether there is an interface of that name.
+fn exists(name: &str) -> io::Result<()> {
+    if name.len() >= libc::IFNAMSIZ {
+        return Err(too_long());
+    }
+    let c_name = CString::new(name)?;
+    // SAFETY: the name ends with a zero.
+    if unsafe { libc::if_nametoindex(c_name.as_ptr()) } == 0 {
+        let text = format!("there is no such interface; `ip tuntap add {name} mode tap vnet_hdr` makes it");
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
+    Ok(())
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "its name is longer than 15 bytes")
+}
+
 fn attach(device: &File, name: &str, offloads: bool) -> io::Result<()> {
     // SAFETY: all zeros is a value of this plain structure.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if name.len() >= request.ifr_name.len() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "its name is longer than 15 bytes",
-        ));
+        return Err(too_long());
     }
     for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *place = libc::c_char::from_ne_bytes([byte]);

@@ -318,6 +318,7 @@ fn the_machines_servers_are_reached_by_nat(kernel: &Kernel, machine: &Machine) {
 fn what_is_not_there_is_told(machine: &Machine) {
     for (spec, said) in [
         ("tap:a-name-that-is-too-long", "longer than 15 bytes"),
+        ("tap:lklnone", "no such interface"),
         ("raw:lklnone", "no such interface"),
         ("macvtap:/dev/tap99999", "No such file"),
         ("unix:/nonexistent/socket", "No such file"),
