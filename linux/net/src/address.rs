@@ -41,6 +41,11 @@ impl RawAddress {
         (self.bytes.as_mut_ptr(), &raw mut self.len)
     }
 
+    /// How long the address is that Linux has written, where it tells that elsewhere.
+    pub(crate) fn set_len(&mut self, len: u32) {
+        self.len = len;
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         let len = usize::try_from(self.len).unwrap_or(0);
         self.bytes.get(..len).unwrap_or(&self.bytes)

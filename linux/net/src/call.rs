@@ -12,6 +12,7 @@ use crate::namespace::Namespace;
 use lkl::{Errno, Kernel, OwnedFd};
 use std::ffi::CStr;
 use std::io::{IoSlice, IoSliceMut};
+use std::time::Duration;
 
 const SYS_READ: i64 = 0;
 const SYS_WRITE: i64 = 1;
@@ -378,6 +379,42 @@ pub(crate) fn recv_vectored(fd: &OwnedFd, pieces: &mut [IoSliceMut<'_>], flags: 
     let arguments = [number(fd), address_of(&raw mut message), flags.into()];
     // SAFETY: the message and its pieces live through the call, and the pieces are the caller's to be written.
     unsafe { pooled(fd.kernel(), SYS_RECVMSG, arguments) }.map(amount)
+}
+
+/// Receives; from whom; and when Linux has seen it, if the socket has `SO_TIMESTAMPNS`.
+pub(crate) fn recv_stamped(
+    fd: &OwnedFd,
+    buffer: &mut [u8],
+    flags: i32,
+) -> Result<(usize, RawAddress, Option<Duration>), Errno> {
+    const SOL_SOCKET: u32 = 1;
+    const SCM_TIMESTAMPNS: u32 = 35;
+    let mut from = RawAddress::room();
+    let mut control = [0u64; 8];
+    let mut piece = IoVec {
+        base: address_of(buffer.as_mut_ptr()),
+        len: buffer.len(),
+    };
+    let mut message = Message {
+        name: address_of(from.place().0),
+        name_len: 128,
+        pieces: address_of(&raw mut piece),
+        piece_count: 1,
+        control: address_of(control.as_mut_ptr()),
+        control_len: size_of_val(&control),
+        flags: 0,
+    };
+    let arguments = [number(fd), address_of(&raw mut message), flags.into()];
+    // SAFETY: the message, its piece, its address and its control data live through the call, and are the caller's to be written.
+    let len = unsafe { pooled(fd.kernel(), SYS_RECVMSG, arguments) }.map(amount)?;
+    from.set_len(message.name_len);
+    // `struct cmsghdr`, which has the level below the type in its second word, and then a `struct timespec`.
+    let [head, kind, seconds, nanos, ..] = control;
+    let stamped = message.control_len >= 32
+        && head == 32
+        && kind == u64::from(SCM_TIMESTAMPNS) << 32 | u64::from(SOL_SOCKET);
+    let nanos = u32::try_from(nanos).unwrap_or(0);
+    Ok((len, from, stamped.then(|| Duration::new(seconds, nanos))))
 }
 
 pub(crate) fn set_option(fd: &OwnedFd, level: i32, option: i32, value: &[u8]) -> Result<(), Errno> {

@@ -472,6 +472,25 @@ impl Socket {
         Ok((len, Address::from_raw(&from).map_err(io_error)?))
     }
 
+    /// Has Linux remember when it saw each packet, for [`Socket::recv_stamped`].
+    pub fn set_stamps(&self, on: bool) -> io::Result<()> {
+        const SO_TIMESTAMPNS: i32 = 35;
+        self.set_number(crate::options::SOL_SOCKET, SO_TIMESTAMPNS, on.into())
+    }
+
+    /// Receives with `MSG_*` flags, and tells from whom, and at which time of day Linux saw it: since 1970, UTC. It is
+    /// `None` without [`Socket::set_stamps`].
+    pub fn recv_stamped(
+        &self,
+        buffer: &mut [u8],
+        flags: i32,
+    ) -> io::Result<(usize, Address, Option<Duration>)> {
+        let (len, from, when) = self
+            .wait(&self.0.reads, |fd| call::recv_stamped(fd, buffer, flags))
+            .map_err(io_error)?;
+        Ok((len, Address::from_raw(&from).map_err(io_error)?, when))
+    }
+
     /// Receives into several buffers.
     pub fn recv_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.wait(&self.0.reads, |fd| call::recv_vectored(fd, buffers, 0))

@@ -7,8 +7,8 @@ mod world;
 use lkl_net::config::{
     Handle, HtbClass, InterfaceAddress, LinkKind, Netem, Queue, Route, RouteType, Rule, Tbf,
 };
-use lkl_net::{Errno, Socket, TcpListener, UdpSocket, errno};
-use std::io::ErrorKind;
+use lkl_net::{Errno, Family, Protocol, Socket, TcpListener, TcpStream, Type, UdpSocket, errno};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 use world::{Host, two_hosts, wire};
@@ -414,4 +414,41 @@ fn a_socket_that_is_bound_to_an_interface_uses_no_other() {
     client.send_to(b"2", (there, 7)).expect("sent");
     let (_, from) = server.recv_from(&mut [0]).expect("received");
     assert_eq!(from.ip(), [10, 2, 0, 1].into_ip());
+}
+
+/// The longest frame of a transfer of TCP's, as the receiver sees it.
+fn longest_frame(one: &Host, other: &Host, there: Ipv4Addr) -> usize {
+    let packets = Socket::new_in(&other.network, Family::PACKET, Type::RAW, Protocol::ethernet(3));
+    let packets = packets.expect("a socket");
+    packets.set_nonblocking(true).expect("set");
+    let listener = TcpListener::bind_in(&other.network, (there, 0)).expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let mut stream = TcpStream::connect_in(&one.network, address).expect("connected");
+    let (mut receiver, _) = listener.accept().expect("accepted");
+    let mut longest = 0;
+    for _ in 0..40 {
+        stream.write_all(&[7; 20_000]).expect("sent");
+        receiver.read_exact(&mut [0; 20_000]).expect("received");
+        let mut frame = vec![0; 70_000];
+        while let Ok(len) = packets.recv(&mut frame) {
+            longest = longest.max(len);
+        }
+    }
+    longest
+}
+
+#[test]
+fn frames_are_as_long_as_a_wire_has_them_if_buffers_stand_for_one_packet() {
+    let (one, other, [_, there]) = two_hosts();
+    assert!(
+        longest_frame(&one, &other, there) > 1514,
+        "several packets at once"
+    );
+    for host in [&one, &other] {
+        host.config.set_segments("wire", 1).expect("set");
+        host.config.set_checksum_offload("wire", false).expect("set");
+    }
+    assert_eq!(longest_frame(&one, &other, there), 1514);
+    let error = one.config.set_checksum_offload("eth7", false).expect_err("none");
+    assert_eq!(error.to_string(), "eth7: checksums: no such device");
 }

@@ -12,7 +12,7 @@ use lkl_net::{
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use world::{kernel, network, noise};
 
 const ANY_PORT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -394,6 +394,57 @@ fn a_packet_socket_sees_the_frames_of_its_interface() {
     };
     assert_eq!((from.interface, from.protocol), (1, 0x0800));
     assert!(frame[..len].ends_with(b"look at this"));
+}
+
+#[test]
+fn a_packet_has_the_time_at_which_linux_saw_it() {
+    let (packets, socket, receiver) = network().enter(|| {
+        let packets = Socket::new(Family::PACKET, Type::RAW, Protocol::ethernet(3)).expect("a socket");
+        let bound = || UdpSocket::bind(ANY_PORT).expect("bound");
+        (packets, bound(), bound())
+    });
+    packets
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .expect("set");
+    // The port has a listener, so that no error comes back, which would be a packet, too.
+    let to = receiver.local_addr().expect("bound");
+    let mut frame = [0; 256];
+    let mut one = || {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        let before = now();
+        socket.send_to(b"look at this", to).expect("sent");
+        // It waits, and is none the later for that.
+        thread::sleep(Duration::from_millis(20));
+        let after = now();
+        // Over the loopback each is seen twice: as it leaves, and as it comes.
+        loop {
+            let (len, from, when) = packets.recv_stamped(&mut frame, 0).expect("a frame");
+            let Address::Packet(from) = from else {
+                panic!("a packet's address: {from:?}");
+            };
+            assert_eq!(from.interface, 1);
+            assert!(frame[..len].ends_with(b"look at this"));
+            if from.packet_type == 0 {
+                break (before, when, after);
+            }
+        }
+    };
+    let (_, when, _) = one();
+    assert_eq!(when, None, "the caller has not asked for it");
+    packets.set_stamps(true).expect("set");
+    let mut stamped = None;
+    for _ in 0..20 {
+        let (before, when, after) = one();
+        let when = when.expect("asked for");
+        // This machine's clock and Linux's, which began as that, may drift apart a little.
+        let slack = Duration::from_secs(5);
+        assert!(
+            when + slack > before && when < after + slack,
+            "{before:?} {when:?} {after:?}"
+        );
+        assert!(stamped < Some(when), "later ones are later");
+        stamped = Some(when);
+    }
 }
 
 #[test]
