@@ -218,7 +218,7 @@ fn empty_folder(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// The progress, in milliseconds of virtual time; hidden where nobody sees it.
+/// The progress, in milliseconds of virtual time; hidden where standard error is no terminal.
 fn bar(duration: Time, quiet: bool) -> ProgressBar {
     let target = match std::io::stderr().is_terminal() && !quiet {
         true => ProgressDrawTarget::stderr(),

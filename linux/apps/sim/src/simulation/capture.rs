@@ -1,10 +1,12 @@
 //! A capture a link: packets at its first end, with the times of the virtual clock, in pcapng.
 //!
 //! A packet socket sees what comes in, and what goes out as it leaves the queue at the end of its delay. So each packet has the
-//! time at which it has come through the link, in both directions. One thread writes for all links.
+//! time at which it has come through the link, in both directions. One thread writes for all links, what has come within a millisecond at once:
+//! Linux has noted when each packet came.
 
 use super::clock::Clock;
 use super::network::Network;
+use crate::quantity::Time;
 use lkl_host_virtual::{Start, World};
 use lkl_net::{Address, Epoll, EpollWaker, Family, PacketAddress, Protocol, Socket, Type};
 use lkl_net::{Event, Events};
@@ -29,6 +31,9 @@ const ALL: u16 = 3;
 const MSG_TRUNC: i32 = 0x20;
 /// What the sockets may hold until the thread has its turn, in bytes.
 const ROOM: i32 = 8 << 20;
+
+/// Packets of so long are written at once.
+const TOGETHER: Time = Time(1_000_000);
 
 const SOL_SOCKET: i32 = 1;
 const SO_RCVBUFFORCE: i32 = 33;
@@ -84,6 +89,7 @@ impl Capture {
                 packet_type: 0,
                 hardware: [0; 6],
             };
+            socket.set_stamps(true)?;
             socket.bind(&Address::Packet(address))?;
             epoll.add(&socket, u64::try_from(link).unwrap_or(0), Events::READ)?;
             ends.push((
@@ -98,6 +104,12 @@ impl Capture {
             let mut found = Vec::new();
             while !stopped.load(Ordering::Acquire) {
                 epoll.wait(&mut found, None)?;
+                if found.is_empty() {
+                    continue;
+                }
+                clock.sleep_until(Time(clock.now().0.saturating_add(TOGETHER.0)));
+                // There is something, so that this does not wait.
+                epoll.wait(&mut found, None)?;
                 for Event { token, .. } in &found {
                     let end = usize::try_from(*token).ok().and_then(|link| ends.get_mut(link));
                     if let Some((socket, writer)) = end {
@@ -105,7 +117,8 @@ impl Capture {
                     }
                 }
             }
-            for (socket, writer) in ends {
+            for (socket, mut writer) in ends {
+                captured.packets += drain(&socket, &mut writer, snaplen, &clock)?;
                 let mut statistics = [0; 8];
                 socket.option(SOL_PACKET, PACKET_STATISTICS, &mut statistics)?;
                 let [_, _, _, _, a, b, c, d] = statistics;
@@ -148,7 +161,7 @@ fn drain(socket: &Socket, writer: &mut Writer, snaplen: u16, clock: &Clock) -> i
     let mut buffer = vec![0; snaplen.into()];
     let mut count = 0;
     loop {
-        let (len, from) = match socket.recv_from_with(&mut buffer, MSG_TRUNC) {
+        let (len, from, when) = match socket.recv_stamped(&mut buffer, MSG_TRUNC) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(count),
             // The interface went down; what comes when it is up again is seen.
@@ -160,7 +173,7 @@ fn drain(socket: &Socket, writer: &mut Writer, snaplen: u16, clock: &Clock) -> i
         let day = Duration::from_secs(Start::default().seconds);
         let block = EnhancedPacketBlock {
             interface_id: 0,
-            timestamp: day + clock.now().duration(),
+            timestamp: day + when.map_or_else(|| clock.now(), |when| clock.at(when)).duration(),
             original_len: u32::try_from(len).unwrap_or(u32::MAX),
             data: Cow::Borrowed(data),
             options: vec![EnhancedPacketOption::Flags(if leaves { 2 } else { 1 })],

@@ -1,7 +1,8 @@
 //! The simulation's clock: virtual time since the network was complete.
 
 use crate::quantity::Time;
-use lkl_host_virtual::World;
+use lkl_host_virtual::{Start, World};
+use std::time::Duration;
 
 /// The clock, of any thread that takes part.
 #[derive(Clone, Debug)]
@@ -22,6 +23,13 @@ impl Clock {
     /// What it says.
     pub fn now(&self) -> Time {
         Time(self.world.elapsed_ns().saturating_sub(self.zero))
+    }
+
+    /// What it said at a time of day of Linux's.
+    pub fn at(&self, day: Duration) -> Time {
+        let passed = day.saturating_sub(Duration::from_secs(Start::default().seconds));
+        let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
+        Time(nanos.saturating_sub(self.zero))
     }
 
     /// Waits until it says that.

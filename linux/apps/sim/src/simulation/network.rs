@@ -270,7 +270,7 @@ fn one_node(kernel: &Kernel, node: &Node) -> io::Result<(Namespace, Configuratio
     Ok((namespace, config))
 }
 
-/// A hardware address that is nobody else's.
+/// A hardware address that no other interface has.
 fn hardware((node, interface): (usize, usize)) -> [u8; 6] {
     let [node, interface] = [node, interface].map(|number| u16::try_from(number).unwrap_or(u16::MAX));
     let ([a, b], [c, d]) = (node.to_be_bytes(), interface.to_be_bytes());
