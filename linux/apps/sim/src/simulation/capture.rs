@@ -77,6 +77,7 @@ impl Capture {
         snaplen: u16,
         folder: &Path,
     ) -> io::Result<Capture> {
+        more_descriptors();
         let epoll = Epoll::new(network.namespace(0))?;
         let mut ends = Vec::new();
         for (link, name) in names.iter().enumerate() {
@@ -137,6 +138,15 @@ impl Capture {
         let ended = self.task.join();
         ended.unwrap_or_else(|_| Err(io::Error::other("the capture's thread has panicked")))
     }
+}
+
+/// Asks the system for as many descriptors as it gives: each link's file is one.
+fn more_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer, fewer files can be open, which is told when one cannot.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn writer(path: &Path, end: &str, snaplen: u16) -> io::Result<Writer> {
