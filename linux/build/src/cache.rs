@@ -89,6 +89,14 @@ pub fn files_under(dir: &Path) -> Result<Vec<PathBuf>, Error> {
 /// Holds a lock until it is dropped.
 pub struct Lock(File);
 
+impl Drop for Lock {
+    /// By its name: a program that another thread starts at this moment has the file, too, from its fork until its exec, and closing
+    /// it here alone would leave it locked for so long.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Waits for the lock file beside `path`.
 pub fn lock(path: &Path) -> Result<Lock, Error> {
     let file = open_lock(path)?;

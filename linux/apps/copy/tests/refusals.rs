@@ -118,7 +118,7 @@ fn an_image_has_one_writer() {
         assert_eq!(code, 13, "{said}");
         one_line(&said, program, "another program");
     }
-    drop(lock);
+    lock.unlock().unwrap();
     // Readers let readers in, and no writer.
     let lock = File::open(&image).unwrap();
     lock.lock_shared().unwrap();
