@@ -124,7 +124,6 @@ impl Serve for Source {
 impl Source {
     /// Reads the rest, waiting for the device.
     pub(crate) fn finish(&self, job: &mut Reading) -> Result<(), Errno> {
-        populate(&job.request);
         while !self.advance(job, 0)? {}
         Ok(())
     }
@@ -184,21 +183,6 @@ pub(crate) fn error_number(error: &io::Error) -> Errno {
     let code = error.raw_os_error();
     code.and_then(|code| Errno::from_number(u16::try_from(code).ok()?))
         .unwrap_or(Errno::EIO)
-}
-
-/// Has the system give memory for the request at once, where Linux has not touched it yet: a long read would else fault for each
-/// of its pages, which takes longer than to copy one.
-fn populate(request: &ReadRequest) {
-    const PAGE: usize = 4096;
-    const LONG: usize = 16 * PAGE;
-    for (address, len) in request.raw_segments().filter(|(_, len)| *len >= LONG) {
-        let before = address.as_ptr().addr().wrapping_neg() % PAGE;
-        let start = address.as_ptr().wrapping_add(before);
-        let whole = (len - before) / PAGE * PAGE;
-        // SAFETY: pages of the request's memory, which is mapped for as long as the request is ours; what is in them stays.
-        // A hint: what fails here is done by the read.
-        let _ = unsafe { rustix::mm::madvise(start.cast(), whole, rustix::mm::Advice::LinuxPopulateWrite) };
-    }
 }
 
 /// The memory of a request without its first `done` bytes, as one system call takes it.
