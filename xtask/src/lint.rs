@@ -29,6 +29,7 @@ const SAFE_CRATES: &[&str] = &[
     "linux/apps/volume",
     "linux/headers",
     "linux/images",
+    "linux/net-setup",
     "linux/partitions",
     "linux/probe",
     "linux/session",

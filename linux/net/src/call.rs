@@ -147,6 +147,23 @@ pub(crate) fn proc_tree(by: &Namespace) -> Result<OwnedFd, Errno> {
     unsafe { open_by(by, SYS_FSMOUNT, [number(&fs), 1, 0]) }
 }
 
+/// Mounts a file system that needs no device at a folder, which is there afterwards. It may be mounted already.
+pub(crate) fn mount(by: &Namespace, kind: &CStr, folder: &CStr) -> Result<(), Errno> {
+    const SYS_MKDIR: i64 = 83;
+    const SYS_MOUNT: i64 = 165;
+    let (kind, folder) = (address_of(kind.as_ptr()), address_of(folder.as_ptr()));
+    // SAFETY: a string that ends with a NUL.
+    match unsafe { by.syscall(SYS_MKDIR, words([folder, 0o755])) } {
+        Ok(_) | Err(Errno::EEXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    // SAFETY: strings that end with a NUL.
+    match unsafe { by.syscall(SYS_MOUNT, words([kind, folder, kind])) } {
+        Ok(_) | Err(Errno::EBUSY) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Takes the namespace's own task into a new network.
 pub(crate) fn unshare_network(by: &Namespace) -> Result<(), Errno> {
     const SYS_UNSHARE: i64 = 272;

@@ -183,6 +183,21 @@ impl Namespace {
         }
     }
 
+    /// Mounts a file system of the kernel's own, `proc` or `sysfs` for instance, at `/KIND` in Linux's tree, where threads that make
+    /// system calls by number see it. It may be there already.
+    ///
+    /// # Errors
+    /// ENODEV when Linux has none of that kind; EINVAL for a name with a slash.
+    pub fn mount(&self, kind: &str) -> io::Result<()> {
+        let fail = |errno| about(format_args!("mount {kind}"), errno);
+        if kind.is_empty() || kind.contains('/') {
+            return Err(fail(Errno::EINVAL));
+        }
+        let kind_name = CString::new(kind).map_err(|_| fail(Errno::EINVAL))?;
+        let folder = CString::new(format!("/{kind}")).map_err(|_| fail(Errno::EINVAL))?;
+        call::mount(self, &kind_name, &folder).map_err(fail)
+    }
+
     fn open_proc(&self, path: &str, flags: i32) -> io::Result<OwnedFd> {
         let fail = |errno| about(format_args!("/proc/{path}"), errno);
         let name = CString::new(path).map_err(|_| fail(Errno::EINVAL))?;

@@ -2,9 +2,7 @@
 
 use clap::{Parser, ValueHint};
 use hyper::header::{HeaderName, HeaderValue};
-use lkl_links::Spec;
-use lkl_net::config::InterfaceAddress;
-use std::net::IpAddr;
+use lkl_net_setup::{NetworkArgs, net_help};
 use std::path::PathBuf;
 
 /// Fetch URLs over the network stack of Linux as a library
@@ -33,32 +31,8 @@ pub struct Cli {
           value_parser = clap::value_parser!(u32).range(1..=256))]
     pub jobs: u32,
 
-    /// What Linux's interface is connected to
-    #[arg(long, value_name = "NET", default_value = "slirp", help_heading = "Network")]
-    pub net: Spec,
-    /// An address of the interface and its prefix, as 192.0.2.7/24; may be given again [default: DHCP; slirp has its own]
-    #[arg(long, value_name = "A/P", value_parser = address, help_heading = "Network")]
-    pub ip: Vec<InterfaceAddress>,
-    /// The way out of the interface's network; one of each version of IP
-    #[arg(long, value_name = "A", help_heading = "Network")]
-    pub gateway: Vec<IpAddr>,
-    /// A name server; may be given again
-    #[arg(long, value_name = "A", help_heading = "Network")]
-    pub dns: Vec<IpAddr>,
-    /// The longest packet of the interface [default: 1500; slirp: 65520]
-    #[arg(long, value_name = "BYTES", help_heading = "Network",
-          value_parser = clap::value_parser!(u32).range(576..=65_535))]
-    pub mtu: Option<u32>,
-    /// Use addresses of IPv4 alone
-    #[arg(short = '4', long, help_heading = "Network")]
-    pub ipv4: bool,
-    /// Use addresses of IPv6 alone
-    #[arg(short = '6', long, conflicts_with = "ipv4", help_heading = "Network")]
-    pub ipv6: bool,
-    /// Memory for Linux
-    #[arg(long, value_name = "MIB", default_value_t = 128, help_heading = "Network",
-          value_parser = clap::value_parser!(u32).range(32..=65_536))]
-    pub memory: u32,
+    #[command(flatten)]
+    pub network: NetworkArgs,
 
     /// Congestion control of what is sent [default: Linux's, cubic]
     #[arg(long, value_name = "NAME", value_parser = ["bbr", "cubic", "reno", "dctcp"], help_heading = "Connections")]
@@ -106,18 +80,6 @@ pub struct Cli {
     pub man: Option<PathBuf>,
 }
 
-fn address(text: &str) -> Result<InterfaceAddress, String> {
-    let wrong = || "write an address and its prefix, as 192.0.2.7/24 or 2001:db8::7/64".to_owned();
-    let (ip, prefix) = text.split_once('/').ok_or_else(wrong)?;
-    let ip: IpAddr = ip.parse().map_err(|_| wrong())?;
-    let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
-    let most = if ip.is_ipv4() { 32 } else { 128 };
-    if prefix > most || ip.is_unspecified() || ip.is_multicast() {
-        return Err(wrong());
-    }
-    Ok(InterfaceAddress::new(ip, prefix).at_once())
-}
-
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
     let wrong = || "write a name, a colon and a value, as \"Accept: text/html\"".to_owned();
     let (name, value) = line.split_once(':').ok_or_else(wrong)?;
@@ -126,19 +88,9 @@ fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, value))
 }
 
-const MORE: &str = "\
-What NET is:
-  slirp                user-mode NAT: the machine's own network, without root; 10.0.2.2 is the machine itself, loopback included
-  tap:NAME             a TAP device; root, or the user that it was made for
-  raw:IF               an interface of the machine's, shared with it; root
-  macvtap:PATH         a macvtap, by its device
-  unix:PATH            a UNIX socket with a length before each packet: passt's, QEMU's stream
-  unixgram:HERE,THERE  UNIX datagrams
-  tcp:ADDRESS:PORT     the same as unix: by TCP
-  udp:HERE,THERE       a datagram a packet, as QEMU's dgram; also on Windows, which has no other but pcap:
-  pipe:READ,WRITE      two FIFOs
-  pcap:FILE            a record; nothing answers
-
+const MORE: &str = concat!(
+    net_help!(),
+    "
 A file gets its name when it is complete. Until then it is FILE.part, which stays when a run is cut off or interrupted; -C goes on
 with it, if the server still has the same.
 
@@ -160,7 +112,8 @@ Exit codes:
   11   the interface may not be opened by this user
   13   the interface is in use
   130  interrupted; what came is kept for -C
-With several URLs it is that of the first that failed.";
+With several URLs it is that of the first that failed."
+);
 
 #[cfg(test)]
 mod tests {
@@ -170,23 +123,6 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn an_address_needs_a_prefix_that_fits() {
-        for good in ["10.9.1.2/24", "2001:db8::7/64", "192.0.2.1/32"] {
-            assert!(address(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "10.9.1.2",
-            "10.9.1.2/33",
-            "host/24",
-            "0.0.0.0/0",
-            "224.0.0.1/4",
-            "::1/129",
-        ] {
-            assert!(address(bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

@@ -3,12 +3,13 @@
 use crate::cli::Cli;
 use crate::connect::Dialer;
 use crate::fetch::Fetcher;
-use crate::network::{Network, dead};
 use crate::place::Place;
 use crate::progress::Progress;
 use crate::reuse::Connections;
 use crate::tls;
+use lkl_net_setup::Network;
 use lkl_session::exit::{Exit, Failure, reason};
+use lkl_session::program::Program;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,9 +33,10 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     // From here on a signal ends what is done in an orderly way.
     let mut signals = runtime.block_on(async { Signals::new() }).map_err(fault)?;
     let cli = Arc::new(cli);
-    let theirs = Arc::clone(&cli);
+    let patience = Duration::from_secs(cli.timeout.into());
+    let settings = cli.network.settings(Program::new("lklget"), patience);
     let opened = runtime.block_on(async {
-        let opening = tokio::task::spawn_blocking(move || Network::open(&theirs));
+        let opening = tokio::task::spawn_blocking(move || Network::open(&settings));
         tokio::select! {
             network = opening => Some(network.unwrap_or_else(|error| Err(Failure::new(Exit::Other, error)))),
             () = signals.next() => None,
@@ -82,11 +84,13 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
     // Connections are closed with their tasks, and servers hear of it. A thread may still be within the resolver, which waits for
     // name servers; Linux's end ends it.
     runtime.shutdown_timeout(LAST_WAIT);
-    let died = network.is_dead();
+    // That it does not end well says that Linux has died.
     match network.close() {
         Ok(()) => Ok(exit),
-        Err(_) if died => Err(dead()),
-        Err(failure) => Err(failure),
+        Err(failure) => Err(Failure::new(
+            failure.exit,
+            format_args!("{failure}, with -C for what came already"),
+        )),
     }
 }
 
