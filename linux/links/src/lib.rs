@@ -41,4 +41,4 @@ pub use spec::{KINDS, NotSpec, Spec};
 #[cfg(unix)]
 pub use stream::{pipe, tcp_stream, unix_stream};
 #[cfg(target_os = "linux")]
-pub use tap::{macvtap, tap};
+pub use tap::{macvtap, macvtap_with, tap, tap_with};

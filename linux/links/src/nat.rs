@@ -223,7 +223,10 @@ impl Drop for Nat {
     fn drop(&mut self) {
         locked(&self.shared.state).ended = true;
         let _ = rustix::io::write(&self.shared.bell, &1u64.to_ne_bytes());
-        if let Some(thread) = locked(&self.thread).take() {
+        if let Some(thread) = locked(&self.thread).take()
+            // The last reference may have been what the thread itself gave back to Linux: it ends by itself then.
+            && thread.thread().id() != std::thread::current().id()
+        {
             let _ = thread.join();
         }
     }

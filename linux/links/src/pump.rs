@@ -240,6 +240,8 @@ impl<M: Medium> Drop for Pump<M> {
         locked(&self.shared.state).ended = true;
         if self.shared.waker.wake().is_ok()
             && let Some(thread) = locked(&self.thread).take()
+            // The last reference may have been what the thread itself gave back to Linux: it ends by itself then.
+            && thread.thread().id() != std::thread::current().id()
         {
             let _ = thread.join();
         }

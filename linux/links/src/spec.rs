@@ -1,7 +1,7 @@
 //! What a user writes for the other end of an interface: `tap:NAME`, `unix:PATH` and so on.
 
 use crate::LinkError;
-use lkl_netdev::Backend;
+use lkl_netdev::{Backend, Offloads};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -104,17 +104,25 @@ impl Spec {
     ///
     /// # Errors
     /// What the function of its kind says; that this system has no such thing.
-    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn open(&self, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
+        self.open_with(if offloads { Offloads::ALL } else { Offloads::NONE })
+    }
+
+    /// The same with those of the offloads that are wanted, and that it has, where there is a choice.
+    ///
+    /// # Errors
+    /// Those of [`Spec::open`].
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+    pub fn open_with(&self, offloads: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
         match self {
             #[cfg(target_os = "linux")]
             Spec::Slirp => crate::nat(),
             #[cfg(target_os = "linux")]
-            Spec::Tap(name) => crate::tap(name, offloads),
+            Spec::Tap(name) => crate::tap_with(name, offloads),
             #[cfg(target_os = "linux")]
-            Spec::Raw(name) => crate::raw(name, offloads),
+            Spec::Raw(name) => crate::raw(name, offloads.has(Offloads::HOST_CSUM)),
             #[cfg(target_os = "linux")]
-            Spec::Macvtap(path) => crate::macvtap(path, offloads),
+            Spec::Macvtap(path) => crate::macvtap_with(path, offloads),
             #[cfg(unix)]
             Spec::Unix(path) => crate::unix_stream(path),
             #[cfg(unix)]

@@ -36,8 +36,17 @@ const TUN_F_USO6: libc::c_ulong = 0x40;
 /// That the name is too long, that there is no such device (the driver would make one, at the other end of which is nothing), or
 /// that it may not be opened.
 pub fn tap(name: &str, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
+    tap_with(name, wanted(offloads))
+}
+
+/// The same with those of the offloads that are wanted, and that it has.
+///
+/// # Errors
+/// Those of [`tap`].
+pub fn tap_with(name: &str, offloads: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
     let what = format!("TAP device {name}");
     let error = |error| LinkError::new(&what, error);
+    let offloads = possible(offloads);
     exists(name).map_err(error)?;
     let device = open(Path::new("/dev/net/tun")).map_err(error)?;
     attach(&device, name, offloads).map_err(error)?;
@@ -49,10 +58,37 @@ pub fn tap(name: &str, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
 /// # Errors
 /// That it may not be opened, or is no macvtap.
 pub fn macvtap(path: &Path, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
+    macvtap_with(path, wanted(offloads))
+}
+
+/// The same with those of the offloads that are wanted, and that it has.
+///
+/// # Errors
+/// Those of [`macvtap`].
+pub fn macvtap_with(path: &Path, offloads: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
     let what = format!("macvtap {}", path.display());
+    let offloads = possible(offloads);
     let device = open(path).map_err(|error| LinkError::new(&what, error))?;
     attach(&device, "", offloads).map_err(|error| LinkError::new(&what, error))?;
     connected(device, &what, offloads)
+}
+
+fn wanted(offloads: bool) -> Offloads {
+    if offloads { Offloads::ALL } else { Offloads::NONE }
+}
+
+/// Those that the driver has words for.
+fn possible(wanted: Offloads) -> Offloads {
+    let udp = Offloads::GUEST_USO4
+        .with(Offloads::GUEST_USO6)
+        .with(Offloads::HOST_USO);
+    // A device says only for all of these whether it has them.
+    let known = if wanted.has(udp) {
+        Offloads::ALL
+    } else {
+        Offloads::TCP
+    };
+    wanted.and(known).sound()
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -77,7 +113,7 @@ fn too_long() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "its name is longer than 15 bytes")
 }
 
-fn attach(device: &File, name: &str, offloads: bool) -> io::Result<()> {
+fn attach(device: &File, name: &str, offloads: Offloads) -> io::Result<()> {
     // SAFETY: all zeros is a value of this plain structure.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     if name.len() >= request.ifr_name.len() {
@@ -86,11 +122,15 @@ fn attach(device: &File, name: &str, offloads: bool) -> io::Result<()> {
     for (place, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *place = libc::c_char::from_ne_bytes([byte]);
     }
-    let header = if offloads { IFF_VNET_HDR } else { 0 };
+    let header = if offloads == Offloads::NONE {
+        0
+    } else {
+        IFF_VNET_HDR
+    };
     request.ifr_ifru.ifru_flags = IFF_TAP | IFF_NO_PI | header;
     // SAFETY: the driver reads and writes the structure, which lives through the call.
     checked(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETIFF, &mut request) })?;
-    if offloads {
+    if offloads != Offloads::NONE {
         let size: libc::c_int = 12;
         // SAFETY: the driver reads the number.
         checked(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETVNETHDRSZ, &size) })?;
@@ -98,29 +138,37 @@ fn attach(device: &File, name: &str, offloads: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Has the device give packets that are not complete: as many kinds of them as it knows.
-fn connected(device: File, what: &str, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
-    let tcp = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
-    let udp = TUN_F_USO4 | TUN_F_USO6;
-    let set = |bits: libc::c_ulong| {
+/// Has the device give packets that are not complete: as many of the wanted kinds as it knows.
+fn connected(device: File, what: &str, wanted: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
+    let set = |known: Offloads| {
         // SAFETY: the argument is a number.
-        checked(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETOFFLOAD, bits) }).is_ok()
+        checked(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETOFFLOAD, given(known)) }).is_ok()
     };
-    let known = if !offloads {
-        Offloads::NONE
-    } else if set(tcp | udp) {
-        Offloads::TCP
-            .with(Offloads::GUEST_USO4)
-            .with(Offloads::GUEST_USO6)
-            .with(Offloads::HOST_USO)
-    } else if set(tcp) {
-        Offloads::TCP
+    let candidates = [wanted, wanted.and(Offloads::TCP), Offloads::NONE];
+    let known = candidates.into_iter().find(|known| set(*known));
+    let known = known.unwrap_or(Offloads::NONE);
+    let preamble = if wanted == Offloads::NONE {
+        Preamble::None
     } else {
-        Offloads::NONE
+        Preamble::Long
     };
-    let preamble = if offloads { Preamble::Long } else { Preamble::None };
     let pump = Descriptor::new(OwnedFd::from(device), preamble, known).and_then(Pump::new);
     Ok(Arc::new(pump.map_err(|error| LinkError::new(what, error))?))
+}
+
+/// The TUN driver's word for what it is to give.
+fn given(offloads: Offloads) -> libc::c_ulong {
+    let pairs = [
+        (Offloads::GUEST_CSUM, TUN_F_CSUM),
+        (Offloads::GUEST_TSO4, TUN_F_TSO4),
+        (Offloads::GUEST_TSO6, TUN_F_TSO6),
+        (Offloads::GUEST_ECN, TUN_F_TSO_ECN),
+    ];
+    let tcp = pairs.into_iter().filter(|(offload, _)| offloads.has(*offload));
+    // Of these it has both or none.
+    let udp = offloads.has(Offloads::GUEST_USO4.with(Offloads::GUEST_USO6));
+    let udp = if udp { TUN_F_USO4 | TUN_F_USO6 } else { 0 };
+    tcp.fold(udp, |all, (_, bit)| all | bit)
 }
 
 fn checked(result: libc::c_int) -> io::Result<()> {

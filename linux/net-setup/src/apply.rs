@@ -12,8 +12,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The first table for packets of one interface's addresses; each interface has one of its own from here on.
-const FIRST_TABLE: u32 = 1000;
+/// The routing table for packets that have an address of one interface as their source, by the interface's number.
+pub fn own_table(interface: u32) -> u32 {
+    const FIRST: u32 = 1000;
+    FIRST.saturating_add(interface)
+}
 
 /// Settings, and the Linux that they are for.
 pub(crate) struct Applying<'a> {
@@ -87,7 +90,9 @@ impl Applying<'_> {
         let net = interface.net.to_string();
         let device = self.kernel.add_network_device(backend, &how).map_err(|errno| {
             let advice = match errno {
-                Errno::EADDRNOTAVAIL => "the hardware address must be one interface's, as 02:00:00:00:00:01".to_owned(),
+                Errno::EADDRNOTAVAIL => {
+                    "the hardware address must be one interface's, as 02:00:00:00:00:01".to_owned()
+                }
                 _ => format!("try another {}", self.settings.source.mtu()),
             };
             Failure::new(
@@ -151,10 +156,7 @@ impl Applying<'_> {
                 ),
                 _ => Failure::new(
                     Exit::Other,
-                    format_args!(
-                        "{net}: DHCP: {}; give an address with {word}",
-                        reason(&error)
-                    ),
+                    format_args!("{net}: DHCP: {}; give an address with {word}", reason(&error)),
                 ),
             })
         })
@@ -208,13 +210,12 @@ fn own_way_out(
     addresses: &[InterfaceAddress],
     gateway: IpAddr,
 ) -> io::Result<()> {
-    let index = config.interface(name)?.index;
-    let table = FIRST_TABLE.saturating_add(index);
+    let table = own_table(config.interface(name)?.index);
     for address in addresses {
         if address.ip.is_ipv4() != gateway.is_ipv4() {
             continue;
         }
-        let link = Route::to(network(*address), address.prefix);
+        let link = Route::to(address.network(), address.prefix);
         config.replace_route(&link.over(name).in_table(table))?;
         let whole = if address.ip.is_ipv4() { 32 } else { 128 };
         config.add_rule(&Rule {
@@ -228,38 +229,4 @@ fn own_way_out(
         })?;
     }
     config.replace_route(&Route::default_via(gateway).over(name).in_table(table))
-}
-
-/// The address of the network that an interface's address is in.
-fn network(address: InterfaceAddress) -> IpAddr {
-    let prefix = u32::from(address.prefix);
-    match address.ip {
-        IpAddr::V4(ip) => {
-            let hosts = u32::MAX.checked_shr(prefix).unwrap_or(0);
-            std::net::Ipv4Addr::from_bits(ip.to_bits() & !hosts).into()
-        }
-        IpAddr::V6(ip) => {
-            let hosts = u128::MAX.checked_shr(prefix).unwrap_or(0);
-            std::net::Ipv6Addr::from_bits(ip.to_bits() & !hosts).into()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_network_of_an_address_has_no_host_bits() {
-        for (ip, prefix, network_ip) in [
-            ("10.9.1.2", 24, "10.9.1.0"),
-            ("10.9.1.2", 32, "10.9.1.2"),
-            ("10.9.1.2", 0, "0.0.0.0"),
-            ("2001:db8::7", 64, "2001:db8::"),
-            ("2001:db8::7", 128, "2001:db8::7"),
-        ] {
-            let address = InterfaceAddress::new(ip.parse::<IpAddr>().unwrap(), prefix);
-            assert_eq!(network(address).to_string(), network_ip);
-        }
-    }
 }

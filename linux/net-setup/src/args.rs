@@ -159,10 +159,20 @@ mod tests {
 
     #[test]
     fn what_is_written_takes_the_place_of_what_is_usual() {
-        let own = settings(&["--ip", "10.9.1.2/24", "--gateway", "10.9.1.1", "--dns", "10.9.1.3"]);
+        let own = settings(&[
+            "--ip",
+            "10.9.1.2/24",
+            "--gateway",
+            "10.9.1.1",
+            "--dns",
+            "10.9.1.3",
+        ]);
         let fixed = Addressing::Fixed(vec![interface_address("10.9.1.2/24").unwrap()]);
         assert_eq!(own.interfaces[0].addressing, fixed);
-        assert_eq!(own.interfaces[0].gateways, ["10.9.1.1".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            own.interfaces[0].gateways,
+            ["10.9.1.1".parse::<IpAddr>().unwrap()]
+        );
         assert_eq!(own.name_servers, ["10.9.1.3".parse::<IpAddr>().unwrap()]);
     }
 }

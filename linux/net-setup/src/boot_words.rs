@@ -157,7 +157,14 @@ mod tests {
             }
         );
         let guessed = ip("ip=172.16.0.2");
-        assert!(matches!(guessed, BootIp::Fixed { prefix: 16, gateway: None, .. }));
+        assert!(matches!(
+            guessed,
+            BootIp::Fixed {
+                prefix: 16,
+                gateway: None,
+                ..
+            }
+        ));
         let device = Some("eth1".to_owned());
         assert_eq!(ip("ip=:::::eth1:dhcp"), BootIp::Dhcp { device });
         assert_eq!(ip("ip=none"), BootIp::Off);

@@ -22,7 +22,7 @@ impl Ends {
         let mut backends = Vec::new();
         for interface in &settings.interfaces {
             let net = &interface.net;
-            let end = net.open(interface.offloads);
+            let end = net.open_with(interface.offloads);
             backends.push(end.map_err(|error| unopened(settings, net, &error))?);
         }
         Ok(Ends {

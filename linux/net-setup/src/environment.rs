@@ -69,7 +69,9 @@ fn add(document: &mut Document, interface: RawInterface) -> Result<(), String> {
         return Ok(());
     }
     if !document.interfaces.is_empty() {
-        return Err("an interface in variables, and interfaces in the file; leave one of them out".to_owned());
+        return Err(
+            "an interface in variables, and interfaces in the file; leave one of them out".to_owned(),
+        );
     }
     document.interfaces.push(InterfaceDocument::try_from(interface)?);
     Ok(())

@@ -5,7 +5,9 @@ use lkl_net::config::InterfaceAddress;
 use std::net::IpAddr;
 
 fn settings(variables: &[(&str, &str)]) -> Result<Option<Settings>, Failure> {
-    let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+    let variables = variables
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()));
     Settings::from_environment(Program::new("program"), variables)
 }
 
@@ -23,7 +25,10 @@ fn variables_make_an_interface_and_what_is_global() {
         ("LKL_HIJACK_OFFLOAD", "0xc803"),
         ("LKL_HIJACK_MOUNT", "proc"),
         ("LKL_HIJACK_DEBUG", "0"),
-        ("LKL_HIJACK_SYSCTL", "net.ipv4.tcp_congestion_control=bbr;net.ipv4.tcp_wmem=4096 65536 67108864"),
+        (
+            "LKL_HIJACK_SYSCTL",
+            "net.ipv4.tcp_congestion_control=bbr;net.ipv4.tcp_wmem=4096 65536 67108864",
+        ),
     ]);
     let set = set.unwrap().expect("settings");
     assert_eq!(set.source, Source::Environment);
@@ -77,6 +82,9 @@ fn what_is_wrong_is_told_by_the_name_of_its_variable() {
         let message = &failure.message;
         assert!(message.starts_with(name) && message.contains(word), "{message}");
     }
-    let dpdk = settings(&[("LKL_HIJACK_NET_IFTYPE", "dpdk"), ("LKL_HIJACK_NET_IFPARAMS", "dpdk0")]);
+    let dpdk = settings(&[
+        ("LKL_HIJACK_NET_IFTYPE", "dpdk"),
+        ("LKL_HIJACK_NET_IFPARAMS", "dpdk0"),
+    ]);
     assert!(dpdk.unwrap_err().message.contains("not built in"));
 }

@@ -7,7 +7,7 @@ use crate::settings::{Addressing, Interface, Settings, Source};
 use crate::word::{List, Mtu, Neighbours, Number, Prefix, RootQueue, Switch, Sysctls, Word};
 use lkl_links::{NAT, Spec};
 use lkl_net::config::InterfaceAddress;
-use lkl_netdev::MacAddress;
+use lkl_netdev::{MacAddress, Offloads};
 use lkl_session::exit::{Exit, Failure};
 use lkl_session::program::Program;
 use serde::Deserialize;
@@ -85,7 +85,10 @@ impl TryFrom<RawInterface> for InterfaceDocument {
                 return Err(format!("{ip}/{prefix}: the prefix has {longest} bits at most"));
             }
         }
-        let gateways = [(&raw.ifgateway, "ifgateway", true), (&raw.ifgateway6, "ifgateway6", false)];
+        let gateways = [
+            (&raw.ifgateway, "ifgateway", true),
+            (&raw.ifgateway6, "ifgateway6", false),
+        ];
         for (gateway, word, ipv4) in gateways {
             if let Some(Word(ip)) = gateway
                 && ip.is_ipv4() != ipv4
@@ -121,9 +124,8 @@ impl Settings {
     /// What is wrong with it, with line and column.
     pub fn from_json(program: Program, file: &str, text: &str) -> Result<Settings, Failure> {
         let document = read(file, text)?;
-        meant(program, Source::Json, document).map_err(|why| {
-            Failure::new(Exit::Usage, format_args!("{file}: {why}"))
-        })
+        meant(program, Source::Json, document)
+            .map_err(|why| Failure::new(Exit::Usage, format_args!("{file}: {why}")))
     }
 }
 
@@ -188,17 +190,15 @@ fn interface(document: InterfaceDocument) -> Interface {
         let (Word(ip), Word(Prefix(prefix))) = (ip.as_ref()?, prefix.as_ref()?);
         Some(InterfaceAddress::new(*ip, *prefix).at_once())
     };
-    let addresses = [
-        address(&raw.ip, &raw.masklen),
-        address(&raw.ipv6, &raw.masklen6),
-    ];
+    let addresses = [address(&raw.ip, &raw.masklen), address(&raw.ipv6, &raw.masklen6)];
     let addresses: Vec<_> = addresses.into_iter().flatten().collect();
     let usual = Interface::new(net);
     Interface {
         mac: raw.mac.map(|Word(mac)| mac),
         mtu: raw.mtu.map(|Word(Mtu(mtu))| mtu),
-        // Which of them there are, the other end knows.
-        offloads: raw.offload.is_none_or(|Word(Number(bits))| bits != 0),
+        offloads: raw.offload.map_or(usual.offloads, |Word(Number(bits))| {
+            Offloads::from_bits(bits).sound()
+        }),
         addressing: match addresses.is_empty() && nat {
             true => usual.addressing,
             false => Addressing::Fixed(addresses),
@@ -215,12 +215,13 @@ fn interface(document: InterfaceDocument) -> Interface {
 }
 
 fn boot_addresses(settings: &mut Settings, ip: BootIp) -> Result<(), String> {
+    let mut known = settings.interfaces.is_empty();
     let numbered = settings.interfaces.iter_mut().enumerate();
-    let without = |interface: &Interface| matches!(&interface.addressing, Addressing::Fixed(all) if all.is_empty());
+    let without =
+        |interface: &Interface| matches!(&interface.addressing, Addressing::Fixed(all) if all.is_empty());
     let meant = |device: &Option<String>, number: usize| {
         device.as_ref().is_none_or(|name| *name == format!("eth{number}"))
     };
-    let mut known = settings.interfaces.is_empty();
     match ip {
         BootIp::Off => return Ok(()),
         BootIp::Dhcp { device } => {
@@ -244,7 +245,8 @@ fn boot_addresses(settings: &mut Settings, ip: BootIp) -> Result<(), String> {
                 if !known && meant(&device, number) {
                     known = true;
                     if without(interface) {
-                        interface.addressing = Addressing::Fixed(vec![InterfaceAddress::new(address, prefix)]);
+                        interface.addressing =
+                            Addressing::Fixed(vec![InterfaceAddress::new(address, prefix)]);
                         interface.gateways.extend(gateway.map(IpAddr::V4));
                     }
                 }
@@ -256,7 +258,9 @@ fn boot_addresses(settings: &mut Settings, ip: BootIp) -> Result<(), String> {
     }
     match known {
         true => Ok(()),
-        false => Err("ip= names an interface that there is none of; they are eth0, eth1 and so on".to_owned()),
+        false => {
+            Err("ip= names an interface that there is none of; they are eth0, eth1 and so on".to_owned())
+        }
     }
 }
 

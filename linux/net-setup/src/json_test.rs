@@ -60,9 +60,12 @@ fn each_key_says_what_it_says_elsewhere() {
     assert_eq!(tap.addressing, Addressing::Fixed(fixed.to_vec()));
     assert_eq!(tap.own_gateways, [ip("10.9.1.1"), ip("2001:db8:0:f101::1")]);
     assert_eq!(tap.neighbours.len(), 2);
-    assert_eq!((tap.queue.as_deref(), tap.mtu, tap.offloads), (Some("fq"), Some(1400), true));
+    assert_eq!((tap.queue.as_deref(), tap.mtu), (Some("fq"), Some(1400)));
     assert_eq!(raw.net, Spec::Raw("eth1".into()));
-    assert!(!raw.offloads);
+    let csum = Offloads::HOST_CSUM.with(Offloads::GUEST_CSUM);
+    assert_eq!(tap.offloads, csum.with(Offloads::HOST_TSO4));
+    assert_eq!(raw.offloads, Offloads::NONE);
+    assert_eq!(pipe.offloads, Offloads::ALL);
     // "ip=dhcp" is for those without an address.
     assert_eq!(raw.addressing, Addressing::Dhcp);
     assert_eq!(pipe.net, Spec::Pipe("/tmp/in".into(), "/tmp/out".into()));
@@ -71,7 +74,8 @@ fn each_key_says_what_it_says_elsewhere() {
 #[test]
 fn an_interface_without_an_address_asks_for_none_unless_it_is_told_to() {
     let with = |line: &str| {
-        let text = format!(r#"{{"boot_cmdline": "{line}", "interfaces": [{{"type": "tap", "param": "t0"}}]}}"#);
+        let text =
+            format!(r#"{{"boot_cmdline": "{line}", "interfaces": [{{"type": "tap", "param": "t0"}}]}}"#);
         settings(&text).map(|settings| settings.interfaces[0].clone())
     };
     assert_eq!(with("").unwrap().addressing, Addressing::Fixed(vec![]));
@@ -97,23 +101,59 @@ fn nat_is_one_of_the_kinds_and_has_its_addresses() {
 fn what_is_wrong_is_told_by_line_and_column() {
     for (text, place, word) in [
         ("{\n  \"gatway\": \"10.0.0.1\"\n}", "line 2 column", "gatway"),
-        ("{\n  \"gateway\": \"10.0.0.256\"\n}", "line 2 column", "10.0.0.256"),
+        (
+            "{\n  \"gateway\": \"10.0.0.256\"\n}",
+            "line 2 column",
+            "10.0.0.256",
+        ),
         ("{\n  \"debug\": \"yes\"\n}", "line 2 column", "yes"),
-        ("{\n\n  \"interfaces\": [{\"type\": \"tap\", \"parm\": \"t\"}]}", "line 3 column", "parm"),
-        ("{\"interfaces\": [\n{\"type\": \"vde\", \"param\": \"/run/vde\"}]}", "line 2 column", "not built in"),
-        ("{\"interfaces\": [\n{\"type\": \"dpdk\", \"param\": \"dpdk0\"}]}", "line 2 column", "not built in"),
-        ("{\"interfaces\": [{\"type\": \"carrier\", \"param\": \"x\"}]}", "line 1 column", "carrier"),
+        (
+            "{\n\n  \"interfaces\": [{\"type\": \"tap\", \"parm\": \"t\"}]}",
+            "line 3 column",
+            "parm",
+        ),
+        (
+            "{\"interfaces\": [\n{\"type\": \"vde\", \"param\": \"/run/vde\"}]}",
+            "line 2 column",
+            "not built in",
+        ),
+        (
+            "{\"interfaces\": [\n{\"type\": \"dpdk\", \"param\": \"dpdk0\"}]}",
+            "line 2 column",
+            "not built in",
+        ),
+        (
+            "{\"interfaces\": [{\"type\": \"carrier\", \"param\": \"x\"}]}",
+            "line 1 column",
+            "carrier",
+        ),
         ("{\"interfaces\": [{\"type\": \"tap\"}]}", "line 1 column", "tap"),
         ("{\"interfaces\": [{\"param\": \"t\"}]}", "line 1 column", "type"),
-        ("{\"interfaces\": [{\"type\": \"tap\", \"param\": \"t\", \"ip\": \"10.0.0.1\"}]}", "line 1", "masklen"),
+        (
+            "{\"interfaces\": [{\"type\": \"tap\", \"param\": \"t\", \"ip\": \"10.0.0.1\"}]}",
+            "line 1",
+            "masklen",
+        ),
         (
             "{\"interfaces\": [{\"type\": \"tap\", \"param\": \"t\", \"ip\": \"10.0.0.1\", \"masklen\": 33}]}",
             "line 1",
             "10.0.0.1/33",
         ),
-        ("{\"interfaces\": [{\"type\": \"tap\", \"param\": \"t\", \"mac\": \"1:2\"}]}", "line 1", "1:2"),
-        ("{\"interfaces\": [{\"type\": \"tap\", \"param\": \"t\", \"qdisc\": \"fq\"}]}", "line 1", "root|fq"),
-        ("{\"sysctl\": \"net.ipv4.ip_forward\"}", "line 1 column", "KEY=VALUE"),
+        (
+            "{\"interfaces\": [{\"type\": \"tap\", \"param\": \"t\", \"mac\": \"1:2\"}]}",
+            "line 1",
+            "1:2",
+        ),
+        (
+            "{\"interfaces\": [{\"type\": \"tap\", \"param\": \"t\", \"qdisc\": \"fq\"}]}",
+            "line 1",
+            "root|fq",
+        ),
+        (
+            "{\"sysctl\": \"net.ipv4.ip_forward\"}",
+            "line 1 column",
+            "KEY=VALUE",
+        ),
         ("{\"gateway\": \"10.0.0.1\",}", "line 1 column", "trailing comma"),
         ("", "line 1 column 0", "EOF"),
     ] {

@@ -21,6 +21,7 @@ mod network;
 mod settings;
 mod word;
 
+pub use apply::own_table;
 #[cfg(feature = "args")]
 pub use args::{NetworkArgs, interface_address};
 pub use boot_words::{BootIp, BootWords};

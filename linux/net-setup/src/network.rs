@@ -62,7 +62,9 @@ impl Network {
             return Err(dead());
         }
         // What fails here fails because Linux is dead, which halting tells.
-        devices.into_iter().for_each(|device| drop(device.remove()));
+        for device in devices {
+            let _ = device.remove();
+        }
         drop(namespace);
         match kernel.halt() {
             Halt::Whole => Ok(()),

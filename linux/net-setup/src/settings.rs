@@ -2,7 +2,7 @@
 
 use lkl_links::{NAT, Spec};
 use lkl_net::config::InterfaceAddress;
-use lkl_netdev::MacAddress;
+use lkl_netdev::{MacAddress, Offloads};
 use lkl_session::program::Program;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -68,8 +68,8 @@ pub struct Interface {
     pub mac: Option<MacAddress>,
     /// Bytes of the longest packet; `None`: what the other end takes well.
     pub mtu: Option<u32>,
-    /// Whether checksums and segments are left to the other end, where it can.
-    pub offloads: bool,
+    /// What is left to the other end, and what it may leave to Linux: checksums, segments. It has those of them that it can.
+    pub offloads: Offloads,
     /// Where its addresses come from.
     pub addressing: Addressing,
     /// Ways out of all networks over this interface; one of each version of IP.
@@ -90,7 +90,7 @@ impl Interface {
             net,
             mac: None,
             mtu: None,
-            offloads: true,
+            offloads: Offloads::ALL,
             addressing: match nat {
                 true => Addressing::Fixed(vec![InterfaceAddress::new(NAT.address, NAT.prefix)]),
                 false => Addressing::Dhcp,

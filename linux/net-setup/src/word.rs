@@ -136,7 +136,10 @@ pub(crate) struct List<T>(pub Vec<T>);
 
 impl<T: FromWord> FromWord for List<T> {
     fn from_word(text: &str) -> Result<Self, String> {
-        parts(text, &[',', ' ']).map(T::from_word).collect::<Result<_, _>>().map(List)
+        parts(text, &[',', ' '])
+            .map(T::from_word)
+            .collect::<Result<_, _>>()
+            .map(List)
     }
 }
 
@@ -152,7 +155,10 @@ impl FromWord for Sysctls {
                 .ok_or_else(|| format!("{part:?}: write KEY=VALUE, with ; between them"))?;
             Ok((key.trim().to_owned(), value.trim().to_owned()))
         };
-        parts(text, &[';']).map(pair).collect::<Result<_, _>>().map(Sysctls)
+        parts(text, &[';'])
+            .map(pair)
+            .collect::<Result<_, _>>()
+            .map(Sysctls)
     }
 }
 
@@ -168,7 +174,10 @@ impl FromWord for Neighbours {
                 .ok_or_else(|| format!("{part:?}: write ADDRESS|HARDWARE ADDRESS, with ; between them"))?;
             Ok((IpAddr::from_word(ip.trim())?, MacAddress::from_word(mac.trim())?))
         };
-        parts(text, &[';']).map(pair).collect::<Result<_, _>>().map(Neighbours)
+        parts(text, &[';'])
+            .map(pair)
+            .collect::<Result<_, _>>()
+            .map(Neighbours)
     }
 }
 

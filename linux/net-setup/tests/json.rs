@@ -33,9 +33,11 @@ const FILE: &str = r#"{
 /// Packets that Linux has sent over an interface.
 fn sent(network: &Network, interface: &str) -> u64 {
     let text = network.namespace.read_proc("thread-self/net/dev").unwrap();
-    let line = text
-        .lines()
-        .find_map(|line| line.trim().strip_prefix(&format!("{interface}:")).map(str::to_owned));
+    let line = text.lines().find_map(|line| {
+        line.trim()
+            .strip_prefix(&format!("{interface}:"))
+            .map(str::to_owned)
+    });
     let line = line.expect("the interface");
     line.split_ascii_whitespace().nth(9).unwrap().parse().unwrap()
 }
@@ -60,7 +62,9 @@ fn a_linux_is_as_the_file_says() {
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();
     let has = |interface: &str, text: &str, prefix: u8| {
         let addresses = config.addresses(interface).unwrap();
-        let found = addresses.iter().any(|has| has.ip == ip(text) && has.prefix == prefix);
+        let found = addresses
+            .iter()
+            .any(|has| has.ip == ip(text) && has.prefix == prefix);
         assert!(found, "{interface}: {text}/{prefix} is not in {addresses:?}");
     };
     has("eth0", "10.9.1.2", 24);
@@ -78,10 +82,17 @@ fn a_linux_is_as_the_file_says() {
     assert_eq!(setting("net.ipv4.tcp_congestion_control"), "bbr");
     assert_eq!(setting("net.ipv4.tcp_wmem"), "4096\t87380\t2147483647");
     // What was mounted is in Linux's own tree.
-    let mounted = network.namespace.read_proc("thread-self/root/sysfs/class/net/eth0/mtu");
+    let mounted = network
+        .namespace
+        .read_proc("thread-self/root/sysfs/class/net/eth0/mtu");
     assert_eq!(mounted.unwrap().trim(), "1400");
     let memory = network.namespace.read_proc("meminfo").unwrap();
-    let total = memory.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap();
+    let total = memory
+        .split_ascii_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap();
     assert!((40 << 10..=80 << 10).contains(&total), "{total} KiB");
 
     assert!(machine.ping("10.9.1.2") && machine.ping("10.9.2.2"));

@@ -40,12 +40,20 @@ fn each_refusal_names_the_thing_and_where_the_user_wrote_it() {
         settings
     };
     let open = |settings: &Settings| machine.inside(|| Ends::open(settings).err().expect("a refusal"));
-    said(open(&one("tap:lklnone")), Exit::Other, &["--net tap:lklnone", "ip tuntap add"]);
+    said(
+        open(&one("tap:lklnone")),
+        Exit::Other,
+        &["--net tap:lklnone", "ip tuntap add"],
+    );
     said(open(&one("unix:/nonexistent")), Exit::Other, &["/nonexistent"]);
     let none = json(r#"{"interfaces": [{"type": "raw", "param": "lklnone"}]}"#);
     said(open(&none), Exit::Other, &["raw:lklnone", "no such interface"]);
     let held = machine.inside(|| Ends::open(&one("tap:lklsetup3"))).unwrap();
-    said(open(&one("tap:lklsetup3")), Exit::InUse, &["tap:lklsetup3", "another program"]);
+    said(
+        open(&one("tap:lklsetup3")),
+        Exit::InUse,
+        &["tap:lklsetup3", "another program"],
+    );
     let whole = json(r#"{"interfaces": [{"type": "tap", "param": "lklsetup3"}]}"#);
     said(open(&whole), Exit::InUse, &["tap:lklsetup3"]);
     drop(held);
@@ -59,12 +67,24 @@ fn each_refusal_names_the_thing_and_where_the_user_wrote_it() {
         let ends = machine.inside(|| Ends::open(&settings)).unwrap();
         ends.attach(network.kernel()).err().expect("a refusal")
     };
-    said(attach(r#"{"sysctl": "net.ipv4.no_such=1"}"#), Exit::Other, &["sysctl", "no_such"]);
+    said(
+        attach(r#"{"sysctl": "net.ipv4.no_such=1"}"#),
+        Exit::Other,
+        &["sysctl", "no_such"],
+    );
     said(attach(r#"{"mount": "nosuchfs"}"#), Exit::Other, &["nosuchfs"]);
     said(attach(r#"{"dump": "/no/such"}"#), Exit::Other, &["/no/such"]);
-    said(attach(r#"{"gateway": "192.0.2.1"}"#), Exit::Other, &["192.0.2.1", "\"gateway\""]);
+    said(
+        attach(r#"{"gateway": "192.0.2.1"}"#),
+        Exit::Other,
+        &["192.0.2.1", "\"gateway\""],
+    );
     let tap = |rest: &str| format!(r#"{{"interfaces": [{{"type": "tap", "param": "lklsetup3"{rest}}}]}}"#);
-    said(attach(&tap(r#", "qdisc": "root|nosuch""#)), Exit::Other, &["nosuch"]);
+    said(
+        attach(&tap(r#", "qdisc": "root|nosuch""#)),
+        Exit::Other,
+        &["nosuch"],
+    );
     // An interface that was refused is taken away again, so that the TAP device is free each time.
     let multicast = attach(&tap(r#", "mac": "01:00:5e:00:00:01""#));
     said(multicast, Exit::Other, &["lklsetup3", "hardware address"]);

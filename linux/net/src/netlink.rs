@@ -228,10 +228,14 @@ pub struct Netlink {
 impl Netlink {
     /// To the end of that protocol, in that network.
     pub fn new(by: &Namespace, protocol: Protocol) -> io::Result<Netlink> {
+        Netlink::over(Socket::new_in(by, Family::NETLINK, Type::RAW, protocol)?)
+    }
+
+    /// By a netlink socket that there is.
+    pub fn over(socket: Socket) -> io::Result<Netlink> {
         const SOL_NETLINK: i32 = 270;
         const NETLINK_CAP_ACK: i32 = 10;
         const NETLINK_EXT_ACK: i32 = 11;
-        let socket = Socket::new_in(by, Family::NETLINK, Type::RAW, protocol)?;
         // Reasons in words, and no copy of the request in front of them.
         socket.set_number(SOL_NETLINK, NETLINK_EXT_ACK, 1)?;
         socket.set_number(SOL_NETLINK, NETLINK_CAP_ACK, 1)?;

@@ -198,6 +198,11 @@ impl Socket {
         Ok((one, other))
     }
 
+    /// One that was made by a system call, and that blocks.
+    pub fn from_descriptor(fd: OwnedFd, family: Family) -> Socket {
+        Socket::adopt(fd, family, false)
+    }
+
     fn adopt(fd: OwnedFd, family: Family, nonblocking: bool) -> Socket {
         const SO_RCVTIMEO: i32 = 20;
         const SO_SNDTIMEO: i32 = 21;

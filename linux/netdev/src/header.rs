@@ -125,11 +125,45 @@ impl Offloads {
             | Self::HOST_ECN.0,
     );
 
+    /// All that a TAP device of today's has: those of TCP, and UDP that stands for many datagrams, both ways.
+    pub const ALL: Offloads =
+        Offloads(Self::TCP.0 | Self::GUEST_USO4.0 | Self::GUEST_USO6.0 | Self::HOST_USO.0);
+
     /// By virtio-net's numbers; what this port does not know is left out.
     pub const fn from_bits(bits: u64) -> Offloads {
-        let known =
-            Self::TCP.0 | Self::GUEST_UFO.0 | Self::GUEST_USO4.0 | Self::GUEST_USO6.0 | Self::HOST_USO.0;
-        Offloads(bits & known)
+        Offloads(bits & (Self::ALL.0 | Self::GUEST_UFO.0))
+    }
+
+    /// What is in `self` and in `other`.
+    #[must_use]
+    pub const fn and(self, other: Offloads) -> Offloads {
+        Offloads(self.0 & other.0)
+    }
+
+    /// Without those that mean nothing: packets that stand for many need such without a checksum, and ECN needs TCP.
+    #[must_use]
+    pub const fn sound(self) -> Offloads {
+        let guest_many = Self::GUEST_TSO4.0
+            | Self::GUEST_TSO6.0
+            | Self::GUEST_ECN.0
+            | Self::GUEST_UFO.0
+            | Self::GUEST_USO4.0
+            | Self::GUEST_USO6.0;
+        let host_many = Self::HOST_TSO4.0 | Self::HOST_TSO6.0 | Self::HOST_ECN.0 | Self::HOST_USO.0;
+        let mut bits = self.0;
+        if bits & Self::GUEST_CSUM.0 == 0 {
+            bits &= !guest_many;
+        }
+        if bits & Self::HOST_CSUM.0 == 0 {
+            bits &= !host_many;
+        }
+        if bits & (Self::GUEST_TSO4.0 | Self::GUEST_TSO6.0) == 0 {
+            bits &= !Self::GUEST_ECN.0;
+        }
+        if bits & (Self::HOST_TSO4.0 | Self::HOST_TSO6.0) == 0 {
+            bits &= !Self::HOST_ECN.0;
+        }
+        Offloads(bits)
     }
 
     /// By virtio-net's numbers.
@@ -152,6 +186,20 @@ impl Offloads {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn offloads_that_mean_nothing_without_others_are_left_out() {
+        assert_eq!(Offloads::ALL.sound(), Offloads::ALL);
+        assert_eq!(
+            Offloads::GUEST_TSO4.with(Offloads::HOST_TSO6).sound(),
+            Offloads::NONE
+        );
+        let ecn = Offloads::HOST_CSUM.with(Offloads::HOST_ECN);
+        assert_eq!(ecn.sound(), Offloads::HOST_CSUM);
+        let users = Offloads::from_bits(0xc803);
+        let csum = Offloads::GUEST_CSUM.with(Offloads::HOST_CSUM);
+        assert_eq!(users.sound(), csum.with(Offloads::HOST_TSO4));
+    }
 
     #[test]
     fn the_bytes_of_a_header_are_those_of_virtio_net() {

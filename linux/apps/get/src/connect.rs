@@ -124,14 +124,20 @@ impl Dialer {
             }
             None => Vec::new(),
         };
-        let wanted = |ip: &IpAddr| (ip.is_ipv4() || !self.cli.network.ipv4) && (ip.is_ipv6() || !self.cli.network.ipv6);
+        let wanted = |ip: &IpAddr| {
+            (ip.is_ipv4() || !self.cli.network.ipv4) && (ip.is_ipv6() || !self.cli.network.ipv6)
+        };
         let found: Vec<SocketAddr> = all
             .into_iter()
             .filter(wanted)
             .map(|ip| (ip, port).into())
             .collect();
         if found.is_empty() {
-            let version = if self.cli.network.ipv6 { "IPv6 (-6)" } else { "IPv4 (-4)" };
+            let version = if self.cli.network.ipv6 {
+                "IPv6 (-6)"
+            } else {
+                "IPv4 (-4)"
+            };
             return Err(Failure::new(
                 Exit::Other,
                 format_args!("{url}: the server has no address of {version}; leave that out"),

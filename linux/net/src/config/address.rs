@@ -3,7 +3,7 @@
 use super::{Configuration, check_prefix, family, ip_of, octets};
 use crate::netlink::{Answer, CREATE, EXCLUSIVE, REPLACE, Request, attribute, u32_of};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const RTM_NEWADDR: u16 = 20;
 const RTM_DELADDR: u16 = 21;
@@ -37,6 +37,21 @@ impl InterfaceAddress {
             ip: ip.into(),
             prefix,
             at_once: false,
+        }
+    }
+
+    /// The address of the network that it is in.
+    pub fn network(&self) -> IpAddr {
+        let prefix = u32::from(self.prefix);
+        match self.ip {
+            IpAddr::V4(ip) => {
+                let hosts = u32::MAX.checked_shr(prefix).unwrap_or(0);
+                Ipv4Addr::from_bits(ip.to_bits() & !hosts).into()
+            }
+            IpAddr::V6(ip) => {
+                let hosts = u128::MAX.checked_shr(prefix).unwrap_or(0);
+                Ipv6Addr::from_bits(ip.to_bits() & !hosts).into()
+            }
         }
     }
 
@@ -167,5 +182,24 @@ impl Configuration {
             })
         };
         Ok(answers.iter().filter_map(of_it).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_network_of_an_address_has_no_host_bits() {
+        for (ip, prefix, network) in [
+            ("10.9.1.2", 24, "10.9.1.0"),
+            ("10.9.1.2", 32, "10.9.1.2"),
+            ("10.9.1.2", 0, "0.0.0.0"),
+            ("2001:db8::7", 64, "2001:db8::"),
+            ("2001:db8::7", 128, "2001:db8::7"),
+        ] {
+            let address = InterfaceAddress::new(ip.parse::<IpAddr>().unwrap(), prefix);
+            assert_eq!(address.network().to_string(), network);
+        }
     }
 }

@@ -21,7 +21,7 @@ pub use wireguard::{WireguardDevice, WireguardPeer, WireguardPeerState};
 use crate::error::about;
 use crate::namespace::Namespace;
 use crate::netlink::{Answer, DUMP, Netlink, Request};
-use crate::socket::Protocol;
+use crate::socket::{Protocol, Socket};
 use lkl::Errno;
 use std::io;
 use std::net::IpAddr;
@@ -44,6 +44,15 @@ impl Namespace {
 }
 
 impl Configuration {
+    /// That of the network which `socket` belongs to, a netlink socket of rtnetlink's, whichever task has made it. What is done by other
+    /// means than netlink is done in `namespace`.
+    pub fn over(namespace: &Namespace, socket: Socket) -> io::Result<Configuration> {
+        Ok(Configuration {
+            namespace: namespace.clone(),
+            route: Netlink::over(socket)?,
+        })
+    }
+
     /// The network that it is of.
     pub fn namespace(&self) -> &Namespace {
         &self.namespace
