@@ -23,6 +23,8 @@ pub enum Part {
     Servers,
     /// cptofs, cpfromfs and fs2tar beside cp and tar on the machine's own mount
     Copies,
+    /// Linux's network stack as a library, and lklget, beside the machine's own stack and curl; needs root
+    Net,
 }
 
 /// Measures and prints.
@@ -32,6 +34,7 @@ pub fn run(sh: &Shell, part: Option<Part>) -> Result<()> {
         Some(Part::Apps) => applications(sh),
         Some(Part::Servers) => whole_programs(sh, "servers"),
         Some(Part::Copies) => whole_programs(sh, "copies"),
+        Some(Part::Net) => networks(sh),
     }
 }
 
@@ -137,6 +140,36 @@ fn whole_programs(sh: &Shell, what: &str) -> Result<()> {
         .arg(repo::target_dir().join(repo::profile(true)))
         .arg("--place")
         .arg(place.path())
+        .run()
+        .context("a measurement failed")
+}
+
+/// Measures connections of the library's, and lklget.
+fn networks(sh: &Shell) -> Result<()> {
+    setup::ensure(
+        sh,
+        &[
+            &setup::KERNEL,
+            &setup::APPLICATIONS,
+            &setup::CLIENTS,
+            &setup::NETWORKS,
+            &setup::OFFLOADS,
+        ],
+    )?;
+    for what in [
+        &["-p", "lklget"][..],
+        &["-p", "lkl-net-setup", "--example", "peer", "--features", "args"],
+    ] {
+        sh.cmd("cargo")
+            .args(["build", "--release", "-q", "--manifest-path"])
+            .arg(repo::root().join("Cargo.toml"))
+            .args(what)
+            .run()
+            .context("what is to be measured does not build")?;
+    }
+    program(sh)
+        .args(["net", "--programs"])
+        .arg(repo::target_dir().join(repo::profile(true)))
         .run()
         .context("a measurement failed")
 }

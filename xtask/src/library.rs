@@ -1,7 +1,8 @@
 //! `cargo xtask install`: the C library, its headers and what pkg-config says of it. [`trial`] has programs compile and run with what was
-//! installed, and [`calls`] has each function called.
+//! installed, [`calls`] has each function called, and [`network`] those of the network.
 
 mod calls;
+mod network;
 mod trial;
 
 use std::fs;

@@ -132,6 +132,12 @@ pub const APR: Group = Group {
     packages: &["libapr1-dev"],
 };
 
+/// What makes the machine's own networks do without offloads, for measurements.
+pub const OFFLOADS: Group = Group {
+    what: "to measure networks",
+    packages: &["ethtool"],
+};
+
 /// Clients that the servers are judged by.
 pub const CLIENTS: Group = Group {
     what: "to judge the servers",

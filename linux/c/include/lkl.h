@@ -36,8 +36,10 @@ struct lkl_host_operations;
 int lkl_init(struct lkl_host_operations *ops);
 
 /*
- * Boots Linux with this command line. "mem=SIZE" (with k, M or G) is how much memory it manages, 64M unless said. 0;
- * -LKL_EINVAL before lkl_init() or for a bad size, -LKL_EBUSY when Linux was booted before, -LKL_ENOMEM.
+ * Boots Linux with this command line. "mem=SIZE" (with k, M or G) is how much memory it manages, 64M unless said. "ip=dhcp" gives the
+ * first interface at which a server answers an address, "ip=ADDRESS::GATEWAY:NETMASK::DEVICE:off" that one; when that fails it is written by
+ * the print operation, and Linux runs. 0; -LKL_EINVAL before lkl_init() or for a bad size or address, -LKL_EBUSY when Linux was booted before,
+ * -LKL_ENOMEM.
  */
 int lkl_start_kernel_line(const char *command_line);
 
@@ -218,6 +220,126 @@ struct lkl_linux_dirent64 *lkl_readdir(struct lkl_dir *dir);
 int lkl_errdir(struct lkl_dir *dir);
 int lkl_dirfd(struct lkl_dir *dir);
 int lkl_closedir(struct lkl_dir *dir);
+
+/* ---- network ---- */
+
+/* Offloads, as virtio-net numbers its features: bits of what lkl_netdev_*_create() and struct lkl_netdev_args have. */
+#ifndef LKL_NETDEV_OFFLOAD_TCP
+/* Checksums and segmentation of TCP, both ways. */
+#define LKL_NETDEV_OFFLOAD_TCP	0x3b83
+#endif
+
+/* What poll() of struct lkl_dev_net_ops answers. */
+#define LKL_DEV_NET_POLL_RX	1
+#define LKL_DEV_NET_POLL_TX	2
+#define LKL_DEV_NET_POLL_HUP	4
+
+struct lkl_netdev;
+
+/*
+ * A program's own kind of interface. Two threads of the library's call these functions for each interface: one tx, the other
+ * poll and rx, so that none of them keeps Linux waiting. All five but free are needed.
+ *
+ * A packet is an Ethernet frame in pieces, with struct lkl_virtio_net_hdr_v1 (12 bytes) before it if has_vnet_hdr is set.
+ */
+struct lkl_dev_net_ops {
+	/* Sends a packet; at least 0. Negative: there is no room, and poll will tell of room. The packet comes again then. */
+	int (*tx)(struct lkl_netdev *nd, struct iovec *iov, int cnt);
+	/* Receives a packet into the pieces: how many bytes, header included. Negative: there is none. */
+	int (*rx)(struct lkl_netdev *nd, struct iovec *iov, int cnt);
+	/* Waits for news: LKL_DEV_NET_POLL_* bits. RX: rx is called until it has none. Negative or HUP: the last call. */
+	int (*poll)(struct lkl_netdev *nd);
+	/* Has poll answer HUP from now on. The interface ends when that has returned. */
+	void (*poll_hup)(struct lkl_netdev *nd);
+	/* By lkl_netdev_free(). May be NULL. */
+	void (*free)(struct lkl_netdev *nd);
+};
+
+/* The host's end of an interface. */
+struct lkl_netdev {
+	struct lkl_dev_net_ops *ops;	/* those of the library's kinds are not to be called */
+	int id;				/* lkl_netdev_add()'s */
+	uint8_t has_vnet_hdr: 1;
+	uint8_t mac[6];
+};
+
+/*
+ * Kinds that the library has. NULL when one cannot be opened, is not built in (vde, dpdk), or does not exist on this host (on
+ * Windows: all of them); the host's print operation writes why. `offload`: those that are wanted, of which the host's end has
+ * what it can; 0: each packet is complete.
+ *
+ * A TAP device that exists ("ip tuntap add NAME mode tap"); a macvtap by its device's path; an interface of the machine's, which
+ * goes on using it; "READ|WRITE", two FIFOs, in which a packet is behind its length in four bytes, the highest first.
+ */
+struct lkl_netdev *lkl_netdev_tap_create(const char *ifname, int offload);
+struct lkl_netdev *lkl_netdev_macvtap_create(const char *path, int offload);
+struct lkl_netdev *lkl_netdev_raw_create(const char *ifname);
+struct lkl_netdev *lkl_netdev_pipe_create(const char *ifname, int offload);
+struct lkl_netdev *lkl_netdev_vde_create(const char *switch_path);
+struct lkl_netdev *lkl_netdev_dpdk_create(const char *ifname, int offload, unsigned char *mac);
+
+struct lkl_netdev_args {
+	void *mac;		/* six bytes; NULL: Linux makes an address up */
+	unsigned int offload;	/* of an interface with ops of the program's and has_vnet_hdr */
+};
+
+/*
+ * Gives an interface to Linux, before or after the boot. It is down, unless "ip=" of the command line has given it an address. Its
+ * number, at least 0, or a negative error: -LKL_EINVAL for ops that are not all there, -LKL_EBUSY when Linux has it.
+ * `args` may be NULL.
+ */
+int lkl_netdev_add(struct lkl_netdev *nd, struct lkl_netdev_args *args);
+/* Takes it away: none of its functions is called afterwards. -LKL_ENODEV when there is none of that number. */
+int lkl_netdev_remove(int id);
+/* Frees the host's end; takes the interface away before, if need be. */
+void lkl_netdev_free(struct lkl_netdev *nd);
+/* Linux's number of the interface; -LKL_EAGAIN before the boot. */
+int lkl_netdev_get_ifindex(int id);
+
+/*
+ * What follows returns 0 or a negative error, as -LKL_ENODEV when there is no such interface, and is about the network that the calling
+ * thread is in. Loopback is interface 1. An `unsigned int` address is one of IPv4 in network order; an address by pointer is
+ * one of `af` (LKL_AF_INET, LKL_AF_INET6), or of IPv6.
+ */
+int lkl_if_up(int ifindex);
+int lkl_if_down(int ifindex);
+int lkl_if_set_mtu(int ifindex, int mtu);
+/* Adds an address, or leaves it as it is when the interface has it. */
+int lkl_if_set_ipv4(int ifindex, unsigned int addr, unsigned int netmask_len);
+int lkl_if_set_ipv6(int ifindex, void *addr, unsigned int netprefix_len);
+/* Adds one: -LKL_EEXIST when it is there. Takes one away: -LKL_EADDRNOTAVAIL when it is not. */
+int lkl_if_add_ip(int ifindex, int af, void *addr, unsigned int netprefix_len);
+int lkl_if_del_ip(int ifindex, int af, void *addr, unsigned int netprefix_len);
+
+/* The way out of all networks; a later one takes the place of an earlier. */
+int lkl_set_ipv4_gateway(unsigned int addr);
+int lkl_set_ipv6_gateway(void *addr);
+int lkl_add_gateway(int af, void *gwaddr);
+
+/*
+ * An interface's routing table of its own, for packets that have its address as their source: a way out in it; an address's
+ * network in it; that packets from an address look into it. The last two functions do all three.
+ */
+int lkl_if_add_gateway(int ifindex, int af, void *gwaddr);
+int lkl_if_add_linklocal(int ifindex, int af, void *addr, int netprefix_len);
+int lkl_if_add_rule_from_saddr(int ifindex, int af, void *saddr);
+int lkl_if_set_ipv4_gateway(int ifindex, unsigned int addr, unsigned int netmask_len, unsigned int gwaddr);
+int lkl_if_set_ipv6_gateway(int ifindex, void *addr, unsigned int netmask_len, void *gwaddr);
+
+/*
+ * Waits until the interface's addresses of IPv6 are known to be no other host's, for 30 s at most: -LKL_ETIMEDOUT.
+ * -LKL_EADDRINUSE: another has one.
+ */
+int lkl_if_wait_ipv6_dad(int ifindex);
+/* The host with that address has this Ethernet address, for good. */
+int lkl_add_neighbor(int ifindex, int af, void *addr, void *mac);
+/* The number of an interface, or a negative error. */
+int lkl_ifname_to_ifindex(const char *name);
+
+/* Puts a queue, as "fq", at "root", the only place that is known: -LKL_EINVAL for others, -LKL_ENOENT for a kind that Linux lacks. */
+int lkl_qdisc_add(int ifindex, const char *root, const char *type);
+/* Several: "root|fq;...". What fails is written by the host's print operation. */
+void lkl_qdisc_parse_add(int ifindex, const char *entries);
 
 /* ---- what a C library adds to Linux's headers for these calls ---- */
 

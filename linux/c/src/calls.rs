@@ -73,6 +73,7 @@ const MOUNT: Long = 165;
 const UMOUNT2: Long = 166;
 const GETDENTS64: Long = 217;
 const PRLIMIT64: Long = 302;
+const SOCKET: Long = 41;
 const STATX: Long = 332;
 
 /// A pointer as an argument.
@@ -184,6 +185,15 @@ pub(crate) fn limit_files(most: u64) -> Result<u64, Errno> {
     let limit = [most, most];
     // SAFETY: Linux reads the structure and writes no other.
     unsafe { syscall(PRLIMIT64, &[0, NOFILE, word(limit.as_ptr()), 0, 0, 0]) }
+}
+
+/// A socket of rtnetlink's, in the network that this thread is in.
+pub(crate) fn netlink_socket() -> Result<i32, Errno> {
+    const AF_NETLINK: Long = 16;
+    const RAW_CLOEXEC: Long = 0o2_000_003;
+    // SAFETY: no pointers.
+    let fd = unsafe { syscall(SOCKET, &[AF_NETLINK, RAW_CLOEXEC, 0, 0, 0, 0]) }?;
+    i32::try_from(fd).map_err(|_| Errno::EOVERFLOW)
 }
 
 /// A path for Linux.

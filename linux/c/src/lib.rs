@@ -9,6 +9,8 @@
 //! | [`calls`] | system calls by number, in the name of the calling thread's task |
 //! | [`operations`] | `lkl_host_ops`: what the host offers to programs |
 //! | [`disks`], [`files`] | disks of the program's, and mounting what is on them |
+//! | [`netdevs`], [`own_net`] | network interfaces: the host's ends |
+//! | [`interfaces`], [`addressing`] | their addresses and routes; `ip=` of the command line |
 //! | [`mounts`], [`folders`], [`settings`] | helpers over system calls |
 //! | [`text`] | errors in words, printing |
 //!
@@ -18,13 +20,17 @@
 
 #![allow(unsafe_code)]
 
+mod addressing;
 mod calls;
 mod disks;
 mod files;
 mod folders;
+mod interfaces;
 mod life;
 mod mounts;
+mod netdevs;
 mod operations;
+mod own_net;
 mod settings;
 mod text;
 

@@ -1,7 +1,8 @@
 //! Boot and halt, and the one Linux of the process.
 
-use crate::{Long, calls, disks, int, operations, text};
+use crate::{Long, addressing, calls, disks, int, netdevs, operations, text};
 use lkl::{BootConfig, BootError, Errno, Halt, Kernel};
+use lkl_net_setup::BootWords;
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -30,32 +31,6 @@ extern "C" fn lkl_init(ops: *mut operations::Operations) -> i32 {
     0
 }
 
-/// The size in `mem=SIZE`, and the line without it, which Linux would take for a size of the machine's.
-fn memory(line: &str) -> Result<(usize, String), Errno> {
-    let mut pool = POOL;
-    let mut rest = Vec::new();
-    for word in line.split_ascii_whitespace() {
-        match word.strip_prefix("mem=") {
-            Some(size) => pool = bytes(size).ok_or(Errno::EINVAL)?,
-            None => rest.push(word),
-        }
-    }
-    Ok((pool, rest.join(" ")))
-}
-
-/// A number with k, M or G behind it.
-fn bytes(size: &str) -> Option<usize> {
-    let digits = size.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match size.get(digits.len()..)? {
-        "" => 0,
-        "k" | "K" => 10,
-        "m" | "M" => 20,
-        "g" | "G" => 30,
-        _ => return None,
-    };
-    digits.parse::<usize>().ok()?.checked_mul(1 << shift)
-}
-
 /// Boots.
 ///
 /// # Safety
@@ -71,14 +46,18 @@ unsafe extern "C" fn lkl_start_kernel_line(command_line: *const c_char) -> i32 {
 }
 
 fn boot(line: &str) -> Result<u64, Errno> {
-    let (pool_size, command_line) = memory(line)?;
+    // `mem=` and `ip=` are words for the host here.
+    let words = BootWords::parse(line).map_err(|why| {
+        operations::print(format!("lkl: {why}\n").as_bytes());
+        Errno::EINVAL
+    })?;
     let mut slot = KERNEL.write().unwrap_or_else(PoisonError::into_inner);
     if slot.is_some() {
         return Err(Errno::EBUSY);
     }
     let config = BootConfig {
-        pool_size,
-        command_line: &command_line,
+        pool_size: words.memory.unwrap_or(POOL),
+        command_line: &words.rest,
     };
     let kernel = operations::boot(&config).map_err(|error| match error {
         BootError::NoMemory => Errno::ENOMEM,
@@ -89,6 +68,10 @@ fn boot(line: &str) -> Result<u64, Errno> {
     *slot = Some(kernel.clone());
     drop(slot);
     disks::add_waiting(&kernel)?;
+    netdevs::add_waiting(&kernel)?;
+    if let Some(ip) = &words.ip {
+        addressing::at_boot(&kernel, ip);
+    }
     Ok(0)
 }
 
@@ -99,7 +82,9 @@ extern "C" fn lkl_is_running() -> i32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn lkl_sys_halt() -> Long {
-    match kernel().map(Kernel::halt) {
+    let halted = kernel().map(Kernel::halt);
+    netdevs::forget_all();
+    match halted {
         Ok(Halt::Whole) => 0,
         Ok(Halt::Stuck) => Errno::EDEADLK.negated(),
         Err(errno) => errno.negated(),
@@ -110,6 +95,7 @@ extern "C" fn lkl_sys_halt() -> Long {
 extern "C" fn lkl_cleanup() {
     let taken = KERNEL.write().unwrap_or_else(PoisonError::into_inner).take();
     disks::forget_all();
+    netdevs::forget_all();
     calls::forget_task();
     // The last reference halts, if that was not done.
     drop(taken);
@@ -135,20 +121,4 @@ unsafe extern "C" fn lkl_bug_text(text: *const c_char, len: i32) {
     // SAFETY: the caller's promise.
     unsafe { text::lkl_print_text(text, len) };
     operations::panic();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_size_of_the_pool_is_taken_from_the_command_line() {
-        let taken = memory("loglevel=4 mem=32M ip=dhcp").unwrap();
-        assert_eq!(taken, (32 << 20, "loglevel=4 ip=dhcp".to_owned()));
-        assert_eq!(memory("").unwrap(), (POOL, String::new()));
-        assert_eq!(memory("mem=65536k").unwrap().0, POOL);
-        for wrong in ["mem=", "mem=M", "mem=12T", "mem=99999999999G"] {
-            assert_eq!(memory(wrong), Err(Errno::EINVAL), "{wrong}");
-        }
-    }
 }

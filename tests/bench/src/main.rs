@@ -6,7 +6,7 @@
 //! take turns, several rounds of them, and the median counts: what else the machine does then hits all alike.
 //!
 //! Two tables more are of programs, as wholes: [`servers`] beside themselves over a native mount and beside vsftpd, and [`copies`] of
-//! trees beside cp and tar.
+//! trees beside cp and tar. Another one is of networks: [`net`].
 //!
 //! [`subject`] is what is measured, [`work`] and [`changes`] what it has to do, [`reference`] mounts for the others, [`table`] prints.
 
@@ -14,6 +14,7 @@ mod changes;
 mod copies;
 mod ftp_client;
 mod http_client;
+mod net;
 mod reference;
 mod servers;
 mod subject;
@@ -82,6 +83,12 @@ enum Command {
         #[arg(long)]
         place: PathBuf,
     },
+    /// Measure Linux's network stack as a library beside the machine's own, and print a table
+    Net {
+        /// Our programs' folder
+        #[arg(long)]
+        programs: PathBuf,
+    },
     /// One measurement, as one line of JSON
     #[command(hide = true)]
     One {
@@ -128,6 +135,10 @@ fn main() -> ExitCode {
             };
             copies::run(&programs, &place)
         }
+        Command::Net { programs } => net::run(&net::Programs {
+            peer: &programs.join("examples/peer"),
+            lklget: &programs.join("lklget"),
+        }),
         Command::One {
             subject,
             work,

@@ -1,6 +1,7 @@
 //! Each function that the headers declare is called by a test, with its result checked.
 //!
-//! The programs of `linux/c/tests/calls` call all system calls, and `everything.c` what `lkl.h` has besides. Three lists are compared with
+//! The programs of `linux/c/tests/calls` call all system calls, those of `linux/c/tests/network` the helpers of the network, and `everything.c`
+//! what `lkl.h` has besides. Three lists are compared with
 //! what the headers declare, so that a new function without a call, or without its line in the table, is an error here:
 //!
 //! - what the compiled programs refer to, by name;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use xshell::Shell;
 
+use super::network;
 use super::trial::{Linkage, Workshop, path_with_sbin};
 use crate::repo;
 
@@ -24,16 +26,6 @@ const FOLDER: &str = "linux/c/tests/calls";
 /// The table, for readers.
 const TABLE: &str = "linux/c/CALLS.md";
 
-/// Functions of the network, which have tests of their own.
-const NETWORK: &[&str] = &[
-    "lkl_add_",
-    "lkl_if_",
-    "lkl_ifname_",
-    "lkl_netdev_",
-    "lkl_qdisc_",
-    "lkl_register_",
-    "lkl_set_ipv",
-];
 /// Calls that cannot succeed in this Linux. `CALLS.md` and the programs say why.
 const NEVER: &[&str] = &[
     "cachestat",
@@ -61,10 +53,7 @@ pub fn tried(sh: &Shell, shop: &Workshop) -> Result<()> {
     let header = fs::read_to_string(include.join("lkl/asm/unistd.h"))?;
     let numbers = numbers(&header);
     ensure!(numbers.len() > 200, "{} numbers in the header", numbers.len());
-    let wanted = declared(&calls)
-        .chain(declared(&own))
-        .filter(|name| !NETWORK.iter().any(|network| name.starts_with(network)))
-        .collect();
+    let wanted = declared(&calls).chain(declared(&own)).collect();
     all_there(&wanted, &referred(sh, shop)?, "a test that calls")?;
     let table = fs::read_to_string(repo::root().join(TABLE))?;
     let named: BTreeSet<String> = declared(&calls)
@@ -192,7 +181,11 @@ fn sources(native: bool) -> Result<Vec<PathBuf>> {
 fn referred(sh: &Shell, shop: &Workshop) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     let examples = repo::root().join("linux/examples/c/everything.c");
-    for source in sources(false)?.iter().chain([&examples]) {
+    for source in sources(false)?
+        .iter()
+        .chain([&examples])
+        .chain(&network::sources()?)
+    {
         let object = shop.path("referred.o");
         sh.cmd("cc")
             .args(["-O0", "-c", "-I"])

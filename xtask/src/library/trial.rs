@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use xshell::{Cmd, Shell};
 
-use super::{Library, calls};
+use super::{Library, calls, network};
 use crate::apps;
 use crate::repo;
 
@@ -172,6 +172,7 @@ pub fn tried(sh: &Shell) -> Result<()> {
         )?;
         ensure!(all.ends_with(" checks, 0 failed\n"), "everything: {all}");
         written(sh, &copy)?;
+        network::tried(sh, &shop, linkage)?;
     }
     calls::tried(sh, &shop)?;
     let said = shop.first_program(sh, image)?;
