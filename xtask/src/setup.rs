@@ -141,7 +141,18 @@ pub const OFFLOADS: Group = Group {
 /// Clients that the servers are judged by.
 pub const CLIENTS: Group = Group {
     what: "to judge the servers",
-    packages: &["cadaver", "curl", "lftp", "python3", "rclone", "vsftpd", "wget"],
+    packages: &[
+        "cadaver",
+        "curl",
+        "lftp",
+        "libnfs-dev",
+        "libnfs-utils",
+        "python3",
+        "rclone",
+        "smbclient",
+        "vsftpd",
+        "wget",
+    ],
 };
 
 /// Networks of this machine's that tests make, and what speaks with Linux's own over them.

@@ -307,15 +307,22 @@ impl Netlink {
         }
     }
 
+    /// The next datagram, however long.
+    fn receive(&self) -> io::Result<Vec<u8>> {
+        let len = self.socket.recv_with(&mut [], call::MSG_PEEK | call::MSG_TRUNC)?;
+        let mut bytes = vec![0; len];
+        let len = self.socket.recv(&mut bytes)?;
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
     /// Answers until as many acknowledgements have come; whether a dump was disturbed. The first refusal is told when
     /// all have come, so that the next request finds the socket empty.
     fn gather(&self, thing: &str, acks: u32) -> io::Result<(Vec<Answer>, bool)> {
         let (mut answers, mut disturbed, mut left, mut refused) = (Vec::new(), false, acks, None);
         while left != 0 {
-            let len = self.socket.recv_with(&mut [], call::MSG_PEEK | call::MSG_TRUNC)?;
-            let mut bytes = vec![0; len];
-            let len = self.socket.recv(&mut bytes)?;
-            for (kind, flags, body) in messages(bytes.get(..len).unwrap_or(&bytes)) {
+            let bytes = self.receive()?;
+            for (kind, flags, body) in messages(&bytes) {
                 disturbed |= flags & INTERRUPTED != 0;
                 match kind {
                     NLMSG_ERROR | NLMSG_DONE => {
@@ -377,15 +384,31 @@ fn refusal(thing: &str, flags: u16, body: &[u8]) -> Option<io::Error> {
 }
 
 /// One of generic netlink's families: a connection, and the number that Linux has given to the family.
+///
+/// A family may also speak without being asked. A program that serves one answers what [`Generic::receive`] brings by
+/// [`Generic::send`].
 #[derive(Debug)]
-pub(crate) struct Generic {
+pub struct Generic {
     netlink: Netlink,
     family: u16,
     name: &'static str,
 }
 
+/// A message of a generic family's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// What it is about: the family's number for it.
+    pub command: u8,
+    /// Its attributes.
+    pub attributes: Vec<u8>,
+}
+
 impl Generic {
-    pub(crate) fn new(by: &Namespace, name: &'static str) -> io::Result<Generic> {
+    /// To the family of that name.
+    ///
+    /// # Errors
+    /// `NotFound` when Linux has none.
+    pub fn new(by: &Namespace, name: &'static str) -> io::Result<Generic> {
         const GENL_ID_CTRL: u16 = 16;
         const CTRL_CMD_GETFAMILY: u8 = 3;
         const CTRL_ATTR_FAMILY_ID: u16 = 1;
@@ -407,18 +430,56 @@ impl Generic {
     }
 
     /// A request of the family's.
-    pub(crate) fn request(&self, command: u8, flags: u16) -> Request {
+    pub fn request(&self, command: u8, flags: u16) -> Request {
         Request::new(self.family, flags, &[command, 1, 0, 0])
     }
 
-    /// The attributes of the answers.
-    pub(crate) fn exchange(&self, thing: &str, request: &Request) -> io::Result<Vec<Vec<u8>>> {
+    /// Sends a request and waits for all of its answers: their attributes. Not while another thread is in [`Generic::receive`].
+    ///
+    /// # Errors
+    /// Linux's, about `thing`.
+    pub fn exchange(&self, thing: &str, request: &Request) -> io::Result<Vec<Vec<u8>>> {
         let thing = format!("{} {thing}", self.name);
         let answers = self.netlink.exchange(&thing, request)?;
         Ok(answers
             .into_iter()
             .filter_map(|answer| answer.body.get(4..).map(<[u8]>::to_vec))
             .collect())
+    }
+
+    /// Sends a request that is not to be acknowledged. What Linux has against it is not told.
+    ///
+    /// # Errors
+    /// EINVAL for a value that is too long.
+    pub fn send(&self, request: &Request) -> io::Result<()> {
+        let mut sequence = self
+            .netlink
+            .sequence
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        *sequence = sequence.wrapping_add(1);
+        let bytes = request.bytes(0, *sequence).map_err(io_error)?;
+        self.netlink.send_all(&bytes)
+    }
+
+    /// Waits for what the family says by itself, no longer than `timeout`: then there is nothing in it.
+    ///
+    /// # Errors
+    /// ENODEV when Linux is dead or halted; ENOBUFS when it had no room for something that was said.
+    pub fn receive(&self, timeout: std::time::Duration) -> io::Result<Vec<Event>> {
+        const POLLIN: i16 = 1;
+        if self.netlink.socket.wait_for(POLLIN, Some(timeout))? == 0 {
+            return Ok(Vec::new());
+        }
+        let bytes = self.netlink.receive()?;
+        let events = messages(&bytes).filter_map(|(kind, _, body)| {
+            let (head, attributes) = body.split_at_checked(4)?;
+            (kind == self.family).then(|| Event {
+                command: head.first().copied().unwrap_or(0),
+                attributes: attributes.to_vec(),
+            })
+        });
+        Ok(events.collect())
     }
 }
 

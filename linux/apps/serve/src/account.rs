@@ -66,6 +66,11 @@ impl Accounts {
         Ok((name, source))
     }
 
+    /// Users with their passwords.
+    pub fn users(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.users.iter().map(|(name, word)| (&name[..], &word[..]))
+    }
+
     /// Whether there are users with passwords.
     pub fn has_users(&self) -> bool {
         !self.users.is_empty()

@@ -1,4 +1,4 @@
-//! Two servers that show disk images and their partitions: `lklftpd` by FTP, `lklserve webdav` by WebDAV.
+//! Servers that show disk images and their partitions: `lklftpd` by FTP, `lklserve` by WebDAV, NFS and SMB.
 //!
 //! From the bottom up:
 //!
@@ -8,6 +8,7 @@
 //! - [`place`] finds what a client's path means. A symbolic link leads nowhere but into its own volume.
 //! - [`ftp`] and [`dav`] are the protocols. Each client has a thread of its own, and on it an executor that serves this client
 //!   alone: a read in Linux may wait there without keeping another client waiting, and without passing it to another thread.
+//! - [`nfs`] and [`smb`] leave their protocols to the kernel's own servers; [`exported`] connects clients with those.
 //! - [`clients`] counts the clients and ends them; [`report`] writes the log; [`account`] knows who may log in.
 
 #![forbid(unsafe_code)]
@@ -15,13 +16,16 @@
 pub mod account;
 pub mod clients;
 pub mod dav;
+pub mod exported;
 pub mod ftp;
 pub mod menu;
 #[cfg(unix)]
 pub mod native;
+pub mod nfs;
 pub mod place;
 pub mod program;
 pub mod report;
+pub mod smb;
 pub mod tree;
 pub mod volumes;
 pub mod when;

@@ -1,32 +1,27 @@
-//! What the two programs do alike: options, start, signals, end.
+//! What the programs do alike: options, start, signals, end.
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
+use lkl::Kernel;
 use lkl_session::exit::{Exit, Failure, reason};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::account::Accounts;
 use crate::clients::{self, Limits, stop};
 use crate::report::{Detail, Report};
-use crate::tree::Node;
 
 /// How long a server that reads waits for its clients' threads when it ends.
 pub const LAST_WAIT: Duration = Duration::from_secs(10);
 
-/// Options of both programs.
+/// Options of servers that know users.
 #[derive(Args, Debug)]
-pub struct Shared {
-    /// Images to show: files (raw, VHD, VHDX, qcow2) or disks
-    #[arg(value_name = "IMAGE", required = true)]
-    pub images: Vec<PathBuf>,
-
+pub struct Users {
     /// Let this user log in; the password is the first line of the file. May be given again
     #[arg(long = "user", value_name = "NAME:PASSWORDFILE", help_heading = "Clients")]
     pub users: Vec<String>,
@@ -38,6 +33,26 @@ pub struct Shared {
     /// Let everybody in besides the users that --user and --user-env name
     #[arg(long, help_heading = "Clients")]
     pub anonymous: bool,
+}
+
+impl Users {
+    /// Who may log in: everybody besides users, if `anonymous` says so or the command line does.
+    pub fn accounts(&self, anonymous: bool) -> Result<Accounts, Failure> {
+        Accounts::read(
+            &self.users,
+            &self.users_of_environment,
+            self.anonymous || anonymous,
+        )
+        .map_err(|why| Failure::new(Exit::Usage, why))
+    }
+}
+
+/// Options of all servers.
+#[derive(Args, Debug)]
+pub struct Shared {
+    /// Images to show: files (raw, VHD, VHDX, qcow2) or disks
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
 
     /// Serve at most so many connections at once
     #[arg(long, value_name = "NUMBER", default_value_t = 256, help_heading = "Clients",
@@ -79,16 +94,6 @@ impl Shared {
             (_, true) => Detail::Everything,
             _ => Detail::Usual,
         })
-    }
-
-    /// Who may log in: everybody besides users, if `anonymous` says so or the command line does.
-    pub fn accounts(&self, anonymous: bool) -> Result<Accounts, Failure> {
-        Accounts::read(
-            &self.users,
-            &self.users_of_environment,
-            self.anonymous || anonymous,
-        )
-        .map_err(|why| Failure::new(Exit::Usage, why))
     }
 
     /// How long a client may say nothing.
@@ -153,12 +158,39 @@ pub fn man_page<Cli: CommandFactory>(name: &'static str, folder: &std::path::Pat
     }
 }
 
+/// What a server holds while it runs: what is mounted, and what serves it.
+pub trait Holding {
+    /// The Linux that it is in; `None` where there is none.
+    fn kernel(&self) -> Option<&Kernel>;
+
+    /// Lets go of everything, when the last client has gone.
+    ///
+    /// # Errors
+    /// What could not be ended as it should.
+    fn close(self) -> Result<(), Failure>;
+}
+
+/// How often it is looked whether Linux still runs.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Returns when Linux has stopped.
+async fn death(kernel: Option<Kernel>) {
+    let Some(kernel) = kernel else {
+        return std::future::pending().await;
+    };
+    while !kernel.is_dead() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// A server that is ready to be started.
 pub struct Start {
     /// The program's name.
     pub name: &'static str,
-    /// `ftp` or `http`.
+    /// `ftp`, `http`, `nfs` or `smb`.
     pub scheme: &'static str,
+    /// What a user of this address may type; printed behind the line with the address.
+    pub hint: fn(SocketAddr) -> String,
     /// Where it listens.
     pub address: SocketAddr,
     /// What a client too many is told.
@@ -174,14 +206,14 @@ pub struct Start {
 impl Start {
     /// Takes the address, opens what is to be shown, serves it until a signal comes, and lets go of it in the reverse order.
     ///
-    /// `open` mounts; what it returns besides the top is held until the last client is gone.
-    pub fn run<Held, Serve, Work>(
+    /// `open` mounts; what it returns besides what is shown is held until the last client is gone. A Linux that stops ends the server.
+    pub fn run<Top, Held, Serve, Work>(
         &self,
-        open: impl FnOnce() -> Result<(Arc<dyn Node>, Held), Failure>,
-        serve: impl FnOnce(Arc<dyn Node>) -> Serve,
-        close: impl FnOnce(Held) -> Result<(), Failure>,
+        open: impl FnOnce() -> Result<(Top, Held), Failure>,
+        serve: impl FnOnce(Top) -> Serve,
     ) -> Result<(), Failure>
     where
+        Held: Holding,
         Serve: Fn(TcpStream, SocketAddr) -> Work + Send + Sync + 'static,
         Work: Future<Output = ()>,
     {
@@ -195,21 +227,27 @@ impl Start {
             .block_on(async { Signals::new() })
             .map_err(|error| self.failure(&error, "close other programs"))?;
         let (top, held) = open()?;
-        let left = executor.block_on(self.serve(listener, serve(top), &mut signals))?;
+        let ended = async {
+            tokio::select! {
+                () = signals.next() => "told to end",
+                () = death(held.kernel().cloned()) => "Linux has stopped",
+            }
+        };
+        let left = executor.block_on(self.serve(listener, serve(top), ended))?;
         if left > 0 {
             let clients = format!("{left} clients are stuck in Linux; what they read may be damaged");
             // They hold what is mounted, and cannot be ended.
             let _ = writeln!(std::io::stderr(), "{}: {clients}", self.name);
             std::process::exit(Exit::Kernel as i32);
         }
-        close(held)
+        held.close()
     }
 
     async fn serve<Serve, Work>(
         &self,
         listener: TcpListener,
         serve: Serve,
-        signals: &mut Signals,
+        ended: impl Future<Output = &'static str>,
     ) -> Result<usize, Failure>
     where
         Serve: Fn(TcpStream, SocketAddr) -> Work + Send + Sync + 'static,
@@ -218,10 +256,11 @@ impl Start {
         let address = listener
             .local_addr()
             .map_err(|error| self.failure(&error, "choose another --listen"))?;
-        let line = format!("{}: serving at {}://{address}/\n", self.name, self.scheme);
+        let (name, scheme, hint) = (self.name, self.scheme, (self.hint)(address));
+        let lines = format!("{name}: serving at {scheme}://{address}/\n{hint}");
         // A closed pipe keeps no client from being served.
         let mut out = std::io::stdout();
-        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
         let limits = Limits {
             most: self.most,
             last_wait: self.last_wait,
@@ -231,11 +270,11 @@ impl Start {
         let (stopper, stop) = stop();
         let served = clients::serve(listener, limits, stop, serve);
         tokio::pin!(served);
-        tokio::select! {
+        let why = tokio::select! {
             left = &mut served => return Ok(left),
-            () = signals.next() => {}
-        }
-        self.report.say(Detail::Usual, None, format_args!("told to end"));
+            why = ended => why,
+        };
+        self.report.say(Detail::Usual, None, format_args!("{why}"));
         stopper.stop();
         Ok(served.await)
     }

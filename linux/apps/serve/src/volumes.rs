@@ -9,11 +9,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use lkl::{Errno, OpenMode, OwnedFd};
+use lkl::{Errno, Kernel, OpenMode, OwnedFd};
 use lkl_volume::{Contents, Exit, Failure, Linux, Options, Program, Volume};
 
 use crate::menu::Menu;
-use crate::program::Shared;
+use crate::program::{Holding, Shared};
 use crate::tree::{Content, Kind, Node, Space, Stat, Time};
 
 /// MiB of Linux's memory, most of which is its cache: at least so many, and a quarter of what this machine has free up to the
@@ -25,8 +25,41 @@ const MOST_MEMORY: u32 = 1024;
 #[derive(Default)]
 pub struct Held {
     // In the order in which they must go.
-    volumes: Vec<Volume>,
+    volumes: Vec<Placed>,
     linux: Option<Linux>,
+}
+
+/// A volume, and where it is shown.
+pub struct Placed {
+    /// Names from the top on: the image's, and the partition's if it has partitions.
+    pub path: Vec<Vec<u8>>,
+    /// The file system's UUID or serial number, if it has one.
+    pub uuid: Option<String>,
+    /// What is mounted.
+    pub volume: Volume,
+}
+
+impl Held {
+    /// What is mounted; nothing where folders of this machine are shown.
+    pub fn volumes(&self) -> &[Placed] {
+        &self.volumes
+    }
+}
+
+impl Holding for Held {
+    fn kernel(&self) -> Option<&Kernel> {
+        self.linux.as_ref().map(Linux::kernel)
+    }
+
+    fn close(self) -> Result<(), Failure> {
+        let Held { volumes, linux } = self;
+        let mut ended = Ok(());
+        for placed in volumes {
+            ended = ended.and(placed.volume.unmount());
+        }
+        drop(linux);
+        ended
+    }
 }
 
 /// Opens what the command line names.
@@ -60,7 +93,7 @@ pub fn open(program: Program, shared: &Shared, write: bool) -> Result<(Arc<dyn N
         Ok(top) => Ok((Arc::new(top), held)),
         Err(failure) => {
             // What was mounted before is left as a server leaves it; that this failed, too, is not the reason.
-            let _ = close(held);
+            let _ = held.close();
             Err(failure)
         }
     }
@@ -75,17 +108,6 @@ fn cache() -> u32 {
     quarter.unwrap_or(MEMORY).clamp(MEMORY, MOST_MEMORY)
 }
 
-/// Unmounts everything, when the last client has gone.
-pub fn close(held: Held) -> Result<(), Failure> {
-    let Held { volumes, linux } = held;
-    let mut ended = Ok(());
-    for volume in volumes {
-        ended = ended.and(volume.unmount());
-    }
-    drop(linux);
-    ended
-}
-
 /// How images are opened.
 struct Opening<'a> {
     linux: &'a Linux,
@@ -95,18 +117,29 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    fn all(&self, images: &[(&Path, Contents)], volumes: &mut Vec<Volume>) -> Result<Menu, Failure> {
+    fn all(&self, images: &[(&Path, Contents)], volumes: &mut Vec<Placed>) -> Result<Menu, Failure> {
         let mut top = Menu::new();
         for (path, contents) in images {
+            let before = volumes.len();
             let node = self.image(path, contents, volumes)?;
             let name = path.file_name().unwrap_or(OsStr::new("image"));
-            top.add(name.as_encoded_bytes(), node);
+            let name = top.add(name.as_encoded_bytes(), node);
+            for placed in volumes.iter_mut().skip(before) {
+                placed.path.insert(0, name.clone());
+            }
         }
         Ok(top)
     }
 
-    /// Mounts a partition, or the whole disk as 0.
-    fn mount(&self, path: &Path, part: u32, volumes: &mut Vec<Volume>) -> Result<Arc<dyn Node>, Failure> {
+    /// Mounts a partition, or the whole disk as 0, which is shown at `place` in its image's folder.
+    fn mount(
+        &self,
+        path: &Path,
+        contents: &Contents,
+        part: u32,
+        place: Vec<Vec<u8>>,
+        volumes: &mut Vec<Placed>,
+    ) -> Result<Arc<dyn Node>, Failure> {
         let options = Options {
             part: Some(part),
             recovery: self.recovery,
@@ -121,7 +154,12 @@ impl Opening<'_> {
                 format_args!("{path}: {errno}; repair a copy of it"),
             )
         })?;
-        volumes.push(volume);
+        let found = contents.parts.iter().find(|found| found.number == part);
+        volumes.push(Placed {
+            path: place,
+            uuid: found.and_then(|found| found.uuid.clone()),
+            volume,
+        });
         Ok(Arc::new(File {
             fd: root,
             is_root: true,
@@ -133,22 +171,22 @@ impl Opening<'_> {
         &self,
         path: &Path,
         contents: &Contents,
-        volumes: &mut Vec<Volume>,
+        volumes: &mut Vec<Placed>,
     ) -> Result<Arc<dyn Node>, Failure> {
         let partitions = || contents.parts.iter().filter(|part| part.number > 0);
         if !partitions().any(|part| part.is_readable) {
             // The whole disk; if nothing is recognised there, this says so.
-            return self.mount(path, 0, volumes);
+            return self.mount(path, contents, 0, Vec::new(), volumes);
         }
         let (mut menu, mut last) = (Menu::new(), None);
         for part in contents.parts.iter().filter(|part| part.is_readable) {
-            match self.mount(path, part.number, volumes) {
+            let name = match part.number {
+                0 => b"whole".to_vec(),
+                number => format!("part{number}").into_bytes(),
+            };
+            match self.mount(path, contents, part.number, vec![name.clone()], volumes) {
                 Ok(node) => {
-                    let name = match part.number {
-                        0 => "whole".to_owned(),
-                        number => format!("part{number}"),
-                    };
-                    menu.add(name.as_bytes(), node);
+                    menu.add(&name, node);
                 }
                 // One damaged partition does not keep the others from being shown, but a Linux that has stopped does, and an
                 // image that is not to be written at all.

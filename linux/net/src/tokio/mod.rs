@@ -7,6 +7,7 @@
 //!
 //! hyper, h2 and TLS streams take [`TcpStream`] as they take tokio's own, since it has its `AsyncRead` and `AsyncWrite`.
 
+pub mod forward;
 mod lookup;
 pub mod reactor;
 mod readiness;
@@ -14,6 +15,7 @@ mod tcp;
 mod udp;
 mod unix;
 
+pub use forward::forward;
 pub use readiness::{Direction, Readiness};
 pub use tcp::{OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream};
 pub use udp::UdpSocket;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use lkl_server::program::{self, Shared, Start};
+use lkl_server::program::{self, Shared, Start, Users};
 use lkl_server::{ftp, volumes};
 use lkl_session::exit::{Exit, Failure, HELP};
 use lkl_session::program::Program;
@@ -71,6 +71,9 @@ struct Cli {
     anonymous_write: bool,
 
     #[command(flatten)]
+    users: Users,
+
+    #[command(flatten)]
     shared: Shared,
 }
 
@@ -110,7 +113,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let accounts = cli.shared.accounts(cli.anonymous_write)?;
+    let accounts = cli.users.accounts(cli.anonymous_write)?;
     if cli.write && !accounts.has_users() && !cli.anonymous_write {
         return Err(Failure::new(
             Exit::Usage,
@@ -128,6 +131,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let start = Start {
         name: "lklftpd",
         scheme: "ftp",
+        hint: |_| String::new(),
         address: cli.listen,
         refusal: ftp::REFUSAL,
         most: cli.shared.max_clients as usize,
@@ -150,6 +154,5 @@ fn run(cli: Cli) -> Result<(), Failure> {
             });
             move |stream, address| ftp::serve(Arc::clone(&server), stream, address)
         },
-        volumes::close,
     )
 }

@@ -1,4 +1,4 @@
-//! `lklserve`: shows disk images by WebDAV.
+//! `lklserve`: shows disk images by WebDAV and NFS.
 
 #![forbid(unsafe_code)]
 
@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use lkl_server::program::{self, Shared, Start, is_loopback};
-use lkl_server::{dav, volumes};
-use lkl_session::exit::{Failure, HELP};
+use lkl_net::Namespace;
+use lkl_server::exported::{self, Forwarder};
+use lkl_server::program::{self, Holding, Shared, Start, Users, is_loopback};
+use lkl_server::{dav, nfs, volumes};
+use lkl_session::exit::{Exit, Failure, HELP};
 use lkl_session::program::Program;
 
 const ABOUT: &str = "\
@@ -31,7 +33,24 @@ Windows reads no file above 50 MB by WebDAV unless this value (bytes, at most 42
 service WebClient afterwards:
   reg add HKLM\\SYSTEM\\CurrentControlSet\\Services\\WebClient\\Parameters /v FileSizeLimitInBytes /t REG_DWORD /d 0xffffffff /f";
 
-/// Shows disk images by WebDAV
+/// What is said of NFS besides.
+const ABOUT_NFS: &str = "\
+Exports disk images and their partitions by NFS, versions 4.0 to 4.2: one folder an image, one a partition.
+
+Linux itself reads the images and serves them, inside of this program: nothing is mounted or exported on this machine, no device \
+of a network is needed, and no rights but those to read the image. Images are never written to; a journal is replayed in memory.
+
+NFS has no passwords: who reaches the address reads everything, whatever the modes in the image say.";
+
+const EXAMPLES_NFS: &str = "\
+Examples:
+  lklserve nfs disk.img server.qcow2
+      then, as root:  mount -t nfs4 -o ro,port=2049 127.0.0.1:/ /mnt
+      without root:   nfs-cp 'nfs://127.0.0.1/disk.img/part1/etc/fstab?version=4&nfsport=2049' fstab
+  lklserve nfs --listen 0.0.0.0:2049 disk.img
+      then, on another machine, as root:  mount -t nfs4 -o ro server:/disk.img /mnt";
+
+/// Shows disk images by WebDAV and NFS
 #[derive(Parser, Debug)]
 #[command(name = "lklserve", version, long_about = ABOUT, after_long_help = HELP)]
 struct Cli {
@@ -44,6 +63,10 @@ enum Protocol {
     /// Show images by WebDAV and to browsers
     #[command(long_about = ABOUT, after_long_help = format!("{EXAMPLES}\n\n{HELP}"))]
     Webdav(Webdav),
+
+    /// Export images by NFS, version 4
+    #[command(long_about = ABOUT_NFS, after_long_help = format!("{EXAMPLES_NFS}\n\n{HELP}"))]
+    Nfs(Nfs),
 }
 
 #[derive(clap::Args, Debug)]
@@ -53,10 +76,23 @@ struct Webdav {
     listen: SocketAddr,
 
     #[command(flatten)]
+    users: Users,
+
+    #[command(flatten)]
     shared: Shared,
 }
 
-/// Shows disk images by WebDAV: how its man pages are written
+#[derive(clap::Args, Debug)]
+struct Nfs {
+    /// Listen at this address; port 0 takes any that is free, and prints it
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:2049")]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// Shows disk images by WebDAV and NFS: how its man pages are written
 #[derive(Parser, Debug)]
 #[command(name = "lklserve")]
 struct Man {
@@ -72,13 +108,22 @@ fn main() -> ExitCode {
     program::main("lklserve", run)
 }
 
+const PROGRAM: Program = Program::new("lklserve");
+
 fn run(cli: Cli) -> Result<(), Failure> {
-    let Protocol::Webdav(webdav) = cli.protocol;
+    match cli.protocol {
+        Protocol::Webdav(webdav) => run_webdav(webdav),
+        Protocol::Nfs(nfs) => run_nfs(&nfs),
+    }
+}
+
+fn run_webdav(webdav: Webdav) -> Result<(), Failure> {
     let shared = webdav.shared;
-    let (accounts, report, idle) = (shared.accounts(false)?, shared.report(), shared.idle());
+    let (accounts, report, idle) = (webdav.users.accounts(false)?, shared.report(), shared.idle());
     let start = Start {
         name: "lklserve",
         scheme: "http",
+        hint: |_| String::new(),
         address: webdav.listen,
         refusal: dav::REFUSAL,
         most: shared.max_clients as usize,
@@ -86,7 +131,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         report,
     };
     start.run(
-        || volumes::open(Program::new("lklserve"), &shared, false),
+        || volumes::open(PROGRAM, &shared, false),
         |top| {
             let server = Arc::new(dav::Server {
                 top,
@@ -100,6 +145,54 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 async move { dav::serve(server, stream, address).await }
             }
         },
-        volumes::close,
+    )
+}
+
+fn run_nfs(nfs: &Nfs) -> Result<(), Failure> {
+    let start = exporting(&nfs.shared, "nfs", nfs.listen, nfs::hint);
+    let server = lkl_exports::nfs::Server::address();
+    run_exporting(&start, &nfs.shared, server, || nfs::open(PROGRAM, &nfs.shared))
+}
+
+/// A server whose protocol is the kernel's.
+fn exporting(
+    shared: &Shared,
+    scheme: &'static str,
+    address: SocketAddr,
+    hint: fn(SocketAddr) -> String,
+) -> Start {
+    Start {
+        name: "lklserve",
+        scheme,
+        hint,
+        address,
+        // It is closed. Either protocol's clients try again.
+        refusal: b"",
+        most: shared.max_clients as usize,
+        last_wait: program::LAST_WAIT,
+        report: shared.report(),
+    }
+}
+
+fn run_exporting<Held: Holding>(
+    start: &Start,
+    shared: &Shared,
+    server: SocketAddr,
+    open: impl FnOnce() -> Result<Held, Failure>,
+) -> Result<(), Failure> {
+    start.run(
+        || {
+            let held = open()?;
+            let network = held.kernel().map(Namespace::initial);
+            let network = network.ok_or_else(|| Failure::new(Exit::Kernel, "Linux does not run"))?;
+            let forwarder = Forwarder {
+                network,
+                server,
+                idle: shared.idle(),
+                report: start.report,
+            };
+            Ok((forwarder, held))
+        },
+        |forwarder| move |stream, address| exported::serve(forwarder.clone(), stream, address),
     )
 }

@@ -97,6 +97,16 @@ impl Stage {
         );
     }
 
+    /// Copies the tree into an empty file system, by this machine's own Linux: needs root.
+    pub fn filled(&self, name: &str) {
+        let place = tempfile::tempdir().unwrap();
+        let at = place.path().to_str().unwrap();
+        run("mount", &["-o", "loop", &self.name(name), at]);
+        let copied = super::try_run("cp", &["-a", &format!("{}/.", self.name("tree")), at]);
+        unmount(at);
+        assert!(copied.status.success(), "{}", super::lossy(&copied.stderr));
+    }
+
     /// The file system's own check finds nothing. After a server that was killed, Linux mounts it first, as on any machine.
     pub fn check(&self, kind: &str, name: &str) {
         let image = self.name(name);

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,15 +15,21 @@ use super::Stage;
 /// A server that runs.
 pub struct Server {
     child: Child,
+    says: Mutex<BufReader<ChildStdout>>,
     pub address: SocketAddr,
     log: PathBuf,
     ended: bool,
 }
 
 impl Server {
-    /// Starts `lklftpd` or `lklserve`, at any port.
+    /// Starts `lklftpd`, or `lklserve` for a protocol (`lklserve` alone is WebDAV), at any port.
     pub fn start(stage: &Stage, program: &str, arguments: &[&str]) -> Server {
         Server::start_with(stage, program, arguments, &[])
+    }
+
+    /// At this address.
+    pub fn start_at(stage: &Stage, program: &str, address: &str, arguments: &[&str]) -> Server {
+        Server::start_as(stage, program, address, arguments, &[])
     }
 
     /// With variables of the environment.
@@ -32,15 +39,25 @@ impl Server {
         arguments: &[&str],
         variables: &[(&str, &str)],
     ) -> Server {
+        Server::start_as(stage, program, "127.0.0.1:0", arguments, variables)
+    }
+
+    fn start_as(
+        stage: &Stage,
+        program: &str,
+        address: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Server {
         let log = stage.path(&format!("log-{}", arguments.len()));
-        let exe = match program {
-            "lklftpd" => env!("CARGO_BIN_EXE_lklftpd"),
-            _ => env!("CARGO_BIN_EXE_lklserve"),
+        let (exe, protocol) = match program {
+            "lklftpd" => (env!("CARGO_BIN_EXE_lklftpd"), None),
+            "lklserve" => (env!("CARGO_BIN_EXE_lklserve"), Some("webdav")),
+            protocol => (env!("CARGO_BIN_EXE_lklserve"), Some(protocol)),
         };
-        let protocol = (program == "lklserve").then_some("webdav");
         let mut child = Command::new(exe)
             .args(protocol)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", address])
             .args(arguments)
             .envs(variables.iter().copied())
             .current_dir(stage.place.path())
@@ -50,9 +67,8 @@ impl Server {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        let mut says = BufReader::new(child.stdout.take().unwrap());
+        says.read_line(&mut line).unwrap();
         let address = line
             .trim()
             .trim_end_matches('/')
@@ -65,6 +81,7 @@ impl Server {
             .unwrap_or_else(|_| panic!("{program}: {line}{}", said()));
         Server {
             child,
+            says: Mutex::new(says),
             address,
             log,
             ended: false,
@@ -77,6 +94,19 @@ impl Server {
 
     pub fn http(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The next line that it has printed.
+    pub fn line(&self) -> String {
+        let mut line = String::new();
+        self.says.lock().unwrap().read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Bytes of memory that it has.
+    pub fn resident(&self) -> u64 {
+        let pages = fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     }
 
     pub fn log(&self) -> String {
