@@ -25,6 +25,8 @@ pub enum Part {
     Copies,
     /// Linux's network stack as a library, and lklget, beside the machine's own stack and curl; needs root
     Net,
+    /// lklsim: how it grows with the number of nodes, and beside ns-3
+    Simulations,
 }
 
 /// Measures and prints.
@@ -35,6 +37,10 @@ pub fn run(sh: &Shell, part: Option<Part>) -> Result<()> {
         Some(Part::Servers) => whole_programs(sh, "servers"),
         Some(Part::Copies) => whole_programs(sh, "copies"),
         Some(Part::Net) => networks(sh),
+        Some(Part::Simulations) => {
+            setup::ensure(sh, &[&setup::SIMULATORS])?;
+            whole_programs(sh, "simulations")
+        }
     }
 }
 

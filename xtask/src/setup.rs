@@ -102,6 +102,12 @@ pub const REFERENCES: Group = Group {
     ],
 };
 
+/// A simulator of networks, to compare lklsim with.
+pub const SIMULATORS: Group = Group {
+    what: "to compare simulations with",
+    packages: &["g++", "libgsl-dev", "libns3-dev", "pkg-config"],
+};
+
 /// What the package is made with.
 pub const PACKAGING: Group = Group {
     what: "to make the package",

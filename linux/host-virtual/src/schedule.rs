@@ -78,6 +78,8 @@ struct State {
     /// By time, and then by the order of arming.
     timers: BTreeMap<(u64, u64), Due>,
     armed: u64,
+    /// How many of them have come due.
+    events: u64,
 }
 
 impl State {
@@ -123,6 +125,11 @@ impl Schedule {
                 .saturating_add(MOMENT / 2 + (state.uneven >> 40) % MOMENT);
         }
         state.now
+    }
+
+    /// How many timers of Linux's have fired, and sleeps of threads have ended.
+    pub fn events(&self) -> u64 {
+        locked(&self.0).events
     }
 
     /// Whether the calling thread takes part.
@@ -190,6 +197,7 @@ impl Schedule {
 
     /// Lets something happen whose time has come.
     fn happen<'a>(&'a self, due: Due, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.events = state.events.saturating_add(1);
         match due {
             Due::Alarm(alarm) => {
                 drop(state);

@@ -75,6 +75,12 @@ impl World {
         self.0.now().saturating_sub(MONOTONIC_START)
     }
 
+    /// How many events there have been: Linux's timers that have fired, and sleeps that have ended. It follows from what happens,
+    /// as the clock does.
+    pub fn events(&self) -> u64 {
+        self.0.events()
+    }
+
     /// The calling thread, which takes part, sleeps until so many nanoseconds have passed since the simulation began. It is exact:
     /// the clock says that time when this returns, unless it was over already.
     pub fn sleep_until_ns(&self, elapsed: u64) {

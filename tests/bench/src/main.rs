@@ -5,8 +5,8 @@
 //! just mounted, with the image in this machine's page cache. Doing the same again in that process is *warm*. Subjects
 //! take turns, several rounds of them, and the median counts: what else the machine does then hits all alike.
 //!
-//! Two tables more are of programs, as wholes: [`servers`] beside themselves over a native mount and beside vsftpd, and [`copies`] of
-//! trees beside cp and tar. Another one is of networks: [`net`].
+//! Other tables are of programs, as wholes: [`servers`] beside themselves over a native mount and beside vsftpd, [`copies`] of
+//! trees beside cp and tar, [`net`]works beside the machine's own stack, and [`simulations`] of networks beside ns-3.
 //!
 //! [`subject`] is what is measured, [`work`] and [`changes`] what it has to do, [`reference`] mounts for the others, [`table`] prints.
 
@@ -17,6 +17,7 @@ mod http_client;
 mod net;
 mod reference;
 mod servers;
+mod simulations;
 mod subject;
 mod table;
 mod trees;
@@ -89,6 +90,15 @@ enum Command {
         #[arg(long)]
         programs: PathBuf,
     },
+    /// Measure simulations of networks of many sizes, and one beside ns-3, and print two tables
+    Simulations {
+        /// Our programs' folder
+        #[arg(long)]
+        programs: PathBuf,
+        /// A folder for topologies and results
+        #[arg(long)]
+        place: PathBuf,
+    },
     /// One measurement, as one line of JSON
     #[command(hide = true)]
     One {
@@ -126,6 +136,7 @@ fn main() -> ExitCode {
             let [ftp, web] = ["lklftpd", "lklserve"].map(|name| programs.join(name));
             servers::run(&ftp, &web, &place)
         }
+        Command::Simulations { programs, place } => simulations::run(&programs.join("lklsim"), &place),
         Command::Copies { programs, place } => {
             let [into, out, tar] = ["cptofs", "cpfromfs", "fs2tar"].map(|name| programs.join(name));
             let programs = copies::Programs {

@@ -1,7 +1,7 @@
 //! The command line: `lklsim check` and `lklsim run`.
 
 use crate::plan::Plan;
-use crate::quantity::Time;
+use crate::quantity::{Network, Time};
 use crate::simulation;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueHint};
@@ -23,10 +23,10 @@ needed, and the machine's own network is not touched.";
 
 const HELP: &str = "\
 A topology is a file of TOML:
-  [simulation]                       duration = \"10s\"; seed, capture = false, snaplen
-  [[node]]                           name, kind = \"host\", \"router\" or \"switch\"; stp, routes = \"static\", route, sysctls
-  [[link]]                           ends = [\"a\", \"b\"]; name, addresses, rate, delay, jitter, loss, queue, forward, back
-  [[flow]]                           name, kind = \"ping\", \"tcp\", \"udp\" or \"http\", from, to; start, duration, ...
+  [simulation]                       duration = \"10s\"; seed, capture = false, snaplen, ipv6 = true
+  [[node]]                           name, kind = \"host\", \"router\", \"firewall\" or \"switch\"; stp, routes = \"static\", route, rule, sysctls
+  [[link]]                           ends = [\"a\", \"b\"]; name, addresses, addresses6, rate, delay, jitter, loss, queue, forward, back
+  [[flow]]                           name, kind = \"ping\", \"tcp\", \"udp\" or \"http\", from, to; ip = 6, start, duration, ...
   [[event]]                          at = \"3s\", and down, up, crash, change or route
 
 For example:
@@ -252,9 +252,11 @@ fn description(path: &Path, plan: &Plan) -> String {
     );
     for node in &plan.nodes {
         for interface in &node.interfaces {
-            let address = interface
-                .address
-                .map_or("-".to_owned(), |address| address.to_string());
+            let addresses: Vec<String> = interface.addresses.iter().map(Network::to_string).collect();
+            let address = match addresses.is_empty() {
+                true => "-".to_owned(),
+                false => addresses.join(" "),
+            };
             let link = &plan.links[interface.link].name;
             text += &format!("{} {} {address} {link}\n", node.name, interface.name);
         }

@@ -1,8 +1,9 @@
 //! Quantities as a topology writes them: `"10ms"`, `"1.5mbit"`, `"1%"`, `"64KiB"`, `"10.0.0.0/8"`.
 
+use ipnet::IpNet;
 use serde::de::{Deserializer, Error, Visitor};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// Units of a kind of quantity, and what each is in the smallest.
@@ -124,45 +125,119 @@ impl FromStr for Bytes {
     }
 }
 
-/// An address and its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// The address, with all its bits.
-    pub ip: Ipv4Addr,
-    /// How many of them are the network's.
-    pub prefix: u8,
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
+impl Version {
+    /// Both, in order.
+    pub const ALL: [Version; 2] = [Version::V4, Version::V6];
+
+    /// The version of an address.
+    pub fn of(ip: IpAddr) -> Version {
+        match ip {
+            IpAddr::V4(_) => Version::V4,
+            IpAddr::V6(_) => Version::V6,
+        }
+    }
+
+    /// Bits of an address.
+    pub fn bits(self) -> u8 {
+        match self {
+            Version::V4 => 32,
+            Version::V6 => 128,
+        }
+    }
+
+    /// The address that stands for none, or for all.
+    pub fn unspecified(self) -> IpAddr {
+        match self {
+            Version::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Version::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
+    }
+
+    /// The address of that number; the last one, if there is none.
+    pub fn address(self, number: u128) -> IpAddr {
+        match self {
+            Version::V4 => Ipv4Addr::from(u32::try_from(number).unwrap_or(u32::MAX)).into(),
+            Version::V6 => Ipv6Addr::from(number).into(),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Version::V4 => "IPv4",
+            Version::V6 => "IPv6",
+        })
+    }
+}
+
+/// An address as a number.
+pub fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => u32::from(ip).into(),
+        IpAddr::V6(ip) => ip.into(),
+    }
+}
+
+/// An address and its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpNet);
+
 impl Network {
-    /// The bits that are the network's.
-    pub fn mask(prefix: u8) -> u32 {
-        u32::MAX
-            .checked_shl(32u32.saturating_sub(prefix.into()))
-            .unwrap_or(0)
+    /// An address, and how many of its bits are the network's, which are at most all of them.
+    pub fn new(ip: IpAddr, prefix: u8) -> Network {
+        let most = Version::of(ip).bits();
+        Network(IpNet::new_assert(ip, prefix.min(most)))
+    }
+
+    /// All addresses of a version.
+    pub fn everything(version: Version) -> Network {
+        Network::new(version.unspecified(), 0)
+    }
+
+    /// The address, with all its bits.
+    pub fn ip(self) -> IpAddr {
+        self.0.addr()
+    }
+
+    /// How many of them are the network's.
+    pub fn prefix(self) -> u8 {
+        self.0.prefix_len()
+    }
+
+    /// The version of its addresses.
+    pub fn version(self) -> Version {
+        Version::of(self.ip())
     }
 
     /// Its first address, which is the network's own.
-    pub fn first(self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.ip) & Network::mask(self.prefix))
+    pub fn first(self) -> IpAddr {
+        self.0.network()
     }
 
     /// Its last address, for broadcasts.
-    pub fn last(self) -> Ipv4Addr {
-        Ipv4Addr::from(u32::from(self.ip) | !Network::mask(self.prefix))
+    pub fn last(self) -> IpAddr {
+        self.0.broadcast()
     }
 
     /// Whether the address is in it.
-    pub fn has(self, ip: Ipv4Addr) -> bool {
-        (self.first()..=self.last()).contains(&ip)
+    pub fn has(self, ip: IpAddr) -> bool {
+        self.0.contains(&ip)
     }
 
     /// The network, without the bits that are a host's.
     #[must_use]
     pub fn whole(self) -> Network {
-        Network {
-            ip: self.first(),
-            prefix: self.prefix,
-        }
+        Network(self.0.trunc())
     }
 }
 
@@ -170,20 +245,15 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Network, String> {
-        let parts = text.split_once('/').and_then(|(ip, prefix)| {
-            let prefix: u8 = prefix.parse().ok().filter(|prefix| *prefix <= 32)?;
-            Some(Network {
-                ip: ip.parse().ok()?,
-                prefix,
-            })
-        });
-        parts.ok_or_else(|| format!("{text:?} is not an address with a prefix, like \"10.0.0.1/24\""))
+        text.parse()
+            .map(Network)
+            .map_err(|_| format!("{text:?} is not an address with a prefix, like \"10.0.0.1/24\""))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ip, self.prefix)
+        self.0.fmt(f)
     }
 }
 
@@ -226,7 +296,11 @@ mod tests {
         assert_eq!("64KiB".parse(), Ok(Bytes(65_536)));
         let network: Network = "10.1.2.3/22".parse().unwrap();
         assert_eq!(network.whole().to_string(), "10.1.0.0/22");
-        assert_eq!(network.last(), Ipv4Addr::new(10, 1, 3, 255));
+        assert_eq!(network.last(), IpAddr::from([10, 1, 3, 255]));
+        let network: Network = "2001:db8::7/64".parse().unwrap();
+        assert_eq!(network.whole().to_string(), "2001:db8::/64");
+        assert!(network.has("2001:db8::ffff:0:0:1".parse().unwrap()));
+        assert!(!network.has(IpAddr::from([10, 1, 3, 255])));
     }
 
     #[test]
@@ -245,5 +319,6 @@ mod tests {
         assert!("NaN%".parse::<Part>().is_err());
         assert!("1bit".parse::<Rate>().is_err());
         assert!("10.0.0.1/33".parse::<Network>().is_err());
+        assert!("::1/129".parse::<Network>().is_err());
     }
 }

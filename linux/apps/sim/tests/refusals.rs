@@ -11,6 +11,12 @@ fn pair() -> String {
     seconds(5) + &nodes("host", &["a", "b"]) + &link("a", "b", "")
 }
 
+/// The same, and a rule of the first host's, which begins in line 8.
+fn ruled(rule: &str) -> String {
+    let text = format!("\"host\"\n[[node.rule]]\n{rule}\n");
+    pair().replacen("\"host\"\n", &text, 1)
+}
+
 #[test]
 fn a_wrong_topology_is_refused_in_one_line_that_says_where_and_what() {
     let switches = seconds(5)
@@ -29,11 +35,11 @@ fn a_wrong_topology_is_refused_in_one_line_that_says_where_and_what() {
         (seconds(0), "2:12: a simulation has some duration"),
         (
             pair().replace("ends", "end"),
-            "10:1: unknown field `end`, expected one of `name`, `ends`, `addresses`, `rate`, `delay`, `jitter`, `loss`, `queue`, `forward`, `back`",
+            "10:1: unknown field `end`, expected one of `name`, `ends`, `addresses`, `addresses6`, `rate`, `delay`, `jitter`, `loss`, `queue`, `forward`, `back`",
         ),
         (
             pair().replacen("host", "hsot", 1),
-            "5:8: unknown variant `hsot`, expected one of `host`, `router`, `switch`",
+            "5:8: unknown variant `hsot`, expected one of `host`, `router`, `firewall`, `switch`",
         ),
         (pair() + "x = \n", "12:5: invalid string; expected `\"`, `'`"),
         (
@@ -156,6 +162,74 @@ fn a_wrong_topology_is_refused_in_one_line_that_says_where_and_what() {
                 1,
             ),
             "8:7: 10.8.0.1 is no neighbour of a",
+        ),
+        (
+            pair() + "addresses6 = [\"\", \"2001:db8::1/64\"]\n",
+            "12:15: nodes have no IPv6; write ipv6 = true into [simulation]",
+        ),
+        (
+            pair() + "addresses = [\"2001:db8::1/64\", \"\"]\n",
+            "12:14: 2001:db8::1/64 is not of IPv4; IPv4 is for addresses, and IPv6 for addresses6",
+        ),
+        (
+            pair() + &flow("tcp", "ip = 6"),
+            "17:6: nodes have no IPv6; write ipv6 = true into [simulation]",
+        ),
+        (
+            pair() + &flow("tcp", "ip = 5"),
+            "17:6: there is no IP version 5; 4 and 6 are",
+        ),
+        (
+            pair() + "[[event]]\nat = \"1s\"\nroute = \"a\"\nto = \"10.9.0.0/16\"\nvia = \"fd00::1\"\n",
+            "16:7: 10.9.0.0/16 is of IPv4 and fd00::1 is not",
+        ),
+        (
+            ruled("in = \"wire\"\naction = \"drop\""),
+            "8:6: there is no link wire; add [[link]] of that name, or correct this one",
+        ),
+        (
+            ruled("action = \"burn\""),
+            "8:10: unknown variant `burn`, expected one of `accept`, `drop`, `reject`, `reset`, `count`, `masquerade`, `snat`, `dnat`",
+        ),
+        (
+            ruled("port = \"80\"\naction = \"drop\""),
+            "8:8: a port is for rules with protocol = \"tcp\" or \"udp\"",
+        ),
+        (
+            ruled("protocol = \"tcp\"\nport = \"90-80\"\naction = \"drop\""),
+            "9:8: \"90-80\" is not a port like \"80\", nor ports like \"8000-8999\"",
+        ),
+        (
+            ruled("protocol = \"ipx\"\naction = \"drop\""),
+            "8:12: there is no protocol ipx; there are icmp, icmpv6, tcp, udp",
+        ),
+        (
+            ruled("protocol = \"udp\"\naction = \"reset\""),
+            "9:10: a reset is for rules with protocol = \"tcp\"",
+        ),
+        (
+            ruled("action = \"snat\""),
+            "8:10: address is missing: the new one, like \"10.0.0.7\" or \"10.0.0.7:80\"",
+        ),
+        (
+            ruled("action = \"dnat\"\naddress = \"10.0.0\""),
+            "9:11: \"10.0.0\" is not an address like \"10.0.0.7\" or \"10.0.0.7:80\"",
+        ),
+        (
+            ruled("action = \"dnat\"\naddress = \"10.0.0.7:80\""),
+            "9:11: a port is for rules with protocol = \"tcp\" or \"udp\"",
+        ),
+        (
+            ruled("action = \"drop\"\naddress = \"10.0.0.7\""),
+            "9:11: address is for the actions snat and dnat",
+        ),
+        (
+            ruled("chain = \"input\"\naction = \"masquerade\""),
+            "8:9: a rule that translates has its own chain; leave chain out",
+        ),
+        (
+            pair() + &nodes("switch", &["s"]) + "[[node.rule]]\naction = \"drop\"\n" + &link("a", "s", ""),
+            "16:10: s is a switch, which has no rules",
         ),
     ];
     let folder = TempDir::new().unwrap();

@@ -1,12 +1,13 @@
 //! Addresses. Ends of links that switches join are one segment, which has one network: that of the addresses that the file
-//! gives, or the next free one of 10.0.0.0/8.
+//! gives, or the next free one of 10.0.0.0/8, and of fd00::/48 for IPv6.
 
 use super::Plan;
 use super::check::Groups;
-use crate::quantity::Network;
+use super::check::NO_IPV6;
+use crate::quantity::{Network, Version, number};
 use crate::topology::{NodeKind, Problem, Spanned, Topology};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A network, and who is on it.
 #[derive(Clone, Debug)]
@@ -20,13 +21,15 @@ pub(super) struct Segment {
 type Joined = (Option<Network>, Vec<(usize, usize)>);
 
 /// The addresses that may be given out.
-const ALL: Network = Network {
-    ip: Ipv4Addr::new(10, 0, 0, 0),
-    prefix: 8,
-};
+fn all(version: Version) -> Network {
+    match version {
+        Version::V4 => Network::new(IpAddr::from([10, 0, 0, 0]), 8),
+        Version::V6 => Network::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0).into(), 48),
+    }
+}
 
 /// An end's address in the file, if it has one.
-fn given(text: &Spanned<String>, switch: bool) -> Result<Option<Network>, Problem> {
+fn given(text: &Spanned<String>, switch: bool, version: Version) -> Result<Option<Network>, Problem> {
     if text.get_ref().is_empty() {
         return Ok(None);
     }
@@ -37,8 +40,16 @@ fn given(text: &Spanned<String>, switch: bool) -> Result<Option<Network>, Proble
             "this end is a switch, which has no address; write \"\"",
         ));
     }
-    let edge = network.prefix < 31 && [network.first(), network.last()].contains(&network.ip);
-    if edge || network.ip.is_unspecified() || network.ip.is_loopback() || network.ip.is_multicast() {
+    if network.version() != version {
+        let advice = "IPv4 is for addresses, and IPv6 for addresses6";
+        return Err(Problem::at(
+            text,
+            format_args!("{} is not of {version}; {advice}", text.get_ref()),
+        ));
+    }
+    let ip = network.ip();
+    let edge = has_edges(network) && [network.first(), network.last()].contains(&ip);
+    if edge || ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() {
         let text_of = text.get_ref();
         return Err(Problem::at(
             text,
@@ -48,8 +59,23 @@ fn given(text: &Spanned<String>, switch: bool) -> Result<Option<Network>, Proble
     Ok(Some(network))
 }
 
-/// Gives each end an address.
-pub(super) fn assign(plan: &mut Plan, topology: &Topology) -> Result<Vec<Segment>, Problem> {
+/// Whether a network's first and last addresses are no host's.
+fn has_edges(network: Network) -> bool {
+    network.version().bits().saturating_sub(network.prefix()) > 1
+}
+
+/// Gives each end an address of a version.
+pub(super) fn assign(
+    plan: &mut Plan,
+    topology: &Topology,
+    version: Version,
+) -> Result<Vec<Segment>, Problem> {
+    let given_in_vain = topology.link.iter().filter_map(|link| link.addresses6.as_ref());
+    if !plan.versions.contains(&Version::V6)
+        && let Some([first, _]) = given_in_vain.last()
+    {
+        return Err(Problem::at(first, format_args!("nodes have no IPv6; {NO_IPV6}")));
+    }
     // Links that have a switch in common are one segment.
     let mut groups = Groups::new(plan.links.len());
     for node in plan.nodes.iter().filter(|node| node.kind == NodeKind::Switch) {
@@ -58,19 +84,19 @@ pub(super) fn assign(plan: &mut Plan, topology: &Topology) -> Result<Vec<Segment
         }
     }
     let mut segments: BTreeMap<usize, Joined> = BTreeMap::new();
-    let mut taken: BTreeMap<Ipv4Addr, String> = BTreeMap::new();
+    let mut taken: BTreeMap<IpAddr, String> = BTreeMap::new();
     for (number, source) in topology.link.iter().enumerate() {
         let ends = plan.links[number].ends;
         let (known, members) = segments.entry(groups.of(number)).or_default();
         for (end, (node, interface)) in ends.into_iter().enumerate() {
             let switch = plan.nodes[node].kind == NodeKind::Switch;
-            let text = source.addresses.as_ref().map(|addresses| &addresses[end]);
+            let text = source.given(version).map(|addresses| &addresses[end]);
             if let Some(text) = text
-                && let Some(address) = given(text, switch)?
+                && let Some(address) = given(text, switch, version)?
             {
                 let name = &plan.nodes[node].name;
-                if let Some(owner) = taken.insert(address.ip, name.clone()) {
-                    let text_of = format!("{} is taken: {owner} has it", address.ip);
+                if let Some(owner) = taken.insert(address.ip(), name.clone()) {
+                    let text_of = format!("{} is taken: {owner} has it", address.ip());
                     return Err(Problem::at(text, text_of));
                 }
                 match *known {
@@ -82,7 +108,7 @@ pub(super) fn assign(plan: &mut Plan, topology: &Topology) -> Result<Vec<Segment
                     }
                     _ => *known = Some(address.whole()),
                 }
-                plan.nodes[node].interfaces[interface].address = Some(address);
+                plan.nodes[node].interfaces[interface].addresses.push(address);
             }
             if !switch {
                 members.push((node, interface));
@@ -90,39 +116,38 @@ pub(super) fn assign(plan: &mut Plan, topology: &Topology) -> Result<Vec<Segment
         }
     }
     let fixed: Vec<Network> = segments.values().filter_map(|(network, _)| *network).collect();
-    let mut next = u32::from(ALL.ip);
+    let all = all(version);
+    let mut next = number(all.first());
     let mut done = Vec::new();
     for (link, (known, members)) in segments {
         let network = match known {
             Some(network) => network,
-            None => match free(&mut next, members.len(), &fixed) {
+            None => match free(all, &mut next, members.len(), &fixed) {
                 Some(network) => network,
-                None => return Err(no_room(topology, link, &format!("{ALL} has no network left"))),
+                None => return Err(no_room(topology, link, &format!("{all} has no network left"))),
             },
         };
-        let mut hosts = u32::from(network.first()).saturating_add(u32::from(network.prefix < 31));
-        let last = u32::from(network.last()).saturating_sub(u32::from(network.prefix < 31));
+        let edge = u128::from(has_edges(network));
+        let mut host = number(network.first()).saturating_add(edge);
+        let last = number(network.last()).saturating_sub(edge);
         for (node, interface) in &members {
             let place = &mut plan.nodes[*node].interfaces[*interface];
-            if place.address.is_some() {
+            if place.address(version).is_some() {
                 continue;
             }
-            while taken.contains_key(&Ipv4Addr::from(hosts)) {
-                hosts = hosts.saturating_add(1);
+            while taken.contains_key(&version.address(host)) {
+                host = host.saturating_add(1);
             }
-            if hosts > last {
+            if host > last {
                 return Err(no_room(topology, link, &format!("{network} has no address left")));
             }
-            let ip = Ipv4Addr::from(hosts);
-            place.address = Some(Network {
-                ip,
-                prefix: network.prefix,
-            });
+            let ip = version.address(host);
+            place.addresses.push(Network::new(ip, network.prefix()));
             taken.insert(ip, String::new());
         }
         done.push(Segment { network, members });
     }
-    overlaps(&done, topology)?;
+    overlaps(&done, topology, version)?;
     Ok(done)
 }
 
@@ -131,37 +156,38 @@ fn no_room(topology: &Topology, link: usize, why: &str) -> Problem {
     Problem::at(&topology.link[link].ends, text)
 }
 
-/// The next network that has room for so many and is not used.
-fn free(next: &mut u32, members: usize, fixed: &[Network]) -> Option<Network> {
-    let size = u32::try_from(members.checked_add(2)?)
-        .ok()?
-        .max(256)
-        .next_power_of_two();
-    let prefix = u8::try_from(size.leading_zeros().checked_add(1)?).ok()?;
+/// The next network of `all` that has room for so many and is not used.
+fn free(all: Network, next: &mut u128, members: usize, fixed: &[Network]) -> Option<Network> {
+    let version = all.version();
+    let size = match version {
+        Version::V4 => u128::try_from(members.checked_add(2)?)
+            .ok()?
+            .max(256)
+            .next_power_of_two(),
+        Version::V6 => 1 << 64,
+    };
+    let prefix = version.bits().checked_sub(u8::try_from(size.ilog2()).ok()?)?;
     loop {
         let start = next.checked_next_multiple_of(size)?;
-        let network = Network {
-            ip: Ipv4Addr::from(start),
-            prefix,
-        };
         *next = start.checked_add(size)?;
-        if !ALL.has(network.last()) {
+        if *next > number(all.last()).checked_add(1)? {
             return None;
         }
+        let network = Network::new(version.address(start), prefix);
         let mut others = fixed.iter();
-        if !others.any(|other| other.has(network.ip) || network.has(other.ip)) {
+        if !others.any(|other| other.has(network.ip()) || network.has(other.ip())) {
             return Some(network);
         }
     }
 }
 
 /// Refuses two segments of one network: packets would go to one of them only.
-fn overlaps(segments: &[Segment], topology: &Topology) -> Result<(), Problem> {
+fn overlaps(segments: &[Segment], topology: &Topology, version: Version) -> Result<(), Problem> {
     let mut sorted: Vec<Network> = segments.iter().map(|segment| segment.network).collect();
-    sorted.sort_by_key(|network| network.ip);
+    sorted.sort_by_key(|network| network.ip());
     for pair in sorted.windows(2) {
         let (one, two) = (pair[0], pair[1]);
-        if !one.has(two.ip) {
+        if !one.has(two.ip()) {
             continue;
         }
         // The later in the file of those that have an address in the second network.
@@ -169,7 +195,7 @@ fn overlaps(segments: &[Segment], topology: &Topology) -> Result<(), Problem> {
             .link
             .iter()
             .rev()
-            .filter_map(|link| link.addresses.as_ref())
+            .filter_map(|link| link.given(version))
             .flatten();
         let mut there = texts.filter(|text| {
             let parsed: Result<Network, _> = text.get_ref().parse();

@@ -2,12 +2,15 @@
 //! flow or an event of its kind needs.
 
 use super::{Event, EventKind, Flow, Interface, Link, Node, Plan, setting};
-use crate::quantity::{Rate, Time};
+use crate::quantity::{Rate, Time, Version};
 use crate::topology::{self, FlowKind, Line, NodeKind, Problem, Spanned, Topology};
 use std::collections::BTreeMap;
 
 /// The algorithms that the carried Linux has.
 const CONGESTION: [&str; 4] = ["cubic", "reno", "bbr", "dctcp"];
+
+/// What to do about a thing of IPv6 in a topology without.
+pub(super) const NO_IPV6: &str = "write ipv6 = true into [simulation]";
 
 /// The most flows: each has two threads that may be inside Linux, where there is room for 1,024.
 const MOST_FLOWS: usize = 480;
@@ -41,7 +44,7 @@ fn new_name(
     }
 }
 
-fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
+pub(super) fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
     names
         .enumerate()
         .map(|(number, name)| (name.to_owned(), number))
@@ -49,7 +52,11 @@ fn numbers<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> 
 }
 
 /// The number of what a name means.
-fn find(what: &str, name: &Spanned<String>, known: &BTreeMap<String, usize>) -> Result<usize, Problem> {
+pub(super) fn find(
+    what: &str,
+    name: &Spanned<String>,
+    known: &BTreeMap<String, usize>,
+) -> Result<usize, Problem> {
     let text = name.get_ref();
     known.get(text).copied().ok_or_else(|| {
         let like = known.keys().find(|other| other.eq_ignore_ascii_case(text));
@@ -95,6 +102,7 @@ pub(super) fn network(topology: &Topology) -> Result<Plan, Problem> {
                 .collect(),
             interfaces: Vec::new(),
             routes: Vec::new(),
+            filter: None,
         });
     }
     let mut names = BTreeMap::new();
@@ -114,6 +122,10 @@ pub(super) fn network(topology: &Topology) -> Result<Plan, Problem> {
     Ok(Plan {
         duration,
         seed: topology.simulation.seed,
+        versions: match topology.simulation.ipv6 {
+            true => Version::ALL.to_vec(),
+            false => vec![Version::V4],
+        },
         capture: topology
             .simulation
             .capture
@@ -161,7 +173,7 @@ fn one_link(
         node.interfaces.push(Interface {
             name: format!("eth{count}"),
             link: number,
-            address: None,
+            addresses: Vec::new(),
         });
         *end = (place, count);
     }
@@ -274,6 +286,7 @@ pub(super) fn flows(plan: &mut Plan, topology: &Topology) -> Result<(), Problem>
             kind: flow.kind,
             from,
             to,
+            version: version(flow, plan)?,
             start,
             end: Time(start.0.saturating_add(length.0).min(plan.duration.0)),
             bytes: flow.bytes.as_ref().map(|bytes| bytes.get_ref().0),
@@ -308,6 +321,29 @@ fn connected(plan: &Plan, from: usize, to: usize) -> bool {
         }
     }
     false
+}
+
+fn version(flow: &topology::Flow, plan: &Plan) -> Result<Version, Problem> {
+    let Some(ip) = &flow.ip else {
+        return Ok(Version::V4);
+    };
+    let version = match ip.get_ref() {
+        4 => Version::V4,
+        6 => Version::V6,
+        other => {
+            return Err(Problem::at(
+                ip,
+                format_args!("there is no IP version {other}; 4 and 6 are"),
+            ));
+        }
+    };
+    match plan.versions.contains(&version) {
+        true => Ok(version),
+        false => Err(Problem::at(
+            ip,
+            format_args!("nodes have no {version}; {NO_IPV6}"),
+        )),
+    }
 }
 
 fn congestion(flow: &topology::Flow) -> Result<String, Problem> {
@@ -402,8 +438,8 @@ pub(super) fn events(plan: &mut Plan, topology: &Topology) -> Result<(), Problem
             let text = format!("{} is a switch, and has no routes", name.get_ref());
             return Err(Problem::at(name, text));
         }
-        if let (EventKind::Route(node, ..), Some(via)) = (&kind, &event.via) {
-            super::routes::check_gateway(&plan.nodes[*node], via)?;
+        if let (EventKind::Route(node, to, _), Some(via)) = (&kind, &event.via) {
+            super::routes::check_gateway(&plan.nodes[*node], *to, via)?;
         }
         plan.events.push(Event { at, kind });
     }

@@ -3,13 +3,16 @@
 
 mod addresses;
 mod check;
+mod filter;
 mod routes;
 
 pub(crate) use check::bytes_a_second;
+pub use filter::TABLE;
 
-use crate::quantity::{Network, Time};
+use crate::quantity::{Network, Time, Version};
 use crate::topology::{FlowKind, Line, NodeKind, Problem, Setting, Topology};
-use std::net::Ipv4Addr;
+use lkl_net::config::Table;
+use std::net::IpAddr;
 
 /// The whole network.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub struct Plan {
     pub duration: Time,
     /// What chance follows from.
     pub seed: u64,
+    /// The versions of IP that nodes have.
+    pub versions: Vec<Version>,
     /// How many bytes of each packet are kept; `None` for no capture.
     pub capture: Option<u16>,
     /// The nodes, in the file's order.
@@ -45,14 +50,16 @@ pub struct Node {
     pub interfaces: Vec<Interface>,
     /// Its routes besides those to its own networks.
     pub routes: Vec<Route>,
+    /// What it does with packets besides.
+    pub filter: Option<Table>,
 }
 
 impl Node {
-    /// The address that flows use.
-    pub fn address(&self) -> Option<Ipv4Addr> {
+    /// The address that flows of a version use.
+    pub fn address(&self, version: Version) -> Option<IpAddr> {
         self.interfaces
             .iter()
-            .find_map(|interface| Some(interface.address?.ip))
+            .find_map(|interface| Some(interface.address(version)?.ip()))
     }
 }
 
@@ -63,8 +70,16 @@ pub struct Interface {
     pub name: String,
     /// The link's number.
     pub link: usize,
-    /// Its address; a switch's has none.
-    pub address: Option<Network>,
+    /// Its addresses, at most one of each version; a switch's has none.
+    pub addresses: Vec<Network>,
+}
+
+impl Interface {
+    /// Its address of a version.
+    pub fn address(&self, version: Version) -> Option<Network> {
+        let mut addresses = self.addresses.iter().copied();
+        addresses.find(|address| address.version() == version)
+    }
 }
 
 /// A route.
@@ -73,7 +88,7 @@ pub struct Route {
     /// Where to.
     pub to: Network,
     /// Through which neighbour.
-    pub via: Ipv4Addr,
+    pub via: IpAddr,
 }
 
 /// A link.
@@ -98,6 +113,8 @@ pub struct Flow {
     pub from: usize,
     /// The other one.
     pub to: usize,
+    /// The version of IP that it uses.
+    pub version: Version,
     /// When it begins.
     pub start: Time,
     /// When it ends at the latest.
@@ -137,7 +154,7 @@ pub enum EventKind {
     /// Both directions of a link get what is given here.
     Change(usize, Line),
     /// A route of a node is set, or goes.
-    Route(usize, Network, Option<Ipv4Addr>),
+    Route(usize, Network, Option<IpAddr>),
 }
 
 impl Plan {
@@ -147,8 +164,12 @@ impl Plan {
     /// The first thing that is wrong, and where.
     pub fn new(topology: &Topology) -> Result<Plan, Problem> {
         let mut plan = check::network(topology)?;
-        let segments = addresses::assign(&mut plan, topology)?;
-        routes::compute(&mut plan, topology, &segments)?;
+        for version in plan.versions.clone() {
+            let segments = addresses::assign(&mut plan, topology, version)?;
+            routes::compute(&mut plan, topology, &segments, version);
+        }
+        routes::add_given(&mut plan, topology)?;
+        filter::add(&mut plan, topology)?;
         check::flows(&mut plan, topology)?;
         check::events(&mut plan, topology)?;
         Ok(plan)

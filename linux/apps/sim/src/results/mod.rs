@@ -9,6 +9,7 @@ mod table;
 use crate::quantity::Time;
 use crate::topology::FlowKind;
 use lkl_net::TcpInfo;
+use lkl_net::config::Action;
 use lkl_session::exit::{Exit, Failure, reason};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -90,6 +91,23 @@ pub struct FlowResult {
     pub error: Option<String>,
 }
 
+/// How often a node's rule fitted.
+#[derive(Clone, Debug)]
+pub struct RuleResult {
+    /// The node.
+    pub node: String,
+    /// The chain that the rule is in.
+    pub chain: String,
+    /// Its place there, from 1.
+    pub number: usize,
+    /// What became of the packets.
+    pub action: Action,
+    /// How many there were. A rule that translates sees the first packet of a connection alone.
+    pub packets: u64,
+    /// Their bytes, with the header of IP.
+    pub bytes: u64,
+}
+
 /// What a flow was like at a time.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -110,6 +128,8 @@ pub struct Sample {
 pub struct Outcome {
     /// Of each flow.
     pub flows: Vec<FlowResult>,
+    /// Of each rule, node by node.
+    pub rules: Vec<RuleResult>,
     /// Of all flows, by time.
     pub samples: Vec<Sample>,
     /// Events that did not go well.
@@ -122,6 +142,8 @@ pub struct Outcome {
     pub build: Duration,
     /// How long the simulation took, outside.
     pub wall: Duration,
+    /// Timers that fired and sleeps that ended meanwhile.
+    pub events: u64,
     /// Bytes of Linux's memory that a node takes, with its links, before anything happens.
     pub memory_a_node: u64,
 }
@@ -215,6 +237,33 @@ fn flows_json(seed: u64, duration: Time, outcome: &Outcome) -> Value {
     })
 }
 
+/// What a rule does, as a topology has it.
+fn action_name(action: Action) -> &'static str {
+    match action {
+        Action::Accept => "accept",
+        Action::Drop => "drop",
+        Action::Reject => "reject",
+        Action::Reset => "reset",
+        Action::Count => "count",
+        Action::Masquerade => "masquerade",
+        Action::SourceNat(..) => "snat",
+        Action::DestinationNat(..) => "dnat",
+    }
+}
+
+fn rules_csv(rules: &[RuleResult]) -> String {
+    let mut text = "node,chain,rule,action,packets,bytes\n".to_owned();
+    for rule in rules {
+        let action = action_name(rule.action);
+        let _ = writeln!(
+            text,
+            "{},{},{},{action},{},{}",
+            rule.node, rule.chain, rule.number, rule.packets, rule.bytes
+        );
+    }
+    text
+}
+
 fn series_csv(outcome: &Outcome) -> String {
     let mut text = "time_s,flow,received_bytes,goodput_mbit,cwnd,ssthresh,rtt_ms,in_flight,delivered,retransmits,pacing_mbit\n"
         .to_owned();
@@ -265,6 +314,9 @@ impl Outcome {
         let json = flows_json(seed, duration, self);
         write("flows.json", format!("{json:#}\n"))?;
         write("series.csv", series_csv(self))?;
+        if !self.rules.is_empty() {
+            write("rules.csv", rules_csv(&self.rules))?;
+        }
         for (name, text) in plot::all(self, duration)? {
             write(name, text)?;
         }

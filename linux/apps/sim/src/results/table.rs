@@ -84,8 +84,9 @@ pub(super) fn summary(outcome: &Outcome, nodes: usize, duration: Time) -> String
     }
     let wall = outcome.wall.as_secs_f64().max(1e-9);
     text += &format!(
-        "{nodes} nodes, {} packets captured; {duration} in {wall:.2} s: {:.2} simulated seconds a second; {} KiB of memory a node\n",
+        "{nodes} nodes, {} packets captured, {} events; {duration} in {wall:.2} s: {:.2} simulated seconds a second; {} KiB of memory a node\n",
         outcome.packets,
+        outcome.events,
         duration.seconds() / wall,
         outcome.memory_a_node / 1024,
     );

@@ -116,7 +116,7 @@ fn within(
     let over = Arc::new(AtomicBool::new(false));
     let sampler = flow::sample(world, &clock, &flows, &over)?;
     let events = start_events(world, &clock, &network, &plan.events)?;
-    let started = Instant::now();
+    let (started, events_before) = (Instant::now(), world.events());
     for step in 1..=STEPS {
         let time = Time(plan.duration.0 / STEPS * step);
         clock.sleep_until(time);
@@ -136,12 +136,14 @@ fn within(
     let captured = capture.map_or(Ok(Captured::default()), Capture::stop)?;
     Ok(Outcome {
         flows: results,
+        rules: network.rules()?,
         samples,
         notes,
         packets: captured.packets,
         missed: captured.missed,
         build,
         wall: started.elapsed(),
+        events: world.events().saturating_sub(events_before),
         memory_a_node: before.saturating_sub(after) / u64::try_from(plan.nodes.len().max(1)).unwrap_or(1),
     })
 }

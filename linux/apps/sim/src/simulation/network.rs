@@ -3,8 +3,9 @@
 //! A packet is a packet: offloads are off, so that queues count, lose and delay what a wire would carry. Hardware addresses follow
 //! from the nodes' numbers.
 
-use crate::plan::{EventKind, Interface, Link, Node, Plan, bytes_a_second};
-use crate::quantity::Network as Prefix;
+use crate::plan::{EventKind, Interface, Link, Node, Plan, TABLE, bytes_a_second};
+use crate::quantity::Version;
+use crate::results::RuleResult;
 use crate::topology::{Line, NodeKind};
 use lkl_host_virtual::Kernel;
 use lkl_net::Namespace;
@@ -12,7 +13,7 @@ use lkl_net::config::{Configuration, Handle, InterfaceAddress, LinkKind, Netem, 
 use lkl_net::netlink::Attributes;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The switch inside of a node that is one.
@@ -35,7 +36,7 @@ pub struct Network {
 /// What events change.
 struct Changing {
     lines: Vec<[Line; 2]>,
-    routes: Vec<BTreeMap<(Ipv4Addr, u8), Ipv4Addr>>,
+    routes: Vec<BTreeMap<(IpAddr, u8), IpAddr>>,
     down: Vec<bool>,
     crashed: Vec<bool>,
 }
@@ -53,13 +54,14 @@ impl Network {
     pub fn build(kernel: &Kernel, plan: &Plan) -> io::Result<Network> {
         let mut nodes = Vec::with_capacity(plan.nodes.len());
         for node in &plan.nodes {
-            let (namespace, config) = one_node(kernel, node).map_err(|error| about(&node.name, error))?;
+            let (namespace, config) =
+                one_node(kernel, node, &plan.versions).map_err(|error| about(&node.name, error))?;
             nodes.push((node.clone(), namespace, config));
         }
         let routes = plan.nodes.iter().map(|node| {
             let routes = node.routes.iter();
             routes
-                .map(|route| ((route.to.ip, route.to.prefix), route.via))
+                .map(|route| ((route.to.ip(), route.to.prefix()), route.via))
                 .collect()
         });
         let network = Network {
@@ -96,6 +98,32 @@ impl Network {
         Ok((namespace, index, format!("{}:{name}", node.name)))
     }
 
+    /// How often each rule of each node fitted.
+    ///
+    /// # Errors
+    /// Linux's, named after the node.
+    pub fn rules(&self) -> io::Result<Vec<RuleResult>> {
+        let mut results = Vec::new();
+        for (node, _, config) in self.nodes.iter().filter(|(node, ..)| node.filter.is_some()) {
+            let counters = config
+                .rule_counters(TABLE)
+                .map_err(|error| about(&node.name, error))?;
+            let rules = node.filter.iter().flat_map(|table| &table.chains);
+            let rules = rules.flat_map(|chain| chain.rules.iter().enumerate());
+            for ((number, rule), counter) in rules.zip(counters) {
+                results.push(RuleResult {
+                    node: node.name.clone(),
+                    chain: counter.chain,
+                    number: number + 1,
+                    action: rule.action,
+                    packets: counter.packets,
+                    bytes: counter.bytes,
+                });
+            }
+        }
+        Ok(results)
+    }
+
     fn interface(&self, (node, interface): (usize, usize)) -> (&Configuration, &Interface) {
         let (node, _, config) = &self.nodes[node];
         (config, &node.interfaces[interface])
@@ -119,11 +147,12 @@ impl Network {
             config.set_hardware(name, hardware(end))?;
             config.set_segments(name, 1)?;
             config.set_checksum_offload(name, false)?;
-            match interface.address {
-                Some(Prefix { ip, prefix }) => {
-                    config.add_address(name, InterfaceAddress::new(ip, prefix))?;
-                }
-                None => config.set_master(name, Some(BRIDGE))?,
+            if interface.addresses.is_empty() {
+                config.set_master(name, Some(BRIDGE))?;
+            }
+            for address in &interface.addresses {
+                let address = InterfaceAddress::new(address.ip(), address.prefix());
+                config.add_address(name, address.at_once())?;
             }
             self.set_line(link, direction, link.lines[direction])?;
             config.set_up(name)?;
@@ -136,7 +165,12 @@ impl Network {
         let (node, namespace, config) = &self.nodes[place];
         for route in &node.routes {
             config
-                .add_route(&Route::to(route.to.ip, route.to.prefix).via(route.via))
+                .add_route(&Route::to(route.to.ip(), route.to.prefix()).via(route.via))
+                .map_err(|error| about(&node.name, error))?;
+        }
+        if let Some(table) = &node.filter {
+            config
+                .set_table(table)
                 .map_err(|error| about(&node.name, error))?;
         }
         for (name, value) in &node.sysctls {
@@ -211,15 +245,15 @@ impl Network {
             }
             EventKind::Route(node, to, via) => {
                 let routes = &mut changing.routes[*node];
-                let route = Route::to(to.ip, to.prefix);
+                let route = Route::to(to.ip(), to.prefix());
                 let config = &self.nodes[*node].2;
                 match via {
                     Some(via) => {
-                        routes.insert((to.ip, to.prefix), *via);
+                        routes.insert((to.ip(), to.prefix()), *via);
                         config.replace_route(&route.via(*via))
                     }
                     None => {
-                        routes.remove(&(to.ip, to.prefix));
+                        routes.remove(&(to.ip(), to.prefix()));
                         config.delete_route(&route)
                     }
                 }
@@ -231,11 +265,8 @@ impl Network {
     fn bring_up(&self, end: (usize, usize), changing: &Changing) -> io::Result<()> {
         let (config, interface) = self.interface(end);
         config.set_up(&interface.name)?;
-        let Some(network) = interface.address else {
-            return Ok(());
-        };
         for ((to, prefix), via) in &changing.routes[end.0] {
-            if network.has(*via) {
+            if interface.addresses.iter().any(|network| network.has(*via)) {
                 config.replace_route(&Route::to(*to, *prefix).via(*via))?;
             }
         }
@@ -243,16 +274,37 @@ impl Network {
     }
 }
 
+/// Settings of IPv6 for nodes that have it: addresses are as the plan gives them, are there at once, and stay while a link is down.
+const IPV6: [(&str, &str); 4] = [
+    ("accept_ra", "0"),
+    ("accept_dad", "0"),
+    ("router_solicitations", "0"),
+    ("keep_addr_on_down", "1"),
+];
+
 /// A node without its interfaces.
-fn one_node(kernel: &Kernel, node: &Node) -> io::Result<(Namespace, Configuration)> {
+fn one_node(kernel: &Kernel, node: &Node, versions: &[Version]) -> io::Result<(Namespace, Configuration)> {
     let namespace = Namespace::new(kernel)?;
-    namespace.set_sysctl("net.ipv6.conf.default.disable_ipv6", "1")?;
-    namespace.set_sysctl("net.ipv6.conf.all.disable_ipv6", "1")?;
+    let ipv6 = versions.contains(&Version::V6) && node.kind != NodeKind::Switch;
+    let settings = match ipv6 {
+        true => &IPV6[..],
+        false => &[("disable_ipv6", "1")],
+    };
+    for of in ["default", "all"] {
+        for (setting, value) in settings {
+            namespace.set_sysctl(&format!("net.ipv6.conf.{of}.{setting}"), value)?;
+        }
+    }
     let config = namespace.configuration()?;
     config.set_up("lo")?;
     match node.kind {
         NodeKind::Host => {}
-        NodeKind::Router => namespace.set_sysctl("net.ipv4.ip_forward", "1")?,
+        NodeKind::Router | NodeKind::Firewall => {
+            namespace.set_sysctl("net.ipv4.ip_forward", "1")?;
+            if ipv6 {
+                namespace.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+            }
+        }
         NodeKind::Switch => {
             const IFLA_BR_FORWARD_DELAY: u16 = 1;
             const IFLA_BR_STP_STATE: u16 = 5;

@@ -1,13 +1,15 @@
 //! A topology, as its file has it: what is read, and where in the file each thing is that may be wrong.
 
 mod place;
+mod rule;
 
 pub use place::Problem;
+pub use rule::{Rule, RuleAction, RuleChain, RuleState};
 
-use crate::quantity::{Bytes, Network, Part, Rate, Time};
+use crate::quantity::{Bytes, Network, Part, Rate, Time, Version};
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 pub use toml::Spanned;
 
 /// The whole file.
@@ -45,6 +47,9 @@ pub struct Simulation {
     /// How many bytes of each packet are.
     #[serde(default = "headers")]
     pub snaplen: u16,
+    /// Whether nodes have IPv6 beside IPv4.
+    #[serde(default)]
+    pub ipv6: bool,
 }
 
 fn one() -> u64 {
@@ -68,6 +73,8 @@ pub enum NodeKind {
     Host,
     /// It forwards them by IP addresses.
     Router,
+    /// It does so with those that its rules accept, and with no others.
+    Firewall,
     /// It forwards them by hardware addresses, and has no address itself.
     Switch,
 }
@@ -110,6 +117,9 @@ pub struct Node {
     /// Further routes.
     #[serde(default)]
     pub route: Vec<StaticRoute>,
+    /// What it does with packets.
+    #[serde(default)]
+    pub rule: Vec<Rule>,
     /// Settings of its Linux.
     #[serde(default)]
     pub sysctls: BTreeMap<Spanned<String>, Setting>,
@@ -122,7 +132,14 @@ pub struct StaticRoute {
     /// Where to.
     pub to: Network,
     /// Through which neighbour.
-    pub via: Spanned<Ipv4Addr>,
+    pub via: Spanned<IpAddr>,
+}
+
+impl NodeKind {
+    /// Whether it forwards by IP addresses.
+    pub fn routes(self) -> bool {
+        matches!(self, NodeKind::Router | NodeKind::Firewall)
+    }
 }
 
 /// What one direction of a link does to packets.
@@ -165,6 +182,8 @@ pub struct Link {
     pub ends: Spanned<[Spanned<String>; 2]>,
     /// The addresses of the ends; an empty text has one assigned.
     pub addresses: Option<[Spanned<String>; 2]>,
+    /// Their addresses of IPv6.
+    pub addresses6: Option<[Spanned<String>; 2]>,
     /// As [`Line`]'s, of both directions.
     pub rate: Option<Rate>,
     /// As [`Line`]'s, of both directions.
@@ -181,6 +200,16 @@ pub struct Link {
     /// What differs from the second end to the first.
     #[serde(default)]
     pub back: Line,
+}
+
+impl Link {
+    /// The addresses of a version that the file has.
+    pub fn given(&self, version: Version) -> Option<&[Spanned<String>; 2]> {
+        match version {
+            Version::V4 => self.addresses.as_ref(),
+            Version::V6 => self.addresses6.as_ref(),
+        }
+    }
 }
 
 /// What a flow is.
@@ -221,6 +250,8 @@ pub struct Flow {
     pub from: Spanned<String>,
     /// The other one.
     pub to: Spanned<String>,
+    /// The version of IP that it uses, 4 if there is none here.
+    pub ip: Option<Spanned<u8>>,
     /// When it begins.
     #[serde(default)]
     pub start: Option<Spanned<Time>>,
@@ -269,7 +300,7 @@ pub struct Event {
     /// The destination whose route it is.
     pub to: Option<Network>,
     /// Its new gateway; if there is none here, the route goes.
-    pub via: Option<Spanned<Ipv4Addr>>,
+    pub via: Option<Spanned<IpAddr>>,
 }
 
 impl Topology {

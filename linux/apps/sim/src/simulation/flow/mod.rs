@@ -8,11 +8,11 @@ mod udp;
 use super::clock::Clock;
 use super::network::Network;
 use crate::plan::{Flow, Plan};
-use crate::quantity::Time;
+use crate::quantity::{Time, Version};
 use crate::results::{FlowResult, Sample, Spread};
 use crate::topology::FlowKind;
 use lkl_host_virtual::{Task, World};
-use lkl_net::{Namespace, Socket, TcpInfo};
+use lkl_net::{Family, Namespace, Socket, TcpInfo};
 use lkl_session::exit::reason;
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +49,14 @@ pub(super) struct Traffic {
 impl Traffic {
     fn is_over(&self) -> bool {
         self.clock.now() >= self.flow.end
+    }
+
+    /// The family of its sockets.
+    fn family(&self) -> Family {
+        match self.flow.version {
+            Version::V4 => Family::IPV4,
+            Version::V6 => Family::IPV6,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -131,7 +139,7 @@ pub(super) fn start(
 ) -> io::Result<Running> {
     let named = |error: io::Error| io::Error::new(error.kind(), format!("flow {}: {error}", flow.name));
     let ip = plan.nodes[flow.to]
-        .address()
+        .address(flow.version)
         .ok_or_else(|| named(io::ErrorKind::AddrNotAvailable.into()))?;
     let traffic = Arc::new(Traffic {
         flow: flow.clone(),

@@ -1,17 +1,23 @@
 //! Echo requests: one each interval, and when their answers come.
 
 use super::{GRACE, LOOK, Told, Traffic, is_timeout};
-use crate::quantity::Time;
+use crate::quantity::{Time, Version};
 use lkl_host_virtual::{Task, World};
-use lkl_net::{Address, Family, Protocol, Socket, Type};
+use lkl_net::{Address, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-const ECHO: u8 = 8;
-const REPLY: u8 = 0;
-/// The header of IPv4, which raw sockets see.
+/// The header of IPv4, which raw sockets see; they see none of IPv6.
 const IP: usize = 20;
+
+/// The types of a request and of an answer.
+fn types(version: Version) -> [u8; 2] {
+    match version {
+        Version::V4 => [8, 0],
+        Version::V6 => [128, 129],
+    }
+}
 
 /// The checksum of the Internet's.
 fn checksum(bytes: &[u8]) -> u16 {
@@ -28,22 +34,30 @@ fn checksum(bytes: &[u8]) -> u16 {
 }
 
 /// An echo request: whose it is, its number, and when it was sent.
-fn request(id: u16, sequence: u16, now: Time, size: usize) -> Vec<u8> {
-    let mut bytes = vec![ECHO, 0, 0, 0];
+fn request(version: Version, id: u16, sequence: u16, now: Time, size: usize) -> Vec<u8> {
+    let [echo, _] = types(version);
+    let mut bytes = vec![echo, 0, 0, 0];
     bytes.extend(id.to_be_bytes());
     bytes.extend(sequence.to_be_bytes());
     bytes.extend(now.0.to_be_bytes());
     bytes.resize(8 + size, 0);
-    let sum = checksum(&bytes).to_be_bytes();
-    bytes[2..4].copy_from_slice(&sum);
+    // Linux itself computes that of ICMPv6, in which the addresses take part.
+    if version == Version::V4 {
+        let sum = checksum(&bytes).to_be_bytes();
+        bytes[2..4].copy_from_slice(&sum);
+    }
     bytes
 }
 
 /// When the request was sent that this is the answer to.
-fn answered(packet: &[u8], id: u16) -> Option<u64> {
-    let message = packet.get(IP..)?;
+fn answered(version: Version, packet: &[u8], id: u16) -> Option<u64> {
+    let message = match version {
+        Version::V4 => packet.get(IP..)?,
+        Version::V6 => packet,
+    };
+    let [_, reply] = types(version);
     let (head, rest) = message.split_first_chunk::<8>()?;
-    let mine = head[0] == REPLY && head[4..6] == id.to_be_bytes();
+    let mine = head[0] == reply && head[4..6] == id.to_be_bytes();
     mine.then(|| rest.first_chunk().map(|sent| u64::from_be_bytes(*sent)))?
 }
 
@@ -60,7 +74,10 @@ pub(super) fn send(traffic: &Traffic, id: u16) -> io::Result<Told> {
         traffic.clock.sleep_until(at);
         let sequence = u16::try_from(told.sent & 0xffff).unwrap_or(0);
         // One that cannot be sent, for want of a route or of a link, is lost.
-        let _ = socket.send_to(&request(id, sequence, traffic.clock.now(), flow.size), &to);
+        let _ = socket.send_to(
+            &request(flow.version, id, sequence, traffic.clock.now(), flow.size),
+            &to,
+        );
         told.sent += 1;
         at = Time(at.0.saturating_add(flow.interval.0));
     }
@@ -72,7 +89,12 @@ pub(super) fn send(traffic: &Traffic, id: u16) -> io::Result<Told> {
 
 /// Receives answers, at the node that asks.
 pub(super) fn receive(world: &World, traffic: &Arc<Traffic>, id: u16) -> io::Result<Task<u64>> {
-    let socket = Socket::new_in(&traffic.from, Family::IPV4, Type::RAW, Protocol::ICMP)?;
+    let version = traffic.flow.version;
+    let protocol = match version {
+        Version::V4 => Protocol::ICMP,
+        Version::V6 => Protocol::ICMPV6,
+    };
+    let socket = Socket::new_in(&traffic.from, traffic.family(), Type::RAW, protocol)?;
     socket.set_read_timeout(Some(LOOK))?;
     traffic.show(&socket);
     let traffic = Arc::clone(traffic);
@@ -82,7 +104,7 @@ pub(super) fn receive(world: &World, traffic: &Arc<Traffic>, id: u16) -> io::Res
         loop {
             match socket.recv(&mut buffer) {
                 Ok(len) => {
-                    if let Some(sent) = answered(buffer.get(..len).unwrap_or(&[]), id) {
+                    if let Some(sent) = answered(version, buffer.get(..len).unwrap_or(&[]), id) {
                         traffic.measured(traffic.clock.now().0.saturating_sub(sent));
                         count += 1;
                     }

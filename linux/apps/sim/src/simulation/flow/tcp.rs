@@ -2,7 +2,7 @@
 
 use super::{LOOK, Told, Traffic, is_timeout};
 use lkl_host_virtual::{Task, World};
-use lkl_net::{Address, Family, Namespace, Protocol, Socket, TcpListener, TcpStream, Type};
+use lkl_net::{Address, Namespace, Protocol, Socket, TcpListener, TcpStream, Type};
 use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ const PIECE: usize = 64 << 10;
 
 /// Connects to a flow's other end, before the flow's end.
 pub(super) fn connect(traffic: &Traffic, by: &Namespace) -> io::Result<Socket> {
-    let socket = Socket::new_in(by, Family::IPV4, Type::STREAM, Protocol::DEFAULT)?;
+    let socket = Socket::new_in(by, traffic.family(), Type::STREAM, Protocol::DEFAULT)?;
     socket.set_congestion(&traffic.flow.congestion)?;
     let address = Address::from(traffic.address);
     match socket.connect_timeout(&address, traffic.left()) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Sends them.
 pub(super) fn send(traffic: &Traffic) -> io::Result<Told> {
     let flow = &traffic.flow;
-    let socket = UdpSocket::bind_in(&traffic.from, "0.0.0.0:0")?;
+    let socket = UdpSocket::bind_in(&traffic.from, (flow.version.unspecified(), 0))?;
     let mut told = Told::default();
     let mut bytes = vec![0; flow.size];
     loop {
