@@ -88,6 +88,9 @@ enum Command {
         /// What chance follows from [default: the topology's, or 1]
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
+        /// Take the machine's own time instead of virtual time: no two runs are the same, and a busy machine delays packets
+        #[arg(long)]
+        realtime: bool,
         /// Memory for Linux [default: 96, and 1 a node, and 12 a flow]
         #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=65_536))]
         memory: Option<u32>,
@@ -169,6 +172,7 @@ fn run(command: Command) -> Result<(), Failure> {
             topology,
             out,
             seed,
+            realtime,
             memory,
             quiet,
         } => {
@@ -176,7 +180,7 @@ fn run(command: Command) -> Result<(), Failure> {
             plan.seed = seed.unwrap_or(plan.seed);
             empty_folder(&out)?;
             let bar = bar(plan.duration, quiet);
-            let outcome = simulation::run(&plan, memory, &out, &mut |time| {
+            let outcome = simulation::run(&plan, realtime, memory, &out, &mut |time| {
                 bar.set_position(time.0 / 1_000_000);
             });
             bar.finish_and_clear();

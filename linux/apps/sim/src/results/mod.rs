@@ -142,8 +142,8 @@ pub struct Outcome {
     pub build: Duration,
     /// How long the simulation took, outside.
     pub wall: Duration,
-    /// Timers that fired and sleeps that ended meanwhile.
-    pub events: u64,
+    /// Timers that fired and sleeps that ended meanwhile, in virtual time.
+    pub events: Option<u64>,
     /// Bytes of Linux's memory that a node takes, with its links, before anything happens.
     pub memory_a_node: u64,
 }

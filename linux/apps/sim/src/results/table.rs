@@ -83,12 +83,15 @@ pub(super) fn summary(outcome: &Outcome, nodes: usize, duration: Time) -> String
         text += &format!("{} packets are missing in the captures\n", outcome.missed);
     }
     let wall = outcome.wall.as_secs_f64().max(1e-9);
-    text += &format!(
-        "{nodes} nodes, {} packets captured, {} events; {duration} in {wall:.2} s: {:.2} simulated seconds a second; {} KiB of memory a node\n",
-        outcome.packets,
-        outcome.events,
-        duration.seconds() / wall,
-        outcome.memory_a_node / 1024,
-    );
+    let (packets, memory) = (outcome.packets, outcome.memory_a_node / 1024);
+    text += &match outcome.events {
+        Some(events) => format!(
+            "{nodes} nodes, {packets} packets captured, {events} events; {duration} in {wall:.2} s: {:.2} simulated seconds a second; {memory} KiB of memory a node\n",
+            duration.seconds() / wall,
+        ),
+        None => format!(
+            "{nodes} nodes, {packets} packets captured; {duration} of the machine's own time; {memory} KiB of memory a node\n"
+        ),
+    };
     text
 }

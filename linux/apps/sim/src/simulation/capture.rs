@@ -1,4 +1,4 @@
-//! A capture a link: packets at its first end, with the times of the virtual clock, in pcapng.
+//! A capture a link: packets at its first end, with the times of the simulation's clock, in pcapng.
 //!
 //! A packet socket sees what comes in, and what goes out as it leaves the queue at the end of its delay. So each packet has the
 //! time at which it has come through the link, in both directions. One thread writes for all links, what has come within a millisecond at once:
@@ -6,8 +6,8 @@
 
 use super::clock::Clock;
 use super::network::Network;
+use super::world::{Task, World};
 use crate::quantity::Time;
-use lkl_host_virtual::{Start, World};
 use lkl_net::{Address, Epoll, EpollWaker, Family, PacketAddress, Protocol, Socket, Type};
 use lkl_net::{Event, Events};
 use pcap_file::pcapng::PcapNgWriter;
@@ -23,7 +23,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// All protocols.
 const ALL: u16 = 3;
@@ -55,7 +54,7 @@ pub struct Captured {
 
 /// The thread that writes.
 pub struct Capture {
-    task: lkl_host_virtual::Task<io::Result<Captured>>,
+    task: Task<io::Result<Captured>>,
     stop: Arc<AtomicBool>,
     waker: EpollWaker,
 }
@@ -180,7 +179,7 @@ fn drain(socket: &Socket, writer: &mut Writer, snaplen: u16, clock: &Clock) -> i
         };
         let leaves = matches!(from, Address::Packet(from) if from.packet_type == OUTGOING);
         let data = buffer.get(..len).unwrap_or(&buffer);
-        let day = Duration::from_secs(Start::default().seconds);
+        let day = clock.day();
         let block = EnhancedPacketBlock {
             interface_id: 0,
             timestamp: day + when.map_or_else(|| clock.now(), |when| clock.at(when)).duration(),

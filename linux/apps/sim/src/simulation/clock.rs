@@ -1,10 +1,10 @@
-//! The simulation's clock: virtual time since the network was complete.
+//! The simulation's clock: what has passed since the network was complete.
 
+use super::world::World;
 use crate::quantity::Time;
-use lkl_host_virtual::{Start, World};
 use std::time::Duration;
 
-/// The clock, of any thread that takes part.
+/// The clock, of any thread of the simulation.
 #[derive(Clone, Debug)]
 pub struct Clock {
     world: World,
@@ -25,9 +25,17 @@ impl Clock {
         Time(self.world.elapsed_ns().saturating_sub(self.zero))
     }
 
+    /// The time of the day, since 1970, that captures have for its zero. In virtual time it is the day's beginning.
+    pub fn day(&self) -> Duration {
+        match self.world {
+            World::Virtual(_) => self.world.day(),
+            World::Real(_) => self.world.day().saturating_add(Duration::from_nanos(self.zero)),
+        }
+    }
+
     /// What it said at a time of day of Linux's.
     pub fn at(&self, day: Duration) -> Time {
-        let passed = day.saturating_sub(Duration::from_secs(Start::default().seconds));
+        let passed = day.saturating_sub(self.world.day());
         let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
         Time(nanos.saturating_sub(self.zero))
     }

@@ -1,12 +1,13 @@
-//! A run: one Linux in virtual time, in which a plan's network, flows and events are.
+//! A run: one Linux, in virtual time or in the machine's own, in which a plan's network, flows and events are.
 //!
-//! Each part of a flow is a thread that takes part in virtual time; so are the events, the sampler and the capture. The thread that
+//! Each part of a flow is a thread, which takes part in virtual time; so are the events, the sampler and the capture. The thread that
 //! runs the simulation sleeps through it, and tells how far it is.
 
 mod capture;
 mod clock;
 mod flow;
 mod network;
+mod world;
 
 use crate::plan::{Event, Plan};
 use crate::quantity::Time;
@@ -14,7 +15,7 @@ use crate::results::Outcome;
 use capture::{Capture, Captured};
 use clock::Clock;
 use linux_full as _;
-use lkl_host_virtual::{BootConfig, Halt, Kernel, Start, Task, World};
+use lkl_host_virtual::{BootConfig, Halt, Kernel};
 use lkl_session::exit::{Exit, Failure, reason};
 use network::Network;
 use std::fs;
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use world::{Task, World};
 
 /// How often the progress is told.
 const STEPS: u64 = 200;
@@ -48,12 +50,13 @@ fn failed(kernel: &Kernel, error: &io::Error) -> Failure {
     Failure::new(Exit::Other, format_args!("{}{advice}", reason(error)))
 }
 
-/// Runs a plan. Captures go into `folder`; `progress` is told how far it is.
+/// Runs a plan, in virtual time or in the machine's own. Captures go into `folder`; `progress` is told how far it is.
 ///
 /// # Errors
 /// Linux does not boot, has no memory, or refuses a setting; a file cannot be written.
 pub fn run(
     plan: &Plan,
+    real: bool,
     memory: Option<u32>,
     folder: &Path,
     progress: &mut dyn FnMut(Time),
@@ -66,8 +69,7 @@ pub fn run(
         pool_size: mib.saturating_mul(1 << 20),
         command_line: &command_line,
     };
-    let booted = lkl_host_virtual::boot(Default::default(), Start::default(), &config);
-    let (kernel, world) = booted.map_err(|error| {
+    let (kernel, world) = world::boot(real, &config).map_err(|error| {
         let text = format!("Linux does not boot with {mib} MiB: {error:?}; say another --memory");
         Failure::new(Exit::Kernel, text)
     })?;
@@ -143,7 +145,10 @@ fn within(
         missed: captured.missed,
         build,
         wall: started.elapsed(),
-        events: world.events().saturating_sub(events_before),
+        events: world
+            .events()
+            .zip(events_before)
+            .map(|(now, before)| now.saturating_sub(before)),
         memory_a_node: before.saturating_sub(after) / u64::try_from(plan.nodes.len().max(1)).unwrap_or(1),
     })
 }

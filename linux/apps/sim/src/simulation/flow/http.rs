@@ -2,7 +2,7 @@
 
 use super::{Told, Traffic, is_timeout, tcp};
 use crate::quantity::Time;
-use lkl_host_virtual::{Task, World};
+use crate::simulation::world::{Task, World};
 use lkl_net::Socket;
 use std::io;
 use std::sync::Arc;

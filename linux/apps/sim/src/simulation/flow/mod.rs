@@ -7,11 +7,11 @@ mod udp;
 
 use super::clock::Clock;
 use super::network::Network;
+use super::world::{Task, World};
 use crate::plan::{Flow, Plan};
 use crate::quantity::{Time, Version};
 use crate::results::{FlowResult, Sample, Spread};
 use crate::topology::FlowKind;
-use lkl_host_virtual::{Task, World};
 use lkl_net::{Family, Namespace, Socket, TcpInfo};
 use lkl_session::exit::reason;
 use std::io;

@@ -2,7 +2,7 @@
 
 use super::{GRACE, LOOK, Told, Traffic, is_timeout};
 use crate::quantity::{Time, Version};
-use lkl_host_virtual::{Task, World};
+use crate::simulation::world::{Task, World};
 use lkl_net::{Address, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;

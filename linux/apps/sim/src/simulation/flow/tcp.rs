@@ -1,7 +1,7 @@
 //! As many bytes as TCP brings over: a number of them, or until a time.
 
 use super::{LOOK, Told, Traffic, is_timeout};
-use lkl_host_virtual::{Task, World};
+use crate::simulation::world::{Task, World};
 use lkl_net::{Address, Namespace, Protocol, Socket, TcpListener, TcpStream, Type};
 use std::io;
 use std::net::Shutdown;
