@@ -133,7 +133,9 @@ fn addresses_are_translated_on_the_way_out_and_on_the_way_in() {
 
 #[test]
 fn rules_leave_a_run_the_same_each_time() {
-    let text = gate("router", &["out = \"outer\"\naction = \"masquerade\""]) + &flow("http", "");
+    let text = gate("router", &["out = \"outer\"\naction = \"masquerade\""])
+        + &flow("http", "interval = \"50ms\"")
+        + &named("bulk", "tcp", "bytes = \"1MB\"");
     let first = run(&text, &[]).files();
     assert!(first.contains_key("rules.csv"));
     let again = run(&text, &[]).files();

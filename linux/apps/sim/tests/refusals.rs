@@ -11,7 +11,7 @@ fn pair() -> String {
     seconds(5) + &nodes("host", &["a", "b"]) + &link("a", "b", "")
 }
 
-/// The same, and a rule of the first host's, which begins in line 8.
+/// The same, and a rule of the first host's, which begins in line 7.
 fn ruled(rule: &str) -> String {
     let text = format!("\"host\"\n[[node.rule]]\n{rule}\n");
     pair().replacen("\"host\"\n", &text, 1)
@@ -185,47 +185,47 @@ fn a_wrong_topology_is_refused_in_one_line_that_says_where_and_what() {
         ),
         (
             ruled("in = \"wire\"\naction = \"drop\""),
-            "8:6: there is no link wire; add [[link]] of that name, or correct this one",
+            "7:6: there is no link wire; add [[link]] of that name, or correct this one",
         ),
         (
             ruled("action = \"burn\""),
-            "8:10: unknown variant `burn`, expected one of `accept`, `drop`, `reject`, `reset`, `count`, `masquerade`, `snat`, `dnat`",
+            "7:10: unknown variant `burn`, expected one of `accept`, `drop`, `reject`, `reset`, `count`, `masquerade`, `snat`, `dnat`",
         ),
         (
             ruled("port = \"80\"\naction = \"drop\""),
-            "8:8: a port is for rules with protocol = \"tcp\" or \"udp\"",
+            "7:8: a port is for rules with protocol = \"tcp\" or \"udp\"",
         ),
         (
             ruled("protocol = \"tcp\"\nport = \"90-80\"\naction = \"drop\""),
-            "9:8: \"90-80\" is not a port like \"80\", nor ports like \"8000-8999\"",
+            "8:8: \"90-80\" is not a port like \"80\", nor ports like \"8000-8999\"",
         ),
         (
             ruled("protocol = \"ipx\"\naction = \"drop\""),
-            "8:12: there is no protocol ipx; there are icmp, icmpv6, tcp, udp",
+            "7:12: there is no protocol ipx; there are icmp, icmpv6, tcp, udp",
         ),
         (
             ruled("protocol = \"udp\"\naction = \"reset\""),
-            "9:10: a reset is for rules with protocol = \"tcp\"",
+            "8:10: a reset is for rules with protocol = \"tcp\"",
         ),
         (
             ruled("action = \"snat\""),
-            "8:10: address is missing: the new one, like \"10.0.0.7\" or \"10.0.0.7:80\"",
+            "7:10: address is missing: the new one, like \"10.0.0.7\" or \"10.0.0.7:80\"",
         ),
         (
             ruled("action = \"dnat\"\naddress = \"10.0.0\""),
-            "9:11: \"10.0.0\" is not an address like \"10.0.0.7\" or \"10.0.0.7:80\"",
+            "8:11: \"10.0.0\" is not an address like \"10.0.0.7\" or \"10.0.0.7:80\"",
         ),
         (
             ruled("action = \"dnat\"\naddress = \"10.0.0.7:80\""),
-            "9:11: a port is for rules with protocol = \"tcp\" or \"udp\"",
+            "8:11: a port is for rules with protocol = \"tcp\" or \"udp\"",
         ),
         (
             ruled("action = \"drop\"\naddress = \"10.0.0.7\""),
-            "9:11: address is for the actions snat and dnat",
+            "8:11: address is for the actions snat and dnat",
         ),
         (
             ruled("chain = \"input\"\naction = \"masquerade\""),
-            "8:9: a rule that translates has its own chain; leave chain out",
+            "7:9: a rule that translates has its own chain; leave chain out",
         ),
         (
             pair() + &nodes("switch", &["s"]) + "[[node.rule]]\naction = \"drop\"\n" + &link("a", "s", ""),
