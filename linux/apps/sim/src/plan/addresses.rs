@@ -70,9 +70,9 @@ pub(super) fn assign(
     topology: &Topology,
     version: Version,
 ) -> Result<Vec<Segment>, Problem> {
-    let given_in_vain = topology.link.iter().filter_map(|link| link.addresses6.as_ref());
+    let mut in_vain = topology.link.iter().filter_map(|link| link.addresses6.as_ref());
     if !plan.versions.contains(&Version::V6)
-        && let Some([first, _]) = given_in_vain.last()
+        && let Some([first, _]) = in_vain.next()
     {
         return Err(Problem::at(first, format_args!("nodes have no IPv6; {NO_IPV6}")));
     }
