@@ -268,7 +268,8 @@ struct lkl_netdev {
  * Windows: all of them); the host's print operation writes why. `offload`: those that are wanted, of which the host's end has
  * what it can; 0: each packet is complete.
  *
- * A TAP device that exists ("ip tuntap add NAME mode tap"); a macvtap by its device's path; an interface of the machine's, which
+ * A TAP device that exists ("ip tuntap add NAME mode tap"); a macvtap by its device's path, whose address Linux's interface has
+ * unless it is given one; an interface of the machine's, which
  * goes on using it; "READ|WRITE", two FIFOs, in which a packet is behind its length in four bytes, the highest first.
  */
 struct lkl_netdev *lkl_netdev_tap_create(const char *ifname, int offload);

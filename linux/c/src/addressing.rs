@@ -4,8 +4,7 @@
 use crate::{netdevs, operations};
 use lkl::Kernel;
 use lkl_net::config::{Configuration, InterfaceAddress, Route};
-use lkl_net::{Namespace, dhcp};
-use lkl_net_setup::BootIp;
+use lkl_net::{BootIp, Namespace, dhcp};
 use std::io;
 
 /// Gives the addresses. As with a machine, that there is none is told, and Linux runs all the same.

@@ -6,10 +6,9 @@
 
 use crate::{calls, int, life, operations};
 use lkl::{Errno, OwnedFd};
-use lkl_net::config::{Configuration, Handle, InterfaceAddress, Queue, Route, Rule};
+use lkl_net::config::{Configuration, Handle, InterfaceAddress, Queue, Route, Rule, own_table};
 use lkl_net::netlink::{DUMP, Request, attribute};
 use lkl_net::{Namespace, Socket};
-use lkl_net_setup::own_table;
 use std::ffi::{CStr, c_char, c_void};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -2,7 +2,7 @@
 
 use crate::{Long, addressing, calls, disks, int, netdevs, operations, text};
 use lkl::{BootConfig, BootError, Errno, Halt, Kernel};
-use lkl_net_setup::BootWords;
+use lkl_net::BootWords;
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};

@@ -321,6 +321,10 @@ unsafe extern "C" fn lkl_netdev_add(nd: *mut Netdev, args: *const Arguments) -> 
     if nd.is_null() {
         return int(Err(Errno::EINVAL));
     }
+    // Before any thread calls the program's functions: those of another one would take what is meant for it.
+    if netdevs().iter().any(|entry| entry.is_of(Owner(nd))) {
+        return int(Err(Errno::EBUSY));
+    }
     // SAFETY: the caller's promise.
     let (offload, mac) = match unsafe { args.as_ref() } {
         None => (0, None),
@@ -361,9 +365,6 @@ unsafe extern "C" fn lkl_netdev_add(nd: *mut Netdev, args: *const Arguments) -> 
 
 fn add(pending: Pending) -> Result<i32, Errno> {
     let mut all = netdevs();
-    if all.iter().any(|entry| entry.is_of(pending.end.owner)) {
-        return Err(Errno::EBUSY);
-    }
     let id = i32::try_from(all.len()).map_err(|_| Errno::EMFILE)?;
     let entry = match life::kernel() {
         Ok(kernel) => pending.add_to(&kernel)?,

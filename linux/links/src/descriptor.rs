@@ -1,7 +1,7 @@
 //! A descriptor that is read and written a packet at a time, with or without a header before each.
 
 use crate::pump::Medium;
-use lkl_netdev::{Buffer, Header, Offloads, Packet};
+use lkl_netdev::{Buffer, Header, MacAddress, Offloads, Packet};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::io::{self, IoSlice, IoSliceMut};
@@ -33,6 +33,7 @@ pub(crate) struct Descriptor {
     fd: OwnedFd,
     preamble: Preamble,
     offloads: Offloads,
+    hardware: Option<MacAddress>,
 }
 
 impl Descriptor {
@@ -42,7 +43,13 @@ impl Descriptor {
             fd,
             preamble,
             offloads,
+            hardware: None,
         })
+    }
+
+    /// The same, which passes frames for that address alone.
+    pub(crate) fn for_hardware(self, hardware: Option<MacAddress>) -> Descriptor {
+        Descriptor { hardware, ..self }
     }
 }
 
@@ -52,6 +59,10 @@ const PIECES: usize = 32;
 impl Medium for Descriptor {
     fn offloads(&self) -> Offloads {
         self.offloads
+    }
+
+    fn hardware(&self) -> Option<MacAddress> {
+        self.hardware
     }
 
     fn register(&self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {

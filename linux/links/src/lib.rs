@@ -12,14 +12,14 @@ mod datagram;
 #[cfg(unix)]
 mod descriptor;
 mod error;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "slirp"))]
 mod nat;
 mod nat_addresses;
 #[cfg(target_os = "linux")]
 mod packet_socket;
 mod pcap;
 mod pump;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "slirp"))]
 mod slirp;
 mod spec;
 #[cfg(unix)]
@@ -31,7 +31,7 @@ pub use datagram::udp;
 #[cfg(unix)]
 pub use datagram::unix_datagram;
 pub use error::LinkError;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "slirp"))]
 pub use nat::nat;
 pub use nat_addresses::{NAT, NatAddresses};
 #[cfg(target_os = "linux")]

@@ -4,7 +4,7 @@
 //! own thread, which reads, too: as many packets as there are, each straight into a buffer of Linux's, and gives them to Linux
 //! at once.
 
-use lkl_netdev::{Backend, Buffer, Buffers, Header, Offloads, Packet, Packets, Received};
+use lkl_netdev::{Backend, Buffer, Buffers, Header, MacAddress, Offloads, Packet, Packets, Received};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use std::collections::VecDeque;
 use std::io;
@@ -16,6 +16,11 @@ pub(crate) trait Medium: Send + Sync + 'static {
     /// What it does for Linux.
     fn offloads(&self) -> Offloads {
         Offloads::NONE
+    }
+
+    /// The hardware address whose frames alone it passes.
+    fn hardware(&self) -> Option<MacAddress> {
+        None
     }
 
     /// Has `registry` tell when it can be read or written again.
@@ -200,6 +205,10 @@ fn passes(error: &io::Error) -> bool {
 impl<M: Medium> Backend for Pump<M> {
     fn offloads(&self) -> Offloads {
         self.shared.medium.offloads()
+    }
+
+    fn hardware(&self) -> Option<MacAddress> {
+        self.shared.medium.hardware()
     }
 
     fn transmit(&self, packets: Packets) {

@@ -115,8 +115,13 @@ impl Spec {
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub fn open_with(&self, offloads: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
         match self {
-            #[cfg(target_os = "linux")]
+            #[cfg(all(target_os = "linux", feature = "slirp"))]
             Spec::Slirp => crate::nat(),
+            #[cfg(all(target_os = "linux", not(feature = "slirp")))]
+            Spec::Slirp => Err(LinkError::new(
+                "slirp",
+                std::io::Error::new(std::io::ErrorKind::Unsupported, "it is not built in"),
+            )),
             #[cfg(target_os = "linux")]
             Spec::Tap(name) => crate::tap_with(name, offloads),
             #[cfg(target_os = "linux")]

@@ -9,7 +9,7 @@
 use crate::LinkError;
 use crate::descriptor::{Descriptor, Preamble};
 use crate::pump::Pump;
-use lkl_netdev::{Backend, Offloads};
+use lkl_netdev::{Backend, MacAddress, Offloads};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -50,10 +50,11 @@ pub fn tap_with(name: &str, offloads: Offloads) -> Result<Arc<dyn Backend>, Link
     exists(name).map_err(error)?;
     let device = open(Path::new("/dev/net/tun")).map_err(error)?;
     attach(&device, name, offloads).map_err(error)?;
-    connected(device, &what, offloads)
+    connected(device, &what, offloads, None)
 }
 
-/// Opens a macvtap, by the path of its device: `/dev/tapN`, where N is the interface's number.
+/// Opens a macvtap, by the path of its device: `/dev/tapN`, where N is the interface's number. Frames for its own hardware address
+/// come, and for no other one: an interface of Linux's that is given none has that.
 ///
 /// # Errors
 /// That it may not be opened, or is no macvtap.
@@ -70,7 +71,8 @@ pub fn macvtap_with(path: &Path, offloads: Offloads) -> Result<Arc<dyn Backend>,
     let offloads = possible(offloads);
     let device = open(path).map_err(|error| LinkError::new(&what, error))?;
     attach(&device, "", offloads).map_err(|error| LinkError::new(&what, error))?;
-    connected(device, &what, offloads)
+    let hardware = hardware(&device).map_err(|error| LinkError::new(&what, error))?;
+    connected(device, &what, offloads, Some(hardware))
 }
 
 fn wanted(offloads: bool) -> Offloads {
@@ -138,8 +140,34 @@ fn attach(device: &File, name: &str, offloads: Offloads) -> io::Result<()> {
     Ok(())
 }
 
+/// The address of the device's interface.
+fn hardware(device: &File) -> io::Result<MacAddress> {
+    // SAFETY: all zeros is a value of this plain structure.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // SAFETY: the driver writes the structure, which lives through the call.
+    checked(unsafe {
+        libc::ioctl(
+            device.as_raw_fd(),
+            libc::SIOCGIFHWADDR as libc::Ioctl,
+            &mut request,
+        )
+    })?;
+    // SAFETY: it is this member that the driver has written.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+    let mut bytes = [0; 6];
+    for (place, byte) in bytes.iter_mut().zip(address.sa_data) {
+        *place = u8::from_ne_bytes(byte.to_ne_bytes());
+    }
+    Ok(MacAddress(bytes))
+}
+
 /// Has the device give packets that are not complete: as many of the wanted kinds as it knows.
-fn connected(device: File, what: &str, wanted: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
+fn connected(
+    device: File,
+    what: &str,
+    wanted: Offloads,
+    hardware: Option<MacAddress>,
+) -> Result<Arc<dyn Backend>, LinkError> {
     let set = |known: Offloads| {
         // SAFETY: the argument is a number.
         checked(unsafe { libc::ioctl(device.as_raw_fd(), TUNSETOFFLOAD, given(known)) }).is_ok()
@@ -152,7 +180,8 @@ fn connected(device: File, what: &str, wanted: Offloads) -> Result<Arc<dyn Backe
     } else {
         Preamble::Long
     };
-    let pump = Descriptor::new(OwnedFd::from(device), preamble, known).and_then(Pump::new);
+    let descriptor = Descriptor::new(OwnedFd::from(device), preamble, known);
+    let pump = descriptor.and_then(|descriptor| Pump::new(descriptor.for_hardware(hardware)));
     Ok(Arc::new(pump.map_err(|error| LinkError::new(what, error))?))
 }
 

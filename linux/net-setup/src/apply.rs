@@ -3,7 +3,7 @@
 use crate::settings::{Addressing, Interface, Settings};
 use linux_full::Networks;
 use lkl::{Errno, Kernel};
-use lkl_net::config::{Configuration, Handle, InterfaceAddress, Queue, Route, Rule};
+use lkl_net::config::{self, Configuration, Handle, InterfaceAddress, Queue, Route, Rule};
 use lkl_net::{NameServers, Namespace, dhcp};
 use lkl_netdev::{Backend, Config, NetworkDevice};
 use lkl_session::exit::{Exit, Failure, reason};
@@ -11,12 +11,6 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// The routing table for packets that have an address of one interface as their source, by the interface's number.
-pub fn own_table(interface: u32) -> u32 {
-    const FIRST: u32 = 1000;
-    FIRST.saturating_add(interface)
-}
 
 /// Settings, and the Linux that they are for.
 pub(crate) struct Applying<'a> {
@@ -210,7 +204,7 @@ fn own_way_out(
     addresses: &[InterfaceAddress],
     gateway: IpAddr,
 ) -> io::Result<()> {
-    let table = own_table(config.interface(name)?.index);
+    let table = config::own_table(config.interface(name)?.index);
     for address in addresses {
         if address.ip.is_ipv4() != gateway.is_ipv4() {
             continue;

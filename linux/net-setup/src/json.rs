@@ -2,11 +2,11 @@
 //!
 //! [`Document`] is such a file as it is written, [`Settings`] is what is meant. Values are texts, or numbers where that makes sense.
 
-use crate::boot_words::{BootIp, BootWords};
 use crate::settings::{Addressing, Interface, Settings, Source};
 use crate::word::{List, Mtu, Neighbours, Number, Prefix, RootQueue, Switch, Sysctls, Word};
 use lkl_links::{NAT, Spec};
 use lkl_net::config::InterfaceAddress;
+use lkl_net::{BootIp, BootWords};
 use lkl_netdev::{MacAddress, Offloads};
 use lkl_session::exit::{Exit, Failure};
 use lkl_session::program::Program;

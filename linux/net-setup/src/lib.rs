@@ -13,7 +13,6 @@
 mod apply;
 #[cfg(feature = "args")]
 mod args;
-mod boot_words;
 mod ends;
 mod environment;
 mod json;
@@ -21,10 +20,8 @@ mod network;
 mod settings;
 mod word;
 
-pub use apply::own_table;
 #[cfg(feature = "args")]
 pub use args::{NetworkArgs, interface_address};
-pub use boot_words::{BootIp, BootWords};
 pub use ends::Ends;
 pub use network::Network;
 pub use settings::{Addressing, Interface, Settings, Source};

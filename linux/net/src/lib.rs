@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod boot_words;
 mod call;
 pub mod config;
 #[cfg(feature = "dhcp")]
@@ -33,6 +34,7 @@ mod udp;
 pub mod unix;
 
 pub use address::{Address, PacketAddress, Target, ToSocketAddrs, UnixAddress};
+pub use boot_words::{BootIp, BootWords};
 pub use config::Configuration;
 pub use error::{errno, io_error};
 pub use lkl::Errno;

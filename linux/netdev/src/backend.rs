@@ -1,5 +1,6 @@
 //! What a host gives for a network interface.
 
+use crate::device::MacAddress;
 use crate::header::Offloads;
 use crate::packet::{Buffers, Packets};
 
@@ -11,6 +12,11 @@ pub trait Backend: Send + Sync + 'static {
     /// What it does for Linux. Asked once.
     fn offloads(&self) -> Offloads {
         Offloads::NONE
+    }
+
+    /// The hardware address of an interface that nobody has given one, where the other end passes frames for that address alone.
+    fn hardware(&self) -> Option<MacAddress> {
+        None
     }
 
     /// Sends packets, in their order.

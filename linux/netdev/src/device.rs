@@ -66,7 +66,7 @@ impl FromStr for MacAddress {
 /// How an interface is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// `None`: Linux makes one up.
+    /// `None`: the backend's, if it wants one; else Linux makes one up.
     pub mac: Option<MacAddress>,
     /// Bytes of the longest packet without its Ethernet header; 0: 1500.
     pub mtu: u32,
@@ -171,7 +171,7 @@ impl NetworkDevice {
             return Err(Errno::EINVAL);
         }
         let params = lkl_net_params {
-            mac: config.mac.map_or([0; 6], |mac| mac.0),
+            mac: config.mac.or(backend.hardware()).map_or([0; 6], |mac| mac.0),
             down: u16::from(config.no_carrier),
             mtu: config.mtu,
             max_mtu: config.max_mtu,

@@ -17,11 +17,14 @@ pub const FOLDER: &str = "linux/c/tests/network";
 /// A TAP device, `$2`, with 10.9.1.1/24.
 const TAP: &str = "ip link set lo up && ip tuntap add $2 mode tap vnet_hdr && ip addr add 10.9.1.1/24 dev $2 && \
                    ip link set $2 up && exec \"$0\" \"$@\"";
-/// A wire, one end of which has 10.9.1.1/24; the other is `$2`, and has a macvtap.
+/// A wire, one end of which has 10.9.1.1/24; the other is `$2`.
 const WIRE: &str = "ip link set lo up && ip link add $2 type veth peer name lklpeer && \
-                    ip addr add 10.9.1.1/24 dev lklpeer && ip link set lklpeer up && ip link set $2 up && \
-                    ip link add link $2 name lklmacvtap type macvtap mode bridge && ip link set lklmacvtap up && \
-                    number=$(ip -o link show lklmacvtap) && exec \"$0\" \"$@\" /dev/tap${number%%:*}";
+                    ip addr add 10.9.1.1/24 dev lklpeer && ip link set lklpeer up && ip link set $2 up && exec \"$0\" \"$@\"";
+/// The same with a macvtap, whose device is one more argument.
+const MACVTAP: &str = "ip link set lo up && ip link add $2 type veth peer name lklpeer && \
+                       ip addr add 10.9.1.1/24 dev lklpeer && ip link set lklpeer up && ip link set $2 up && \
+                       ip link add link $2 name lklmacvtap type macvtap mode bridge && ip link set lklmacvtap up && \
+                       number=$(ip -o link show lklmacvtap) && exec \"$0\" \"$@\" /dev/tap${number%%:*}";
 
 /// What is run, and in which network.
 const GROUPS: &[(&[&str], Option<&str>)] = &[
@@ -29,7 +32,8 @@ const GROUPS: &[(&[&str], Option<&str>)] = &[
     (&["helpers"], None),
     (&["own"], None),
     (&["tap", "lkltap"], Some(TAP)),
-    (&["kinds", "lklwire"], Some(WIRE)),
+    (&["raw", "lklwire"], Some(WIRE)),
+    (&["macvtap", "lklwire"], Some(MACVTAP)),
     (
         &["boot", "lkltap", "ip=10.9.1.2::10.9.1.1:255.255.255.0::eth0:off"],
         Some(TAP),

@@ -108,9 +108,12 @@ long tcp_listen(unsigned int addr, unsigned short port)
 {
 	struct lkl_sockaddr_in in = address(addr, port);
 	long fd = lkl_sys_socket(LKL_AF_INET, LKL_SOCK_STREAM, 0), error;
+	int yes = 1;
 
 	if (fd < 0)
 		return fd;
+	/* A connection of before may still be remembered. */
+	lkl_sys_setsockopt((int)fd, LKL_SOL_SOCKET, LKL_SO_REUSEADDR, (char *)&yes, sizeof(yes));
 	error = lkl_sys_bind((int)fd, (struct lkl_sockaddr *)&in, sizeof(in));
 	if (!error)
 		error = lkl_sys_listen((int)fd, 8);

@@ -53,6 +53,7 @@ void wrong_arguments(void);
 /* A DHCP server of the machine's, on a thread: it lends 10.9.1.2/24, with 10.9.1.1 as the router. */
 void serve_dhcp(const char *device);
 void addresses_at_boot(const char *tap, const char *word);
-void other_kinds(const char *raw, const char *macvtap);
+void raw_end(const char *interface);
+void macvtap_end(const char *path);
 
 #endif

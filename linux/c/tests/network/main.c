@@ -4,7 +4,8 @@
  *
  *	network helpers | wrong | own
  *	network tap DEVICE			a TAP device at 10.9.1.1/24
- *	network kinds INTERFACE MACVTAP		an interface of the machine's, and a macvtap's device
+ *	network raw INTERFACE			an interface of the machine's, 10.9.1.1/24 being at its other end
+ *	network macvtap INTERFACE DEVICE	a macvtap upon it, by its device
  *	network boot DEVICE WORD		"ip=..." of the command line; a DHCP server for it is in the program
  *	network pipe-answer READ|WRITE, network pipe-ask READ|WRITE
  */
@@ -25,8 +26,10 @@ int main(int argc, char **argv)
 #ifndef _WIN32
 	else if (!strcmp(group, "tap"))
 		host_end(first);
-	else if (!strcmp(group, "kinds"))
-		other_kinds(first, second);
+	else if (!strcmp(group, "raw"))
+		raw_end(first);
+	else if (!strcmp(group, "macvtap"))
+		macvtap_end(argc > 3 ? second : first);
 	else if (!strcmp(group, "boot"))
 		addresses_at_boot(first, second);
 	else if (!strcmp(group, "pipe-answer") || !strcmp(group, "pipe-ask"))

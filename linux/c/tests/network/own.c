@@ -44,6 +44,9 @@ static void free_ring(struct ring *ring)
 	free(ring);
 }
 
+/* Nothing is received meanwhile. */
+static int hold;
+
 static int put(struct ring *ring, const unsigned char *frame, int len)
 {
 	int room;
@@ -118,7 +121,7 @@ static int tx(struct lkl_netdev *nd, struct iovec *iov, int cnt)
 		return len;
 	}
 	if (put(end->out, frame, len) < 0) {
-		end->refused++;
+		__atomic_fetch_add(&end->refused, 1, __ATOMIC_SEQ_CST);
 		return -1;
 	}
 	end->sent++;
@@ -132,7 +135,7 @@ static int rx(struct lkl_netdev *nd, struct iovec *iov, int cnt)
 	int i, len = -1, done = 0, room = 0;
 
 	lkl_host_ops.mutex_lock(ring->lock);
-	if (ring->head != ring->tail) {
+	if (ring->head != ring->tail && !__atomic_load_n(&hold, __ATOMIC_SEQ_CST)) {
 		const unsigned char *frame = ring->frames[ring->head % RING];
 
 		len = ring->lens[ring->head % RING];
@@ -229,8 +232,17 @@ static void frames_cross(struct end *one, struct end *other)
 	SAYS(sender, value >= 0);
 	SAYS(receiver, value >= 0);
 	IS(lkl_sys_setsockopt((int)receiver, LKL_SOL_SOCKET, LKL_SO_RCVBUFFORCE, (char *)&size, sizeof(size)), 0);
+	/* The ring gets full before anything is taken out of it. */
+	__atomic_store_n(&hold, 1, __ATOMIC_SEQ_CST);
 	thread = lkl_host_ops.thread_create(send_frames, NULL);
 	SAYS(thread, value != 0);
+	while (!__atomic_load_n(&one->refused, __ATOMIC_SEQ_CST)) {
+		struct __lkl__kernel_timespec pause = { .tv_nsec = 1000000 };
+
+		lkl_sys_nanosleep(&pause, NULL);
+	}
+	__atomic_store_n(&hold, 0, __ATOMIC_SEQ_CST);
+	lkl_host_ops.sem_up(other->in->news);
 	for (i = 0; i < FRAMES; i++) {
 		unsigned char frame[FRAME], wanted = (unsigned char)i;
 		long len = lkl_sys_read((unsigned int)receiver, (char *)frame, sizeof(frame));

@@ -17,7 +17,7 @@ pub use link::{Interface, LinkKind};
 pub use mptcp::{MptcpEndpoint, MptcpLimits};
 pub use nftables::{Action, Chain, ChainKind, ConnectionState, Hook, Match, PacketRule, RuleCounter, Table};
 pub use queue::{Handle, HtbClass, Netem, Queue, Tbf};
-pub use route::{Route, RouteType, Rule};
+pub use route::{Route, RouteType, Rule, own_table};
 pub use wireguard::{WireguardDevice, WireguardPeer, WireguardPeerState};
 
 use crate::error::about;

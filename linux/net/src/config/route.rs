@@ -131,6 +131,12 @@ impl fmt::Display for Route {
     }
 }
 
+/// The routing table for packets that have an address of one interface as their source, by the interface's number.
+pub fn own_table(interface: u32) -> u32 {
+    const FIRST: u32 = 1000;
+    FIRST.saturating_add(interface)
+}
+
 /// A rule: which packets look into which table. What is `None` fits every packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule<'a> {
