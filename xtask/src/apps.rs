@@ -41,6 +41,11 @@ const APPS: &[App] = &[
         windows: true,
     },
     App {
+        package: "lklrun",
+        programs: &["lklrun"],
+        windows: false,
+    },
+    App {
         package: "lklsim",
         programs: &["lklsim"],
         windows: false,

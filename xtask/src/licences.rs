@@ -15,6 +15,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     ("lklcopy", &["x86_64-unknown-linux-gnu"]),
     ("lklfuse", &["x86_64-unknown-linux-gnu"]),
     ("lklget", &["x86_64-unknown-linux-gnu", "x86_64-pc-windows-gnu"]),
+    ("lklrun", &["x86_64-unknown-linux-gnu"]),
     ("lklsim", &["x86_64-unknown-linux-gnu"]),
     (
         "lkl-server",

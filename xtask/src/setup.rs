@@ -167,6 +167,20 @@ pub const NETWORKS: Group = Group {
     packages: &["iproute2", "iputils-ping"],
 };
 
+/// Programs that know nothing of this Linux and run on its network.
+pub const RUN_ON_IT: Group = Group {
+    what: "to run on Linux's network",
+    packages: &[
+        "iperf3",
+        "libc6-dev",
+        "nginx-light",
+        "nodejs",
+        "python3-requests",
+        "redis-server",
+        "redis-tools",
+    ],
+};
+
 /// Everything that tests need.
 pub const ALL: &[&Group] = &[
     &KERNEL,
@@ -180,6 +194,7 @@ pub const ALL: &[&Group] = &[
     &APR,
     &CLIENTS,
     &NETWORKS,
+    &RUN_ON_IT,
 ];
 
 /// Installs what is missing of `groups`, saying so.
