@@ -6,7 +6,7 @@
 //! `lkl_seed=`) and the same program the same happens, to the nanosecond.
 //!
 //! That holds for threads that take part: Linux's own, the one that boots ([`boot`]), and those that [`World::spawn`] starts.
-//! What they wait for must be Linux's, or [`Task::join`]: a thread that waits for something else keeps all others
+//! What they wait for must be Linux's, a [`Bell`], or [`Task::join`]: a thread that waits for something else keeps all others
 //! waiting. Of other threads each call into Linux is served, at a time that is no one's to foretell.
 
 // UNSAFETY (whole crate): passes memory of the POSIX host's on.
@@ -18,4 +18,4 @@ pub mod schedule;
 mod world;
 
 pub use lkl::{BootConfig, BootError, Halt, Kernel};
-pub use world::{Start, Task, World, boot};
+pub use world::{Bell, Start, Task, World, boot};

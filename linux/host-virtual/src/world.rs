@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::schedule::{Schedule, Semaphore, Timer};
+use crate::schedule::{self, Schedule, Semaphore, Timer};
 use lkl::{Alarm, BootConfig, BootError, Host, Kernel, Semaphore as _, ThreadBody};
 use lkl_host_posix::{fault, pool::Pool, thread};
 use lkl_host_std::console::{Console, Hooks};
@@ -93,6 +93,11 @@ impl World {
         self.sleep_until_ns(self.elapsed_ns().saturating_add(nanos));
     }
 
+    /// A bell that has not rung.
+    pub fn bell(&self) -> Bell {
+        Bell(schedule::Bell::new(&self.0))
+    }
+
     /// Starts a thread that takes part. It begins when its turn comes.
     pub fn spawn<T: Send + 'static>(
         &self,
@@ -134,6 +139,23 @@ impl World {
         let result = act();
         self.0.join_in();
         result
+    }
+}
+
+/// What a thread that takes part waits for, until a time.
+#[derive(Debug)]
+pub struct Bell(schedule::Bell);
+
+impl Bell {
+    /// Wakes up the thread that waits, or else the next one that would.
+    pub fn ring(&self) {
+        self.0.ring();
+    }
+
+    /// The calling thread, which takes part, waits until it rings, or until so many nanoseconds have passed since the simulation
+    /// began, exactly. Others go first unless it has rung already. Whether it has rung since this returned last. One thread at a time waits.
+    pub fn wait_until_ns(&self, elapsed: u64) -> bool {
+        self.0.wait_until(elapsed.saturating_add(MONOTONIC_START))
     }
 }
 

@@ -196,6 +196,26 @@ fn waiting_takes_no_time_and_a_link_is_as_fast_as_it_says() {
         assert_eq!(sleeper.join().unwrap(), base + number);
     }
 
+    // A bell wakes up who waits for it when it rings, or when the time is over, and is remembered if nobody waited yet.
+    let bell = std::sync::Arc::new(world.bell());
+    let base = world.elapsed_ns();
+    assert!(!bell.wait_until_ns(base + 5));
+    assert_eq!(world.elapsed_ns(), base + 5);
+    let (its_world, its_bell) = (world.clone(), std::sync::Arc::clone(&bell));
+    let ringer = world
+        .spawn(move || {
+            its_world.sleep_until_ns(base + 9);
+            its_bell.ring();
+        })
+        .unwrap();
+    assert!(bell.wait_until_ns(base + 1_000_000));
+    assert_eq!(world.elapsed_ns(), base + 9);
+    ringer.join().unwrap();
+    bell.ring();
+    assert!(bell.wait_until_ns(base + 1_000_000));
+    assert!(!bell.wait_until_ns(base + 11));
+    assert_eq!(world.elapsed_ns(), base + 11);
+
     // Ping-pong: each round is twice the delay.
     let delay = Duration::from_millis(50);
     let hosts = link(&kernel, 1, delay, 1_250_000, 0.0);
