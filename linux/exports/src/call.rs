@@ -21,6 +21,8 @@ const SYS_MOVE_MOUNT: i64 = 429;
 const SYS_FSOPEN: i64 = 430;
 const SYS_FSCONFIG: i64 = 431;
 const SYS_FSMOUNT: i64 = 432;
+const SYS_FSPICK: i64 = 433;
+const SYS_MOUNT_SETATTR: i64 = 442;
 
 const AT_FDCWD: i64 = -100;
 const O_CLOEXEC: i64 = 0o2_000_000;
@@ -67,13 +69,68 @@ pub(crate) fn make_folder(kernel: &Kernel, path: &CStr) -> Result<(), Errno> {
     }
 }
 
+/// `MOUNT_ATTR_*`: no set-user-id, no devices, no execution.
+const CAREFUL: i64 = 0x2 | 0x4 | 0x8;
+
 /// A file system of the kernel's own that needs no device, mounted nowhere: its root.
 pub(crate) fn file_system(kernel: &Kernel, name: &CStr) -> Result<OwnedFd, Errno> {
+    file_system_with(kernel, name, &[])
+}
+
+/// The same with options, each with a value.
+pub(crate) fn file_system_with(
+    kernel: &Kernel,
+    name: &CStr,
+    options: &[(&CStr, &CStr)],
+) -> Result<OwnedFd, Errno> {
     const CLOEXEC: i64 = 1;
+    const FSCONFIG_SET_STRING: i64 = 1;
     const FSCONFIG_CMD_CREATE: i64 = 6;
     let fs = opened(kernel, SYS_FSOPEN, [address(name.as_ptr()), CLOEXEC, 0, 0])?;
+    for (key, value) in options {
+        let (key, value) = (address(key.as_ptr()), address(value.as_ptr()));
+        let arguments = [fs.raw().into(), FSCONFIG_SET_STRING, key, value];
+        call(kernel, SYS_FSCONFIG, arguments)?;
+    }
     call(kernel, SYS_FSCONFIG, [fs.raw().into(), FSCONFIG_CMD_CREATE])?;
-    opened(kernel, SYS_FSMOUNT, [fs.raw().into(), CLOEXEC, 0, 0])
+    opened(kernel, SYS_FSMOUNT, [fs.raw().into(), CLOEXEC, CAREFUL, 0])
+}
+
+/// Makes a file system that is mounted on a folder for reading one for writing, in which symbolic links are followed.
+pub(crate) fn make_writable(kernel: &Kernel, folder: &CStr) -> Result<(), Errno> {
+    /// `struct mount_attr`
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        users: u64,
+    }
+    const CLOEXEC: i64 = 1;
+    const FSCONFIG_SET_FLAG: i64 = 0;
+    const FSCONFIG_CMD_RECONFIGURE: i64 = 7;
+    const READ_ONLY: u64 = 0x1;
+    const NO_LINKS: u64 = 0x20_0000;
+    let folder = address(folder.as_ptr());
+    let fs = opened(kernel, SYS_FSPICK, [AT_FDCWD, folder, CLOEXEC, 0])?;
+    let writing = [fs.raw().into(), FSCONFIG_SET_FLAG, address(c"rw".as_ptr())];
+    call(kernel, SYS_FSCONFIG, writing)?;
+    call(kernel, SYS_FSCONFIG, [fs.raw().into(), FSCONFIG_CMD_RECONFIGURE])?;
+    let attributes = Attributes {
+        set: 0,
+        clear: READ_ONLY | NO_LINKS,
+        propagation: 0,
+        users: 0,
+    };
+    let size = size_of::<Attributes>().cast_signed() as i64;
+    let arguments = [AT_FDCWD, folder, 0, address(&raw const attributes), size];
+    call(kernel, SYS_MOUNT_SETATTR, arguments).map(drop)
+}
+
+/// Moves what is mounted on a folder to another one.
+pub(crate) fn move_mount(kernel: &Kernel, from: &CStr, to: &CStr) -> Result<(), Errno> {
+    let (from, to) = (address(from.as_ptr()), address(to.as_ptr()));
+    call(kernel, SYS_MOVE_MOUNT, [AT_FDCWD, from, AT_FDCWD, to]).map(drop)
 }
 
 /// Puts a mount, whose root this is, on a folder.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lkl::Kernel;
-use lkl_exports::Tree;
+use lkl_exports::{Path, Tree};
 use lkl_net::Namespace;
 use lkl_net::tokio::TcpStream as LinuxStream;
 use lkl_net::tokio::forward::{Counts, Ended, forward};
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::program::{Holding, Shared};
 use crate::report::{Detail, Report};
-use crate::volumes::{self, Held};
+use crate::volumes::{self, Held, Placed};
 
 /// What is mounted, its tree, and the kernel's server for it.
 pub struct Exported<Server> {
@@ -29,15 +29,20 @@ pub struct Exported<Server> {
     kernel: Kernel,
 }
 
-/// Mounts what the command line names, and makes a tree of it.
-pub fn open(program: Program, shared: &Shared) -> Result<(Tree, Held), Failure> {
+/// Mounts what the command line names, and makes a tree of it in which each volume is at `path`; it is given how many there were
+/// before.
+pub fn open(
+    program: Program,
+    shared: &Shared,
+    path: fn(usize, &Placed) -> Path,
+) -> Result<(Tree, Held), Failure> {
     if shared.native {
         let words = "--native: Linux's own servers show images only";
         return Err(Failure::new(Exit::Usage, words));
     }
     let (top, held) = volumes::open(program, shared, false)?;
     drop(top);
-    match tree(&held) {
+    match tree(&held, path) {
         Ok(tree) => Ok((tree, held)),
         Err(failure) => {
             // The first failure is the reason.
@@ -47,12 +52,13 @@ pub fn open(program: Program, shared: &Shared) -> Result<(Tree, Held), Failure> 
     }
 }
 
-fn tree(held: &Held) -> Result<Tree, Failure> {
+fn tree(held: &Held, path: fn(usize, &Placed) -> Path) -> Result<Tree, Failure> {
     let kernel = held.kernel();
     let kernel = kernel.ok_or_else(|| Failure::new(Exit::Usage, "no image is named; name one"))?;
-    let paths: Vec<_> = held.volumes().iter().map(|placed| placed.path.clone()).collect();
+    let paths = held.volumes().iter().enumerate();
+    let paths: Vec<Path> = paths.map(|(number, placed)| path(number, placed)).collect();
     let mut tree = Tree::new(kernel, &paths).map_err(refused)?;
-    for placed in held.volumes() {
+    for (placed, path) in held.volumes().iter().zip(&paths) {
         let root = placed.volume.root().map_err(|errno| {
             let name = shown(&placed.path);
             Failure::new(
@@ -60,7 +66,7 @@ fn tree(held: &Held) -> Result<Tree, Failure> {
                 format_args!("{name}: {errno}; repair a copy of it"),
             )
         })?;
-        tree.attach(&placed.path, &root).map_err(refused)?;
+        tree.attach(path, &root).map_err(refused)?;
     }
     Ok(tree)
 }

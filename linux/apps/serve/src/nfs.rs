@@ -15,31 +15,34 @@ use crate::program::Shared;
 
 /// Mounts and starts what the command line names.
 pub fn open(program: Program, shared: &Shared) -> Result<Exported<Server>, Failure> {
-    Exported::start(exported::open(program, shared)?, |tree, held| {
-        let volumes: Vec<Volume> = held
-            .volumes()
-            .iter()
-            .map(|placed| Volume {
-                path: placed.path.clone(),
-                identity: identity(&placed.path, placed.uuid.as_deref()),
-            })
-            .collect();
-        let server = Server::start(tree, &volumes).map_err(refused)?;
-        for path in server.refused() {
-            let placed = held.volumes().iter().find(|placed| placed.path == *path);
-            let kind = placed.map_or("its file system", |placed| placed.volume.fs_name());
-            let path = shown(path);
-            let failure = Failure::new(
-                Exit::FileSystem,
-                format_args!("{path}: Linux does not export {kind} by NFS; use lklserve webdav or smb"),
-            );
-            if server.refused().len() == volumes.len() {
-                return Err(failure);
+    Exported::start(
+        exported::open(program, shared, |_, placed| placed.path.clone())?,
+        |tree, held| {
+            let volumes: Vec<Volume> = held
+                .volumes()
+                .iter()
+                .map(|placed| Volume {
+                    path: placed.path.clone(),
+                    identity: identity(&placed.path, placed.uuid.as_deref()),
+                })
+                .collect();
+            let server = Server::start(tree, &volumes).map_err(refused)?;
+            for path in server.refused() {
+                let placed = held.volumes().iter().find(|placed| placed.path == *path);
+                let kind = placed.map_or("its file system", |placed| placed.volume.fs_name());
+                let path = shown(path);
+                let failure = Failure::new(
+                    Exit::FileSystem,
+                    format_args!("{path}: Linux does not export {kind} by NFS; use lklserve webdav or smb"),
+                );
+                if server.refused().len() == volumes.len() {
+                    return Err(failure);
+                }
+                program.warn(failure);
             }
-            program.warn(failure);
-        }
-        Ok(server)
-    })
+            Ok(server)
+        },
+    )
 }
 
 /// What a user of an address may type.

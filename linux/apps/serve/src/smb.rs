@@ -1,7 +1,7 @@
 //! SMB, by the kernel's own ksmbd: dialects 2.1 to 3.1.1, with a share for each volume.
 //!
 //! SMB has no folders above shares, so a partition's share is named after its image and itself: `disk.img-part1`. Symbolic links are
-//! shown as what they lead to, and lead nowhere but into their own volume.
+//! listed and cannot be opened: ksmbd follows none.
 
 use std::net::SocketAddr;
 
@@ -12,24 +12,41 @@ use lkl_session::program::Program;
 use crate::account::Accounts;
 use crate::exported::{self, Exported, refused};
 use crate::program::Shared;
+use crate::volumes::Placed;
 
 /// Mounts and starts what the command line names.
 pub fn open(program: Program, shared: &Shared, accounts: &Accounts) -> Result<Exported<Server>, Failure> {
     let users = accounts.users().map(|(name, word)| user(name, word));
     let users: Vec<User> = users.collect::<Result<_, _>>()?;
-    Exported::start(exported::open(program, shared)?, |tree, held| {
-        let paths = held.volumes().iter().map(|placed| &placed.path);
-        let wanted: Vec<String> = paths
-            .clone()
-            .map(|path| String::from_utf8_lossy(&path.join(&b'-')).into_owned())
-            .collect();
-        let shares = share_names(&wanted).into_iter().zip(paths);
-        let shares = shares.map(|(name, path)| Share {
+    // Places have numbers: an overlay's options have marks that a name may have too.
+    let path = |number: usize, _: &Placed| vec![number.to_string().into_bytes()];
+    Exported::start(exported::open(program, shared, path)?, |tree, held| {
+        let volumes = held.volumes();
+        let wanted = volumes
+            .iter()
+            .map(|placed| String::from_utf8_lossy(&placed.path.join(&b'-')).into_owned());
+        let names = share_names(&wanted.collect::<Vec<_>>());
+        let shares = names.into_iter().zip(volumes).enumerate();
+        let shares = shares.map(|(number, (name, placed))| Share {
             name,
-            path: path.clone(),
+            path: path(number, placed),
         });
         let (shares, guests) = (shares.collect(), accounts.anonymous());
-        Server::start(tree, shares, users, guests, shared.max_clients).map_err(refused)
+        let server = Server::start(tree, shares, users, guests, shared.max_clients).map_err(refused)?;
+        for share in server.refused() {
+            let failure = Failure::new(
+                Exit::FileSystem,
+                format_args!(
+                    "{}: Linux does not show its file system by SMB; use lklserve webdav",
+                    share.name
+                ),
+            );
+            if server.refused().len() == volumes.len() {
+                return Err(failure);
+            }
+            program.warn(failure);
+        }
+        Ok(server)
     })
 }
 

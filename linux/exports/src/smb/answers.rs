@@ -4,11 +4,10 @@
 
 use std::collections::HashMap;
 
+use super::User;
 use super::message::{self, Login, event};
 use super::pipe::Pipe;
 use super::services::{Facts, PIPE_SHARE};
-use super::{Share, User};
-use crate::tree::place;
 
 /// Pipes that are open at once.
 const MOST_PIPES: usize = 4096;
@@ -26,9 +25,16 @@ mod rpc {
     pub(super) const NOT_IMPLEMENTED: u32 = 0x40;
 }
 
+/// A share.
+pub(super) struct Placed {
+    pub(super) name: String,
+    /// From Linux's root on.
+    pub(super) place: Vec<u8>,
+}
+
 /// Whoever answers.
 pub(super) struct Answerer {
-    shares: Vec<Share>,
+    shares: Vec<Placed>,
     users: Vec<User>,
     guests: bool,
     facts: Facts,
@@ -36,7 +42,7 @@ pub(super) struct Answerer {
 }
 
 impl Answerer {
-    pub(super) fn new(name: &str, shares: Vec<Share>, users: Vec<User>, guests: bool) -> Answerer {
+    pub(super) fn new(name: &str, shares: Vec<Placed>, users: Vec<User>, guests: bool) -> Answerer {
         let facts = Facts {
             name: name.to_ascii_uppercase(),
             shares: shares.iter().map(|share| share.name.clone()).collect(),
@@ -88,7 +94,7 @@ impl Answerer {
         }
     }
 
-    fn find(&self, name: &str) -> Option<&Share> {
+    fn find(&self, name: &str) -> Option<&Placed> {
         self.shares.iter().find(|share| same(name, &share.name))
     }
 
@@ -96,7 +102,7 @@ impl Answerer {
         match name {
             Some(name) if same(name, PIPE_SHARE) => message::share(handle, PIPE_SHARE, None, self.guests),
             name => match name.and_then(|name| self.find(name)) {
-                Some(share) => message::share(handle, &share.name, Some(&place(&share.path)), self.guests),
+                Some(share) => message::share(handle, &share.name, Some(&share.place), self.guests),
                 None => message::no_share(handle),
             },
         }
@@ -141,9 +147,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn answerer(guests: bool) -> Answerer {
-        let share = Share {
+        let share = Placed {
             name: "Disk.img".into(),
-            path: vec![b"Disk.img".to_vec()],
+            place: b"/shares/0".to_vec(),
         };
         let user = User::new("Joe", "word");
         Answerer::new("lkl", vec![share], vec![user], guests)
@@ -176,7 +182,7 @@ mod tests {
             let request = [&[7, 0, 0, 0], name, &[0; 128][name.len()..]].concat();
             answerer(true).answer(event::SHARE, &request).unwrap()
         };
-        assert!(ask(b"disk.img").ends_with(b"/exports/Disk.img"));
+        assert!(ask(b"disk.img").ends_with(b"/shares/0"));
         assert_eq!(ask(b"ipc$").len(), 536);
         assert_eq!(ask(b"other")[4..8], [0; 4]);
         assert_eq!(ask(b"\xff\xff")[4..8], [0; 4]);

@@ -64,8 +64,9 @@ impl Structure {
     }
 }
 
-/// A read of at most so much, bytes; each connection may have as much in memory several times.
-const LARGEST_READ: u32 = 1 << 20;
+/// A read of at most so much, bytes: the least that ksmbd takes. It has each in memory in one piece, and Linux without an MMU finds longer
+/// ones the less, the more of its memory is a cache.
+const LARGEST_READ: u32 = 64 << 10;
 /// Requests of 64 KiB that a connection may have under way.
 const CREDITS: u32 = 64;
 /// Files that all clients together may have open.
@@ -150,11 +151,12 @@ pub(super) fn share(handle: u32, name: &str, place: Option<&[u8]>, guests: bool)
     const READ_ONLY: u32 = 1 << 3;
     const GUESTS: u32 = 1 << 4;
     const PIPES: u32 = 1 << 8;
-    const FOLLOW_LINKS: u32 = 1 << 12;
+    /// What is mounted on the folder that a share is at is the share.
+    const CROSS_MOUNTS: u32 = 1 << 15;
     /// `KSMBD_SHARE_INVALID_UID`: files are read as the user that logged in.
     const NO_OTHER_USER: u16 = u16::MAX;
     let kind = match place {
-        Some(_) => AVAILABLE | BROWSABLE | READ_ONLY | FOLLOW_LINKS,
+        Some(_) => AVAILABLE | BROWSABLE | READ_ONLY | CROSS_MOUNTS,
         None => AVAILABLE | PIPES,
     };
     let place = place.unwrap_or_default();

@@ -3,9 +3,10 @@
 //! ksmbd speaks to a program beside it by generic netlink: it is started by a message ([`message`]) and asks by others ([`answers`]).
 //! Clients list shares by remote calls over a pipe ([`pipe`], in [`ndr`], to [`services`]), which ksmbd passes on as well.
 //!
-//! It listens on the carried Linux's loopback interface and on no other.
+//! Each share is shown through a [`layer`]. It listens on the carried Linux's loopback interface and on no other.
 
 mod answers;
+mod layer;
 mod message;
 mod ndr;
 mod pipe;
@@ -24,8 +25,9 @@ use md4::{Digest, Md4};
 
 use crate::call::{self, Access};
 use crate::error::Error;
-use crate::tree::{Path, Tree};
-use answers::Answerer;
+use crate::tree::{Path, Tree, place};
+use answers::{Answerer, Placed};
+use layer::Layer;
 use message::{FAMILY, SHARE_NAME, Startup, event};
 
 /// Where ksmbd listens, on the carried Linux's loopback interface.
@@ -33,6 +35,13 @@ pub const PORT: u16 = 445;
 
 /// What the server calls itself; SMB has room for fifteen letters.
 const NAME: &str = "lklserve";
+
+/// ksmbd has what it answers in memory in one piece, and a Linux without an MMU cannot move pages to make room for that. So its cache
+/// leaves a tenth of the memory free, in which there are such pieces, and what is short of them may have any.
+const RESERVE: [(&str, &str); 2] = [
+    ("vm.watermark_scale_factor", "1000"),
+    ("vm.watermark_boost_factor", "0"),
+];
 
 /// How long the server may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,6 +123,9 @@ pub struct Server {
     control: OwnedFd,
     answerer: Option<JoinHandle<()>>,
     over: Arc<AtomicBool>,
+    refused: Vec<Share>,
+    /// They go when the server has let go of them.
+    layers: Vec<Layer>,
 }
 
 impl Server {
@@ -136,6 +148,9 @@ impl Server {
         };
         let network = Namespace::initial(kernel);
         network.start_loopback().map_err(refused)?;
+        for (name, value) in RESERVE {
+            network.set_sysctl(name, value).map_err(refused)?;
+        }
         let control = call::file_system(kernel, c"sysfs").map_err(Error::about("/sys"))?;
         let link = Generic::new(&network, FAMILY).map_err(refused)?;
         let startup = Startup {
@@ -148,7 +163,8 @@ impl Server {
             .request(event::STARTING_UP, 0)
             .with(event::STARTING_UP.into(), &startup.to_bytes());
         link.exchange("start", &request).map_err(refused)?;
-        let mut answerer = Answerer::new(NAME, shares, users, guests);
+        let (placed, layers, left_out) = placed(tree, shares)?;
+        let mut answerer = Answerer::new(NAME, placed, users, guests);
         let over = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&over);
         let thread = std::thread::Builder::new()
@@ -159,6 +175,8 @@ impl Server {
             control,
             answerer: Some(thread),
             over,
+            refused: left_out,
+            layers,
         };
         let begun = Instant::now();
         while !server.runs()? {
@@ -173,6 +191,11 @@ impl Server {
     /// Where it listens in the carried Linux.
     pub fn address() -> SocketAddr {
         SocketAddr::from((Ipv4Addr::LOCALHOST, PORT))
+    }
+
+    /// Shares whose file systems ksmbd does not take.
+    pub fn refused(&self) -> &[Share] {
+        &self.refused
     }
 
     fn runs(&self) -> Result<bool, Error> {
@@ -194,7 +217,29 @@ impl Drop for Server {
         if let Some(answerer) = self.answerer.take() {
             let _ = answerer.join();
         }
+        self.layers.clear();
     }
+}
+
+/// Shares with their places, what makes those, and shares that have none.
+type Shown = (Vec<Placed>, Vec<Layer>, Vec<Share>);
+
+fn placed(tree: &Tree, shares: Vec<Share>) -> Result<Shown, Error> {
+    let (mut shown, mut layers, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for (number, share) in shares.into_iter().enumerate() {
+        match Layer::new(tree.kernel(), number, &place(&share.path)) {
+            Ok(layer) => {
+                shown.push(Placed {
+                    name: share.name,
+                    place: layer.place().to_vec(),
+                });
+                layers.push(layer);
+            }
+            Err(Errno::EINVAL | Errno::EROFS | Errno::EOPNOTSUPP | Errno::EACCES) => refused.push(share),
+            Err(errno) => return Err(Error::about(share.name)(errno)),
+        }
+    }
+    Ok((shown, layers, refused))
 }
 
 /// Answers what ksmbd asks, until it is over or Linux is.

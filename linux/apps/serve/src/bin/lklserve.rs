@@ -1,4 +1,4 @@
-//! `lklserve`: shows disk images by WebDAV and NFS.
+//! `lklserve`: shows disk images by WebDAV, NFS and SMB.
 
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand};
 use lkl_net::Namespace;
 use lkl_server::exported::{self, Forwarder};
 use lkl_server::program::{self, Holding, Shared, Start, Users, is_loopback};
-use lkl_server::{dav, nfs, volumes};
+use lkl_server::{dav, nfs, smb, volumes};
 use lkl_session::exit::{Exit, Failure, HELP};
 use lkl_session::program::Program;
 
@@ -50,7 +50,25 @@ Examples:
   lklserve nfs --listen 0.0.0.0:2049 disk.img
       then, on another machine, as root:  mount -t nfs4 -o ro server:/disk.img /mnt";
 
-/// Shows disk images by WebDAV and NFS
+/// What is said of SMB besides.
+const ABOUT_SMB: &str = "\
+Shows disk images and their partitions by SMB, dialects 2.1 to 3.1.1: one share an image or partition.
+
+Linux itself reads the images and serves them, inside of this program: nothing is mounted or shared on this machine, no device \
+of a network is needed, and no rights but those to read the image. Images are never written to; a journal is replayed in memory.
+
+Everybody is let in as a guest unless users are named. Windows lets nobody be a guest unless it is told so; name a user for it. \
+Windows asks for shares at port 445 only, which needs root to listen at on Linux.";
+
+const EXAMPLES_SMB: &str = "\
+Examples:
+  lklserve smb disk.img server.qcow2
+      then: smbclient -N -p 4450 -L //127.0.0.1/
+            smbclient -N -p 4450 //127.0.0.1/disk.img -c 'recurse; prompt; mget *'
+  lklserve smb --listen 0.0.0.0:445 --user joe:password.txt disk.img
+      then, on Windows:  net use X: \\\\server\\disk.img /user:joe";
+
+/// Shows disk images by WebDAV, NFS and SMB
 #[derive(Parser, Debug)]
 #[command(name = "lklserve", version, long_about = ABOUT, after_long_help = HELP)]
 struct Cli {
@@ -67,6 +85,10 @@ enum Protocol {
     /// Export images by NFS, version 4
     #[command(long_about = ABOUT_NFS, after_long_help = format!("{EXAMPLES_NFS}\n\n{HELP}"))]
     Nfs(Nfs),
+
+    /// Show images by SMB, as shares
+    #[command(long_about = ABOUT_SMB, after_long_help = format!("{EXAMPLES_SMB}\n\n{HELP}"))]
+    Smb(Smb),
 }
 
 #[derive(clap::Args, Debug)]
@@ -92,7 +114,20 @@ struct Nfs {
     shared: Shared,
 }
 
-/// Shows disk images by WebDAV and NFS: how its man pages are written
+#[derive(clap::Args, Debug)]
+struct Smb {
+    /// Listen at this address; port 0 takes any that is free, and prints it
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:4450")]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    users: Users,
+
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// Shows disk images by WebDAV, NFS and SMB: how its man pages are written
 #[derive(Parser, Debug)]
 #[command(name = "lklserve")]
 struct Man {
@@ -114,6 +149,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.protocol {
         Protocol::Webdav(webdav) => run_webdav(webdav),
         Protocol::Nfs(nfs) => run_nfs(&nfs),
+        Protocol::Smb(smb) => run_smb(&smb),
     }
 }
 
@@ -152,6 +188,15 @@ fn run_nfs(nfs: &Nfs) -> Result<(), Failure> {
     let start = exporting(&nfs.shared, "nfs", nfs.listen, nfs::hint);
     let server = lkl_exports::nfs::Server::address();
     run_exporting(&start, &nfs.shared, server, || nfs::open(PROGRAM, &nfs.shared))
+}
+
+fn run_smb(smb: &Smb) -> Result<(), Failure> {
+    let accounts = smb.users.accounts(false)?;
+    let start = exporting(&smb.shared, "smb", smb.listen, smb::hint);
+    let server = lkl_exports::smb::Server::address();
+    run_exporting(&start, &smb.shared, server, || {
+        smb::open(PROGRAM, &smb.shared, &accounts)
+    })
 }
 
 /// A server whose protocol is the kernel's.
