@@ -169,6 +169,7 @@ pub(super) fn share(handle: u32, name: &str, place: Option<&[u8]>, guests: bool)
         .text(name.as_bytes(), SHARE_NAME)
         .zeros(444)
         .word(u32::try_from(place.len()).unwrap_or(0))
+        // No patterns of names that are hidden: ksmbd compares them with names that have no end, and hides others.
         .word(0)
         .bytes(place, place.len());
     structure.0

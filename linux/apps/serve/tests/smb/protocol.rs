@@ -1,6 +1,7 @@
 //! What is read, who is let in, and what is refused.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use rustix::process::geteuid;
 
@@ -14,6 +15,9 @@ fn stage() -> Stage {
         let name = format!("tree/many/another-file-with-a-longer-name-{number}");
         fs::write(stage.path(&name), b"x").unwrap();
     }
+    // SMB does not show it, and all else in its folder.
+    let odd = std::ffi::OsStr::from_bytes(b"tree/a b/\xff\xfe");
+    fs::write(stage.place.path().join(odd), b"odd").unwrap();
     stage.make("disk.img", 96);
     stage
 }
