@@ -190,18 +190,36 @@ fn semaphore<H: Host>(host: &H, count: u32) -> Result<Box<dyn Semaphore>, BootEr
     Ok(semaphore)
 }
 
+/// A pool above which JFS would take more memory in one piece than Linux gives, 4 MiB: its table of locks grows with the
+/// memory, and without the table there is no JFS.
+const MUCH_FOR_JFS: usize = 512 << 20;
+
+/// The command line as Linux gets it, with a NUL at its end. What the caller says comes last, and so counts.
+fn command_line(config: &BootConfig<'_>) -> Option<Vec<u8>> {
+    let ours = match config.pool_size > MUCH_FOR_JFS {
+        true => "jfs.nTxLock=32768 ",
+        false => "",
+    };
+    let bytes = ours.bytes().chain(config.command_line.bytes());
+    let len = ours
+        .len()
+        .checked_add(config.command_line.len())?
+        .checked_add(1)?;
+    let mut line = try_zeroed(len)?;
+    for (place, byte) in line.iter_mut().zip(bytes) {
+        *place = byte;
+    }
+    Some(line)
+}
+
 impl Kernel {
     /// Boots Linux on this thread. Blocks until the first system call can be made: some 25 ms. At most once in the
     /// life of a process or driver image.
     pub fn boot<H: Host>(host: Arc<H>, config: &BootConfig<'_>) -> Result<Kernel, BootError> {
-        let line = config.command_line.as_bytes();
-        if line.contains(&0) || config.pool_size < sys::LKL_PAGE_SIZE {
+        if config.command_line.contains('\0') || config.pool_size < sys::LKL_PAGE_SIZE {
             return Err(BootError::BadConfig);
         }
-        let mut command_line = try_zeroed(line.len().saturating_add(1)).ok_or(BootError::NoMemory)?;
-        for (place, byte) in command_line.iter_mut().zip(line) {
-            *place = *byte;
-        }
+        let command_line = command_line(config).ok_or(BootError::NoMemory)?;
         let mut disks = Vec::new();
         disks
             .try_reserve_exact(MAX_DISKS)
