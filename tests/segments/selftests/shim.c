@@ -11,6 +11,11 @@
  * fork(): there are no processes. The child's part runs at once, in the same process, until it exits; then the stack is as it was when fork() was
  * called, and fork() returns to the parent, which finds the child's status by waitpid(). That is right for parents that only wait, as those of
  * kselftest_harness.h; a child that waits for its parent waits for ever. What a child opens is closed at its end; what it changes beyond the stack stays.
+ * For the carried Linux a child is a task of its own, with a number, users and a network name space of its own: a thread of the host's makes its calls.
+ *
+ * Signals: those of the carried Linux come to signalfd() only, and are blocked always; sigprocmask() and handlers are the host's.
+ *
+ * SHIM_SETTINGS in the environment has lines NAME=VALUE, with names as sysctl(8) has them; they are made before the program starts.
  */
 #define _GNU_SOURCE
 #include <lkl.h>
@@ -20,6 +25,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,10 +34,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -46,11 +57,44 @@ static int ours(long fd)
 	return fd >= FIRST && fd < FIRST + MOST;
 }
 
+struct child {
+	struct child *parent;
+	jmp_buf back;
+	char *low;
+	char *copy;
+	size_t len;
+	int pid;
+	/* The thread in whose name the child calls, and the call: none, and the thread ends. */
+	pthread_t caller;
+	sem_t asked;
+	sem_t answered;
+	long number;
+	long *args;
+	long value;
+};
+
+/* The child that runs; none: the program's first process. */
+static struct child *current;
+/* The only thread that runs children. */
+static pthread_t first_thread;
+
+static void down(sem_t *semaphore)
+{
+	while (sem_wait(semaphore))
+		;
+}
+
 static long lkl(long number, long a, long b, long c, long d, long e, long f)
 {
 	long args[6] = { a, b, c, d, e, f };
 
-	return lkl_syscall(number, args);
+	if (!current || !pthread_equal(pthread_self(), first_thread))
+		return lkl_syscall(number, args);
+	current->number = number;
+	current->args = args;
+	sem_post(&current->asked);
+	down(&current->answered);
+	return current->value;
 }
 
 #define LKL(name, a, b, c, d, e, f) \
@@ -282,6 +326,22 @@ int shim_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flag
 	return EITHER(recvmmsg, fd, messages, count, flags, timeout, 0);
 }
 
+/* Has the signals of a descriptor sent to the caller's task: what the program means when it gives its process's number. */
+static int own_by_caller(int fd)
+{
+	struct {
+		int type;
+		int pid;
+	} owner = { 0 /* F_OWNER_TID */, LKL(gettid, 0, 0, 0, 0, 0, 0) };
+
+	return result(LKL(fcntl, fd - FIRST, 15 /* F_SETOWN_EX */, &owner, 0, 0, 0));
+}
+
+pid_t shim_getpid(void)
+{
+	return current ? current->pid : getpid();
+}
+
 int shim_ioctl(int fd, unsigned long what, ...)
 {
 	va_list list;
@@ -290,6 +350,8 @@ int shim_ioctl(int fd, unsigned long what, ...)
 	va_start(list, what);
 	argument = va_arg(list, long);
 	va_end(list);
+	if (ours(fd) && (what == FIOSETOWN || what == SIOCSPGRP) && *(int *)argument == shim_getpid())
+		return own_by_caller(fd);
 	return EITHER(ioctl, fd, what, argument, 0, 0, 0);
 }
 
@@ -303,7 +365,45 @@ int shim_fcntl(int fd, int what, ...)
 	va_end(list);
 	if (ours(fd) && (what == F_DUPFD || what == F_DUPFD_CLOEXEC))
 		return opened(LKL(fcntl, fd - FIRST, what, 0, 0, 0, 0));
+	if (ours(fd) && what == F_SETOWN && (int)argument == shim_getpid())
+		return own_by_caller(fd);
 	return EITHER(fcntl, fd, what, argument, 0, 0, 0);
+}
+
+int shim_signalfd(int fd, const sigset_t *mask, int flags)
+{
+	long ret = LKL(signalfd4, fd < 0 ? -1 : fd - FIRST, mask, 8, flags, 0, 0);
+
+	return fd < 0 ? opened(ret) : ret < 0 ? result(ret) : fd;
+}
+
+/* By statx(), whose structure is the same for every architecture. */
+int shim_fstat(int fd, struct stat *to)
+{
+	struct statx from;
+	long ret;
+
+	if (!ours(fd))
+		return fstat(fd, to);
+	ret = LKL(statx, fd - FIRST, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &from, 0);
+	if (ret < 0)
+		return result(ret);
+	*to = (struct stat){
+		.st_dev = makedev(from.stx_dev_major, from.stx_dev_minor),
+		.st_ino = from.stx_ino,
+		.st_mode = from.stx_mode,
+		.st_nlink = from.stx_nlink,
+		.st_uid = from.stx_uid,
+		.st_gid = from.stx_gid,
+		.st_rdev = makedev(from.stx_rdev_major, from.stx_rdev_minor),
+		.st_size = from.stx_size,
+		.st_blksize = from.stx_blksize,
+		.st_blocks = from.stx_blocks,
+		.st_atim = { from.stx_atime.tv_sec, from.stx_atime.tv_nsec },
+		.st_mtim = { from.stx_mtime.tv_sec, from.stx_mtime.tv_nsec },
+		.st_ctim = { from.stx_ctime.tv_sec, from.stx_ctime.tv_nsec },
+	};
+	return 0;
 }
 
 ssize_t shim_splice(int in, off64_t *in_at, int out, off64_t *out_at, size_t len, unsigned int flags)
@@ -443,6 +543,21 @@ int shim_open(const char *path, int flags, ...)
 	return opened(LKL(open, path, flags, mode, 0, 0, 0));
 }
 
+/* A socket's name is the carried Linux's; a file of the host's has the name if that has none. */
+int shim_unlink(const char *path)
+{
+	long ret = LKL(unlink, path, 0, 0, 0, 0, 0);
+
+	return ret == -ENOENT ? unlink(path) : result(ret);
+}
+
+int shim_remove(const char *path)
+{
+	long ret = LKL(unlink, path, 0, 0, 0, 0, 0);
+
+	return ret == -ENOENT ? remove(path) : result(ret);
+}
+
 static ssize_t cookie_read(void *cookie, char *buffer, size_t len)
 {
 	return shim_read((int)(long)cookie, buffer, len);
@@ -485,19 +600,70 @@ unsigned int shim_if_nametoindex(const char *name)
 	return ret < 0 ? 0 : request.index;
 }
 
+/* ---- Users: the carried Linux's. The host's user stays. */
+
+int shim_setresuid(uid_t real, uid_t effective, uid_t saved)
+{
+	return result(LKL(setresuid, real, effective, saved, 0, 0, 0));
+}
+
+int shim_setresgid(gid_t real, gid_t effective, gid_t saved)
+{
+	return result(LKL(setresgid, real, effective, saved, 0, 0, 0));
+}
+
+int shim_setreuid(uid_t real, uid_t effective)
+{
+	return result(LKL(setreuid, real, effective, 0, 0, 0, 0));
+}
+
+int shim_setregid(gid_t real, gid_t effective)
+{
+	return result(LKL(setregid, real, effective, 0, 0, 0, 0));
+}
+
+int shim_seteuid(uid_t user)
+{
+	return shim_setresuid(-1, user, -1);
+}
+
+int shim_setegid(gid_t group)
+{
+	return shim_setresgid(-1, group, -1);
+}
+
+int shim_setuid(uid_t user)
+{
+	return result(LKL(setuid, user, 0, 0, 0, 0, 0));
+}
+
+int shim_setgid(gid_t group)
+{
+	return result(LKL(setgid, group, 0, 0, 0, 0, 0));
+}
+
+uid_t shim_getuid(void)
+{
+	return LKL(getuid, 0, 0, 0, 0, 0, 0);
+}
+
+uid_t shim_geteuid(void)
+{
+	return LKL(geteuid, 0, 0, 0, 0, 0, 0);
+}
+
+gid_t shim_getgid(void)
+{
+	return LKL(getgid, 0, 0, 0, 0, 0, 0);
+}
+
+gid_t shim_getegid(void)
+{
+	return LKL(getegid, 0, 0, 0, 0, 0, 0);
+}
+
 /* ---- Children. */
 
-struct child {
-	struct child *parent;
-	jmp_buf back;
-	char *low;
-	char *copy;
-	size_t len;
-	int pid;
-	long network;
-};
-
-static struct child *current;
 static char *stack_top;
 static int next_pid = 100000;
 /* The children that nobody has waited for yet. */
@@ -505,6 +671,21 @@ static struct {
 	int pid;
 	int status;
 } ended[64];
+
+/* Makes the calls of a child, and ends with it. */
+static void *calls_of(void *argument)
+{
+	struct child *child = argument;
+
+	for (;;) {
+		down(&child->asked);
+		if (!child->args)
+			return NULL;
+		child->value = lkl_syscall(child->number, child->args);
+		child->args = NULL;
+		sem_post(&child->answered);
+	}
+}
 
 /* Runs on a stack of its own: puts back the parent's, and goes there. */
 static void go_back(void)
@@ -533,8 +714,8 @@ static void child_ends(int status)
 			shim_close(each + FIRST);
 	}
 	generation--;
-	LKL(setns, current->network, 0x40000000 /* CLONE_NEWNET */, 0, 0, 0, 0);
-	LKL(close, current->network, 0, 0, 0, 0, 0);
+	sem_post(&current->asked);
+	pthread_join(current->caller, NULL);
 	fflush(NULL);
 	getcontext(&context);
 	context.uc_stack.ss_sp = stack;
@@ -547,12 +728,23 @@ static void child_ends(int status)
 pid_t __attribute__((noinline)) shim_fork(void)
 {
 	struct child *child = calloc(1, sizeof(*child));
+	unsigned int users[3], groups[3];
+	long network;
 	char *sp;
 
 	fflush(NULL);
 	child->parent = current;
 	child->pid = next_pid++;
-	child->network = LKL(open, "/proc/thread-self/ns/net", O_RDONLY, 0, 0, 0, 0);
+	sem_init(&child->asked, 0, 0);
+	sem_init(&child->answered, 0, 0);
+	if (pthread_create(&child->caller, NULL, calls_of, child)) {
+		free(child);
+		errno = EAGAIN;
+		return -1;
+	}
+	network = LKL(open, "/proc/thread-self/ns/net", O_RDONLY, 0, 0, 0, 0);
+	LKL(getresuid, &users[0], &users[1], &users[2], 0, 0, 0);
+	LKL(getresgid, &groups[0], &groups[1], &groups[2], 0, 0, 0);
 	if (setjmp(child->back))
 		return child->pid;
 	asm volatile("mov %%rsp, %0" : "=r"(sp));
@@ -563,6 +755,13 @@ pid_t __attribute__((noinline)) shim_fork(void)
 	memcpy(child->copy, child->low, child->len);
 	current = child;
 	generation++;
+	if (LKL(setns, network, 0x40000000 /* CLONE_NEWNET */, 0, 0, 0, 0) < 0 ||
+	    LKL(setresgid, groups[0], groups[1], groups[2], 0, 0, 0) < 0 ||
+	    LKL(setresuid, users[0], users[1], users[2], 0, 0, 0) < 0) {
+		fprintf(stderr, "shim: a child is not what its parent is\n");
+		_exit(99);
+	}
+	LKL(close, network, 0, 0, 0, 0, 0);
 	return 0;
 }
 
@@ -605,6 +804,36 @@ void __attribute__((noreturn)) shim_abort(void)
 	if (current)
 		child_ends(SIGABRT);
 	abort();
+}
+
+/* To the caller itself: its end, as that of a process without handlers. There is nobody else. */
+int shim_kill(pid_t pid, int sig)
+{
+	if (pid != shim_getpid()) {
+		errno = ESRCH;
+		return -1;
+	}
+	if (current && sig)
+		child_ends(sig);
+	return kill(pid, sig);
+}
+
+int shim_raise(int sig)
+{
+	return shim_kill(shim_getpid(), sig);
+}
+
+/* A child's group would be that of the host's process. */
+int shim_setpgrp(void)
+{
+	return 0;
+}
+
+int shim_setpgid(pid_t pid, pid_t group)
+{
+	(void)pid;
+	(void)group;
+	return 0;
 }
 
 /* A program of the host's would change the host: none is run. */
@@ -657,8 +886,37 @@ static void __attribute__((noreturn)) fail(const char *what, long error)
 	_exit(99);
 }
 
+/* Makes the settings: lines NAME=VALUE. */
+static void set_all(const char *lines)
+{
+	char *copy = strdup(lines), *rest = copy, *line;
+
+	while ((line = strsep(&rest, "\n"))) {
+		char path[PATH_MAX], *value = strchr(line, '='), *dot;
+		long fd, ret;
+
+		if (!*line)
+			continue;
+		if (!value)
+			fail(line, -EINVAL);
+		*value++ = 0;
+		for (dot = line; (dot = strchr(dot, '.'));)
+			*dot = '/';
+		snprintf(path, sizeof(path), "/proc/sys/%s", line);
+		fd = LKL(open, path, O_WRONLY, 0, 0, 0, 0);
+		if (fd < 0)
+			fail(path, fd);
+		ret = LKL(write, fd, value, strlen(value), 0, 0, 0);
+		if (ret != (long)strlen(value))
+			fail(path, ret < 0 ? ret : -EIO);
+		LKL(close, fd, 0, 0, 0, 0, 0);
+	}
+	free(copy);
+}
+
 int main(int argc, char **argv, char **envp)
 {
+	const char *settings = getenv("SHIM_SETTINGS");
 	char top;
 	long ret;
 	struct {
@@ -668,6 +926,7 @@ int main(int argc, char **argv, char **envp)
 	} loopback = { .name = "lo", .flags = 0x41 /* IFF_UP | IFF_RUNNING */ };
 
 	stack_top = &top + 4096 < (char *)envp ? &top + 4096 : (char *)envp;
+	first_thread = pthread_self();
 	lkl_host_ops.print = NULL;
 	ret = lkl_init(&lkl_host_ops);
 	if (ret)
@@ -680,5 +939,7 @@ int main(int argc, char **argv, char **envp)
 	ret = LKL(socket, AF_INET, SOCK_DGRAM, 0, 0, 0, 0);
 	LKL(ioctl, ret, 0x8914 /* SIOCSIFFLAGS */, &loopback, 0, 0, 0);
 	LKL(close, ret, 0, 0, 0, 0, 0);
+	if (settings)
+		set_all(settings);
 	shim_exit(shim_program(argc, argv, envp));
 }

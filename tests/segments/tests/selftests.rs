@@ -23,7 +23,10 @@ mod linux {
 
     #[derive(Clone)]
     struct Expectation {
+        /// Below `net`, or absolute.
         file: String,
+        /// Lines NAME=VALUE.
+        settings: String,
         arguments: Vec<String>,
         passes: bool,
         output: String,
@@ -63,9 +66,55 @@ mod linux {
                 shop.judge(&expectation).map_err(Failed::from)
             }));
         }
+        trials.push(Trial::test(
+            "a_program_whose_check_is_wrong_fails_and_one_whose_checks_are_right_passes",
+            {
+                let shop = Arc::clone(&shop);
+                move || {
+                    let shop = shop.get_or_init(|| Workshop::new(&net));
+                    let shop = shop.as_ref().map_err(|error| Failed::from(error.clone()))?;
+                    judges_rightly(shop).map_err(Failed::from)
+                }
+            },
+        ));
         let conclusion = libtest_mimic::run(&arguments, trials);
         drop(shop);
         conclusion.exit_code()
+    }
+
+    /// Has two programs of our own judged, each with what is true of it and with what is not.
+    fn judges_rightly(shop: &Workshop) -> Result<(), String> {
+        const WRONG: &str = "not ok 1 port.second_bind_is_allowed";
+        const RIGHT: &str = "ok 1 port.second_bind_is_refused";
+        let cases = [
+            ("right.c", true, RIGHT, None),
+            ("right.c", false, RIGHT, Some("it passes, and expected.txt")),
+            ("right.c", true, WRONG, Some("its output has no")),
+            ("wrong.c", false, WRONG, None),
+            ("wrong.c", true, WRONG, Some("exit status: 1")),
+            ("wrong.c", false, RIGHT, Some("its output has no")),
+        ];
+        for (name, passes, output, complaint) in cases {
+            let file = here("selftests/own").join(name);
+            let verdict = shop.judge(&Expectation {
+                file: file.display().to_string(),
+                settings: String::new(),
+                arguments: Vec::new(),
+                passes,
+                output: output.to_owned(),
+            });
+            let as_it_should = match (&verdict, complaint) {
+                (Ok(()), None) => true,
+                (Err(said), Some(complaint)) => said.contains(complaint),
+                _ => false,
+            };
+            if !as_it_should {
+                return Err(format!(
+                    "{name}, passes: {passes}, '{output}': {verdict:?}, and not {complaint:?}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn here(name: &str) -> PathBuf {
@@ -107,6 +156,8 @@ mod linux {
             let mut words = program.split_whitespace().map(str::to_owned);
             let file = words.next().expect("a file's name");
             listed.insert(file.clone());
+            let (settings, arguments): (Vec<_>, Vec<_>) =
+                words.partition(|word| word.starts_with("net.") && word.contains('='));
             let passes = match *what {
                 "passes" => true,
                 "fails" => false,
@@ -115,7 +166,8 @@ mod linux {
             };
             run.push(Expectation {
                 file,
-                arguments: words.collect(),
+                settings: settings.join("\n").replace(',', " "),
+                arguments,
                 passes,
                 output: rest.split(';').next().unwrap_or_default().trim().to_owned(),
             });
@@ -201,6 +253,8 @@ mod linux {
             let include = |path: PathBuf| format!("-I{}", path.display());
             done(
                 cc().arg(include(self.net.clone()))
+                    // For our own, which are as deep as those of a folder there.
+                    .arg(include(self.net.join("af_unix")))
                     .arg(include(self.net.join("..")))
                     .arg("-c")
                     .arg(self.net.join(&expectation.file))
@@ -218,9 +272,10 @@ mod linux {
                     .args(["-lpthread", "-lm"]),
             )?;
             let output = Command::new("timeout")
-                .arg("30")
+                .args(["--kill-after=5", "30"])
                 .arg(&program)
                 .args(&expectation.arguments)
+                .env("SHIM_SETTINGS", &expectation.settings)
                 .env("LD_LIBRARY_PATH", self.place.path())
                 .current_dir(self.place.path())
                 .output()
