@@ -142,6 +142,8 @@ impl Supervisor {
     /// The machine's Linux says so at one end of a pair when the other is closed with something unread. So something is put there, from the
     /// program's end, if it is where it was.
     fn break_off(&self, proxy: &Proxy, errno: Errno) {
+        // No thread may read what is put there, as if the program had written it.
+        proxy.up().ended = true;
         let home = proxy.state().home;
         if errno != Errno::EPIPE
             && let Some((thread, fd)) = home

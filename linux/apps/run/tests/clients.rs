@@ -95,6 +95,8 @@ fn an_ordinary_user_has_the_network_by_nat_and_its_name_server() {
     command
         .arg(&copy)
         .args(["--", "python3", "-c", &script])
+        // The tests' own folder for such files is closed to other users.
+        .env("TMPDIR", "/tmp")
         .current_dir("/");
     let run = world.run(command).well();
     assert_eq!(run.out, "nameserver 10.0.2.3 65534\n2097152\n", "{}", run.err);
