@@ -190,23 +190,10 @@ fn semaphore<H: Host>(host: &H, count: u32) -> Result<Box<dyn Semaphore>, BootEr
     Ok(semaphore)
 }
 
-/// A pool above which JFS would take more memory in one piece than Linux gives, 4 MiB: its table of locks grows with the
-/// memory, and without the table there is no JFS.
-const MUCH_FOR_JFS: usize = 512 << 20;
-
-/// The command line as Linux gets it, with a NUL at its end. What the caller says comes last, and so counts.
+/// The command line as Linux gets it, with a NUL at its end.
 fn command_line(config: &BootConfig<'_>) -> Option<Vec<u8>> {
-    let ours = match config.pool_size > MUCH_FOR_JFS {
-        true => "jfs.nTxLock=32768 ",
-        false => "",
-    };
-    let bytes = ours.bytes().chain(config.command_line.bytes());
-    let len = ours
-        .len()
-        .checked_add(config.command_line.len())?
-        .checked_add(1)?;
-    let mut line = try_zeroed(len)?;
-    for (place, byte) in line.iter_mut().zip(bytes) {
+    let mut line = try_zeroed(config.command_line.len().checked_add(1)?)?;
+    for (place, byte) in line.iter_mut().zip(config.command_line.bytes()) {
         *place = byte;
     }
     Some(line)

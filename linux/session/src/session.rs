@@ -135,8 +135,7 @@ impl Session {
         let survey = look(&image)?;
         let memory = match options.memory {
             Some(memory) => memory,
-            None if !options.recovery => MEMORY,
-            None => wanted_memory(&survey),
+            None => wanted_memory(&survey, options.recovery),
         };
         let kernel = boot(&options.program, memory)?;
         Ok(Session::new(options, image, survey, kernel, true))
@@ -360,20 +359,31 @@ pub fn missing(part: &Part) -> String {
     )
 }
 
-/// MiB that Linux needs for the largest journal in an image: what is replayed is held twice, as what was written and in
-/// Linux's cache. No more than half of what this machine has free.
-pub fn wanted_memory(survey: &Survey) -> u32 {
+/// MiB that Linux needs for the largest journal in an image, if it is replayed, and the largest tables: what is replayed is held
+/// twice, as what was written and in Linux's cache. No more than half of what this machine has free.
+pub fn wanted_memory(survey: &Survey, recovery: bool) -> u32 {
     let parts = survey.partitions.iter().chain([&survey.whole]);
     let superblocks = parts.filter_map(|part| part.superblock.as_ref());
-    let journals = superblocks.filter_map(|superblock| superblock.journal_bytes);
-    let journal = journals.max().unwrap_or(0);
-    // The first 32 MiB fit into what there is anyhow.
-    let wanted = (journal >> 20)
-        .saturating_sub(32)
-        .saturating_mul(2)
-        .saturating_add(MEMORY.into());
+    let needed = superblocks.map(|superblock| {
+        let journal = superblock.journal_bytes.filter(|_| recovery);
+        // The first 32 MiB fit into what there is anyhow.
+        let journal = (journal.unwrap_or(0) >> 20).saturating_sub(32).saturating_mul(2);
+        journal.saturating_add(tables(superblock))
+    });
+    let wanted = needed.max().unwrap_or(0).saturating_add(MEMORY.into());
     let wanted = wanted.min(free_memory().map_or(MOST_MEMORY, |free| free / 2));
     u32::try_from(wanted).unwrap_or(u32::MAX).max(MEMORY)
+}
+
+/// MiB of what Linux holds of a mounted volume for as long as it is mounted, beyond what fits into what there is anyhow.
+fn tables(superblock: &Superblock) -> u64 {
+    // F2FS has 192 bytes of bitmaps for each segment of 2 MiB, in one piece, which is a power of two and is found in twice as
+    // much, and about 80 of counters.
+    let bytes = superblock.size_bytes.filter(|_| superblock.kind == FsKind::F2fs);
+    let segments = bytes.unwrap_or(0) >> 21;
+    let bitmaps = segments.saturating_mul(192).next_power_of_two();
+    let counters = segments.saturating_mul(80).next_power_of_two();
+    (bitmaps.saturating_mul(2).saturating_add(counters) >> 20).saturating_sub(32)
 }
 
 /// MiB that this machine has free, where it says so.

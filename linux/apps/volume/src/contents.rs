@@ -6,7 +6,7 @@ use disk_partitions::{Part, Partition, Survey};
 use lkl_session::exit::Failure;
 use lkl_session::image::Image;
 use lkl_session::partition::type_name;
-use lkl_session::session::look;
+use lkl_session::session::{look, wanted_memory};
 
 /// What an image holds.
 #[derive(Clone, Debug)]
@@ -57,17 +57,12 @@ pub fn contents(image: &Path) -> Result<Contents, Failure> {
         format: image.format,
         size: image.size,
         preferred: survey.preferred().map(|part| part.number),
-        memory: memory(&survey),
+        memory: wanted_memory(&survey, true),
         parts: [contained(&survey.whole, None)]
             .into_iter()
             .chain(partitions)
             .collect(),
     })
-}
-
-/// MiB for a Linux that mounts what an image holds.
-pub(crate) fn memory(survey: &Survey) -> u32 {
-    lkl_session::session::wanted_memory(survey)
 }
 
 fn contained(part: &Part, partition: Option<&Partition>) -> Contained {

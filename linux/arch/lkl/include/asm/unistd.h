@@ -7,6 +7,7 @@
 /* Which of several generations of a call the generic kernel is to have. */
 #define __ARCH_WANT_NEW_STAT
 #define __ARCH_WANT_SYS_ALARM
+#define __ARCH_WANT_SYS_FADVISE64
 #define __ARCH_WANT_SYS_GETPGRP
 #define __ARCH_WANT_SYS_PAUSE
 #define __ARCH_WANT_SYS_TIME
