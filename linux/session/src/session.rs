@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use disk_partitions::{Part, Survey};
+use fs_probe::{Kind, Superblock};
 use lkl::{
     BlockDevice, BootConfig, Cause, DiskOptions, Errno, FsKind, Kernel, Mount, MountError, MountOptions,
     OwnedFd, StatFs,
@@ -379,7 +380,7 @@ pub fn wanted_memory(survey: &Survey, recovery: bool) -> u32 {
 fn tables(superblock: &Superblock) -> u64 {
     // F2FS has 192 bytes of bitmaps for each segment of 2 MiB, in one piece, which is a power of two and is found in twice as
     // much, and about 80 of counters.
-    let bytes = superblock.size_bytes.filter(|_| superblock.kind == FsKind::F2fs);
+    let bytes = superblock.size_bytes.filter(|_| superblock.kind == Kind::F2fs);
     let segments = bytes.unwrap_or(0) >> 21;
     let bitmaps = segments.saturating_mul(192).next_power_of_two();
     let counters = segments.saturating_mul(80).next_power_of_two();
