@@ -380,3 +380,43 @@ fn a_journal_larger_than_the_usual_overlay_is_replayed() {
     assert!(all(&machine, b'a'));
     machine.end();
 }
+
+/// A volume of so many GiB, with one file.
+fn f2fs(place: &Path, gib: u64) -> PathBuf {
+    let files = place.join("files");
+    std::fs::create_dir_all(&files).unwrap();
+    std::fs::write(files.join("file"), "what is there").unwrap();
+    let files = files.display();
+    let make = format!("mkfs.f2fs -q {{}} && sload.f2fs -f {files} {{}} >/dev/null");
+    image(place, gib << 10, &make)
+}
+
+#[test]
+fn f2fs_of_every_size_gets_the_memory_that_its_tables_take() {
+    let place = tempfile::tempdir().unwrap();
+    for gib in [4, 48, 400, 1024] {
+        let image = f2fs(place.path(), gib);
+        let got = userctl(&["cat", image.to_str().unwrap(), "/file"]).code(0);
+        assert_eq!(got.get_output().stdout, b"what is there", "{gib} GiB");
+    }
+    let image = place.path().join("image");
+    let refused = userctl(&["cat", "--memory", "128", image.to_str().unwrap(), "/file"]).code(4);
+    let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    machine::one_line(&said, &["memory", "--memory"]);
+}
+
+#[test]
+fn the_driver_mounts_f2fs_as_large_as_its_memory_allows_and_says_why_not_a_larger_one() {
+    let place = tempfile::tempdir().unwrap();
+    for gib in [48, 256] {
+        f2fs(place.path(), gib);
+        let machine = Machine::start(place.path(), &[]);
+        machine.says(&["mount", "C:\\image", "L:"]);
+        assert_eq!(machine.bytes(&["cat", "L:", "/file"]), b"what is there", "{gib} GiB");
+        machine.end();
+    }
+    f2fs(place.path(), 1024);
+    let machine = Machine::start(place.path(), &[]);
+    machine.fails(&["mount", "C:\\image", "L:"], 4, &["memory"]);
+    machine.end();
+}

@@ -23,7 +23,8 @@ pub enum Part {
     Servers,
     /// cptofs, cpfromfs and fs2tar beside cp and tar on the machine's own mount
     Copies,
-    /// Linux's network stack as a library, and lklget, beside the machine's own stack and curl; needs root
+    /// Linux's network stack as a library, lklget, and programs under lklrun, beside the machine's own stack, curl, and themselves; needs
+    /// root
     Net,
     /// lklsim: how it grows with the number of nodes, and beside ns-3
     Simulations,
@@ -159,11 +160,12 @@ fn networks(sh: &Shell) -> Result<()> {
             &setup::APPLICATIONS,
             &setup::CLIENTS,
             &setup::NETWORKS,
-            &setup::OFFLOADS,
+            &setup::RUN_ON_IT,
+            &setup::NETWORK_MEASURES,
         ],
     )?;
     for what in [
-        &["-p", "lklget"][..],
+        &["-p", "lklget", "-p", "lklrun"][..],
         &["-p", "lkl-net-setup", "--example", "peer", "--features", "args"],
     ] {
         sh.cmd("cargo")

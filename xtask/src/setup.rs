@@ -138,10 +138,10 @@ pub const APR: Group = Group {
     packages: &["libapr1-dev"],
 };
 
-/// What makes the machine's own networks do without offloads, for measurements.
-pub const OFFLOADS: Group = Group {
+/// What makes the machine's own networks do without offloads, and loads servers, for measurements.
+pub const NETWORK_MEASURES: Group = Group {
     what: "to measure networks",
-    packages: &["ethtool"],
+    packages: &["curl", "ethtool", "wrk"],
 };
 
 /// Clients that the servers are judged by.

@@ -12,7 +12,9 @@
 
 mod changes;
 mod copies;
+mod ethernet;
 mod ftp_client;
+mod hosted;
 mod http_client;
 mod net;
 mod reference;
@@ -149,6 +151,7 @@ fn main() -> ExitCode {
         Command::Net { programs } => net::run(&net::Programs {
             peer: &programs.join("examples/peer"),
             lklget: &programs.join("lklget"),
+            lklrun: &programs.join("lklrun"),
         }),
         Command::One {
             subject,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use disk_partitions::{Part, Partition, Survey};
+use disk_partitions::{Part, Partition};
 use lkl_session::exit::Failure;
 use lkl_session::image::Image;
 use lkl_session::partition::type_name;
