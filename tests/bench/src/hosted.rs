@@ -31,6 +31,11 @@ pub fn run(lklrun: &Path) -> Result<()> {
         let mut near = ethernet.near("iperf3");
         near.args(["-s", "-p", "7001"]).stdout(Stdio::null());
         let server = Running::start(&mut near)?;
+        comes_up(|| {
+            let mut client = ethernet.near("bash");
+            client.args(["-c", "exec 3<>/dev/tcp/127.0.0.1/7001"]);
+            client
+        })?;
         for (what, options) in [
             ("iperf3 sends", &[][..]),
             ("iperf3 receives", &["-R"][..]),
