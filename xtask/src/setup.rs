@@ -167,6 +167,12 @@ pub const NETWORKS: Group = Group {
     packages: &["iproute2", "iputils-ping"],
 };
 
+/// What else speaks with Linux's interfaces: machines, switches, and user-mode networks.
+pub const PEERS: Group = Group {
+    what: "to test what networks are connected to",
+    packages: &["passt", "qemu-system-sparc", "slirp4netns", "vde2"],
+};
+
 /// Programs that know nothing of this Linux and run on its network.
 pub const RUN_ON_IT: Group = Group {
     what: "to run on Linux's network",
@@ -194,6 +200,7 @@ pub const ALL: &[&Group] = &[
     &APR,
     &CLIENTS,
     &NETWORKS,
+    &PEERS,
     &RUN_ON_IT,
 ];
 
@@ -211,6 +218,10 @@ pub fn ensure(sh: &Shell, groups: &[&Group]) -> Result<()> {
         missing.extend(lacking);
     }
     if !missing.is_empty() {
+        // One package of another release's keeps Debian 12's QEMU out, or would be taken away for it.
+        if missing.contains("qemu-system-sparc") {
+            missing.insert("qemu-utils/bookworm");
+        }
         install(sh, &missing.into_iter().collect::<Vec<_>>())?;
     }
     list_of_mounts(sh)
@@ -269,6 +280,7 @@ fn apt(sh: &Shell, verb: &[&str], packages: &[&str]) -> Result<()> {
         "-q",
         "-y",
         "--no-install-recommends",
+        "--allow-downgrades",
         "-o",
         "Dpkg::Use-Pty=0",
         "-o",

@@ -42,20 +42,26 @@ fn plain(fd: std::os::fd::OwnedFd) -> io::Result<crate::descriptor::Descriptor> 
     Descriptor::new(fd, Preamble::None, lkl_netdev::Offloads::NONE)
 }
 
-/// From a UNIX socket at `local`, which is made, to the one at `remote`.
+/// From a UNIX socket at `local`, which is made, to the one at `remote`. That need not be there yet, and may be made again: what is
+/// sent while there is none is lost.
 ///
 /// # Errors
-/// That `local` exists, or `remote` does not.
+/// That `local` exists, or that one of the names is too long.
 #[cfg(unix)]
 pub fn unix_datagram(
     local: &std::path::Path,
     remote: &std::path::Path,
 ) -> Result<Arc<dyn Backend>, LinkError> {
+    use crate::descriptor::Nature;
     use std::os::unix::net::UnixDatagram;
     let connected = || {
+        let name = rustix::net::SocketAddrUnix::new(remote)?;
         let socket = UnixDatagram::bind(local)?;
-        socket.connect(remote)?;
-        Pump::new(plain(socket.into())?)
+        match socket.connect(remote) {
+            Err(error) if !absent(&error) => return Err(error),
+            _ => {}
+        }
+        Pump::new(plain(socket.into())?.of_nature(Nature::Named(name)))
     };
     match connected() {
         Ok(pump) => Ok(Arc::new(pump)),
@@ -63,6 +69,35 @@ pub fn unix_datagram(
             let what = format!("UNIX socket from {} to {}", local.display(), remote.display());
             Err(LinkError::new(&what, error))
         }
+    }
+}
+
+#[cfg(unix)]
+fn absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// The UNIX socket of sequenced packets at `path`, which a program listens to: `slirp4netns --target-type=bess`, or user-mode Linux.
+/// When that goes, Linux's carrier does.
+///
+/// # Errors
+/// That none does.
+#[cfg(unix)]
+pub fn unix_packets(path: &std::path::Path) -> Result<Arc<dyn Backend>, LinkError> {
+    use crate::descriptor::Nature;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+    let connected = || {
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::SEQPACKET, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+        Pump::new(plain(socket)?.of_nature(Nature::Connection))
+    };
+    match connected() {
+        Ok(pump) => Ok(Arc::new(pump)),
+        Err(error) => Err(LinkError::new(&format!("UNIX packets {}", path.display()), error)),
     }
 }
 

@@ -4,8 +4,10 @@ use crate::pump::Medium;
 use lkl_netdev::{Buffer, Header, MacAddress, Offloads, Packet};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, SocketAddrUnix};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Which header is before each packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +30,24 @@ impl Preamble {
     }
 }
 
+/// What is behind the descriptor.
+#[derive(Debug)]
+pub(crate) enum Nature {
+    /// A device, or datagrams: it has no end.
+    Endless,
+    /// A connection that ends, by no bytes, with the other end.
+    Connection,
+    /// UNIX datagrams to a name that may be there later only, or be another program's by then.
+    Named(SocketAddrUnix),
+}
+
 /// The descriptor. It does not block.
 pub(crate) struct Descriptor {
     fd: OwnedFd,
     preamble: Preamble,
     offloads: Offloads,
     hardware: Option<MacAddress>,
+    nature: Nature,
 }
 
 impl Descriptor {
@@ -44,6 +58,7 @@ impl Descriptor {
             preamble,
             offloads,
             hardware: None,
+            nature: Nature::Endless,
         })
     }
 
@@ -51,6 +66,32 @@ impl Descriptor {
     pub(crate) fn for_hardware(self, hardware: Option<MacAddress>) -> Descriptor {
         Descriptor { hardware, ..self }
     }
+
+    /// The same, of that nature.
+    pub(crate) fn of_nature(self, nature: Nature) -> Descriptor {
+        Descriptor { nature, ..self }
+    }
+
+    fn write(&self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        match &self.nature {
+            Nature::Endless => rustix::io::writev(&self.fd, pieces),
+            Nature::Connection => written(self.fd.as_fd(), pieces),
+            Nature::Named(name) => match rustix::io::writev(&self.fd, pieces) {
+                // Where the name is no one's, the packet is lost.
+                Err(Errno::CONNREFUSED | Errno::NOTCONN | Errno::DESTADDRREQ) => {
+                    rustix::net::connect(&self.fd, name)?;
+                    rustix::io::writev(&self.fd, pieces)
+                }
+                done => done,
+            },
+        }
+    }
+}
+
+/// Writes to a socket. That its other end is gone is told as an error, and by no signal: not every program ignores that.
+pub(crate) fn written(socket: BorrowedFd<'_>, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    let flags = SendFlags::NOSIGNAL;
+    rustix::net::sendmsg(socket, pieces, &mut SendAncillaryBuffer::default(), flags)
 }
 
 /// The most pieces of a packet, with the header before it.
@@ -80,7 +121,7 @@ impl Medium for Descriptor {
             used = used.saturating_add(1);
         }
         let whole = packet.len().saturating_add(head.len());
-        let written = rustix::io::writev(&self.fd, pieces.get(..used).unwrap_or(&[]))?;
+        let written = self.write(pieces.get(..used).unwrap_or(&[]))?;
         if written == whole {
             Ok(())
         } else {
@@ -100,11 +141,17 @@ impl Medium for Descriptor {
                 *place = IoSliceMut::new(piece);
                 used = used.saturating_add(1);
             }
-            rustix::io::readv(&self.fd, pieces.get_mut(..used).unwrap_or(&mut []))?
+            rustix::io::readv(&self.fd, pieces.get_mut(..used).unwrap_or(&mut []))
         };
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let read = match (read, &self.nature) {
+            // A device that was taken away.
+            (Err(Errno::BADFD), _) | (Ok(0), Nature::Connection) => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            // An empty datagram: there may be others behind it.
+            (Ok(0), _) => return Err(io::ErrorKind::InvalidData.into()),
+            (read, _) => read?,
+        };
         let len = read
             .checked_sub(before)
             .ok_or(io::Error::from(io::ErrorKind::InvalidData))?;

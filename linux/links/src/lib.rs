@@ -26,10 +26,12 @@ mod spec;
 mod stream;
 #[cfg(target_os = "linux")]
 mod tap;
+#[cfg(unix)]
+mod vde;
 
 pub use datagram::udp;
 #[cfg(unix)]
-pub use datagram::unix_datagram;
+pub use datagram::{unix_datagram, unix_packets};
 pub use error::LinkError;
 #[cfg(all(target_os = "linux", feature = "slirp"))]
 pub use nat::nat;
@@ -42,3 +44,5 @@ pub use spec::{KINDS, NotSpec, Spec};
 pub use stream::{pipe, tcp_stream, unix_stream};
 #[cfg(target_os = "linux")]
 pub use tap::{macvtap, macvtap_with, tap, tap_with};
+#[cfg(unix)]
+pub use vde::vde;

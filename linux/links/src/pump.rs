@@ -4,7 +4,7 @@
 //! own thread, which reads, too: as many packets as there are, each straight into a buffer of Linux's, and gives them to Linux
 //! at once.
 
-use lkl_netdev::{Backend, Buffer, Buffers, Header, MacAddress, Offloads, Packet, Packets, Received};
+use lkl_netdev::{Backend, Buffer, Buffers, Cable, Header, MacAddress, Offloads, Packet, Packets, Received};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use std::collections::VecDeque;
 use std::io;
@@ -34,7 +34,7 @@ pub(crate) trait Medium: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Reads a packet, whole: how long it is.
+    /// Reads a packet, whole: how long it is. `UnexpectedEof` says that the other end is gone, for good.
     fn receive(&self, buffer: &mut Buffer) -> io::Result<(usize, Header)>;
 }
 
@@ -59,6 +59,14 @@ struct Shared<M> {
     /// Packets that the medium did not take yet.
     unsent: Mutex<VecDeque<Packet>>,
     waker: Waker,
+    end: Mutex<End>,
+}
+
+/// What is known of the other end.
+#[derive(Default)]
+struct End {
+    gone: bool,
+    cable: Option<Cable>,
 }
 
 /// The end of an interface that is `M`.
@@ -82,6 +90,7 @@ impl<M: Medium> Pump<M> {
             state: Mutex::default(),
             unsent: Mutex::default(),
             waker,
+            end: Mutex::default(),
         });
         let mine = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -154,6 +163,22 @@ impl<M: Medium> Shared<M> {
         }
     }
 
+    /// The other end is gone: Linux's cable is out, and what it still has to send is lost.
+    fn gone(&self) {
+        let cable = {
+            let mut end = locked(&self.end);
+            if std::mem::replace(&mut end.gone, true) {
+                return;
+            }
+            end.cable.clone()
+        };
+        if let Some(cable) = cable {
+            cable.carrier(false);
+        }
+        let unsent = std::mem::take(&mut *locked(&self.unsent));
+        drop(unsent);
+    }
+
     /// Reads until there is nothing more, or no buffer.
     fn drain(&self) {
         loop {
@@ -178,6 +203,9 @@ impl<M: Medium> Shared<M> {
                     Err(error) => {
                         batch.push_front(buffer);
                         more = passes(&error);
+                        if error.kind() == io::ErrorKind::UnexpectedEof {
+                            self.gone();
+                        }
                     }
                 }
             }
@@ -209,6 +237,17 @@ impl<M: Medium> Backend for Pump<M> {
 
     fn hardware(&self) -> Option<MacAddress> {
         self.shared.medium.hardware()
+    }
+
+    fn attached(&self, cable: Cable) {
+        let gone = {
+            let mut end = locked(&self.shared.end);
+            end.cable = Some(cable.clone());
+            end.gone
+        };
+        if gone {
+            cable.carrier(false);
+        }
     }
 
     fn transmit(&self, packets: Packets) {

@@ -22,6 +22,10 @@ pub enum Spec {
     Unix(PathBuf),
     /// `unixgram:LOCAL,REMOTE`: UNIX datagrams.
     UnixDatagram(PathBuf, PathBuf),
+    /// `unixpacket:PATH`: a UNIX socket of sequenced packets, as slirp4netns has one.
+    UnixPackets(PathBuf),
+    /// `vde:PATH`: a switch of VDE's, by its folder.
+    Vde(PathBuf),
     /// `tcp:ADDRESS:PORT`: the same stream by TCP.
     Tcp(String),
     /// `udp:LOCAL,REMOTE`: UDP datagrams.
@@ -37,8 +41,8 @@ pub enum Spec {
 pub struct NotSpec(String);
 
 /// How each kind is written.
-pub const KINDS: &str = "slirp, tap:NAME, raw:IF, macvtap:PATH, unix:PATH, unixgram:LOCAL,REMOTE, tcp:ADDRESS:PORT, \
-                         udp:LOCAL,REMOTE, pipe:READ,WRITE or pcap:FILE";
+pub const KINDS: &str = "slirp, tap:NAME, raw:IF, macvtap:PATH, unix:PATH, unixgram:LOCAL,REMOTE, unixpacket:PATH, \
+                         vde:PATH, tcp:ADDRESS:PORT, udp:LOCAL,REMOTE, pipe:READ,WRITE or pcap:FILE";
 
 impl fmt::Display for NotSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,6 +77,8 @@ impl FromStr for Spec {
             "macvtap" => Spec::Macvtap(rest.into()),
             "unix" => Spec::Unix(rest.into()),
             "unixgram" => two().map(|(one, other)| Spec::UnixDatagram(one.into(), other.into()))?,
+            "unixpacket" => Spec::UnixPackets(rest.into()),
+            "vde" => Spec::Vde(rest.into()),
             "tcp" => Spec::Tcp(rest.to_owned()),
             "udp" => two().map(|(one, other)| Spec::Udp(one.to_owned(), other.to_owned()))?,
             "pipe" => two().map(|(one, other)| Spec::Pipe(one.into(), other.into()))?,
@@ -91,6 +97,8 @@ impl fmt::Display for Spec {
             Spec::Macvtap(path) => write!(f, "macvtap:{}", path.display()),
             Spec::Unix(path) => write!(f, "unix:{}", path.display()),
             Spec::UnixDatagram(one, other) => write!(f, "unixgram:{},{}", one.display(), other.display()),
+            Spec::UnixPackets(path) => write!(f, "unixpacket:{}", path.display()),
+            Spec::Vde(path) => write!(f, "vde:{}", path.display()),
             Spec::Tcp(address) => write!(f, "tcp:{address}"),
             Spec::Udp(one, other) => write!(f, "udp:{one},{other}"),
             Spec::Pipe(one, other) => write!(f, "pipe:{},{}", one.display(), other.display()),
@@ -133,6 +141,10 @@ impl Spec {
             #[cfg(unix)]
             Spec::UnixDatagram(local, remote) => crate::unix_datagram(local, remote),
             #[cfg(unix)]
+            Spec::UnixPackets(path) => crate::unix_packets(path),
+            #[cfg(unix)]
+            Spec::Vde(path) => crate::vde(path),
+            #[cfg(unix)]
             Spec::Tcp(address) => crate::tcp_stream(address),
             #[cfg(unix)]
             Spec::Pipe(read, write) => crate::pipe(read, write),
@@ -163,6 +175,8 @@ mod tests {
             "macvtap:/dev/tap7",
             "unix:/run/passt.sock",
             "unixgram:/tmp/a,/tmp/b",
+            "unixpacket:/run/bess.sock",
+            "vde:/run/vde.ctl",
             "tcp:[::1]:5000",
             "udp:127.0.0.1:5000,127.0.0.1:5001",
             "pipe:/tmp/in,/tmp/out",

@@ -1,14 +1,16 @@
 //! Another network stack at the other end of a stream, each packet behind its length: four bytes, the highest first. QEMU calls it
-//! `stream`; passt (user-mode NAT, without root), slirp4netns' and VDE's adapters speak it.
+//! `stream`; passt (user-mode NAT, without root) speaks it, too. When the program at the other end goes, Linux's carrier does.
 
 use crate::LinkError;
+use crate::descriptor::written;
 use crate::pump::{Medium, Pump};
 use lkl_netdev::{Backend, Buffer, Header, Packet};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use std::io::{self, IoSlice};
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +24,7 @@ pub fn unix_stream(path: &Path) -> Result<Arc<dyn Backend>, LinkError> {
     UnixStream::connect(path)
         .and_then(|socket| {
             let writer = socket.try_clone()?;
-            Frames::connected(socket.into(), writer.into())
+            Frames::connected(socket.into(), writer.into(), Writer::Socket)
         })
         .map_err(|error| LinkError::new(&what, error))
 }
@@ -37,7 +39,7 @@ pub fn tcp_stream(address: &str) -> Result<Arc<dyn Backend>, LinkError> {
         .and_then(|socket| {
             socket.set_nodelay(true)?;
             let writer = socket.try_clone()?;
-            Frames::connected(socket.into(), writer.into())
+            Frames::connected(socket.into(), writer.into(), Writer::Socket)
         })
         .map_err(|error| LinkError::new(&what, error))
 }
@@ -51,7 +53,7 @@ pub fn pipe(read: &Path, write: &Path) -> Result<Arc<dyn Backend>, LinkError> {
     let open = |path: &Path| std::fs::OpenOptions::new().read(true).write(true).open(path);
     // Both for reading and writing, so that neither waits, and neither ends when the peer is started again.
     open(read)
-        .and_then(|read| Frames::connected(read.into(), open(write)?.into()))
+        .and_then(|read| Frames::connected(read.into(), open(write)?.into(), Writer::Pipe))
         .map_err(|error| LinkError::new(&what, error))
 }
 
@@ -68,9 +70,17 @@ struct Incoming {
     broken: bool,
 }
 
-pub(crate) struct Frames {
+/// What packets are written to.
+#[derive(Debug, Clone, Copy)]
+enum Writer {
+    Socket,
+    Pipe,
+}
+
+struct Frames {
     read: OwnedFd,
     write: OwnedFd,
+    writer: Writer,
     incoming: Mutex<Incoming>,
     /// The rest of a packet of which the stream has taken a part.
     rest: Mutex<Vec<u8>>,
@@ -81,12 +91,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Frames {
-    pub(crate) fn connected(read: OwnedFd, write: OwnedFd) -> io::Result<Arc<dyn Backend>> {
+    fn connected(read: OwnedFd, write: OwnedFd, writer: Writer) -> io::Result<Arc<dyn Backend>> {
         rustix::io::ioctl_fionbio(&read, true)?;
         rustix::io::ioctl_fionbio(&write, true)?;
         let frames = Frames {
             read,
             write,
+            writer,
             incoming: Mutex::new(Incoming {
                 bytes: Vec::with_capacity(CHUNK),
                 start: 0,
@@ -97,9 +108,17 @@ impl Frames {
         Ok(Arc::new(Pump::new(frames)?))
     }
 
+    fn write(&self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        match self.writer {
+            Writer::Socket => written(self.write.as_fd(), pieces),
+            // It is open for reading, too, so that it has another end always.
+            Writer::Pipe => rustix::io::writev(&self.write, pieces),
+        }
+    }
+
     fn write_rest(&self, rest: &mut Vec<u8>) -> io::Result<()> {
         while !rest.is_empty() {
-            let written = rustix::io::write(&self.write, rest)?;
+            let written = self.write(&[IoSlice::new(rest)])?;
             rest.drain(..written);
         }
         Ok(())
@@ -161,7 +180,7 @@ impl Medium for Frames {
         let mut left: &mut [IoSlice<'_>] = &mut pieces;
         let mut begun = false;
         while !left.is_empty() {
-            match rustix::io::writev(&self.write, left) {
+            match self.write(left) {
                 Ok(written) => {
                     begun = true;
                     IoSlice::advance_slices(&mut left, written);

@@ -18,7 +18,9 @@ What NET is:
   raw:IF               an interface of the machine's, shared with it; root
   macvtap:PATH         a macvtap, by its device
   unix:PATH            a UNIX socket with a length before each packet: passt's, QEMU's stream
-  unixgram:HERE,THERE  UNIX datagrams
+  unixgram:HERE,THERE  UNIX datagrams, as QEMU's dgram
+  unixpacket:PATH      a UNIX socket with a packet a message: slirp4netns --target-type=bess
+  vde:PATH             a switch of VDE's, by its folder
   tcp:ADDRESS:PORT     the same as unix: by TCP
   udp:HERE,THERE       a datagram a packet, as QEMU's dgram; also on Windows, which has no other but pcap:
   pipe:READ,WRITE      two FIFOs

@@ -102,7 +102,7 @@ impl TryFrom<RawInterface> for InterfaceDocument {
 
 /// The other end that `type` and `param` name.
 fn spec(kind: &str, param: &str) -> Result<Spec, String> {
-    if matches!(kind, "vde" | "dpdk") {
+    if kind == "dpdk" {
         return Err(format!(
             "interfaces of type {kind:?} are not built in; a tap, a UNIX socket (\"unix\") or user-mode NAT (\"slirp\") is"
         ));
@@ -113,7 +113,7 @@ fn spec(kind: &str, param: &str) -> Result<Spec, String> {
         _ => format!("{kind}:{param}"),
     };
     text.parse().map_err(|_| {
-        format!("no interface of type {kind:?} with \"param\" {param:?}; write tap with the name of a TAP device, or raw, macvtap, pipe, slirp, unix, unixgram, tcp, udp, pcap")
+        format!("no interface of type {kind:?} with \"param\" {param:?}; write tap with the name of a TAP device, or raw, macvtap, pipe, vde, slirp, unix, unixgram, unixpacket, tcp, udp, pcap")
     })
 }
 

@@ -113,11 +113,6 @@ fn what_is_wrong_is_told_by_line_and_column() {
             "parm",
         ),
         (
-            "{\"interfaces\": [\n{\"type\": \"vde\", \"param\": \"/run/vde\"}]}",
-            "line 2 column",
-            "not built in",
-        ),
-        (
             "{\"interfaces\": [\n{\"type\": \"dpdk\", \"param\": \"dpdk0\"}]}",
             "line 2 column",
             "not built in",

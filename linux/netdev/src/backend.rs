@@ -1,6 +1,6 @@
 //! What a host gives for a network interface.
 
-use crate::device::MacAddress;
+use crate::device::{Cable, MacAddress};
 use crate::header::Offloads;
 use crate::packet::{Buffers, Packets};
 
@@ -17,6 +17,12 @@ pub trait Backend: Send + Sync + 'static {
     /// The hardware address of an interface that nobody has given one, where the other end passes frames for that address alone.
     fn hardware(&self) -> Option<MacAddress> {
         None
+    }
+
+    /// Linux has the interface: `cable` is for a backend that learns whether there is another end. Called once, maybe after the first
+    /// packets.
+    fn attached(&self, cable: Cable) {
+        drop(cable);
     }
 
     /// Sends packets, in their order.

@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::ptr::{NonNull, null, null_mut};
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,12 +82,45 @@ pub struct Config {
 
 /// An interface that Linux has. Dropping it takes it away as [`NetworkDevice::remove`] does.
 pub struct NetworkDevice {
+    link: Arc<Link>,
+    index: u32,
+    name: String,
+}
+
+/// An interface, and what it takes to speak to Linux of it.
+struct Link {
     kernel: Kernel,
     door: Arc<Door>,
     /// `None` once removed.
     interface: Mutex<Option<Interface>>,
-    index: u32,
-    name: String,
+}
+
+impl Link {
+    fn carrier(&self, present: bool) {
+        let interface = self.interface.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(interface) = &*interface {
+            self.kernel.tell(|| self.door.carrier(interface.0, present));
+        }
+    }
+}
+
+/// The cable of an interface, as its backend has it ([`Backend::attached`]). It keeps neither the interface nor Linux.
+#[derive(Clone)]
+pub struct Cable(Weak<Link>);
+
+impl Cable {
+    /// Has Linux know that the cable is in, or out: that there is another end, or none any more. Does not wait.
+    pub fn carrier(&self, present: bool) {
+        if let Some(link) = self.0.upgrade() {
+            link.carrier(present);
+        }
+    }
+}
+
+impl fmt::Debug for Cable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cable").finish_non_exhaustive()
+    }
 }
 
 struct Interface(NonNull<lkl_net>);
@@ -199,10 +232,14 @@ impl NetworkDevice {
         let interface = added.and_then(|_| NonNull::new(info.interface).ok_or(Errno::ENODEV));
         let interface = interface.inspect_err(|_| kernel.let_go(&attachment))?;
         let name = info.name.iter().copied().take_while(|byte| *byte != 0);
-        Ok(NetworkDevice {
+        let link = Arc::new(Link {
             kernel,
             door,
             interface: Mutex::new(Some(Interface(interface))),
+        });
+        link.door.backend.attached(Cable(Arc::downgrade(&link)));
+        Ok(NetworkDevice {
+            link,
             index: u32::try_from(info.index).unwrap_or(0),
             name: String::from_utf8_lossy(&name.collect::<Vec<u8>>()).into_owned(),
         })
@@ -220,10 +257,7 @@ impl NetworkDevice {
 
     /// Has Linux know that the cable is in, or out. Does not wait.
     pub fn carrier(&self, present: bool) {
-        let interface = self.interface.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(interface) = &*interface {
-            self.kernel.tell(|| self.door.carrier(interface.0, present));
-        }
+        self.link.carrier(present);
     }
 
     /// Takes it away from Linux, which waits until the backend has given everything back. The backend is the caller's alone
@@ -236,23 +270,24 @@ impl NetworkDevice {
     }
 
     fn detach(&self) -> Result<(), Errno> {
-        let interface = self
-            .interface
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let Link {
+            kernel,
+            door,
+            interface,
+        } = &*self.link;
+        let interface = interface.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(interface) = interface else {
             return Ok(());
         };
-        let calls = self.door.calls;
+        let calls = door.calls;
         let remove = |task| {
             // SAFETY: the interface is of the Linux that the functions are of, and was not removed before.
             unsafe { (calls.remove)(task, interface.0.as_ptr()) }
         };
         // SAFETY: it is one call.
-        unsafe { self.kernel.call_by(remove) }?;
-        let attachment: Arc<dyn Attachment> = Arc::<Door>::clone(&self.door);
-        self.kernel.let_go(&attachment);
+        unsafe { kernel.call_by(remove) }?;
+        let attachment: Arc<dyn Attachment> = Arc::<Door>::clone(door);
+        kernel.let_go(&attachment);
         Ok(())
     }
 }

@@ -25,7 +25,7 @@ pub mod packet;
 pub mod sys;
 
 pub use backend::Backend;
-pub use device::{Config, MacAddress, NetworkDevice};
+pub use device::{Cable, Config, MacAddress, NetworkDevice};
 pub use door::Calls;
 pub use header::{Header, Offloads};
 pub use packet::{Buffer, Buffers, Packet, Packets, Received};

@@ -1,5 +1,7 @@
 //! A network of this machine's, of the test's own: a name space that ends with the test.
 
+#![allow(dead_code)] // each program uses some of it
+
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -64,6 +66,11 @@ impl Machine {
         self.ip(&["addr", "add", &format!("10.9.{n}.1/24"), "dev", name]);
     }
 
+    /// Takes an interface away.
+    pub fn remove(&self, name: &str) {
+        self.ip(&["link", "del", name]);
+    }
+
     /// A veth pair: `name` without an address, and its peer with 10.9.N.1/24.
     pub fn veth(&self, name: &str, n: u8) {
         let peer = format!("{name}p");
@@ -91,12 +98,17 @@ impl Machine {
         self.ip(&["route", "add", "default", "via", "192.0.2.1"]);
     }
 
+    /// A program that is to run in there.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+
     /// Whether `address` answers an echo request.
     pub fn ping(&self, address: &str) -> bool {
-        Command::new("ip")
-            .args([
-                "netns", "exec", &self.name, "ping", "-c", "1", "-W", "20", address,
-            ])
+        self.command("ping")
+            .args(["-c", "1", "-W", "20", address])
             .stdout(Stdio::null())
             .status()
             .expect("ping")
