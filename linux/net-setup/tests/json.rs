@@ -3,7 +3,6 @@
 #![cfg(target_os = "linux")]
 
 #[path = "../../links/tests/machine/mod.rs"]
-#[allow(dead_code)]
 mod machine;
 
 use lkl_net::{TcpStream, UdpSocket};
