@@ -120,7 +120,12 @@ pub fn clippy_host(sh: &Shell) -> Result<()> {
         ])
         .args(["--", "-D", "warnings"])
         .run()
-        .context("clippy has something to say of the host that is off by default")
+        .context("clippy has something to say of the host that is off by default")?;
+    sh.cmd("cargo")
+        .args(["clippy", "-p", "lkl-links", "--features", "dpdk", "--all-targets"])
+        .args(["--", "-D", "warnings"])
+        .run()
+        .context("clippy has something to say of DPDK's devices")
 }
 
 /// No crate that the driver is made of, however deep, is one that writes.

@@ -138,6 +138,12 @@ pub const APR: Group = Group {
     packages: &["libapr1-dev"],
 };
 
+/// Devices for networks that are off by default, and interfaces of the machine's that do without offloads, of which those know nothing.
+pub const DPDK: Group = Group {
+    what: "to try DPDK's devices",
+    packages: &["ethtool", "libdpdk-dev"],
+};
+
 /// What makes the machine's own networks do without offloads, and loads servers, for measurements.
 pub const NETWORK_MEASURES: Group = Group {
     what: "to measure networks",
@@ -198,6 +204,7 @@ pub const ALL: &[&Group] = &[
     &PROGRAMS,
     &APPLICATIONS,
     &APR,
+    &DPDK,
     &CLIENTS,
     &NETWORKS,
     &PEERS,

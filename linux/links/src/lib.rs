@@ -4,13 +4,15 @@
 //! `linux-full`; [`Spec`] is what users write for it. All but the record in a file and the NAT stand on one pump: what Linux sends is
 //! written by the thread that sends it, what comes is read into Linux's own buffers by the pump's.
 
-// UNSAFETY (tap, packet_socket, slirp): ioctls and socket options that have no safe function; a C library.
+// UNSAFETY (tap, packet_socket, slirp, dpdk): ioctls and socket options that have no safe function; C libraries.
 
 #![deny(unsafe_code)]
 
 mod datagram;
 #[cfg(unix)]
 mod descriptor;
+#[cfg(all(target_os = "linux", feature = "dpdk"))]
+mod dpdk;
 mod error;
 #[cfg(all(target_os = "linux", feature = "slirp"))]
 mod nat;
@@ -32,6 +34,8 @@ mod vde;
 pub use datagram::udp;
 #[cfg(unix)]
 pub use datagram::{unix_datagram, unix_packets};
+#[cfg(all(target_os = "linux", feature = "dpdk"))]
+pub use dpdk::dpdk;
 pub use error::LinkError;
 #[cfg(all(target_os = "linux", feature = "slirp"))]
 pub use nat::nat;

@@ -26,6 +26,8 @@ pub enum Spec {
     UnixPackets(PathBuf),
     /// `vde:PATH`: a switch of VDE's, by its folder.
     Vde(PathBuf),
+    /// `dpdk:ARGUMENTS`: a device of DPDK's, by the arguments of its environment, or by its name.
+    Dpdk(String),
     /// `tcp:ADDRESS:PORT`: the same stream by TCP.
     Tcp(String),
     /// `udp:LOCAL,REMOTE`: UDP datagrams.
@@ -42,7 +44,7 @@ pub struct NotSpec(String);
 
 /// How each kind is written.
 pub const KINDS: &str = "slirp, tap:NAME, raw:IF, macvtap:PATH, unix:PATH, unixgram:LOCAL,REMOTE, unixpacket:PATH, \
-                         vde:PATH, tcp:ADDRESS:PORT, udp:LOCAL,REMOTE, pipe:READ,WRITE or pcap:FILE";
+                         vde:PATH, tcp:ADDRESS:PORT, udp:LOCAL,REMOTE, pipe:READ,WRITE, dpdk:ARGUMENTS or pcap:FILE";
 
 impl fmt::Display for NotSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +81,7 @@ impl FromStr for Spec {
             "unixgram" => two().map(|(one, other)| Spec::UnixDatagram(one.into(), other.into()))?,
             "unixpacket" => Spec::UnixPackets(rest.into()),
             "vde" => Spec::Vde(rest.into()),
+            "dpdk" => Spec::Dpdk(rest.to_owned()),
             "tcp" => Spec::Tcp(rest.to_owned()),
             "udp" => two().map(|(one, other)| Spec::Udp(one.to_owned(), other.to_owned()))?,
             "pipe" => two().map(|(one, other)| Spec::Pipe(one.into(), other.into()))?,
@@ -99,6 +102,7 @@ impl fmt::Display for Spec {
             Spec::UnixDatagram(one, other) => write!(f, "unixgram:{},{}", one.display(), other.display()),
             Spec::UnixPackets(path) => write!(f, "unixpacket:{}", path.display()),
             Spec::Vde(path) => write!(f, "vde:{}", path.display()),
+            Spec::Dpdk(arguments) => write!(f, "dpdk:{arguments}"),
             Spec::Tcp(address) => write!(f, "tcp:{address}"),
             Spec::Udp(one, other) => write!(f, "udp:{one},{other}"),
             Spec::Pipe(one, other) => write!(f, "pipe:{},{}", one.display(), other.display()),
@@ -126,10 +130,11 @@ impl Spec {
             #[cfg(all(target_os = "linux", feature = "slirp"))]
             Spec::Slirp => crate::nat(),
             #[cfg(all(target_os = "linux", not(feature = "slirp")))]
-            Spec::Slirp => Err(LinkError::new(
-                "slirp",
-                std::io::Error::new(std::io::ErrorKind::Unsupported, "it is not built in"),
-            )),
+            Spec::Slirp => Err(not_built_in("slirp")),
+            #[cfg(all(target_os = "linux", feature = "dpdk"))]
+            Spec::Dpdk(arguments) => crate::dpdk(arguments),
+            #[cfg(all(target_os = "linux", not(feature = "dpdk")))]
+            Spec::Dpdk(_) => Err(not_built_in("DPDK")),
             #[cfg(target_os = "linux")]
             Spec::Tap(name) => crate::tap_with(name, offloads),
             #[cfg(target_os = "linux")]
@@ -162,6 +167,13 @@ impl Spec {
     }
 }
 
+/// A kind that a feature of this crate has.
+#[cfg(all(target_os = "linux", not(all(feature = "slirp", feature = "dpdk"))))]
+fn not_built_in(what: &str) -> LinkError {
+    let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "it is not built in");
+    LinkError::new(what, error)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +189,7 @@ mod tests {
             "unixgram:/tmp/a,/tmp/b",
             "unixpacket:/run/bess.sock",
             "vde:/run/vde.ctl",
+            "dpdk:--no-huge --vdev=net_tap0",
             "tcp:[::1]:5000",
             "udp:127.0.0.1:5000,127.0.0.1:5001",
             "pipe:/tmp/in,/tmp/out",

@@ -12,9 +12,9 @@ use lkl_net::UdpSocket;
 use lkl_net::config::Route;
 use machine::Machine;
 use programs::{Program, qemu};
-use sides::{Side, exchange, noise};
+use sides::{MUCH, Side, echoes, exchange, noise};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -22,7 +22,6 @@ use tempfile::TempDir;
 
 const ONE: [u8; 4] = [10, 8, 0, 1];
 const TWO: [u8; 4] = [10, 8, 0, 2];
-const MUCH: usize = 16 << 20;
 
 struct Folder(TempDir);
 
@@ -174,8 +173,8 @@ fn what_comes_behind_an_empty_datagram_comes() {
     let mut room = [0; 2000];
     // Of what Linux says of itself, the answer to ARP: whose address that is.
     let is_answer = |packet: &[u8]| packet.starts_with(&[2, 0, 0, 0, 0, 2]) && packet[28..32] == ONE;
-    let answered = std::iter::from_fn(|| peer.recv(&mut room).ok().map(|_| is_answer(&room)));
-    assert!(answered.fold(false, |any, is| any || is), "no answer");
+    let mut answers = std::iter::from_fn(|| peer.recv(&mut room).ok().map(|_| is_answer(&room)));
+    assert!(answers.any(|is| is), "no answer");
 }
 
 #[test]
@@ -196,26 +195,6 @@ fn qemu_joins_linux_with_a_tap_device_of_the_machines() {
     echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 7, 1));
     drop(program);
     side.waits_for_carrier(false);
-}
-
-/// What Linux sends to a server of the machine's comes back.
-fn echoes(side: &Side, listener: &std::net::TcpListener, address: Ipv4Addr) {
-    let port = listener.local_addr().unwrap().port();
-    let sent = noise(3, MUCH);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut all = Vec::new();
-            stream.read_to_end(&mut all).unwrap();
-            stream.write_all(&all).unwrap();
-        });
-        let mut stream = side.connects(address, port);
-        stream.write_all(&sent).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all).unwrap();
-        assert!(all == sent, "{} bytes came back", all.len());
-    });
 }
 
 #[test]

@@ -24,6 +24,7 @@ What NET is:
   tcp:ADDRESS:PORT     the same as unix: by TCP
   udp:HERE,THERE       a datagram a packet, as QEMU's dgram; also on Windows, which has no other but pcap:
   pipe:READ,WRITE      two FIFOs
+  dpdk:ARGUMENTS       a device that DPDK drives, by the arguments of its EAL; where it is built in
   pcap:FILE            a record; nothing answers
 "
     };

@@ -102,7 +102,7 @@ impl TryFrom<RawInterface> for InterfaceDocument {
 
 /// The other end that `type` and `param` name.
 fn spec(kind: &str, param: &str) -> Result<Spec, String> {
-    if kind == "dpdk" {
+    if kind == "dpdk" && cfg!(not(feature = "dpdk")) {
         return Err(format!(
             "interfaces of type {kind:?} are not built in; a tap, a UNIX socket (\"unix\") or user-mode NAT (\"slirp\") is"
         ));

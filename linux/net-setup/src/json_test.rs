@@ -112,6 +112,7 @@ fn what_is_wrong_is_told_by_line_and_column() {
             "line 3 column",
             "parm",
         ),
+        #[cfg(not(feature = "dpdk"))]
         (
             "{\"interfaces\": [\n{\"type\": \"dpdk\", \"param\": \"dpdk0\"}]}",
             "line 2 column",

@@ -80,6 +80,28 @@ impl Machine {
         self.ip(&["addr", "add", &format!("10.9.{n}.1/24"), "dev", &peer]);
     }
 
+    /// An interface that is there, with 10.9.N.1/24.
+    pub fn address(&self, name: &str, n: u8) {
+        self.ip(&["addr", "add", &format!("10.9.{n}.1/24"), "dev", name]);
+        self.ip(&["link", "set", name, "up"]);
+    }
+
+    /// Has an interface send packets complete: what is at the other end does not know of checksums that are to be computed yet, and of
+    /// packets that stand for many.
+    pub fn completes(&self, name: &str) {
+        let status = self
+            .command("ethtool")
+            .args(["-K", name, "tx", "off", "tso", "off", "gso", "off"])
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.expect("ethtool").success());
+    }
+
+    /// The longest packets of an interface.
+    pub fn mtu(&self, name: &str, mtu: u32) {
+        self.ip(&["link", "set", name, "mtu", &mtu.to_string()]);
+    }
+
     /// An interface with a default route, which goes nowhere.
     pub fn uplink(&self, name: &str) {
         self.ip(&[

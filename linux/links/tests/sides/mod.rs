@@ -1,5 +1,7 @@
 //! Two networks of one Linux's that know of each other only what comes over their interfaces.
 
+#![allow(dead_code)] // each program uses some of it
+
 // UNSAFETY: what a signal does is changed.
 
 use linux_full::Networks;
@@ -13,6 +15,9 @@ use std::net::{Ipv4Addr, Shutdown};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// Bytes that are sent, and compared.
+pub const MUCH: usize = 16 << 20;
 
 /// The Linux of this program. It ends the program if it takes more than some minutes: a packet that does not come would be waited for
 /// for ever.
@@ -40,7 +45,7 @@ pub struct Side {
     pub network: Namespace,
     pub config: Configuration,
     pub address: Ipv4Addr,
-    _device: NetworkDevice,
+    pub device: NetworkDevice,
 }
 
 impl Side {
@@ -65,7 +70,7 @@ impl Side {
             network,
             config,
             address,
-            _device: device.unwrap(),
+            device: device.unwrap(),
         }
     }
 
@@ -93,6 +98,26 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
             state.to_le_bytes()[3]
         })
         .collect()
+}
+
+/// What Linux sends to a server of the machine's comes back.
+pub fn echoes(side: &Side, listener: &std::net::TcpListener, address: Ipv4Addr) {
+    let port = listener.local_addr().unwrap().port();
+    let sent = noise(3, MUCH);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut all = Vec::new();
+            stream.read_to_end(&mut all).unwrap();
+            stream.write_all(&all).unwrap();
+        });
+        let mut stream = side.connects(address, port);
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert!(all == sent, "{} bytes came back", all.len());
+    });
 }
 
 /// `len` bytes each way at the same time, over one connection, compared.
