@@ -7,6 +7,7 @@
 //! - `userctl.exe` prints, of an ext4 image, what `userctl` prints on Linux, copies a file, and ends bad requests with
 //!   the same exit codes;
 //! - `lklftpd.exe` and `lklserve.exe` ([`servers`]) serve it to this machine's curl;
+//! - `lklget.exe` ([`network`]) fetches a file over Linux's own TCP;
 //! - `fs2tar.exe`, `cptofs.exe` and `cpfromfs.exe` ([`copies`]) copy out of images and into them as on Linux;
 //! - `lklfs.sys` ([`driver`]) goes as far as Wine lets it, and with a test driver that supplies what Wine lacks
 //!   ([`volumes`]) it mounts images and shows what Linux shows.
@@ -15,6 +16,7 @@ mod copies;
 mod crashes;
 mod driver;
 pub mod machine;
+mod network;
 mod servers;
 mod volumes;
 mod watch;
@@ -70,6 +72,7 @@ pub struct Subjects {
     faults: PathBuf,
     writes: PathBuf,
     servers: servers::Programs,
+    network: PathBuf,
     copies: copies::Programs,
     volumes: volumes::Programs,
 }
@@ -94,6 +97,7 @@ pub fn build(sh: &Shell) -> Result<Subjects> {
             "examples/writes.exe",
         )?,
         servers: servers::build(sh)?,
+        network: network::build(sh)?,
         copies: copies::build(sh)?,
         volumes: volumes::build(sh)?,
     })
@@ -110,6 +114,7 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     writes(sh, &machine, &subjects.writes)?;
     programs(sh, &machine, &subjects.userctl)?;
     servers::run(sh, &machine, &subjects.servers)?;
+    network::run(&machine, &subjects.network)?;
     copies::run(sh, &machine, &subjects.copies)?;
     library(sh, &machine)?;
     driver::run(sh, &machine, sys)?;

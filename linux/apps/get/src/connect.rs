@@ -1,5 +1,6 @@
 //! One connection: a name resolved, a socket of Linux's with its options, TLS, and HTTP/1.1 or HTTP/2 as the two agree.
 
+use crate::attempts;
 use crate::cli::Cli;
 use crate::refusal;
 use crate::stats::Meter;
@@ -148,30 +149,24 @@ impl Dialer {
 
     /// The first address that takes a connection.
     async fn first(&self, url: &Url, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
-        let mut last = None;
-        for address in addresses {
-            match self.one(*address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(refusal::unconnected(url.as_str(), *address, &error)),
-            }
-        }
-        Err(last.unwrap_or_else(|| Failure::new(Exit::Other, format_args!("{url}: no address"))))
+        let attempt = |address| one(Arc::clone(&self.cli), self.namespace.clone(), address);
+        let connected = attempts::first(addresses, attempt).await;
+        connected.map_err(|last| match last {
+            Some((address, error)) => refusal::unconnected(url.as_str(), address, &error),
+            None => Failure::new(Exit::Other, format_args!("{url}: no address")),
+        })
     }
+}
 
-    async fn one(&self, address: SocketAddr) -> std::io::Result<TcpStream> {
-        let protocol = if self.cli.mptcp {
-            Protocol::MPTCP
-        } else {
-            Protocol::TCP
-        };
-        let family = Family::of(&address);
-        let socket = Socket::new_nonblocking(&self.namespace, family, Type::STREAM, protocol)?;
-        if let Some(algorithm) = &self.cli.cc {
-            socket.set_congestion(algorithm)?;
-        }
-        socket.set_nodelay(true)?;
-        TcpStream::connect_socket(socket, address).await
+async fn one(cli: Arc<Cli>, namespace: Namespace, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let protocol = if cli.mptcp { Protocol::MPTCP } else { Protocol::TCP };
+    let family = Family::of(&address);
+    let socket = Socket::new_nonblocking(&namespace, family, Type::STREAM, protocol)?;
+    if let Some(algorithm) = &cli.cc {
+        socket.set_congestion(algorithm)?;
     }
+    socket.set_nodelay(true)?;
+    TcpStream::connect_socket(socket, address).await
 }
 
 fn server_name(url: &Url) -> Result<ServerName<'static>, Failure> {

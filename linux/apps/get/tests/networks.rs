@@ -7,14 +7,17 @@ mod world;
 use dhcproto::v4::{DhcpOption, DhcpOptions, Message, MessageType, Opcode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
 use hickory_proto::op::{Message as Dns, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::rdata::{A, AAAA};
 use hickory_proto::rr::{RData, Record, RecordType};
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 use world::{HERE, Run, World};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
+/// The machine takes packets for it as a router would, and drops them.
+const NOWHERE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const LENT: &str = "10.9.1.88";
 
 /// Lends [`LENT`], for as long as the test's process lives.
@@ -55,7 +58,7 @@ fn dhcp_server(world: &World) {
     });
 }
 
-/// Knows `server.test` and no other name.
+/// Knows `server.test`, and `both.test`, whose address of IPv6 is one from which nothing comes; and no other name.
 fn name_server(world: &World) {
     let socket = world.machine.inside(|| UdpSocket::bind((SERVER, 53)));
     let socket = socket.expect("a free port");
@@ -69,10 +72,13 @@ fn name_server(world: &World) {
             let mut answer = Dns::response(question.metadata.id, OpCode::Query);
             answer.add_query(query);
             match (name.to_ascii().as_str(), kind) {
-                ("server.test.", RecordType::A) => {
+                ("both.test.", RecordType::AAAA) => {
+                    answer.add_answer(Record::from_rdata(name, 60, RData::AAAA(AAAA(NOWHERE))));
+                }
+                ("server.test." | "both.test.", RecordType::A) => {
                     answer.add_answer(Record::from_rdata(name, 60, RData::A(A(SERVER))));
                 }
-                ("server.test.", _) => {}
+                ("server.test." | "both.test.", _) => {}
                 _ => answer.metadata.response_code = ResponseCode::NXDomain,
             }
             let bytes = answer.to_vec().expect("encoded");
@@ -124,6 +130,32 @@ fn the_network_lends_an_address_and_knows_names() {
         "{}",
         run.err
     );
+}
+
+#[test]
+fn a_server_is_reached_by_ipv4_at_once_when_ipv6_leads_nowhere() {
+    let world = World::new();
+    name_server(&world);
+    let ip = ["addr", "add", "fd00:9::1/64", "dev", "lklget0", "nodad"];
+    world.run_command(Command::new("ip").args(ip)).well();
+    let port = world.http(&format!("{HERE}:0")).port();
+    let network = ["--ip", "fd00:9::2/64", "--gateway", "fd00:9::1", "--dns", HERE];
+    let common = ["--json", "-f"];
+    let run = |more: &[&str], url: &str| {
+        let began = Instant::now();
+        let run = world.run(&[&network[..], &common, more, &[url]].concat());
+        (run, began.elapsed())
+    };
+    let (fetched, took) = run(&["--timeout", "20"], &format!("http://both.test:{port}/n/3"));
+    let stats = fetched.well().stats();
+    assert!(world.read("3") == world.server.small(3));
+    assert_eq!(stats[0]["peer"], format!("{HERE}:{port}"));
+    // Most of it is what it takes to start.
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    // That it leads nowhere, and is no refusal.
+    let alone = format!("http://[{NOWHERE}]:{port}/n/3");
+    let (late, _) = run(&["--timeout", "2"], &alone);
+    assert_eq!(late.code, 9, "{}", late.err);
 }
 
 #[test]
