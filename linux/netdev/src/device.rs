@@ -95,7 +95,12 @@ struct Link {
     interface: Mutex<Option<Interface>>,
 }
 
-impl Link {
+/// What a [`Cable`] knows of a [`Link`]: so it refers to no function of Linux's, and a program may have backends without one.
+trait Carrier: Send + Sync {
+    fn carrier(&self, present: bool);
+}
+
+impl Carrier for Link {
     fn carrier(&self, present: bool) {
         let interface = self.interface.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(interface) = &*interface {
@@ -106,7 +111,7 @@ impl Link {
 
 /// The cable of an interface, as its backend has it ([`Backend::attached`]). It keeps neither the interface nor Linux.
 #[derive(Clone)]
-pub struct Cable(Weak<Link>);
+pub struct Cable(Weak<dyn Carrier>);
 
 impl Cable {
     /// Has Linux know that the cable is in, or out: that there is another end, or none any more. Does not wait.
@@ -237,7 +242,8 @@ impl NetworkDevice {
             door,
             interface: Mutex::new(Some(Interface(interface))),
         });
-        link.door.backend.attached(Cable(Arc::downgrade(&link)));
+        let weak = Arc::downgrade(&link);
+        link.door.backend.attached(Cable(weak));
         Ok(NetworkDevice {
             link,
             index: u32::try_from(info.index).unwrap_or(0),

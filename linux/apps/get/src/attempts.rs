@@ -16,7 +16,7 @@ fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let Some(first) = addresses.first() else {
         return Vec::new();
     };
-    let (mut preferred, mut others): (Vec<_>, Vec<_>) = addresses
+    let (mut preferred, mut others): (Vec<SocketAddr>, Vec<SocketAddr>) = addresses
         .iter()
         .rev()
         .partition(|address| address.is_ipv4() == first.is_ipv4());

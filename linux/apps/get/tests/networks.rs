@@ -138,6 +138,9 @@ fn a_server_is_reached_by_ipv4_at_once_when_ipv6_leads_nowhere() {
     name_server(&world);
     let ip = ["addr", "add", "fd00:9::1/64", "dev", "lklget0", "nodad"];
     world.run_command(Command::new("ip").args(ip)).well();
+    let nowhere = NOWHERE.to_string();
+    let drops = ["-6", "route", "add", "blackhole", &nowhere];
+    world.run_command(Command::new("ip").args(drops)).well();
     let port = world.http(&format!("{HERE}:0")).port();
     let network = ["--ip", "fd00:9::2/64", "--gateway", "fd00:9::1", "--dns", HERE];
     let common = ["--json", "-f"];
