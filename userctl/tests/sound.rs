@@ -412,7 +412,11 @@ fn the_driver_mounts_f2fs_as_large_as_its_memory_allows_and_says_why_not_a_large
         f2fs(place.path(), gib);
         let machine = Machine::start(place.path(), &[]);
         machine.says(&["mount", "C:\\image", "L:"]);
-        assert_eq!(machine.bytes(&["cat", "L:", "/file"]), b"what is there", "{gib} GiB");
+        assert_eq!(
+            machine.bytes(&["cat", "L:", "/file"]),
+            b"what is there",
+            "{gib} GiB"
+        );
         machine.end();
     }
     f2fs(place.path(), 1024);
