@@ -57,13 +57,13 @@ where
         };
         match ended {
             Some(Ok((_, _, Ok(connection)))) => return Ok(connection),
-            Some(Ok((place, address, Err(error)))) => {
-                if failed.as_ref().is_none_or(|(before, ..)| place > *before) {
-                    failed = Some((place, address, error));
-                }
+            Some(Ok((place, address, Err(error))))
+                if failed.as_ref().is_none_or(|(before, ..)| place > *before) =>
+            {
+                failed = Some((place, address, error));
             }
-            // An attempt that panicked has no answer.
-            Some(Err(_)) => {}
+            // One that was preferred has failed later; one that panicked has no answer.
+            Some(_) => {}
             None if waiting.len() == 0 => {
                 return Err(failed.map(|(_, address, error)| (address, error)));
             }
