@@ -7,15 +7,20 @@
 //!
 //! That holds for threads that take part: Linux's own, the one that boots ([`boot`]), and those that [`World::spawn`] starts.
 //! What they wait for must be Linux's, a [`Bell`], or [`Task::join`]: a thread that waits for something else keeps all others
-//! waiting. Of other threads each call into Linux is served, at a time that is no one's to foretell.
+//! waiting. Several Linuxes, in processes of their own, can share one virtual time: a [`Conductor`] drives the clock of each.
+//! Of other threads each call into Linux is served, at a time that is no one's to foretell.
 
 // UNSAFETY (whole crate): passes memory of the POSIX host's on.
 
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+mod conductor;
+mod precedence;
 pub mod schedule;
 mod world;
 
+pub use conductor::{Conductor, Step};
 pub use lkl::{BootConfig, BootError, Halt, Kernel};
+pub use precedence::take_precedence;
 pub use world::{Bell, Start, Task, World, boot};

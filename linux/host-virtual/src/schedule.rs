@@ -5,6 +5,11 @@
 //! for another thread's end, or to let others go first. It then hands the turn to the next. Everything here is behind one lock,
 //! which only the one with the turn, and threads from outside, ever take.
 
+mod bell;
+
+pub use bell::Bell;
+
+use crate::conductor::{Conductor, Step};
 use lkl::{Alarm, try_box};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -69,6 +74,11 @@ enum Due {
 #[derive(Default)]
 struct State {
     now: u64,
+    /// What the clock said at first.
+    start: u64,
+    /// Who is asked before the clock passes `limit`.
+    conductor: Option<Arc<dyn Conductor>>,
+    limit: u64,
     reads: u32,
     /// By how much a moment differs from another.
     uneven: u64,
@@ -108,6 +118,7 @@ impl Schedule {
     pub fn new(now: u64) -> Arc<Schedule> {
         let state = State {
             now,
+            start: now,
             ..State::default()
         };
         Arc::new(Schedule(Mutex::new(state)))
@@ -185,6 +196,13 @@ impl Schedule {
                 state.turn_of(next);
                 return;
             }
+            let next = state.timers.first_key_value().map(|((when, _), _)| *when);
+            if let Some(conductor) = state.conductor.clone()
+                && (next.is_none_or(|next| next > state.limit) || conductor.is_due())
+            {
+                state = self.ask(conductor.as_ref(), next, state);
+                continue;
+            }
             let Some(((when, _), due)) = state.timers.pop_first() else {
                 state.running = None;
                 return;
@@ -193,6 +211,38 @@ impl Schedule {
             state.reads = 0;
             state = self.happen(due, state);
         }
+    }
+
+    /// Has the conductor say how the clock goes on.
+    fn ask<'a>(
+        &'a self,
+        conductor: &dyn Conductor,
+        next: Option<u64>,
+        state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let (now, start) = (state.now, state.start);
+        drop(state);
+        let step = conductor.next(
+            now.saturating_sub(start),
+            next.map(|next| next.saturating_sub(start)),
+        );
+        let mut state = locked(&self.0);
+        match step {
+            Some(Step { now, limit }) => {
+                state.now = state.now.max(now.saturating_add(start));
+                state.limit = limit.saturating_add(start);
+                state.reads = 0;
+            }
+            None => state.conductor = None,
+        }
+        state
+    }
+
+    /// Has the clock driven from outside from now on: it passes only as the conductor says.
+    pub fn conduct(&self, conductor: Arc<dyn Conductor>) {
+        let mut state = locked(&self.0);
+        state.limit = state.now;
+        state.conductor = Some(conductor);
     }
 
     /// Lets something happen whose time has come.
@@ -328,70 +378,6 @@ impl lkl::Semaphore for Semaphore {
             count.outside = count.outside.saturating_sub(1);
         }
         count.count = count.count.saturating_sub(1);
-    }
-}
-
-#[derive(Default)]
-struct Ringing {
-    rung: bool,
-    /// Who waits, and where it is among the timers.
-    waiter: Option<(Arc<Strand>, (u64, u64))>,
-}
-
-/// What one thread that takes part waits for, until a time: another one, or one from outside, rings it.
-pub struct Bell {
-    schedule: Arc<Schedule>,
-    ringing: Mutex<Ringing>,
-}
-
-impl Bell {
-    /// One that has not rung.
-    pub fn new(schedule: &Arc<Schedule>) -> Bell {
-        Bell {
-            schedule: Arc::clone(schedule),
-            ringing: Mutex::default(),
-        }
-    }
-
-    /// Wakes up the thread that waits, or else the next one that would.
-    pub fn ring(&self) {
-        let mut ringing = locked(&self.ringing);
-        ringing.rung = true;
-        if let Some((strand, at)) = ringing.waiter.take() {
-            let mut state = locked(&self.schedule.0);
-            // Its time may have come just now: it is ready then.
-            if state.timers.remove(&at).is_some() {
-                state.ready.push_back(strand);
-                state.kick();
-            }
-        }
-    }
-
-    /// The calling thread, which takes part, waits until it rings, or until the clock says `when`; others go first unless it has rung.
-    /// Whether it has rung since this returned last. One thread at a time waits.
-    pub fn wait_until(&self, when: u64) -> bool {
-        let Some(strand) = mine() else {
-            return false;
-        };
-        let mut ringing = locked(&self.ringing);
-        if !ringing.rung {
-            let mut state = locked(&self.schedule.0);
-            let at = (when.max(state.now), state.armed);
-            state.armed = state.armed.saturating_add(1);
-            state.timers.insert(at, Due::Strand(Arc::clone(&strand)));
-            ringing.waiter = Some((Arc::clone(&strand), at));
-            drop(ringing);
-            self.schedule.wait_for(&strand, state);
-            ringing = locked(&self.ringing);
-            ringing.waiter = None;
-        }
-        std::mem::take(&mut ringing.rung)
-    }
-}
-
-impl fmt::Debug for Bell {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bell").finish_non_exhaustive()
     }
 }
 

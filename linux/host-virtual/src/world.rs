@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::conductor::Conductor;
 use crate::schedule::{self, Schedule, Semaphore, Timer};
 use lkl::{Alarm, BootConfig, BootError, Host, Kernel, Semaphore as _, ThreadBody};
 use lkl_host_posix::{fault, pool::Pool, thread};
@@ -91,6 +92,11 @@ impl World {
     pub fn sleep(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.sleep_until_ns(self.elapsed_ns().saturating_add(nanos));
+    }
+
+    /// Has the clock driven from outside from now on: it stands still, even if nothing is ready, until `conductor` says how it goes on.
+    pub fn conduct(&self, conductor: Arc<dyn Conductor>) {
+        self.0.conduct(conductor);
     }
 
     /// A bell that has not rung.
