@@ -3,6 +3,7 @@
 
 mod addresses;
 mod check;
+mod cover;
 mod filter;
 mod routes;
 
@@ -163,12 +164,28 @@ impl Plan {
     /// # Errors
     /// The first thing that is wrong, and where.
     pub fn new(topology: &Topology) -> Result<Plan, Problem> {
+        Plan::with(topology, true)
+    }
+
+    /// The same of a file's text, but that no node has routes yet.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn without_routes(text: &str) -> Result<Plan, Problem> {
+        Plan::with(&Topology::parse(text)?, false)
+    }
+
+    fn with(topology: &Topology, routes: bool) -> Result<Plan, Problem> {
         let mut plan = check::network(topology)?;
         for version in plan.versions.clone() {
             let segments = addresses::assign(&mut plan, topology, version)?;
-            routes::compute(&mut plan, topology, &segments, version);
+            if routes {
+                routes::compute(&mut plan, topology, &segments, version);
+            }
         }
-        routes::add_given(&mut plan, topology)?;
+        if routes {
+            routes::add_given(&mut plan, topology)?;
+        }
         filter::add(&mut plan, topology)?;
         check::flows(&mut plan, topology)?;
         check::events(&mut plan, topology)?;
