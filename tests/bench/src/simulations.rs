@@ -1,12 +1,13 @@
-//! lklsim: how it grows with the number of nodes, and the same dumbbell in ns-3 where Debian's libns3-dev is installed.
+//! lklsim: how it grows with the number of nodes, what a Linux for each node costs, and the same dumbbell in ns-3 where Debian's libns3-dev is
+//! installed.
 //!
 //! Networks are fat trees whose routers have as many ports as makes about so many nodes, with 16 bulk flows between pods whatever the size. One
 //! run of each, in order of size; a size that the machine has no memory for is said to be left out.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -21,6 +22,7 @@ const DUMBBELL_SECONDS: u32 = 60;
 /// Measures and prints.
 pub fn run(lklsim: &Path, place: &Path) -> Result<()> {
     growth(lklsim, place)?;
+    isolation(lklsim, place)?;
     beside_ns3(lklsim, place)
 }
 
@@ -78,6 +80,8 @@ struct Said {
     /// Seconds that all of it took.
     all: f64,
     kib_a_node: f64,
+    /// The most memory that the program had at a time, in MiB; of a run with a process for each node, without these.
+    peak: f64,
 }
 
 /// The number in front of or behind a word of the last line.
@@ -88,14 +92,32 @@ fn number(words: &[&str], at: impl Fn(&[&str]) -> bool, place: usize) -> Result<
         .context("lklsim's summary is another one")
 }
 
-fn simulate(lklsim: &Path, topology: &Path, out: &Path) -> Result<Said> {
+/// The most memory that a process has had so far, in MiB.
+fn peak(child: &Child) -> Option<f64> {
+    let text = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+fn simulate(lklsim: &Path, topology: &Path, out: &Path, further: &[&str]) -> Result<Said> {
     let began = Instant::now();
-    let output = Command::new(lklsim)
+    let mut child = Command::new(lklsim)
         .arg("run")
         .arg(topology)
         .arg("--out")
         .arg(out)
-        .output()?;
+        .args(further)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut most: f64 = 0.0;
+    // What it says is less than a pipe holds.
+    while child.try_wait()?.is_none() {
+        most = most.max(peak(&child).unwrap_or(0.0));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output()?;
     let all = began.elapsed().as_secs_f64();
     let error = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{}", error.trim());
@@ -106,30 +128,83 @@ fn simulate(lklsim: &Path, topology: &Path, out: &Path) -> Result<Said> {
         events: number(&words, |three| three[1] == "events;", 0)?,
         wall: number(&words, |three| three[0] == "in" && three[2] == "s:", 1)?,
         kib_a_node: number(&words, |three| three[1] == "KiB", 0)?,
+        peak: most,
         all,
     })
 }
 
 fn growth(lklsim: &Path, place: &Path) -> Result<()> {
     println!(
-        "{:>8}{:>22}{:>16}{:>14}{:>16}",
-        "nodes", "simulated s a second", "events/s", "KiB a node", "s until it runs"
+        "{:>8}{:>22}{:>16}{:>14}{:>16}{:>14}",
+        "nodes", "simulated s a second", "events/s", "KiB a node", "s until it runs", "MiB at most"
     );
     for (ports, seconds) in SIZES {
         let (text, nodes) = fat_tree(ports, seconds);
         let topology = place.join(format!("fat{ports}.toml"));
         fs::write(&topology, text)?;
         let out = place.join(format!("fat{ports}"));
-        match simulate(lklsim, &topology, &out) {
+        match simulate(lklsim, &topology, &out, &[]) {
             Ok(said) => println!(
-                "{nodes:>8}{:>22.3}{:>16.0}{:>14.0}{:>16.1}",
+                "{nodes:>8}{:>22.3}{:>16.0}{:>14.0}{:>16.1}{:>14.0}",
                 f64::from(seconds) / said.wall,
                 said.events / said.wall,
                 said.kib_a_node,
                 said.all - said.wall,
+                said.peak,
             ),
             Err(error) => println!("{nodes:>8} left out: {error:#}"),
         }
+    }
+    println!();
+    Ok(())
+}
+
+/// The dumbbell as the README has it, but for the captures.
+fn dumbbell(place: &Path) -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("../../linux/apps/sim/topologies/dumbbell.toml"))?;
+    let topology = place.join("dumbbell.toml");
+    let text = text.replacen("[simulation]\n", "[simulation]\ncapture = false\n", 1);
+    fs::write(&topology, text)?;
+    Ok(topology)
+}
+
+/// All nodes in one Linux beside a Linux for each, in turns.
+fn isolation(lklsim: &Path, place: &Path) -> Result<()> {
+    const PORTS: usize = 4;
+    const SECONDS: u32 = 10;
+    let (text, nodes) = fat_tree(PORTS, SECONDS);
+    let tree = place.join("tree.toml");
+    fs::write(&tree, text)?;
+    let rows = [
+        ("dumbbell".to_owned(), dumbbell(place)?, DUMBBELL_SECONDS),
+        (format!("fat tree of {nodes}"), tree, SECONDS),
+    ];
+    println!(
+        "{:<16}{:>22}{:>14}{:>26}{:>14}{:>10}",
+        "", "simulated s a second", "KiB a node", "a Linux for each node", "KiB a node", "ratio"
+    );
+    for (name, topology, seconds) in rows {
+        let mut said = [Vec::new(), Vec::new()];
+        for round in 0..ROUNDS {
+            for (said, further) in said.iter_mut().zip([&[][..], &["--isolate"]]) {
+                let out = place.join(format!("{name}{round}{}", further.concat()).replace(' ', "-"));
+                said.push(simulate(lklsim, &topology, &out, further)?);
+            }
+        }
+        let of = |said: &[Said], pick: fn(&Said) -> f64| median(said.iter().map(pick));
+        let [one, each] = said.map(|said| {
+            let wall = of(&said, |said| said.wall);
+            (f64::from(seconds) / wall, of(&said, |said| said.kib_a_node))
+        });
+        println!(
+            "{name:<16}{:>22.2}{:>14.0}{:>26.2}{:>14.0}{:>10.3}",
+            one.0,
+            one.1,
+            each.0,
+            each.1,
+            each.0 / one.0
+        );
     }
     println!();
     Ok(())
@@ -162,19 +237,14 @@ fn beside_ns3(lklsim: &Path, place: &Path) -> Result<()> {
             return Ok(());
         }
     };
-    let text = fs::read_to_string(root.join("../../linux/apps/sim/topologies/dumbbell.toml"))?;
-    let topology = place.join("dumbbell.toml");
     // ns-3 writes no packets either.
-    fs::write(
-        &topology,
-        text.replacen("[simulation]\n", "[simulation]\ncapture = false\n", 1),
-    )?;
+    let topology = dumbbell(place)?;
     let seconds = f64::from(DUMBBELL_SECONDS);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut flows = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
         let out = place.join(format!("dumbbell{round}"));
-        ours.push(simulate(lklsim, &topology, &out)?);
+        ours.push(simulate(lklsim, &topology, &out, &[])?);
         flows[0] = goodputs(&out)?;
         let output = Command::new(&ns3).arg(DUMBBELL_SECONDS.to_string()).output()?;
         ensure!(output.status.success(), "ns-3 failed");
@@ -219,7 +289,7 @@ fn beside_ns3(lklsim: &Path, place: &Path) -> Result<()> {
 }
 
 /// Compiles the dumbbell for ns-3.
-fn build_ns3(source: &Path, program: &Path) -> Result<std::path::PathBuf> {
+fn build_ns3(source: &Path, program: &Path) -> Result<PathBuf> {
     let packages = [
         "ns3-applications",
         "ns3-internet",

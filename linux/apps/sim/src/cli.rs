@@ -91,12 +91,23 @@ enum Command {
         /// Take the machine's own time instead of virtual time: no two runs are the same, and a busy machine delays packets
         #[arg(long)]
         realtime: bool,
-        /// Memory for Linux [default: 96, and 1 a node, and 12 a flow]
+        /// Give each node a process with a Linux of its own, instead of a name space of one Linux
+        #[arg(long, conflicts_with = "realtime")]
+        isolate: bool,
+        /// Memory for Linux [default: 96, and 1 a node, and 12 a flow; with --isolate, of each node: 64, and 12 for each of its flows]
         #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(32..=65_536))]
         memory: Option<u32>,
         /// Print no table and no progress
         #[arg(short, long)]
         quiet: bool,
+    },
+    /// The process of a node, which a run with --isolate starts
+    #[command(hide = true)]
+    Node {
+        /// Which one it is, for lists of processes
+        name: String,
+        /// The folder of the results
+        folder: PathBuf,
     },
 }
 
@@ -165,7 +176,7 @@ fn man_page(folder: &Path) -> Result<(), Failure> {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Check { topology } => {
-            let plan = read(&topology)?;
+            let (plan, _) = read(&topology)?;
             print(&description(&topology, &plan))
         }
         Command::Run {
@@ -173,16 +184,19 @@ fn run(command: Command) -> Result<(), Failure> {
             out,
             seed,
             realtime,
+            isolate,
             memory,
             quiet,
         } => {
-            let mut plan = read(&topology)?;
+            let (mut plan, text) = read(&topology)?;
             plan.seed = seed.unwrap_or(plan.seed);
             empty_folder(&out)?;
             let bar = bar(plan.duration, quiet);
-            let outcome = simulation::run(&plan, realtime, memory, &out, &mut |time| {
-                bar.set_position(time.0 / 1_000_000);
-            });
+            let mut progress = |time: Time| bar.set_position(time.0 / 1_000_000);
+            let outcome = match isolate {
+                true => simulation::run_isolated(&plan, &text, memory, &out, &mut progress),
+                false => simulation::run(&plan, realtime, memory, &out, &mut progress),
+            };
             bar.finish_and_clear();
             let outcome = outcome?;
             outcome.write(&out, plan.seed, plan.duration)?;
@@ -191,11 +205,12 @@ fn run(command: Command) -> Result<(), Failure> {
                 false => print(&outcome.summary(plan.nodes.len(), plan.duration)),
             }
         }
+        Command::Node { folder, name: _ } => simulation::run_node(&folder),
     }
 }
 
-/// Reads a topology.
-fn read(path: &Path) -> Result<Plan, Failure> {
+/// Reads a topology, and gives its text besides.
+fn read(path: &Path) -> Result<(Plan, String), Failure> {
     let file = path.display().to_string();
     let text = fs::read_to_string(path).map_err(|error| {
         let why = reason(&error);
@@ -204,7 +219,10 @@ fn read(path: &Path) -> Result<Plan, Failure> {
             format_args!("{file}: {why}; name a topology, see {NAME} --help"),
         )
     })?;
-    Plan::parse(&text).map_err(|problem| Failure::new(Exit::Usage, problem.line(&file, &text)))
+    match Plan::parse(&text) {
+        Ok(plan) => Ok((plan, text)),
+        Err(problem) => Err(Failure::new(Exit::Usage, problem.line(&file, &text))),
+    }
 }
 
 /// Makes the folder of the results.

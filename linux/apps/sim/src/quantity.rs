@@ -283,6 +283,28 @@ macro_rules! as_text {
 }
 as_text!(Time, Rate, Part, Bytes, Network);
 
+/// A time as its number of nanoseconds, where it is not for people.
+pub mod nanoseconds {
+    use super::Time;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(time: &Time, to: S) -> Result<S::Ok, S::Error> {
+        time.0.serialize(to)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Time, D::Error> {
+        u64::deserialize(from).map(Time)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

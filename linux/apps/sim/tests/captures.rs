@@ -52,8 +52,14 @@ fn packets_are_whole_with_right_checksums_and_in_order_of_time() {
         + &nodes("host", &["a", "b"])
         + &link("a", "b", "rate = \"10mbit\"\ndelay = \"20ms\"")
         + &flow("tcp", "start = \"1s\"");
-    let run = run(&text, &[]);
-    let packets = packets(&run, "a-b");
+    // In one Linux, and in one for each node.
+    for arguments in [&[][..], &["--isolate"]] {
+        check(&run(&text, arguments));
+    }
+}
+
+fn check(run: &Run) {
+    let packets = packets(run, "a-b");
     let mut segments = 0;
     for packet in &packets {
         assert_eq!(packet.len as usize, packet.data.len());
@@ -88,8 +94,26 @@ fn only_the_beginning_of_packets_is_kept_unless_more_is_asked_for() {
         + &nodes("host", &["a", "b"])
         + &link("a", "b", "delay = \"1ms\"")
         + &flow("ping", "size = \"1000B\"\ncount = 1");
-    let packets = packets(&run(&text, &[]), "a-b");
-    let long: Vec<_> = packets.iter().filter(|packet| packet.len == 1042).collect();
-    assert_eq!(long.len(), 2, "a request and an answer");
-    assert!(long.iter().all(|packet| packet.data.len() == 128));
+    for arguments in [&[][..], &["--isolate"]] {
+        let packets = packets(&run(&text, arguments), "a-b");
+        let long: Vec<_> = packets.iter().filter(|packet| packet.len == 1042).collect();
+        assert_eq!(long.len(), 2, "a request and an answer");
+        assert!(long.iter().all(|packet| packet.data.len() == 128));
+    }
+}
+
+#[test]
+fn packets_that_come_in_together_are_not_merged() {
+    // The end that receives is the first one, and sees packets as they come in.
+    let text = seconds(2)
+        + &nodes("host", &["a", "b"])
+        + &link("b", "a", "delay = \"1ms\"")
+        + &flow("tcp", "bytes = \"1MB\"");
+    for arguments in [&[][..], &["--isolate"]] {
+        let run = run(&text, arguments);
+        assert_eq!(run.flow("tcp")["bytes"], 1_000_000);
+        let lens: Vec<u32> = packets(&run, "b-a").iter().map(|packet| packet.len).collect();
+        assert!(lens.len() > 690, "{}", lens.len());
+        assert!(lens.iter().all(|len| *len <= 1514), "{:?}", lens.iter().max());
+    }
 }

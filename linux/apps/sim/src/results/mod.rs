@@ -11,6 +11,7 @@ use crate::topology::FlowKind;
 use lkl_net::TcpInfo;
 use lkl_net::config::Action;
 use lkl_session::exit::{Exit, Failure, reason};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
@@ -18,7 +19,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The least, the mean and the most of what was measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread {
     count: u64,
     least: u64,
@@ -43,6 +44,11 @@ impl Spread {
         if self.count > 0 {
             self.least = self.least.min(nanos);
         }
+    }
+
+    /// The one that has something, where the other has nothing.
+    pub fn or(self, other: Spread) -> Spread {
+        if self.count > 0 { self } else { other }
     }
 
     /// All three, in milliseconds; `None` if nothing was measured.
@@ -108,10 +114,51 @@ pub struct RuleResult {
     pub bytes: u64,
 }
 
+/// What Linux says of a connection, as far as results have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Whether it is established.
+    pub established: bool,
+    /// The congestion window, in segments.
+    pub window: u32,
+    /// Above which that grows slowly.
+    pub threshold: u32,
+    /// The round trip, as Linux smooths it; zero before it knows one.
+    pub rtt: Duration,
+    /// The least of all.
+    pub least_rtt: Duration,
+    /// Segments that are not acknowledged.
+    pub in_flight: u32,
+    /// Segments that are.
+    pub delivered: u32,
+    /// Segments that were sent again.
+    pub retransmits: u32,
+    /// Bytes a second; `None` without pacing.
+    pub pacing: Option<u64>,
+}
+
+impl From<TcpInfo> for Connection {
+    fn from(info: TcpInfo) -> Connection {
+        Connection {
+            established: info.state == TcpInfo::ESTABLISHED,
+            window: info.send_cwnd,
+            threshold: info.send_ssthresh,
+            rtt: info.rtt,
+            least_rtt: info.min_rtt,
+            in_flight: info.unacked,
+            delivered: info.delivered,
+            retransmits: info.total_retransmits,
+            // Without pacing it has no rate, which is all ones.
+            pacing: (info.pacing_rate != u64::MAX).then_some(info.pacing_rate),
+        }
+    }
+}
+
 /// What a flow was like at a time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sample {
     /// When.
+    #[serde(with = "crate::quantity::nanoseconds")]
     pub time: Time,
     /// The flow's number.
     pub flow: usize,
@@ -120,7 +167,7 @@ pub struct Sample {
     /// Bits a second since the sample before.
     pub goodput: f64,
     /// What Linux says of the connection.
-    pub tcp: Option<TcpInfo>,
+    pub tcp: Option<Connection>,
 }
 
 /// What comes of a run.
@@ -275,18 +322,13 @@ fn series_csv(outcome: &Outcome) -> String {
             Some(tcp) => writeln!(
                 text,
                 "{},{},{:.3},{},{},{},{:.3}",
-                tcp.send_cwnd,
-                tcp.send_ssthresh,
+                tcp.window,
+                tcp.threshold,
                 tcp.rtt.as_nanos() as f64 / 1e6,
-                tcp.unacked,
+                tcp.in_flight,
                 tcp.delivered,
-                tcp.total_retransmits,
-                // Without pacing it has no rate, which is all ones.
-                if tcp.pacing_rate == u64::MAX {
-                    0.0
-                } else {
-                    tcp.pacing_rate as f64 * 8.0 / 1e6
-                },
+                tcp.retransmits,
+                tcp.pacing.unwrap_or(0) as f64 * 8.0 / 1e6,
             ),
             None => writeln!(text, ",,,,,,"),
         };

@@ -93,7 +93,7 @@ pub(super) fn all(outcome: &Outcome, duration: Time) -> Result<[(&'static str, S
         let measured = outcome.flows[sample.flow].bytes > 0;
         measured.then_some(sample.goodput / 1e6)
     });
-    let windows = lines(outcome, |sample| Some(f64::from(sample.tcp.as_ref()?.send_cwnd)));
+    let windows = lines(outcome, |sample| Some(f64::from(sample.tcp.as_ref()?.window)));
     Ok([
         ("goodput.svg", draw("Goodput", "Mbit/s", duration, &goodput)?),
         (

@@ -7,6 +7,7 @@
 use super::clock::Clock;
 use super::network::Network;
 use super::world::{Task, World};
+use crate::plan::Plan;
 use crate::quantity::Time;
 use lkl_net::{Address, Epoll, EpollWaker, Family, PacketAddress, Protocol, Socket, Type};
 use lkl_net::{Event, Events};
@@ -17,8 +18,9 @@ use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
 };
 use pcap_file::{DataLink, Endianness};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,7 +46,7 @@ const OUTGOING: u8 = 4;
 type Writer = PcapNgWriter<BufWriter<File>>;
 
 /// What was captured.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Captured {
     /// Packets in files.
     pub packets: u64,
@@ -67,20 +69,27 @@ fn broken(error: pcap_file::PcapError) -> io::Error {
 }
 
 impl Capture {
-    /// Begins: a file for each of the named links.
+    /// Begins: a file in `folder` for each link whose first end is in this Linux. `None`, if there is no such link.
     pub fn start(
         world: &World,
         clock: &Clock,
         network: &Network,
-        names: &[String],
+        plan: &Plan,
         snaplen: u16,
         folder: &Path,
-    ) -> io::Result<Capture> {
+    ) -> io::Result<Option<Capture>> {
         more_descriptors();
-        let epoll = Epoll::new(network.namespace(0))?;
+        fs::create_dir_all(folder)?;
+        let mut namespaces = (0..)
+            .take(network.count())
+            .filter_map(|node| network.namespace(node));
+        let namespace = namespaces.next().ok_or(io::ErrorKind::NotFound)?;
+        let epoll = Epoll::new(namespace)?;
         let mut ends = Vec::new();
-        for (link, name) in names.iter().enumerate() {
-            let (namespace, interface, end) = network.first_end(link)?;
+        for (link, name) in plan.links.iter().map(|link| &link.name).enumerate() {
+            let Some((namespace, interface, end)) = network.first_end(link)? else {
+                continue;
+            };
             let socket = Socket::new_nonblocking(namespace, Family::PACKET, Type::RAW, Protocol(0))?;
             socket.set_number(SOL_SOCKET, SO_RCVBUFFORCE, ROOM)?;
             let address = PacketAddress {
@@ -91,11 +100,14 @@ impl Capture {
             };
             socket.set_stamps(true)?;
             socket.bind(&Address::Packet(address))?;
-            epoll.add(&socket, u64::try_from(link).unwrap_or(0), Events::READ)?;
+            epoll.add(&socket, u64::try_from(ends.len()).unwrap_or(0), Events::READ)?;
             ends.push((
                 socket,
                 writer(&folder.join(format!("{name}.pcapng")), &end, snaplen)?,
             ));
+        }
+        if ends.is_empty() {
+            return Ok(None);
         }
         let (stop, waker) = (Arc::new(AtomicBool::new(false)), epoll.waker());
         let (clock, stopped) = (clock.clone(), Arc::clone(&stop));
@@ -111,7 +123,7 @@ impl Capture {
                 // There is something, so that this does not wait.
                 epoll.wait(&mut found, None)?;
                 for Event { token, .. } in &found {
-                    let end = usize::try_from(*token).ok().and_then(|link| ends.get_mut(link));
+                    let end = usize::try_from(*token).ok().and_then(|at| ends.get_mut(at));
                     if let Some((socket, writer)) = end {
                         captured.packets += drain(socket, writer, snaplen, &clock)?;
                     }
@@ -127,7 +139,7 @@ impl Capture {
             }
             Ok(captured)
         })?;
-        Ok(Capture { task, stop, waker })
+        Ok(Some(Capture { task, stop, waker }))
     }
 
     /// Ends it.
@@ -140,7 +152,7 @@ impl Capture {
 }
 
 /// Asks the system for as many descriptors as it gives: each link's file is one.
-fn more_descriptors() {
+pub fn more_descriptors() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -20,6 +20,14 @@ impl Clock {
         }
     }
 
+    /// One that begins when so many nanoseconds have passed in its world.
+    pub fn beginning_at(world: &World, zero: u64) -> Clock {
+        Clock {
+            world: world.clone(),
+            zero,
+        }
+    }
+
     /// What it says.
     pub fn now(&self) -> Time {
         Time(self.world.elapsed_ns().saturating_sub(self.zero))

@@ -6,6 +6,7 @@
 mod capture;
 mod clock;
 mod flow;
+mod isolate;
 mod network;
 mod world;
 
@@ -14,11 +15,11 @@ use crate::quantity::Time;
 use crate::results::Outcome;
 use capture::{Capture, Captured};
 use clock::Clock;
+pub use isolate::{run as run_isolated, run_node};
 use linux_full as _;
 use lkl_host_virtual::{BootConfig, Halt, Kernel};
 use lkl_session::exit::{Exit, Failure, reason};
 use network::Network;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +30,16 @@ use world::{Task, World};
 /// How often the progress is told.
 const STEPS: u64 = 200;
 
-/// Memory for Linux, in MiB: for itself, for a node, and for a flow.
-const MEMORY: [usize; 3] = [96, 1, 12];
+/// From when the network is there to when the simulation begins, in nanoseconds.
+const PREPARATION: u64 = 20_000_000;
+
+const MIB: usize = 1 << 20;
+
+/// Memory for Linux, in MiB: for itself, and for a node.
+const MEMORY: [usize; 2] = [96, 1];
+
+/// And for a flow.
+const FLOW: usize = 12;
 
 /// What could not be done, of the simulation as a whole.
 fn failed(kernel: &Kernel, error: &io::Error) -> Failure {
@@ -61,12 +70,12 @@ pub fn run(
     folder: &Path,
     progress: &mut dyn FnMut(Time),
 ) -> Result<Outcome, Failure> {
-    let [own, node, flow] = MEMORY;
-    let guess = own + node * plan.nodes.len() + flow * plan.flows.len();
+    let [own, node] = MEMORY;
+    let guess = own + node * plan.nodes.len() + FLOW * plan.flows.len();
     let mib = memory.map_or(guess, |memory| usize::try_from(memory).unwrap_or(usize::MAX));
     let command_line = format!("loglevel=3 lkl_seed={}", format!("{:016x}", plan.seed).repeat(4));
     let config = BootConfig {
-        pool_size: mib.saturating_mul(1 << 20),
+        pool_size: mib.saturating_mul(MIB),
         command_line: &command_line,
     };
     let (kernel, world) = world::boot(real, &config).map_err(|error| {
@@ -97,15 +106,15 @@ fn within(
     let free = |kernel: &Kernel| kernel.free_bytes().map_err(lkl_net::io_error);
     let before = free(kernel)?;
     let network = Arc::new(Network::build(kernel, plan)?);
+    // What Linux does by itself about it, it does now.
+    world.sleep_until_ns(world.elapsed_ns().saturating_add(PREPARATION));
     let after = free(kernel)?;
     let build = began.elapsed();
     let clock = Clock::new(world);
     let capture = match plan.capture {
         Some(snaplen) => {
             let links = folder.join("links");
-            fs::create_dir_all(&links)?;
-            let names: Vec<String> = plan.links.iter().map(|link| link.name.clone()).collect();
-            Some(Capture::start(world, &clock, &network, &names, snaplen, &links)?)
+            Capture::start(world, &clock, &network, plan, snaplen, &links)?
         }
         None => None,
     };
@@ -119,28 +128,23 @@ fn within(
     let sampler = flow::sample(world, &clock, &flows, &over)?;
     let events = start_events(world, &clock, &network, &plan.events)?;
     let (started, events_before) = (Instant::now(), world.events());
-    for step in 1..=STEPS {
-        let time = Time(plan.duration.0 / STEPS * step);
-        clock.sleep_until(time);
-        progress(time);
-        if kernel.is_dead() {
-            return Err(io::Error::other("ENODEV"));
-        }
-    }
-    clock.sleep_until(plan.duration);
+    until(plan.duration, kernel, &clock, progress)?;
     over.store(true, Ordering::Release);
     let samples = joined(sampler)?;
     let notes = joined(events)?;
     let results = flows
         .into_iter()
-        .map(|flow| flow.finish(&samples))
+        .map(|flow| Ok(flow.finish()?.result(plan, &samples)))
         .collect::<io::Result<_>>()?;
     let captured = capture.map_or(Ok(Captured::default()), Capture::stop)?;
     Ok(Outcome {
         flows: results,
         rules: network.rules()?,
         samples,
-        notes,
+        notes: notes
+            .into_iter()
+            .map(|(event, why)| about_event(&plan.events[event], &why))
+            .collect(),
         packets: captured.packets,
         missed: captured.missed,
         build,
@@ -153,25 +157,44 @@ fn within(
     })
 }
 
+/// Sleeps until the simulation is over, unless Linux has stopped.
+fn until(duration: Time, kernel: &Kernel, clock: &Clock, progress: &mut dyn FnMut(Time)) -> io::Result<()> {
+    for step in 1..=STEPS {
+        let time = Time(duration.0 / STEPS * step);
+        clock.sleep_until(time);
+        progress(time);
+        if kernel.is_dead() {
+            return Err(io::Error::other("ENODEV"));
+        }
+    }
+    clock.sleep_until(duration);
+    Ok(())
+}
+
 fn joined<T>(task: Task<T>) -> io::Result<T> {
     task.join()
         .map_err(|_| io::Error::other("a thread of the simulation has panicked"))
 }
 
-/// Has the events happen, each at its time. What did not go well is told.
+/// What results say of an event that did not go well.
+fn about_event(event: &Event, why: &str) -> String {
+    format!("event at {}: {why}", event.at)
+}
+
+/// Has the events happen, each at its time. What did not go well is told, with the number of the event.
 fn start_events(
     world: &World,
     clock: &Clock,
     network: &Arc<Network>,
     events: &[Event],
-) -> io::Result<Task<Vec<String>>> {
+) -> io::Result<Task<Vec<(usize, String)>>> {
     let (clock, network, events) = (clock.clone(), Arc::clone(network), events.to_vec());
     world.spawn(move || {
         let mut notes = Vec::new();
-        for event in events {
+        for (number, event) in events.into_iter().enumerate() {
             clock.sleep_until(event.at);
             if let Err(error) = network.happen(&event.kind) {
-                notes.push(format!("event at {}: {}", event.at, reason(&error)));
+                notes.push((number, reason(&error)));
             }
         }
         notes

@@ -1,23 +1,25 @@
-//! The network in Linux: a name space a node, a veth pair a link with netem at each end, and what events do to them.
+//! The network in Linux: a name space a node, a veth pair a link with netem at each end, and what events do to them. Where each node has a Linux
+//! of its own there is one node here, and the other end of its interfaces is the host's.
 //!
 //! A packet is a packet: offloads are off, so that queues count, lose and delay what a wire would carry. Hardware addresses follow
 //! from the nodes' numbers.
 
-use crate::plan::{EventKind, Interface, Link, Node, Plan, TABLE, bytes_a_second};
-use crate::quantity::Version;
+mod node;
+
+use crate::plan::{EventKind, Interface, Link, Plan, TABLE, bytes_a_second};
 use crate::results::RuleResult;
-use crate::topology::{Line, NodeKind};
+use crate::topology::Line;
+use linux_full::Networks as _;
 use lkl_host_virtual::Kernel;
 use lkl_net::Namespace;
-use lkl_net::config::{Configuration, Handle, InterfaceAddress, LinkKind, Netem, Queue, Route};
-use lkl_net::netlink::Attributes;
+use lkl_net::config::{Configuration, Handle, InterfaceAddress, LinkKind, Netem, Queue};
+use lkl_net::netlink::Request;
+use lkl_netdev::{Backend, Config, MacAddress, NetworkDevice};
+use node::{BRIDGE, Place, hardware, place, precedence, route_of};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// The switch inside of a node that is one.
-const BRIDGE: &str = "br0";
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Packets that wait for a rate, where the topology does not say.
 const QUEUE: u32 = 1000;
@@ -25,10 +27,16 @@ const QUEUE: u32 = 1000;
 /// The longest frame of Ethernet, without its checksum.
 const FRAME: u64 = 1514;
 
+/// Packets that the host has at once in each direction, of an interface whose other end it is.
+const DEPTH: u32 = 32;
+
 /// The network, while the simulation runs.
 pub struct Network {
-    nodes: Vec<(Node, Namespace, Configuration)>,
+    /// By number; all of them, or one.
+    nodes: Vec<Option<Place>>,
     links: Vec<Link>,
+    /// The node's interfaces whose other end is the host's.
+    devices: Vec<NetworkDevice>,
     seed: u64,
     changing: Mutex<Changing>,
 }
@@ -36,7 +44,8 @@ pub struct Network {
 /// What events change.
 struct Changing {
     lines: Vec<[Line; 2]>,
-    routes: Vec<BTreeMap<(IpAddr, u8), IpAddr>>,
+    /// Of each node what is not as planned: where routes lead instead, or that they are gone.
+    routes: Vec<BTreeMap<(IpAddr, u8), Option<IpAddr>>>,
     down: Vec<bool>,
     crashed: Vec<bool>,
 }
@@ -47,55 +56,87 @@ fn about(thing: &str, error: io::Error) -> io::Error {
 }
 
 impl Network {
-    /// Makes it.
+    /// Makes it, all nodes in one Linux.
     ///
     /// # Errors
     /// Linux's, named after the node.
     pub fn build(kernel: &Kernel, plan: &Plan) -> io::Result<Network> {
-        let mut nodes = Vec::with_capacity(plan.nodes.len());
-        for node in &plan.nodes {
-            let (namespace, config) =
-                one_node(kernel, node, &plan.versions).map_err(|error| about(&node.name, error))?;
-            nodes.push((node.clone(), namespace, config));
-        }
-        let routes = plan.nodes.iter().map(|node| {
-            let routes = node.routes.iter();
-            routes
-                .map(|route| ((route.to.ip(), route.to.prefix()), route.via))
-                .collect()
-        });
-        let network = Network {
+        let nodes = plan.nodes.iter();
+        let nodes = nodes.map(|node| place(kernel, node, plan).map(Some));
+        Network::with(plan, nodes.collect::<io::Result<_>>()?, &[])
+    }
+
+    /// Makes one node of it. Each of its interfaces has a port of the host's at its other end.
+    ///
+    /// # Errors
+    /// Linux's, named after the node.
+    pub fn build_node(
+        kernel: &Kernel,
+        plan: &Plan,
+        number: usize,
+        ports: &[Arc<dyn Backend>],
+    ) -> io::Result<Network> {
+        let mut nodes: Vec<Option<Place>> = plan.nodes.iter().map(|_| None).collect();
+        nodes[number] = Some(place(kernel, &plan.nodes[number], plan)?);
+        Network::with(plan, nodes, ports)
+    }
+
+    fn with(plan: &Plan, nodes: Vec<Option<Place>>, ports: &[Arc<dyn Backend>]) -> io::Result<Network> {
+        let mut network = Network {
             nodes,
             links: plan.links.clone(),
+            devices: Vec::new(),
             seed: plan.seed,
             changing: Mutex::new(Changing {
                 lines: plan.links.iter().map(|link| link.lines).collect(),
-                routes: routes.collect(),
+                routes: vec![BTreeMap::new(); plan.nodes.len()],
                 down: vec![false; plan.links.len()],
                 crashed: vec![false; plan.nodes.len()],
             }),
         };
+        for (number, place) in network.nodes.iter().enumerate() {
+            for (at, port) in ports.iter().enumerate().filter(|_| place.is_some()) {
+                let device = network.plug((number, at), port);
+                network.devices.push(device?);
+            }
+        }
         for link in &network.links {
-            network.join(link).map_err(|error| about(&link.name, error))?;
+            network
+                .join(link, ports.is_empty())
+                .map_err(|error| about(&link.name, error))?;
         }
-        for node in 0..network.nodes.len() {
-            network.settle(node)?;
+        for (number, node) in plan.nodes.iter().enumerate() {
+            network.settle(number).map_err(|error| about(&node.name, error))?;
         }
+        let mut places = network.nodes.iter().flatten();
+        places.try_for_each(|place| precedence(&place.namespace, false))?;
         Ok(network)
     }
 
-    /// A node's network.
-    pub fn namespace(&self, node: usize) -> &Namespace {
-        &self.nodes[node].1
+    /// How many nodes the whole network has.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
     }
 
-    /// The first end of a link: its node's network, the number of its interface there, and what both are called.
-    pub fn first_end(&self, link: usize) -> io::Result<(&Namespace, u32, String)> {
-        let (place, interface) = self.links[link].ends[0];
-        let (node, namespace, config) = &self.nodes[place];
-        let name = &node.interfaces[interface].name;
-        let index = config.interface(name)?.index;
-        Ok((namespace, index, format!("{}:{name}", node.name)))
+    /// A node's network, if it is in this Linux.
+    pub fn namespace(&self, node: usize) -> Option<&Namespace> {
+        Some(&self.place(node)?.namespace)
+    }
+
+    /// The first end of a link, if it is in this Linux: its node's network, the number of its interface there, and what both are called.
+    pub fn first_end(&self, link: usize) -> io::Result<Option<(&Namespace, u32, String)>> {
+        let (node, interface) = self.links[link].ends[0];
+        let Some(place) = self.place(node) else {
+            return Ok(None);
+        };
+        let name = &place.node.interfaces[interface].name;
+        let index = place.config.interface(name)?.index;
+        let end = format!("{}:{name}", place.node.name);
+        Ok(Some((&place.namespace, index, end)))
+    }
+
+    fn place(&self, node: usize) -> Option<&Place> {
+        self.nodes[node].as_ref()
     }
 
     /// How often each rule of each node fitted.
@@ -104,7 +145,8 @@ impl Network {
     /// Linux's, named after the node.
     pub fn rules(&self) -> io::Result<Vec<RuleResult>> {
         let mut results = Vec::new();
-        for (node, _, config) in self.nodes.iter().filter(|(node, ..)| node.filter.is_some()) {
+        let places = self.nodes.iter().flatten();
+        for Place { node, config, .. } in places.filter(|place| place.node.filter.is_some()) {
             let counters = config
                 .rule_counters(TABLE)
                 .map_err(|error| about(&node.name, error))?;
@@ -124,28 +166,53 @@ impl Network {
         Ok(results)
     }
 
-    fn interface(&self, (node, interface): (usize, usize)) -> (&Configuration, &Interface) {
-        let (node, _, config) = &self.nodes[node];
-        (config, &node.interfaces[interface])
+    fn interface(&self, (node, interface): (usize, usize)) -> Option<(&Configuration, &Interface)> {
+        let place = self.place(node)?;
+        Some((&place.config, &place.node.interfaces[interface]))
     }
 
     fn changing(&self) -> MutexGuard<'_, Changing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a link and its two interfaces.
-    fn join(&self, link: &Link) -> io::Result<()> {
-        let [(config, one), (_, two)] = link.ends.map(|end| self.interface(end));
-        let kind = LinkKind::Veth {
-            peer: &two.name,
-            peer_namespace: Some(&self.nodes[link.ends[1].0].1),
+    /// Gives a node an interface whose other end is the host's.
+    fn plug(&self, end: (usize, usize), port: &Arc<dyn Backend>) -> io::Result<NetworkDevice> {
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let (_, interface) = self.interface(end).ok_or_else(missing)?;
+        let config = Config {
+            mac: Some(MacAddress(hardware(end))),
+            depth: DEPTH,
+            name: Some(interface.name.clone()),
+            ..Config::default()
         };
-        config.add_link(&one.name, &kind)?;
+        let namespace = self.namespace(end.0).ok_or_else(missing)?;
+        namespace
+            .with_task(|task| {
+                let task = task.ok_or(lkl::Errno::ESRCH)?;
+                task.add_network_device(Arc::clone(port), &config)
+            })
+            .map_err(lkl_net::io_error)
+    }
+
+    /// Makes a link, if it is to be one in this Linux, and those of its two interfaces that are here what they are to be.
+    fn join(&self, link: &Link, within: bool) -> io::Result<()> {
+        if within && let [Some((config, one)), Some((peer, two))] = link.ends.map(|end| self.interface(end)) {
+            let kind = LinkKind::Veth {
+                peer: &two.name,
+                peer_namespace: Some(peer.namespace()),
+            };
+            config.add_link(&one.name, &kind)?;
+        }
         for (direction, end) in link.ends.into_iter().enumerate() {
-            let (config, interface) = self.interface(end);
+            let Some((config, interface)) = self.interface(end) else {
+                continue;
+            };
             let name = &interface.name;
             config.set_hardware(name, hardware(end))?;
             config.set_segments(name, 1)?;
+            if !within {
+                never_merge(config, name)?;
+            }
             config.set_checksum_offload(name, false)?;
             if interface.addresses.is_empty() {
                 config.set_master(name, Some(BRIDGE))?;
@@ -161,32 +228,35 @@ impl Network {
     }
 
     /// What is there when all interfaces are: routes, and settings of the file, which may be about interfaces.
-    fn settle(&self, place: usize) -> io::Result<()> {
-        let (node, namespace, config) = &self.nodes[place];
+    fn settle(&self, number: usize) -> io::Result<()> {
+        let Some(Place {
+            node,
+            namespace,
+            config,
+        }) = self.place(number)
+        else {
+            return Ok(());
+        };
         for route in &node.routes {
-            config
-                .add_route(&Route::to(route.to.ip(), route.to.prefix()).via(route.via))
-                .map_err(|error| about(&node.name, error))?;
+            config.add_route(&route_of(number, route.to.ip(), route.to.prefix()).via(route.via))?;
         }
         if let Some(table) = &node.filter {
-            config
-                .set_table(table)
-                .map_err(|error| about(&node.name, error))?;
+            config.set_table(table)?;
         }
         for (name, value) in &node.sysctls {
-            namespace
-                .set_sysctl(name, value)
-                .map_err(|error| about(&node.name, error))?;
+            namespace.set_sysctl(name, value)?;
         }
         Ok(())
     }
 
     /// Gives one direction of a link its line. None, if it does nothing to packets.
     fn set_line(&self, link: &Link, direction: usize, line: Line) -> io::Result<()> {
+        let Some((config, interface)) = self.interface(link.ends[direction]) else {
+            return Ok(());
+        };
         if line == Line::default() {
             return Ok(());
         }
-        let (config, interface) = self.interface(link.ends[direction]);
         let netem = Netem {
             delay: line.delay.unwrap_or_default().duration(),
             jitter: line.jitter.unwrap_or_default().duration(),
@@ -213,8 +283,11 @@ impl Network {
         match kind {
             EventKind::Down(link) => {
                 changing.down[*link] = true;
-                for end in self.links[*link].ends {
-                    let (config, interface) = self.interface(end);
+                for (config, interface) in self.links[*link]
+                    .ends
+                    .iter()
+                    .filter_map(|end| self.interface(*end))
+                {
                     config.set_down(&interface.name)?;
                 }
                 Ok(())
@@ -230,7 +303,10 @@ impl Network {
             }
             EventKind::Crash(node) => {
                 changing.crashed[*node] = true;
-                let (node, _, config) = &self.nodes[*node];
+                self.unplug_from(*node);
+                let Some(Place { node, config, .. }) = self.place(*node) else {
+                    return Ok(());
+                };
                 node.interfaces
                     .iter()
                     .try_for_each(|interface| config.set_down(&interface.name))
@@ -244,18 +320,14 @@ impl Network {
                     .try_for_each(|(direction, line)| self.set_line(link, direction, line))
             }
             EventKind::Route(node, to, via) => {
-                let routes = &mut changing.routes[*node];
-                let route = Route::to(to.ip(), to.prefix());
-                let config = &self.nodes[*node].2;
+                changing.routes[*node].insert((to.ip(), to.prefix()), *via);
+                let Some(Place { config, .. }) = self.place(*node) else {
+                    return Ok(());
+                };
+                let route = route_of(*node, to.ip(), to.prefix());
                 match via {
-                    Some(via) => {
-                        routes.insert((to.ip(), to.prefix()), *via);
-                        config.replace_route(&route.via(*via))
-                    }
-                    None => {
-                        routes.remove(&(to.ip(), to.prefix()));
-                        config.delete_route(&route)
-                    }
+                    Some(via) => config.replace_route(&route.via(*via)),
+                    None => config.delete_route(&route),
                 }
             }
         }
@@ -263,70 +335,49 @@ impl Network {
 
     /// Sets an interface up, with the routes through it: Linux has dropped them when it went down.
     fn bring_up(&self, end: (usize, usize), changing: &Changing) -> io::Result<()> {
-        let (config, interface) = self.interface(end);
+        let Some(Place { node, config, .. }) = self.place(end.0) else {
+            return Ok(());
+        };
+        let interface = &node.interfaces[end.1];
         config.set_up(&interface.name)?;
-        for ((to, prefix), via) in &changing.routes[end.0] {
-            if interface.addresses.iter().any(|network| network.has(*via)) {
-                config.replace_route(&Route::to(*to, *prefix).via(*via))?;
+        let planned = node.routes.iter();
+        let planned = planned.map(|route| ((route.to.ip(), route.to.prefix()), Some(route.via)));
+        let mut routes: BTreeMap<_, _> = planned.collect();
+        routes.extend(&changing.routes[end.0]);
+        for ((to, prefix), via) in routes {
+            if let Some(via) = via
+                && interface.addresses.iter().any(|network| network.has(via))
+            {
+                config.replace_route(&route_of(end.0, to, prefix).via(via))?;
             }
         }
         Ok(())
     }
-}
 
-/// Settings of IPv6 for nodes that have it: addresses are as the plan gives them, are there at once, and stay while a link is down.
-const IPV6: [(&str, &str); 4] = [
-    ("accept_ra", "0"),
-    ("accept_dad", "0"),
-    ("router_solicitations", "0"),
-    ("keep_addr_on_down", "1"),
-];
-
-/// A node without its interfaces.
-fn one_node(kernel: &Kernel, node: &Node, versions: &[Version]) -> io::Result<(Namespace, Configuration)> {
-    let namespace = Namespace::new(kernel)?;
-    let ipv6 = versions.contains(&Version::V6) && node.kind != NodeKind::Switch;
-    let settings = match ipv6 {
-        true => &IPV6[..],
-        false => &[("disable_ipv6", "1")],
-    };
-    for of in ["default", "all"] {
-        for (setting, value) in settings {
-            namespace.set_sysctl(&format!("net.ipv6.conf.{of}.{setting}"), value)?;
-        }
-    }
-    let config = namespace.configuration()?;
-    config.set_up("lo")?;
-    match node.kind {
-        NodeKind::Host => {}
-        NodeKind::Router | NodeKind::Firewall => {
-            namespace.set_sysctl("net.ipv4.ip_forward", "1")?;
-            if ipv6 {
-                namespace.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
+    /// Interfaces whose other end is one of a node's that has crashed have no carrier; those of one Linux see it by themselves.
+    fn unplug_from(&self, crashed: usize) {
+        for ends in self.links.iter().map(|link| link.ends) {
+            for (end, other) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+                if other.0 == crashed
+                    && self.place(end.0).is_some()
+                    && let Some(device) = self.devices.get(end.1)
+                {
+                    device.carrier(false);
+                }
             }
         }
-        NodeKind::Switch => {
-            const IFLA_BR_FORWARD_DELAY: u16 = 1;
-            const IFLA_BR_STP_STATE: u16 = 5;
-            let mut data = Attributes::default();
-            if node.stp {
-                // Hundredths of a second: the shortest that the protocol has.
-                data = data
-                    .with_u32(IFLA_BR_FORWARD_DELAY, 200)
-                    .with_u32(IFLA_BR_STP_STATE, 1);
-            }
-            config.add_link(BRIDGE, &LinkKind::Other { kind: "bridge", data })?;
-            config.set_up(BRIDGE)?;
-        }
     }
-    Ok((namespace, config))
 }
 
-/// A hardware address that no other interface has.
-fn hardware((node, interface): (usize, usize)) -> [u8; 6] {
-    let [node, interface] = [node, interface].map(|number| u16::try_from(number).unwrap_or(u16::MAX));
-    let ([a, b], [c, d]) = (node.to_be_bytes(), interface.to_be_bytes());
-    [2, 0, a, b, c, d]
+/// Has an interface not merge packets that it receives (GRO): none is short enough for what the longest may be.
+fn never_merge(config: &Configuration, name: &str) -> io::Result<()> {
+    const RTM_NEWLINK: u16 = 16;
+    const IFLA_GRO_MAX_SIZE: u16 = 58;
+    let index = config.interface(name)?.index;
+    // struct ifinfomsg
+    let head = [[0; 4], index.to_ne_bytes(), [0; 4], [0; 4]].concat();
+    let request = Request::new(RTM_NEWLINK, 0, &head).with_u32(IFLA_GRO_MAX_SIZE, 1);
+    config.netlink().exchange(name, &request).map(drop)
 }
 
 /// How many packets netem holds. Its queue has those that wait for the rate and those on their way; a topology's has the former.

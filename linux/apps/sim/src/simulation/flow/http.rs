@@ -62,7 +62,7 @@ fn content_length(head: &str) -> io::Result<usize> {
 /// Asks, and waits for each answer.
 pub(super) fn ask(traffic: &Traffic) -> io::Result<Told> {
     let flow = &traffic.flow;
-    let socket = tcp::connect(traffic, &traffic.from)?;
+    let socket = tcp::connect(traffic, traffic.from()?)?;
     socket.set_nodelay(true)?;
     let mut told = Told::default();
     let mut pending = Vec::new();
@@ -104,7 +104,7 @@ pub(super) fn ask(traffic: &Traffic) -> io::Result<Told> {
     if flow.count.is_none_or(|count| told.sent < count.into()) {
         told.end = None;
     }
-    told.info = traffic.shown().and_then(|socket| socket.tcp_info().ok());
+    told.connection = traffic.connection();
     Ok(told)
 }
 

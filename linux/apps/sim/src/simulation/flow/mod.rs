@@ -1,6 +1,7 @@
 //! Flows: the threads of each, what they count while they run, and what comes of it.
 
 mod http;
+mod part;
 mod ping;
 mod tcp;
 mod udp;
@@ -10,10 +11,10 @@ use super::network::Network;
 use super::world::{Task, World};
 use crate::plan::{Flow, Plan};
 use crate::quantity::{Time, Version};
-use crate::results::{FlowResult, Sample, Spread};
+use crate::results::{Connection, Sample, Spread};
 use crate::topology::FlowKind;
-use lkl_net::{Family, Namespace, Socket, TcpInfo};
-use lkl_session::exit::reason;
+use lkl_net::{Family, Namespace, Socket};
+pub(super) use part::{FlowPart, Told};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,8 +34,8 @@ const PORT: u16 = 10_000;
 pub(super) struct Traffic {
     flow: Flow,
     clock: Clock,
-    from: Namespace,
-    to: Namespace,
+    /// The networks of its nodes, as far as they are in this Linux.
+    ends: [Option<Namespace>; 2],
     address: SocketAddr,
     /// Bytes of content that have come to where they go, until the flow's end.
     received: AtomicU64,
@@ -59,8 +60,28 @@ impl Traffic {
         }
     }
 
+    /// The network of the node that begins.
+    fn from(&self) -> io::Result<&Namespace> {
+        self.ends[0]
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The other one.
+    fn to(&self) -> io::Result<&Namespace> {
+        self.ends[1]
+            .as_ref()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Whether its first end has no more to do. An end that is in another Linux has not before the flow is over.
     fn is_done(&self) -> bool {
-        self.done.load(Ordering::Acquire)
+        self.done.load(Ordering::Acquire) || (self.ends[0].is_none() && self.is_over())
+    }
+
+    /// What Linux says of the connection.
+    fn connection(&self) -> Option<Connection> {
+        Some(self.shown()?.tcp_info().ok()?.into())
     }
 
     fn count(&self, bytes: usize) {
@@ -93,42 +114,21 @@ impl Traffic {
     }
 }
 
-/// What the first end of a flow says at its end.
-#[derive(Debug, Default)]
-struct Told {
-    /// Packets or requests.
-    sent: u64,
-    /// When the last of it was where it goes; `None` for a flow that was ended by its end.
-    end: Option<Time>,
-    info: Option<TcpInfo>,
-    error: Option<String>,
-}
-
-impl Told {
-    fn failed(error: &io::Error) -> Told {
-        Told {
-            error: Some(reason(error)),
-            ..Told::default()
-        }
-    }
-}
-
 /// A call's time was over.
 fn is_timeout(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock
 }
 
-/// A flow whose threads are there.
+/// A flow whose threads are there, as far as its ends are in this Linux.
 pub(super) struct Running {
     number: usize,
     traffic: Arc<Traffic>,
-    names: [String; 2],
-    first: Task<Told>,
+    first: Option<Task<Told>>,
     /// How many packets came to where they go; of TCP nothing.
-    second: Task<u64>,
+    second: Option<Task<u64>>,
 }
 
-/// Starts a flow's threads. They wait for its time.
+/// Starts a flow's threads, those of ends that are in this Linux. They wait for its time.
 pub(super) fn start(
     world: &World,
     clock: &Clock,
@@ -144,19 +144,20 @@ pub(super) fn start(
     let traffic = Arc::new(Traffic {
         flow: flow.clone(),
         clock: clock.clone(),
-        from: network.namespace(flow.from).clone(),
-        to: network.namespace(flow.to).clone(),
+        ends: [flow.from, flow.to].map(|node| network.namespace(node).cloned()),
         address: SocketAddr::from((ip, PORT.wrapping_add(number))),
         received: AtomicU64::new(0),
         done: AtomicBool::new(false),
         socket: Mutex::new(None),
         spread: Mutex::new(Spread::default()),
     });
+    let [first_here, second_here] = [0, 1].map(|end: usize| traffic.ends[end].is_some());
     let second = match flow.kind {
-        FlowKind::Ping => ping::receive(world, &traffic, number),
-        FlowKind::Tcp => tcp::receive(world, &traffic),
-        FlowKind::Udp => udp::receive(world, &traffic),
-        FlowKind::Http => http::serve(world, &traffic),
+        FlowKind::Ping if first_here => ping::receive(world, &traffic, number).map(Some),
+        FlowKind::Tcp if second_here => tcp::receive(world, &traffic).map(Some),
+        FlowKind::Udp if second_here => udp::receive(world, &traffic).map(Some),
+        FlowKind::Http if second_here => http::serve(world, &traffic).map(Some),
+        _ => Ok(None),
     };
     let second = second.map_err(named)?;
     let its = Arc::clone(&traffic);
@@ -174,8 +175,7 @@ pub(super) fn start(
     Ok(Running {
         number: number.into(),
         traffic,
-        names: [flow.from, flow.to].map(|node| plan.nodes[node].name.clone()),
-        first: world.spawn(act)?,
+        first: first_here.then(|| world.spawn(act)).transpose()?,
         second,
     })
 }
@@ -188,7 +188,10 @@ pub(super) fn sample(
     over: &Arc<AtomicBool>,
 ) -> io::Result<Task<Vec<Sample>>> {
     let (clock, over) = (clock.clone(), Arc::clone(over));
-    let mut flows: Vec<_> = flows.iter().map(|flow| (Arc::clone(&flow.traffic), 0)).collect();
+    let flows = flows.iter();
+    let mut flows: Vec<_> = flows
+        .map(|flow| (flow.number, Arc::clone(&flow.traffic), 0))
+        .collect();
     world.spawn(move || {
         let mut samples = Vec::new();
         for number in 1u64.. {
@@ -197,20 +200,19 @@ pub(super) fn sample(
             if over.load(Ordering::Acquire) {
                 break;
             }
-            for (flow, (traffic, before)) in flows.iter_mut().enumerate() {
+            for (flow, traffic, before) in &mut flows {
                 let ended = time.0 > traffic.flow.end.0.saturating_add(SAMPLE.0);
                 if time <= traffic.flow.start || ended || (traffic.is_done() && traffic.flow.bytes.is_some())
                 {
                     continue;
                 }
                 let received = traffic.received.load(Ordering::Relaxed);
-                let info = traffic.shown().and_then(|socket| socket.tcp_info().ok());
                 samples.push(Sample {
                     time,
-                    flow,
+                    flow: *flow,
                     received,
                     goodput: (received.saturating_sub(*before)) as f64 * 8e9 / SAMPLE.0 as f64,
-                    tcp: info.filter(|info| info.state == TcpInfo::ESTABLISHED),
+                    tcp: traffic.connection().filter(|connection| connection.established),
                 });
                 *before = received;
             }
@@ -220,74 +222,22 @@ pub(super) fn sample(
 }
 
 impl Running {
-    /// Waits for the flow's end.
-    pub(super) fn finish(self, samples: &[Sample]) -> io::Result<FlowResult> {
-        let told = super::joined(self.first)?;
-        let arrived = super::joined(self.second)?;
-        let flow = &self.traffic.flow;
-        let [from, to] = self.names;
-        let end = told.end.unwrap_or(flow.end);
-        let length = end.0.saturating_sub(flow.start.0);
-        let bytes = self.traffic.received.load(Ordering::Relaxed);
-        let measured = *self.traffic.spread.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tcp, lossy) = match flow.kind {
-            FlowKind::Tcp | FlowKind::Http => (true, false),
-            FlowKind::Ping | FlowKind::Udp => (false, true),
-        };
-        let rtt = match flow.kind {
-            FlowKind::Ping => measured,
-            _ => round_trips(self.number, samples, told.info.as_ref()),
-        };
-        let only = |kind: FlowKind| {
-            if flow.kind == kind {
-                measured
-            } else {
-                Spread::default()
-            }
-        };
-        Ok(FlowResult {
-            name: flow.name.clone(),
-            kind: flow.kind,
-            from,
-            to,
-            congestion: tcp.then(|| flow.congestion.clone()),
-            start: flow.start,
-            end,
-            bytes,
-            goodput: match length {
-                0 => 0.0,
-                length => bytes as f64 * 8e9 / length as f64,
+    /// Waits for the end of what is here of the flow.
+    pub(super) fn finish(self) -> io::Result<FlowPart> {
+        let told = self.first.map(super::joined).transpose()?;
+        let arrived = self.second.map(super::joined).transpose()?;
+        let traffic = &self.traffic;
+        Ok(FlowPart {
+            flow: self.number,
+            connection: match &told {
+                Some(told) => told.connection,
+                // The end that answers knows what its side of the connection was like.
+                None => traffic.connection(),
             },
-            rtt,
-            delay: only(FlowKind::Udp),
-            response: only(FlowKind::Http),
-            sent: told.sent,
+            told,
             arrived,
-            loss: (lossy && told.sent > 0)
-                .then(|| told.sent.saturating_sub(arrived) as f64 / told.sent as f64),
-            retransmits: tcp.then(|| told.info.map_or(0, |info| info.total_retransmits)),
-            error: told.error,
+            received: traffic.received.load(Ordering::Relaxed),
+            measured: *traffic.spread.lock().unwrap_or_else(PoisonError::into_inner),
         })
     }
-}
-
-/// What a connection's samples, and its last state, say of its round trips.
-fn round_trips(number: usize, samples: &[Sample], last: Option<&TcpInfo>) -> Spread {
-    let sampled = samples.iter().filter(|sample| sample.flow == number);
-    let mut spread = Spread::default();
-    for info in sampled.filter_map(|sample| sample.tcp.as_ref()).chain(last) {
-        if !info.rtt.is_zero() {
-            spread.add(nanos(info.rtt));
-        }
-        // Linux keeps the least of all, too, and an unsigned -1 before it knows one.
-        let least = nanos(info.min_rtt);
-        if (1..4_000_000_000_000).contains(&least) {
-            spread.least(least);
-        }
-    }
-    spread
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -94,7 +94,7 @@ pub(super) fn receive(world: &World, traffic: &Arc<Traffic>, id: u16) -> io::Res
         Version::V4 => Protocol::ICMP,
         Version::V6 => Protocol::ICMPV6,
     };
-    let socket = Socket::new_in(&traffic.from, traffic.family(), Type::RAW, protocol)?;
+    let socket = Socket::new_in(traffic.from()?, traffic.family(), Type::RAW, protocol)?;
     socket.set_read_timeout(Some(LOOK))?;
     traffic.show(&socket);
     let traffic = Arc::clone(traffic);

@@ -30,7 +30,7 @@ pub(super) fn connect(traffic: &Traffic, by: &Namespace) -> io::Result<Socket> {
 
 /// The end that takes connections.
 pub(super) fn listener(traffic: &Traffic) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind_in(&traffic.to, traffic.address)?;
+    let listener = TcpListener::bind_in(traffic.to()?, traffic.address)?;
     listener.socket().set_congestion(&traffic.flow.congestion)?;
     listener.socket().set_read_timeout(Some(LOOK))?;
     Ok(listener)
@@ -56,7 +56,7 @@ pub(super) fn accept(traffic: &Traffic, listener: &TcpListener) -> Option<TcpStr
 
 /// Sends.
 pub(super) fn send(traffic: &Traffic) -> io::Result<Told> {
-    let socket = connect(traffic, &traffic.from)?;
+    let socket = connect(traffic, traffic.from()?)?;
     traffic.show(&socket);
     let mut told = Told::default();
     let piece = vec![0; PIECE];
@@ -87,7 +87,7 @@ pub(super) fn send(traffic: &Traffic) -> io::Result<Told> {
             told.error = Some("it was not all there at the flow's end".to_owned());
         }
     }
-    told.info = socket.tcp_info().ok();
+    told.connection = socket.tcp_info().ok().map(Into::into);
     Ok(told)
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Sends them.
 pub(super) fn send(traffic: &Traffic) -> io::Result<Told> {
     let flow = &traffic.flow;
-    let socket = UdpSocket::bind_in(&traffic.from, (flow.version.unspecified(), 0))?;
+    let socket = UdpSocket::bind_in(traffic.from()?, (flow.version.unspecified(), 0))?;
     let mut told = Told::default();
     let mut bytes = vec![0; flow.size];
     loop {
@@ -35,7 +35,7 @@ pub(super) fn send(traffic: &Traffic) -> io::Result<Told> {
 
 /// Receives them.
 pub(super) fn receive(world: &World, traffic: &Arc<Traffic>) -> io::Result<Task<u64>> {
-    let socket = UdpSocket::bind_in(&traffic.to, traffic.address)?;
+    let socket = UdpSocket::bind_in(traffic.to()?, traffic.address)?;
     socket.socket().set_read_timeout(Some(LOOK))?;
     let traffic = Arc::clone(traffic);
     world.spawn(move || {
