@@ -72,6 +72,11 @@ impl Kbuild {
         Ok(outputs(&self.objects))
     }
 
+    /// Compiles what the port adds to the tree, and nothing else of it.
+    pub fn compile_port(&self) -> Result<(), Error> {
+        self.make(&["arch/lkl/"], &[])
+    }
+
     /// Empties the object tree when the port's headers are others by name than those it was built with.
     ///
     /// For each header of asm-generic that the port does not have, kbuild makes a wrapper under

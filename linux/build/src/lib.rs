@@ -38,7 +38,7 @@ pub mod source;
 pub mod unwind;
 
 pub use error::Error;
-pub use pipeline::{build, relink};
+pub use pipeline::{build, build_port, relink};
 pub use request::{DRIVER, FULL, Request, Source, Target};
 
 use std::path::PathBuf;

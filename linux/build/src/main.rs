@@ -3,7 +3,7 @@
 //! Exit codes: 0 built (or found in the cache), 1 not built, with one message on the standard error stream; 2 wrong usage.
 
 use clap::{Parser, ValueEnum};
-use lkl_build::{Artifacts, Error, Request, Source, Target, build, relink};
+use lkl_build::{Artifacts, Error, Request, Source, Target, build, build_port, relink};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,6 +20,9 @@ struct Arguments {
     /// A tarball or a folder with a Linux tree
     #[arg(long, value_name = "PATH")]
     source: Option<PathBuf>,
+    /// Compile the port alone, and make no library
+    #[arg(long, conflicts_with = "target")]
+    port: bool,
     /// How many compilers run at once
     #[arg(long, short, value_name = "N")]
     jobs: Option<usize>,
@@ -55,6 +58,10 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         request.config.clone_from(config);
     }
     request.jobs = arguments.jobs.unwrap_or(request.jobs).max(1);
+    if arguments.port {
+        print!("{}", build_port(&request)?);
+        return Ok(());
+    }
     let targets = match arguments.target {
         Some(Kind::Elf) => vec![Target::Elf],
         Some(Kind::Coff) => vec![Target::Coff],

@@ -44,6 +44,22 @@ pub fn build(target: Target, request: &Request) -> Result<Artifacts, Error> {
     }
 }
 
+/// Compiles the port alone, in a tree that has the configuration, or finds in the cache that it compiles. Says what there is to
+/// say of it.
+pub fn build_port(request: &Request) -> Result<String, Error> {
+    no_patches(&request.patches())?;
+    let source_id = source::identity(&request.source, &request.cache)?;
+    let key = key(request, &source_id)?;
+    let dir = request.cache.join("port").join(&key);
+    make(&dir, |out| {
+        let configured = configured(request, &source_id)?;
+        configured.kbuild.compile_port()?;
+        configured.report.save(&out.join("report.txt"))
+    })?;
+    let path = dir.join("report.txt");
+    io(fs::read_to_string(&path), "cannot read", &path)
+}
+
 /// Makes the entry `dir` if it is not there; a new one is the occasion to remove old ones.
 fn make(dir: &Path, fill: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
     cache::once(dir, |partial| {
@@ -107,8 +123,15 @@ fn no_patches(folder: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes the ELF object and what goes with it, in the folder `out`.
-fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
+/// A tree with its configuration, ready to be compiled; its folder is ours as long as this is there.
+struct Configured {
+    kbuild: Kbuild,
+    work: PathBuf,
+    report: Report,
+    _lock: cache::Lock,
+}
+
+fn configured(request: &Request, source_id: &str) -> Result<Configured, Error> {
     let tree = source::unpack(&request.source, source_id, &request.cache)?;
     let fragment = Fragment::read(&request.fragment(), tree.version)?;
     let family = || {
@@ -119,10 +142,9 @@ fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
             .join(format!("{id}-{}", request.config))
     };
     let work = request.object_tree.clone().unwrap_or_else(family);
-    let _lock = cache::lock(&work)?;
+    let lock = cache::lock(&work)?;
     let kbuild = prepare(&tree, request, &work)?;
     kbuild.configure(&fragment)?;
-    let (objects, script) = kbuild.compile()?;
     let mut report = Report::new();
     report.line("linux", tree.version);
     report.line(
@@ -133,6 +155,23 @@ fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
             fragment.len()
         ),
     );
+    Ok(Configured {
+        kbuild,
+        work,
+        report,
+        _lock: lock,
+    })
+}
+
+/// Makes the ELF object and what goes with it, in the folder `out`.
+fn kernel(request: &Request, source_id: &str, out: &Path) -> Result<(), Error> {
+    let Configured {
+        kbuild,
+        work,
+        report,
+        _lock,
+    } = configured(request, source_id)?;
+    let (objects, script) = kbuild.compile()?;
     let copy =
         |from: PathBuf, name: &str| io(fs::copy(&from, out.join(name)).map(drop), "cannot copy", &from);
     copy(kbuild.objects.join(".config"), "config")?;

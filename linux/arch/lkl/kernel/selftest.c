@@ -371,6 +371,7 @@ static const struct {
 	TEST(sleep_lasts_and_the_tick_goes_on_after_it),
 	TEST(timeout_of_a_wait_expires),
 	TEST(scattered_pages_appear_side_by_side),
+	{ "copies_fillings_and_sums_are_those_of_single_bytes", lkl_selftest_bytes },
 };
 
 /* ---- loops, for the watchdog ---- */

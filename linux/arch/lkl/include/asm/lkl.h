@@ -168,4 +168,7 @@ long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg);
 /* kernel/selftest.c */
 long lkl_run_selftest(unsigned long what);
 
+/* lib/selftest_bytes.c */
+bool lkl_selftest_bytes(void);
+
 #endif
