@@ -5,9 +5,10 @@
 //! and mounts it, only ever for reading: a [`Mounted`](session::Mounted). Whatever is refused on the way is a
 //! [`Failure`](exit::Failure): one line and one of the exit codes that all these programs share.
 //!
-//! What a message calls the program and its options is the caller's: see [`Program`](program::Program). So is the flavour of
-//! Linux, which a program links by `use linux_driver as _;` or `use linux_full as _;`. [`watchdog`] ends a program that a damaged
-//! image keeps from going on, and [`text`] writes names, which are bytes, for people and for machines.
+//! What a message calls the program and its options is the caller's: see [`Program`](program::Program). So is the flavour of Linux,
+//! which a program links by `use linux_driver as _;` or `use linux_full as _;`. With the feature `args` a `Program` is also its own
+//! frame: [`main`](program::Program::main) reads the command line, writes man pages, and ends with a line and a code.
+//! [`watchdog`] ends a program that a damaged image keeps from going on, and [`text`] writes names, which are bytes, for people and for machines.
 //!
 //! Everything but `image` and `host` is free of platform code; nothing here is unsafe.
 
@@ -18,6 +19,8 @@ use linux_driver as _;
 
 pub mod exit;
 mod formats;
+#[cfg(feature = "args")]
+mod frame;
 pub mod host;
 pub mod image;
 pub mod options;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[command(name = "lklget", version, after_help = MORE, max_term_width = 100)]
 pub struct Cli {
     /// What to fetch: http:// or https://
-    #[arg(value_name = "URL", required_unless_present = "man", value_hint = ValueHint::Url)]
+    #[arg(value_name = "URL", required = true, value_hint = ValueHint::Url)]
     pub urls: Vec<String>,
 
     /// Write to this file, or into this folder; - is standard output [default: the URL's last name]
@@ -74,10 +74,6 @@ pub struct Cli {
     /// No progress bars and no notes
     #[arg(short, long, help_heading = "Messages")]
     pub quiet: bool,
-
-    /// Write the man page into a directory
-    #[arg(long, value_name = "DIRECTORY", hide = true)]
-    pub man: Option<PathBuf>,
 }
 
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {

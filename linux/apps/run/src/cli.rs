@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[command(name = "lklrun", version, after_help = MORE, max_term_width = 100)]
 pub struct Cli {
     /// The program and its arguments
-    #[arg(value_name = "PROGRAM", required_unless_present = "man", trailing_var_arg = true,
+    #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true,
           allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]
     pub program: Vec<OsString>,
 
@@ -25,10 +25,6 @@ pub struct Cli {
     #[arg(long, value_name = "LKL.json", help_heading = "Network", value_hint = ValueHint::FilePath,
           conflicts_with_all = ["net", "ip", "gateway", "dns", "mtu", "memory", "ipv4", "ipv6"])]
     pub config: Option<PathBuf>,
-
-    /// Write the man page into a directory
-    #[arg(long, value_name = "DIRECTORY", hide = true)]
-    pub man: Option<PathBuf>,
 }
 
 const MORE: &str = concat!(

@@ -13,6 +13,7 @@ use nix::sys::signalfd::SignalFd;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open, pidfd_send_signal};
 use std::io;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -45,7 +46,7 @@ impl Shared {
 }
 
 /// Does what the command line says: the exit status.
-pub fn run(cli: Cli) -> Result<u8, Failure> {
+pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let settings = settings(&cli)?;
     let name = cli
         .program
@@ -101,11 +102,11 @@ pub fn run(cli: Cli) -> Result<u8, Failure> {
     let closed = network.close();
     guardian.reap();
     if let Some(error) = failed {
-        return Ok(unstarted(&name, &error));
+        return Ok(unstarted(&name, &error).into());
     }
     closed?;
     // A guardian that was killed has not told; the program was killed with it.
-    Ok(u8::try_from(status.unwrap_or(137)).unwrap_or(u8::MAX))
+    Ok(u8::try_from(status.unwrap_or(137)).unwrap_or(u8::MAX).into())
 }
 
 /// Each socket of the program's takes a descriptor here, whatever the program's own limit is.

@@ -3,10 +3,10 @@
 use crate::plan::Plan;
 use crate::quantity::{Network, Time};
 use crate::simulation;
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueHint};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lkl_session::exit::{Exit, Failure, reason, stdout_failure};
+use lkl_session::program::Program;
 use std::fs;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -111,70 +111,13 @@ enum Command {
     },
 }
 
-/// How the man pages are written
-#[derive(Parser, Debug)]
-#[command(name = NAME)]
-struct Man {
-    /// Write the man pages into this folder
-    #[arg(long = "man", value_name = "DIRECTORY")]
-    folder: PathBuf,
-}
-
 /// The program, from beginning to end.
 pub fn main() -> ExitCode {
-    let done = match Man::try_parse() {
-        Ok(man) => man_page(&man.folder),
-        Err(_) => match Cli::try_parse() {
-            Ok(cli) => run(cli.command),
-            Err(error) => match error.kind() {
-                ErrorKind::DisplayHelp
-                | ErrorKind::DisplayVersion
-                | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                    // A closed pipe is no fault.
-                    let _ = error.print();
-                    let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-                    return ExitCode::from(exit as u8);
-                }
-                _ => Err(usage(&error)),
-            },
-        },
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !failure.message.is_empty() {
-                let _ = writeln!(std::io::stderr(), "{NAME}: {failure}");
-            }
-            ExitCode::from(failure.exit as u8)
-        }
-    }
+    Program::new(NAME).main(run)
 }
 
-/// clap explains itself over several lines; those before "Usage:" say what is wrong.
-fn usage(error: &clap::Error) -> Failure {
-    let text = error.to_string();
-    let lines = text.lines().map(str::trim);
-    let lines = lines.take_while(|line| !line.starts_with("Usage:"));
-    let lines: Vec<&str> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with("tip:") && !line.starts_with("For more"))
-        .collect();
-    let message = lines.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    Failure::new(Exit::Usage, format_args!("{message}; see {NAME} --help"))
-}
-
-fn man_page(folder: &Path) -> Result<(), Failure> {
-    clap_mangen::generate_to(Cli::command(), folder).map_err(|error| {
-        let (folder, why) = (folder.display(), reason(&error));
-        Failure::new(
-            Exit::Destination,
-            format_args!("{folder}: {why}; name a folder that you may write to"),
-        )
-    })
-}
-
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
+fn run(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
         Command::Check { topology } => {
             let (plan, _) = read(&topology)?;
             print(&description(&topology, &plan))
