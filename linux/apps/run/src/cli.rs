@@ -1,9 +1,20 @@
 //! The command line. `--help` and the man page come from this definition.
 
+use crate::run;
 use clap::{Parser, ValueHint};
 use lkl_net_setup::{NetworkArgs, net_help};
+use lkl_session::program::Program;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The program, for messages.
+pub(crate) const PROGRAM: Program = Program::new("lklrun");
+
+/// The program, from beginning to end.
+pub fn main() -> ExitCode {
+    PROGRAM.main(run::run)
+}
 
 /// Run a program on the TCP/IP stack of Linux as a library
 ///
@@ -12,7 +23,7 @@ use std::path::PathBuf;
 /// sockets are the machine's. An interface of that Linux is connected to what --net names; by default that is user-mode NAT.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "lklrun", version, after_help = MORE, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The program and its arguments
     #[arg(value_name = "PROGRAM", required = true, trailing_var_arg = true,
           allow_hyphen_values = true, value_hint = ValueHint::CommandWithArguments)]

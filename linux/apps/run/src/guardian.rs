@@ -1,23 +1,28 @@
-//! The guardian: the process between lklrun and the program.
+//! The guardian: the process between the launcher and a program.
 //!
 //! It starts the program under the filter, takes over its orphaned descendants and reaps all of them, and tells how the program has
-//! ended and when the last descendant is gone. When lklrun ends without a word, even by SIGKILL, the guardian kills what is left; so nothing
-//! stays behind. It is forked before lklrun has threads.
+//! ended and when the last descendant is gone. When its socket's other end is closed, by whatever the end of that process was, even
+//! by SIGKILL, the guardian kills what is left; so nothing stays behind.
 
-// UNSAFETY: forks while there is one thread; code between fork and exec.
+// UNSAFETY: code between fork and exec.
 
 #![allow(unsafe_code)]
 
+use crate::job::Job;
+use crate::launcher::{receive_with, send_with};
 use crate::{filter, names, notify};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use nix::unistd::{Pid, getpid, getppid};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
-use std::ffi::OsString;
-use std::io;
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::net::{SendFlags, send};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// What the guardian says; each is a message of its socket's.
@@ -27,8 +32,8 @@ pub enum Word {
     Ready { process: i32, notifications: i32 },
     /// It could not be started: the errno.
     Failed(i32),
-    /// It has ended: its exit status, or 128 and the signal.
-    Ended(i32),
+    /// It has ended: its exit status, and the signal that has ended it, or none.
+    Ended { status: i32, signal: i32 },
     /// No descendant is left.
     Gone,
     /// Something that the user should know.
@@ -48,7 +53,7 @@ impl Word {
                 notifications,
             } => with(b'R', &[*process, *notifications]),
             Word::Failed(errno) => with(b'F', &[*errno]),
-            Word::Ended(status) => with(b'E', &[*status]),
+            Word::Ended { status, signal } => with(b'E', &[*status, *signal]),
             Word::Gone => with(b'G', &[]),
             Word::Note(text) => [b"N", text.as_bytes()].concat(),
         }
@@ -63,7 +68,10 @@ impl Word {
                 notifications: number(4)?,
             },
             b'F' => Word::Failed(number(0)?),
-            b'E' => Word::Ended(number(0)?),
+            b'E' => Word::Ended {
+                status: number(0)?,
+                signal: number(4)?,
+            },
             b'G' => Word::Gone,
             b'N' => Word::Note(String::from_utf8_lossy(rest).into_owned()),
             _ => return None,
@@ -71,13 +79,14 @@ impl Word {
     }
 }
 
-/// lklrun's side of it.
-pub struct Guardian {
-    socket: OwnedFd,
-    process: Pid,
-}
+/// What is asked of it, once the job is there: let the program go on, kill all.
+const GO: u8 = b'A';
+const KILL: u8 = b'K';
 
-/// Signals that a program may be sent by way of lklrun.
+/// This process' side of it.
+pub struct Guardian(OwnedFd);
+
+/// Signals that a program may be sent by way of the process that has started it.
 pub const SIGNALS: [Signal; 6] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -87,138 +96,118 @@ pub const SIGNALS: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// Has the guardian kill all descendants.
-const KILL: Signal = Signal::SIGUSR1;
-
 impl Guardian {
-    /// Forks it. The calling process has one thread and goes on with [`SIGNALS`] blocked.
-    pub fn start(program: Vec<OsString>) -> io::Result<Guardian> {
-        let mut blocked = SigSet::empty();
-        blocked.extend(SIGNALS);
-        let mut before = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&blocked), Some(&mut before))?;
-        let flags = SocketFlags::CLOEXEC;
-        let (mine, its) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
-        let parent = getpid();
-        // SAFETY: this process has one thread, so that its copy is whole.
-        match unsafe { fork() }? {
-            ForkResult::Parent { child } => Ok(Guardian {
-                socket: mine,
-                process: child,
-            }),
-            ForkResult::Child => {
-                drop(mine);
-                guard(&its, parent, program, before);
-                std::process::exit(0);
-            }
-        }
+    /// The one at the other end.
+    pub fn new(socket: OwnedFd) -> Guardian {
+        Guardian(socket)
     }
 
-    /// Lets the program start. `names` is what it is to have for `/etc/resolv.conf`.
-    pub fn launch(&self, names: Option<&str>) -> io::Result<()> {
-        let mut bytes = vec![b'L', u8::from(names.is_some())];
-        bytes.extend_from_slice(names.unwrap_or("").as_bytes());
-        send(&self.socket, &bytes, SendFlags::NOSIGNAL)?;
-        Ok(())
+    /// Has it start a job.
+    pub fn launch(&self, job: &Job) -> io::Result<()> {
+        // Arguments may be longer than a message.
+        let mut file = File::from(memfd_create("lklrun", MemfdFlags::CLOEXEC)?);
+        file.write_all(&job.encode())?;
+        let output = job.output.iter().flatten().map(AsFd::as_fd);
+        let descriptors: Vec<BorrowedFd<'_>> = [file.as_fd()].into_iter().chain(output).collect();
+        send_with(&self.0, b"L", &descriptors)
     }
 
     /// Lets a program go on that is ready.
     pub fn go(&self) -> io::Result<()> {
-        send(&self.socket, b"A", SendFlags::NOSIGNAL)?;
+        send(&self.0, &[GO], SendFlags::NOSIGNAL)?;
         Ok(())
     }
 
     /// Waits for its next word. `None`: it has ended.
     pub fn listen(&self) -> io::Result<Option<Word>> {
-        Ok(receive(&self.socket)?.and_then(|bytes| Word::decode(&bytes)))
+        Ok(receive_with(&self.0)?.and_then(|(bytes, _)| Word::decode(&bytes)))
     }
 
     /// Has it kill what is left of the program.
     pub fn kill_all(&self) {
         // It may have gone with the last of them.
-        let _ = nix::sys::signal::kill(self.process, KILL);
-    }
-
-    /// Waits for the guardian's own end.
-    pub fn reap(&self) {
-        let _ = waitpid(self.process, None);
+        let _ = send(&self.0, &[KILL], SendFlags::NOSIGNAL);
     }
 }
 
-impl AsFd for Guardian {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
-/// A message; `None` at the end.
-fn receive(socket: &OwnedFd) -> io::Result<Option<Vec<u8>>> {
-    let mut buffer = [0; 4096];
-    loop {
-        match recv(socket, &mut buffer, RecvFlags::empty()) {
-            Ok((0, _)) => return Ok(None),
-            Ok((len, _)) => return Ok(buffer.get(..len).map(<[u8]>::to_vec)),
-            Err(rustix::io::Errno::INTR) => {}
-            // The other end was closed with something unread.
-            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// The guardian's life.
-fn guard(socket: &OwnedFd, parent: Pid, program: Vec<OsString>, mask: SigSet) {
-    let mut awaited = SigSet::empty();
-    awaited.extend([KILL, Signal::SIGCHLD]);
-    let ready = awaited
-        .thread_block()
-        .map_err(io::Error::from)
-        .and_then(|()| {
-            Ok(rustix::process::set_child_subreaper(Some(
-                rustix::process::getpid(),
-            ))?)
-        })
-        .and_then(|()| {
-            let signal = rustix::process::Signal::USR1;
-            Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
-        });
+/// The guardian's life. `mask` is the program's.
+pub fn guard(socket: &OwnedFd, mask: SigSet) {
     let tell = |word: Word| send(socket, &word.encode(), SendFlags::NOSIGNAL).is_ok();
-    if let Err(error) = ready {
-        tell(Word::Failed(error.raw_os_error().unwrap_or(libc::EIO)));
-        return;
-    }
-    // Nothing is to be started when Linux did not boot, or when lklrun has gone.
-    let Ok(Some(order)) = receive(socket) else {
-        return;
-    };
-    let text = String::from_utf8_lossy(order.get(2..).unwrap_or(&[]));
-    if order.get(1) == Some(&1)
-        && let Err(why) = names::replace(&text)
-    {
-        tell(Word::Note(why));
-    }
-    let main = match spawn(socket, program, mask) {
-        Ok(main) => main,
+    let fail = |error: &io::Error| tell(Word::Failed(error.raw_os_error().unwrap_or(libc::EIO)));
+    let children = match prepare() {
+        Ok(children) => children,
         Err(error) => {
-            tell(Word::Failed(error.raw_os_error().unwrap_or(libc::EIO)));
+            fail(&error);
             return;
         }
     };
-    loop {
-        let lost = getppid() != parent;
-        if lost || reap(main, &tell) {
-            break;
+    // Nothing is to be started when the other end has gone.
+    let Ok(Some((_, descriptors))) = receive_with(socket) else {
+        return;
+    };
+    let job = match read_job(descriptors) {
+        Ok(job) => job,
+        Err(error) => {
+            fail(&error);
+            return;
         }
-        if awaited.wait() == Ok(KILL) {
-            kill_children();
-        }
+    };
+    if let Err(why) = names::replace(&job.files) {
+        tell(Word::Note(why));
     }
-    // What lklrun has left behind; its children become this process' own.
-    while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok() {
-        kill_children();
-        std::thread::sleep(Duration::from_millis(5));
+    let main = match spawn(socket, job, mask) {
+        Ok(main) => main,
+        Err(error) => {
+            fail(&error);
+            return;
+        }
+    };
+    let mut killing = false;
+    while !reap(main, &tell) {
+        if killing {
+            // The children of those that are killed become this process' own, and have their turn next.
+            kill_children();
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        let mut entries = [
+            PollFd::new(socket, PollFlags::IN),
+            PollFd::new(&children, PollFlags::IN),
+        ];
+        // It fails when a signal has come, and no signal comes.
+        let _ = poll(&mut entries, None);
+        let [asked, ended] = entries.map(|entry| !entry.revents().is_empty());
+        if ended {
+            let _ = children.read_signal();
+        }
+        // A wish for the end, or the other side's own.
+        killing = asked;
     }
     tell(Word::Gone);
+}
+
+/// What is told when children end. Orphaned descendants become children.
+fn prepare() -> io::Result<SignalFd> {
+    let mut awaited = SigSet::empty();
+    awaited.add(Signal::SIGCHLD);
+    awaited.thread_block()?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    Ok(SignalFd::with_flags(&awaited, flags)?)
+}
+
+fn read_job(descriptors: Vec<OwnedFd>) -> io::Result<Job> {
+    let mut files = descriptors.into_iter().map(File::from);
+    let mut file = files.next().ok_or(io::ErrorKind::InvalidData)?;
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    let mut job = Job::decode(&bytes).ok_or(io::ErrorKind::InvalidData)?;
+    job.output = match (files.next(), files.next()) {
+        (Some(output), Some(errors)) => Some([output, errors]),
+        _ => None,
+    };
+    Ok(job)
 }
 
 /// Reaps who has ended. Whether none is left.
@@ -226,10 +215,13 @@ fn reap(main: Pid, tell: &impl Fn(Word) -> bool) -> bool {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, status)) if pid == main => {
-                tell(Word::Ended(status));
+                tell(Word::Ended { status, signal: 0 });
             }
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == main => {
-                tell(Word::Ended(128 + signal as i32));
+                tell(Word::Ended {
+                    status: 0,
+                    signal: signal as i32,
+                });
             }
             Ok(WaitStatus::StillAlive) => return false,
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
@@ -238,7 +230,7 @@ fn reap(main: Pid, tell: &impl Fn(Word) -> bool) -> bool {
     }
 }
 
-/// Kills the children of this process. Theirs become its own, and have their turn next.
+/// Kills the children of this process.
 fn kill_children() {
     let me = getpid().as_raw();
     let Ok(all) = std::fs::read_dir("/proc") else {
@@ -262,14 +254,17 @@ fn parent_of(pid: i32) -> Option<i32> {
 }
 
 /// Starts the program under the filter.
-fn spawn(socket: &OwnedFd, program: Vec<OsString>, mask: SigSet) -> io::Result<Pid> {
-    let mut words = program.into_iter();
+fn spawn(socket: &OwnedFd, job: Job, mask: SigSet) -> io::Result<Pid> {
+    let mut words = job.words.into_iter();
     let name = words.next().ok_or(io::ErrorKind::NotFound)?;
     let code = filter::program();
     let socket = socket.try_clone()?;
     let guardian = getpid();
     let mut command = Command::new(name);
-    command.args(words);
+    command.args(words).envs(job.environment);
+    if let Some([output, errors]) = job.output {
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+    }
     // Between fork and exec: system calls, and nothing that allocates.
     let prepare = move || {
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&mask), None)?;
@@ -287,7 +282,7 @@ fn spawn(socket: &OwnedFd, program: Vec<OsString>, mask: SigSet) -> io::Result<P
         rustix::io::write(&socket, &word)?;
         let mut answer = [0];
         match rustix::io::read(&socket, &mut answer)? {
-            1 => Ok(()),
+            1 if answer == [GO] => Ok(()),
             _ => Err(io::ErrorKind::BrokenPipe.into()),
         }
     };
@@ -309,7 +304,10 @@ mod tests {
                 notifications: 3,
             },
             Word::Failed(2),
-            Word::Ended(143),
+            Word::Ended {
+                status: 0,
+                signal: 15,
+            },
             Word::Gone,
             Word::Note("no".into()),
         ] {

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 use lkl::{Errno, Kernel, OwnedFd};
+use lkl_net::Namespace;
 
 const SYS_POLL: i64 = 7;
 const SYS_IOCTL: i64 = 16;
@@ -149,13 +150,16 @@ fn opened(kernel: &Kernel, value: u64) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw(kernel, number) })
 }
 
-/// A socket that never waits.
-pub fn socket(kernel: &Kernel, family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
+/// A socket of that network, which never waits.
+pub fn socket(by: &Namespace, family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
     let kind = i64::from(kind) | NONBLOCK_CLOEXEC;
-    opened(
-        kernel,
-        call(kernel, SYS_SOCKET, [family.into(), kind, protocol.into()])?,
-    )
+    let arguments = [family.into(), kind, protocol.into(), 0, 0, 0];
+    let made = by.with_task(|task| match task {
+        // SAFETY: numbers.
+        Some(task) => unsafe { task.syscall(SYS_SOCKET, &arguments) },
+        None => call(by.kernel(), SYS_SOCKET, arguments),
+    });
+    opened(by.kernel(), made?)
 }
 
 /// Begins to connect: EINPROGRESS, as a rule.

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use libc::{c_ulong, seccomp_notif, seccomp_notif_addfd, seccomp_notif_resp, sock_filter};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::io;
 
@@ -86,6 +87,11 @@ impl Notifier {
     /// Waits for the next call. `None`: the program and all of its children are gone.
     pub fn receive(&self) -> io::Result<Option<Call>> {
         loop {
+            // Before Linux 6.11 the request itself goes on waiting when all are gone.
+            let mut entry = [PollFd::new(&self.0, PollFlags::IN)];
+            if poll(&mut entry, None).is_ok() && entry[0].revents().contains(PollFlags::HUP) {
+                return Ok(None);
+            }
             // SAFETY: numbers alone; the call wants them zero.
             let mut notification: seccomp_notif = unsafe { std::mem::zeroed() };
             match ioctl(&self.0, libc::SECCOMP_IOCTL_NOTIF_RECV, &mut notification) {
@@ -102,19 +108,11 @@ impl Notifier {
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR) => {}
                     // The thread was killed before its call was received, or there is none any more.
-                    Some(libc::ENOENT) if self.is_over() => return Ok(None),
                     Some(libc::ENOENT) => {}
                     _ => return Err(error),
                 },
             }
         }
-    }
-
-    fn is_over(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut entry = [PollFd::new(&self.0, PollFlags::IN)];
-        let at_once = Timespec::default();
-        poll(&mut entry, Some(&at_once)).is_ok() && entry[0].revents().contains(PollFlags::HUP)
     }
 
     /// Whether the thread still waits for this answer.

@@ -1,21 +1,16 @@
-//! A whole run: the guardian, Linux up, the program, Linux down.
+//! A whole run: the launcher, Linux up, the program, Linux down.
 
-use crate::cli::Cli;
-use crate::guardian::{Guardian, SIGNALS, Word};
+use crate::cli::{Cli, PROGRAM};
 use crate::names;
-use crate::notify::Notifier;
-use crate::supervisor::Supervisor;
+use crate::{End, Job, Launcher, Running, SIGNALS};
 use lkl_net_setup::{Network, Settings};
 use lkl_session::exit::{Exit, Failure, reason};
-use lkl_session::program::Program;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::SignalFd;
-use rustix::fd::OwnedFd;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, pidfd_getfd, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 use std::io;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,88 +20,41 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// The program, as a signal finds it.
-enum Progress {
-    /// Not started.
-    Before,
-    Running(OwnedFd),
-    /// It has ended, and may have left others.
-    After,
-}
-
-struct Shared {
-    guardian: Guardian,
-    progress: Mutex<Progress>,
-    died: AtomicBool,
-}
-
-impl Shared {
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+type Started = Arc<OnceLock<Arc<Running>>>;
 
 /// Does what the command line says: the exit status.
-pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let settings = settings(&cli)?;
-    let name = cli
-        .program
-        .first()
-        .map(|name| name.to_string_lossy().into_owned());
-    let name = name.unwrap_or_default();
     let fault = |what: &'static str| {
         move |error: io::Error| Failure::new(Exit::Other, format_args!("{what}: {}", reason(&error)))
     };
-    let shared = Arc::new(Shared {
-        guardian: Guardian::start(cli.program).map_err(fault("processes"))?,
-        progress: Mutex::new(Progress::Before),
-        died: AtomicBool::new(false),
-    });
+    let launcher = Launcher::start(PROGRAM).map_err(fault("processes"))?;
     raise_descriptor_limit();
-    forward_signals(&shared).map_err(fault("signals"))?;
+    let started = Started::default();
+    forward_signals(&started).map_err(fault("signals"))?;
     let network = Network::open(&settings)?;
+    let mut job: Job = cli.program.iter().collect();
     let servers = network.namespace.name_servers();
     let addresses: Vec<_> = servers.servers.iter().map(|server| server.ip()).collect();
-    let names = names::text(&addresses, &servers.search);
-    let guardian = &shared.guardian;
-    guardian.launch(names.as_deref()).map_err(fault("processes"))?;
-    let mut supervisor = None;
-    let mut status = None;
-    let mut failed = None;
-    loop {
-        match guardian.listen().map_err(fault("processes"))? {
-            Some(Word::Note(text)) => Program::new("lklrun").note(text),
-            Some(Word::Ready {
-                process,
-                notifications,
-            }) => {
-                let started = supervise(&shared, &network, process, notifications);
-                supervisor = Some(started.map_err(fault("seccomp"))?);
-            }
-            Some(Word::Failed(errno)) => {
-                failed = Some(io::Error::from_raw_os_error(errno));
-                break;
-            }
-            Some(Word::Ended(code)) => {
-                status = Some(code);
-                *shared.progress() = Progress::After;
-            }
-            Some(Word::Gone) | None => break,
-        }
+    let servers = names::servers(&addresses, &servers.search);
+    job.files
+        .extend(servers.map(|text| (names::SERVERS.into(), text)));
+    let running = launcher.run(&job, &network.namespace);
+    let running = Arc::new(running.map_err(fault("processes"))?);
+    let running = started.get_or_init(|| running);
+    let end = running.wait();
+    if !network.kernel().is_dead() {
+        wait_for_last_bytes(running, &network);
     }
-    if let Some(supervisor) = &supervisor {
-        if !shared.died.load(Ordering::Acquire) {
-            wait_for_last_bytes(supervisor, &network);
-        }
-        supervisor.stop();
-    }
+    running.close();
     let closed = network.close();
-    guardian.reap();
-    if let Some(error) = failed {
-        return Ok(unstarted(&name, &error).into());
+    if let End::Unstarted(errno) = end {
+        let name = cli.program.first().map(|name| name.to_string_lossy());
+        say_unstarted(&name.unwrap_or_default(), errno);
+        return Ok(end.status().into());
     }
     closed?;
-    // A guardian that was killed has not told; the program was killed with it.
-    Ok(u8::try_from(status.unwrap_or(137)).unwrap_or(u8::MAX).into())
+    Ok(end.status().into())
 }
 
 /// Each socket of the program's takes a descriptor here, whatever the program's own limit is.
@@ -119,9 +67,8 @@ fn raise_descriptor_limit() {
 }
 
 fn settings(cli: &Cli) -> Result<Settings, Failure> {
-    let program = Program::new("lklrun");
     let Some(path) = &cli.config else {
-        return Ok(cli.network.settings(program, PATIENCE));
+        return Ok(cli.network.settings(PROGRAM, PATIENCE));
     };
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -130,46 +77,26 @@ fn settings(cli: &Cli) -> Result<Settings, Failure> {
             format_args!("{shown}: {}; name a file of LKL's JSON", reason(&error)),
         )
     })?;
-    Settings::from_json(program, &shown, &text)
+    Settings::from_json(PROGRAM, &shown, &text)
 }
 
-/// What is said of a program that was not started, and the exit status.
-fn unstarted(name: &str, error: &io::Error) -> u8 {
-    let (why, status) = match error.kind() {
-        io::ErrorKind::NotFound => ("no such program".to_owned(), 127),
-        _ => (reason(error), 126),
+/// What is said of a program that was not started.
+fn say_unstarted(name: &str, errno: i32) {
+    let error = io::Error::from_raw_os_error(errno);
+    let why = match error.kind() {
+        io::ErrorKind::NotFound => "no such program".to_owned(),
+        _ => reason(&error),
     };
     eprintln!("lklrun: {name}: {why}; name a program that can be executed");
-    status
-}
-
-/// Serves the calls of a program that is ready, and lets it go on.
-fn supervise(
-    shared: &Arc<Shared>,
-    network: &Network,
-    process: i32,
-    notifications: i32,
-) -> io::Result<Arc<Supervisor>> {
-    let pid = Pid::from_raw(process).ok_or(io::ErrorKind::InvalidData)?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let notifier = Notifier::new(pidfd_getfd(&pidfd, notifications, PidfdGetfdFlags::empty())?);
-    let supervisor = Arc::new(Supervisor::new(network.kernel(), notifier)?);
-    let theirs = Arc::clone(shared);
-    supervisor.start(move || {
-        theirs.died.store(true, Ordering::Release);
-        theirs.guardian.kill_all();
-    })?;
-    *shared.progress() = Progress::Running(pidfd);
-    shared.guardian.go()?;
-    Ok(supervisor)
 }
 
 /// Starts the thread that hands signals on to the program.
-fn forward_signals(shared: &Arc<Shared>) -> io::Result<()> {
+fn forward_signals(started: &Started) -> io::Result<()> {
     let mut signals = SigSet::empty();
     signals.extend(SIGNALS);
+    signals.thread_block()?;
     let source = SignalFd::new(&signals)?;
-    let shared = Arc::clone(shared);
+    let started = Arc::clone(started);
     thread::Builder::new().name("signals".into()).spawn(move || {
         loop {
             let Ok(Some(signal)) = source.read_signal() else {
@@ -178,19 +105,15 @@ fn forward_signals(shared: &Arc<Shared>) -> io::Result<()> {
             // The terminal has sent it to the program, too, which is in the same group of processes.
             let of_terminal = signal.ssi_code == libc::SI_KERNEL;
             let number = signal.ssi_signo.cast_signed();
-            match &*shared.progress() {
-                Progress::Before => {
-                    eprintln!("lklrun: interrupted; the program was not started yet");
-                    std::process::exit(i32::from(Exit::Interrupted as u8));
-                }
-                Progress::Running(_) if of_terminal => {}
-                Progress::Running(program) => {
-                    if let Some(signal) = Signal::from_named_raw(number) {
-                        // It may have ended.
-                        let _ = pidfd_send_signal(program, signal);
-                    }
-                }
-                Progress::After => shared.guardian.kill_all(),
+            let running = started.get();
+            let known = match (running, Signal::from_named_raw(number)) {
+                (Some(running), _) if of_terminal && running.end().is_none() => true,
+                (Some(running), Some(signal)) => running.signal(signal),
+                _ => false,
+            };
+            if !known {
+                eprintln!("lklrun: interrupted; the program was not started yet");
+                std::process::exit(i32::from(Exit::Interrupted as u8));
             }
         }
     })?;
@@ -198,9 +121,9 @@ fn forward_signals(shared: &Arc<Shared>) -> io::Result<()> {
 }
 
 /// Waits until what the program has sent has arrived: with a process, Linux's sockets do not end.
-fn wait_for_last_bytes(supervisor: &Supervisor, network: &Network) {
+fn wait_for_last_bytes(running: &Running, network: &Network) {
     let end = Instant::now() + LAST_WAIT;
-    while Instant::now() < end && !(supervisor.is_idle() && is_acknowledged(network)) {
+    while Instant::now() < end && !(running.is_idle() && is_acknowledged(network)) {
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -4,20 +4,21 @@
 //! Linux's sockets, and both move bytes. A call that has to wait is kept with its proxy, tried again when something happens there, and
 //! forgotten when the thread that made it has been interrupted or killed.
 
-use crate::calls::Answer;
+mod waiting;
+
 use crate::linux::{self, Epoll, Event, WOKEN};
-use crate::notify::{Call, Notifier};
-use crate::proxy::{Carries, Phase, Proxy, Waiting};
-use lkl::{Errno, Kernel};
-use rustix::event::epoll;
+use crate::notify::Notifier;
+use crate::proxy::{Carries, Phase, Proxy};
+use lkl::Errno;
+use lkl_net::Namespace;
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::fd::OwnedFd;
 use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::thread::{self, JoinHandle};
 
 /// `EPOLL*`, which the machine's Linux and the one that is carried have in common.
 pub const IN: u32 = 0x1;
@@ -27,13 +28,12 @@ pub const HUP: u32 = 0x10;
 pub const RDHUP: u32 = 0x2000;
 const EDGE: u32 = 1 << 31;
 
-/// How often waiting calls are looked after.
-const SWEEP: Duration = Duration::from_millis(100);
 /// The most bytes that are moved by one call.
 const PIECE: usize = 256 << 10;
 
 pub struct Supervisor {
-    pub kernel: Kernel,
+    /// What new sockets belong to.
+    pub namespace: Namespace,
     pub notifier: Notifier,
     /// A socket of Linux's for what is asked of any socket.
     pub control: lkl::OwnedFd,
@@ -41,6 +41,10 @@ pub struct Supervisor {
     host: OwnedFd,
     linux: Epoll,
     waiting: AtomicUsize,
+    /// Wakes the thread that waits for the program.
+    waker: OwnedFd,
+    stopped: AtomicBool,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 thread_local! {
@@ -57,27 +61,37 @@ pub fn with_buffer<T>(act: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 impl Supervisor {
-    pub fn new(kernel: &Kernel, notifier: Notifier) -> io::Result<Supervisor> {
+    pub fn new(namespace: &Namespace, notifier: Notifier) -> io::Result<Supervisor> {
         let linux_error = |errno: Errno| io::Error::from_raw_os_error(i32::from(errno.number()));
+        let host = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let waker = eventfd(0, EventfdFlags::CLOEXEC)?;
+        epoll::add(
+            &host,
+            &waker,
+            epoll::EventData::new_u64(WOKEN),
+            epoll::EventFlags::IN,
+        )?;
         Ok(Supervisor {
-            kernel: kernel.clone(),
+            namespace: namespace.clone(),
             notifier,
-            control: linux::socket(kernel, libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(linux_error)?,
+            control: linux::socket(namespace, libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(linux_error)?,
             proxies: Mutex::default(),
-            host: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            linux: Epoll::new(kernel).map_err(linux_error)?,
+            host,
+            linux: Epoll::new(namespace.kernel()).map_err(linux_error)?,
             waiting: AtomicUsize::new(0),
+            waker,
+            stopped: AtomicBool::new(false),
+            threads: Mutex::default(),
         })
     }
 
-    /// Starts the threads, which end with the process. `ended` is called when Linux dies.
+    /// Starts the threads. `died` is called when Linux dies.
     pub fn start(self: &Arc<Self>, died: impl Fn() + Send + 'static) -> io::Result<()> {
         let start = |name: &str, act: Box<dyn FnOnce(&Supervisor) + Send>| {
             let me = Arc::clone(self);
-            thread::Builder::new()
-                .name(name.into())
-                .spawn(move || act(&me))
-                .map(drop)
+            let thread = thread::Builder::new().name(name.into()).spawn(move || act(&me))?;
+            self.threads().push(thread);
+            Ok(())
         };
         start("calls", Box::new(Supervisor::answer_calls))?;
         start("program", Box::new(Supervisor::watch_program))?;
@@ -85,7 +99,7 @@ impl Supervisor {
             "linux",
             Box::new(move |me| {
                 me.watch_linux();
-                if me.kernel.is_dead() {
+                if me.namespace.kernel().is_dead() {
                     died();
                 }
             }),
@@ -93,9 +107,22 @@ impl Supervisor {
         start("sweep", Box::new(Supervisor::sweep))
     }
 
-    /// Linux is to be halted: no thread may be inside.
+    /// Ends the threads, so that none is inside Linux, and lets all sockets go. The program and all that it has started are gone.
     pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
         self.linux.wake();
+        // It is there for as long as this is.
+        let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
+        for thread in std::mem::take(&mut *self.threads()) {
+            thread.thread().unpark();
+            // One that has panicked has said so.
+            let _ = thread.join();
+        }
+        self.proxies().clear();
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn proxies(&self) -> MutexGuard<'_, HashMap<u64, Arc<Proxy>>> {
@@ -190,86 +217,6 @@ impl Supervisor {
         }
     }
 
-    /// Gives an answer, or keeps the call.
-    fn finish(&self, call: &Call, answer: Answer) {
-        match answer {
-            Answer::Value(value) => self.notifier.succeed(call, value),
-            Answer::Fail(errno) => self.notifier.fail(call, errno),
-            Answer::Pass => self.notifier.pass(call),
-            Answer::Done => {}
-            Answer::Wait(proxy, patience) => {
-                let until = patience.map(|patience| Instant::now() + patience);
-                self.keep(&proxy, Waiting { call: *call, until });
-                // It may have happened meanwhile.
-                self.retry(&proxy);
-            }
-        }
-    }
-
-    fn keep(&self, proxy: &Proxy, waiting: Waiting) {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
-        proxy.state().waiting.push(waiting);
-    }
-
-    /// Tries the calls that wait for a proxy once more.
-    pub fn retry(&self, proxy: &Proxy) {
-        // One thread does it at a time, once more for each that came meanwhile.
-        if proxy.attempts.fetch_add(1, Ordering::AcqRel) != 0 {
-            return;
-        }
-        loop {
-            let seen = proxy.attempts.load(Ordering::Acquire);
-            let waiting = std::mem::take(&mut proxy.state().waiting);
-            for mut waiting in waiting {
-                self.waiting.fetch_sub(1, Ordering::AcqRel);
-                if !self.notifier.is_waiting(&waiting.call) {
-                    continue;
-                }
-                waiting.call.again = true;
-                match self.answer(&waiting.call) {
-                    Answer::Wait(..) if waiting.until.is_some_and(|until| until <= Instant::now()) => {
-                        let errno = match waiting.call.number {
-                            libc::SYS_connect => libc::EINPROGRESS,
-                            _ => libc::EAGAIN,
-                        };
-                        self.notifier.fail(&waiting.call, errno);
-                    }
-                    Answer::Wait(..) => self.keep(proxy, waiting),
-                    answer => self.finish(&waiting.call, answer),
-                }
-            }
-            if proxy.attempts.fetch_sub(seen, Ordering::AcqRel) == seen {
-                return;
-            }
-        }
-    }
-
-    /// Forgets calls of threads that do not wait any more, and ends those whose time is over.
-    fn sweep(&self) {
-        loop {
-            thread::sleep(SWEEP);
-            if self.waiting.load(Ordering::Acquire) == 0 {
-                continue;
-            }
-            let all: Vec<Arc<Proxy>> = self.proxies().values().cloned().collect();
-            for proxy in all {
-                let now = Instant::now();
-                let mut over = false;
-                let mut gone = 0;
-                proxy.state().waiting.retain(|waiting| {
-                    over |= waiting.until.is_some_and(|until| until <= now);
-                    let waits = self.notifier.is_waiting(&waiting.call);
-                    gone += usize::from(!waits);
-                    waits
-                });
-                self.waiting.fetch_sub(gone, Ordering::AcqRel);
-                if over {
-                    self.retry(&proxy);
-                }
-            }
-        }
-    }
-
     /// The thread that waits for the program.
     fn watch_program(&self) {
         let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
@@ -291,6 +238,9 @@ impl Supervisor {
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
                 let bits = flags.bits();
+                if data.u64() == WOKEN {
+                    return;
+                }
                 let Some(proxy) = self.proxy(data.u64()) else {
                     continue;
                 };

@@ -36,7 +36,7 @@ impl Supervisor {
         if internet && (protocol == IPPROTO_SCTP || kind == libc::SOCK_SEQPACKET) {
             return Err(libc::EPROTONOSUPPORT);
         }
-        let socket = linux::socket(&self.kernel, family, kind, protocol).map_err(number)?;
+        let socket = linux::socket(&self.namespace, family, kind, protocol).map_err(number)?;
         let carries = match kind {
             libc::SOCK_STREAM => Carries::Stream,
             _ => Carries::Messages,

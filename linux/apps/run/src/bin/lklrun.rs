@@ -1,0 +1,7 @@
+//! `lklrun`: see [`lklrun::cli`].
+
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    lklrun::cli::main()
+}
