@@ -183,6 +183,7 @@ pub const PEERS: Group = Group {
 pub const RUN_ON_IT: Group = Group {
     what: "to run on Linux's network",
     packages: &[
+        "bird2",
         "iperf3",
         "libc6-dev",
         "nginx-light",

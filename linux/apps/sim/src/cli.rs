@@ -28,6 +28,8 @@ A topology is a file of TOML:
   [[link]]                           ends = [\"a\", \"b\"]; name, addresses, addresses6, rate, delay, jitter, loss, queue, forward, back
   [[flow]]                           name, kind = \"ping\", \"tcp\", \"udp\" or \"http\", from, to; ip = 6, start, duration, ...
   [[event]]                          at = \"3s\", and down, up, crash, change or route
+  [[program]]                        name, node, run = [\"PROGRAM\", \"ARGUMENT\", ...]; start, stop, expect = 0: a program of this machine
+                                     on the node's network, with --realtime only
 
 For example:
   [simulation]
@@ -50,11 +52,12 @@ For example:
   to = \"b\"
   congestion = \"bbr\"
 
-Results: flows.csv and flows.json (a flow each), series.csv (each 100 ms), goodput.svg, cwnd.svg, links/NAME.pcapng.
+Results: flows.csv and flows.json (a flow each), series.csv (each 100 ms), goodput.svg, cwnd.svg, links/NAME.pcapng, programs.csv, \
+programs/NAME.out and .err.
 
 Exit codes:
   0    everything was done
-  1    Linux refuses something that the topology asks for
+  1    Linux refuses something that the topology asks for, or a program did not end as it should
   2    the command line or the topology is wrong; for the latter the line says where
   3    the topology cannot be read
   7    Linux stopped (a kernel panic, contained in this process)
@@ -133,6 +136,15 @@ fn run(cli: Cli) -> Result<(), Failure> {
         } => {
             let (mut plan, text) = read(&topology)?;
             plan.seed = seed.unwrap_or(plan.seed);
+            if let (Some(program), false) = (plan.programs.first(), realtime) {
+                let (file, name) = (topology.display(), &program.name);
+                return Err(Failure::new(
+                    Exit::Usage,
+                    format_args!(
+                        "{file}: program {name} runs in the machine's own time alone; say --realtime"
+                    ),
+                ));
+            }
             empty_folder(&out)?;
             let bar = bar(plan.duration, quiet);
             let mut progress = |time: Time| bar.set_position(time.0 / 1_000_000);
@@ -143,10 +155,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
             bar.finish_and_clear();
             let outcome = outcome?;
             outcome.write(&out, plan.seed, plan.duration)?;
-            match quiet {
-                true => Ok(()),
-                false => print(&outcome.summary(plan.nodes.len(), plan.duration)),
+            if !quiet {
+                print(&outcome.summary(plan.nodes.len(), plan.duration))?;
             }
+            outcome.judge()
         }
         Command::Node { folder, name: _ } => simulation::run_node(&folder),
     }
@@ -207,12 +219,13 @@ fn print(text: &str) -> Result<(), Failure> {
 /// What a topology comes to.
 fn description(path: &Path, plan: &Plan) -> String {
     let mut text = format!(
-        "{}: {} nodes, {} links, {} flows, {} events; {}\n",
+        "{}: {} nodes, {} links, {} flows, {} events, {} programs; {}\n",
         path.display(),
         plan.nodes.len(),
         plan.links.len(),
         plan.flows.len(),
         plan.events.len(),
+        plan.programs.len(),
         plan.duration,
     );
     for node in &plan.nodes {

@@ -2,7 +2,7 @@
 
 mod program;
 
-use program::{flow, link, lklsim, nodes, seconds};
+use program::{attempt, flow, link, lklsim, nodes, program, seconds};
 use std::fs;
 use tempfile::TempDir;
 
@@ -40,6 +40,46 @@ fn a_wrong_topology_is_refused_in_one_line_that_says_where_and_what() {
         (
             pair().replacen("host", "hsot", 1),
             "5:8: unknown variant `hsot`, expected one of `host`, `router`, `firewall`, `switch`",
+        ),
+        (
+            pair() + "[[program]]\nname = \"p\"\nnode = \"c\"\nrun = [\"true\"]\n",
+            "14:8: there is no node c; add [[node]] of that name, or correct this one",
+        ),
+        (
+            pair() + &program("p", "a", "exit", "") + &program("p", "b", "exit", ""),
+            "18:8: there are two programs p; give one another name",
+        ),
+        (
+            pair() + "[[program]]\nname = \"p\"\nnode = \"a\"\nrun = []\n",
+            "15:7: p: there is no command; write run = [\"PROGRAM\", \"ARGUMENT\", ...]",
+        ),
+        (
+            pair() + "[[program]]\nname = \"p\"\nnode = \"a\"\nrun = [\"\"]\n",
+            "15:7: p: there is no command; write run = [\"PROGRAM\", \"ARGUMENT\", ...]",
+        ),
+        (
+            pair() + "[[program]]\nname = \"p\"\nnode = \"a\"\nrun = [\"echo\", \"a\\u0000b\"]\n",
+            "15:16: p: an argument cannot have a NUL in it",
+        ),
+        (
+            pair() + &program("p", "a", "exit", "start = \"5s\""),
+            "16:9: p: the simulation is over at 5s",
+        ),
+        (
+            pair() + &program("p", "a", "exit", "stop = \"6s\""),
+            "16:8: p: the simulation is over at 5s",
+        ),
+        (
+            pair() + &program("p", "a", "exit", "start = \"2s\"\nstop = \"2s\""),
+            "17:8: p: it begins at 2s, and cannot be stopped before it has begun",
+        ),
+        (
+            pair() + &program("p", "a", "exit", "expect = 256"),
+            "16:10: invalid value: integer `256`, expected u8",
+        ),
+        (
+            pair() + &program("p", "a", "exit", "user = 1"),
+            "16:1: unknown field `user`, expected one of `name`, `node`, `run`, `start`, `stop`, `expect`",
         ),
         (pair() + "x = \n", "12:5: invalid string; expected `\"`, `'`"),
         (
@@ -259,7 +299,7 @@ fn what_is_right_is_checked_without_running_it() {
     let rest = said.split_once('\n').unwrap();
     assert!(
         rest.0
-            .ends_with("good.toml: 2 nodes, 1 links, 1 flows, 0 events; 5s"),
+            .ends_with("good.toml: 2 nodes, 1 links, 1 flows, 0 events, 0 programs; 5s"),
         "{said}"
     );
     assert_eq!(rest.1, "a eth0 10.0.0.1/24 a-b\nb eth0 10.0.0.2/24 a-b\n");
@@ -337,4 +377,17 @@ fn help_and_man_pages_tell_what_a_topology_is() {
     ] {
         assert!(text.contains(word), "{word} in {text}");
     }
+}
+
+#[test]
+fn programs_are_refused_in_virtual_time_before_anything_is_made() {
+    let topology = pair() + &program("web", "a", "exit 0", "");
+    let (run, code, stderr) = attempt(&topology, &[]);
+    assert_eq!(code, Some(2));
+    assert!(
+        stderr.ends_with("topology.toml: program web runs in the machine's own time alone; say --realtime\n"),
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 1);
+    assert!(!run.path("").exists());
 }

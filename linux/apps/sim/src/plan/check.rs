@@ -19,7 +19,7 @@ const MOST_FLOWS: usize = 480;
 const MOST: usize = 65_536;
 
 /// A name that is new, and that a file can have.
-fn new_name(
+pub(super) fn new_name(
     what: &str,
     name: &Spanned<String>,
     known: &mut BTreeMap<String, usize>,
@@ -134,6 +134,7 @@ pub(super) fn network(topology: &Topology) -> Result<Plan, Problem> {
         links,
         flows: Vec::new(),
         events: Vec::new(),
+        programs: Vec::new(),
     })
 }
 

@@ -5,10 +5,12 @@ mod addresses;
 mod check;
 mod cover;
 mod filter;
+mod programs;
 mod routes;
 
 pub(crate) use check::bytes_a_second;
 pub use filter::TABLE;
+pub use programs::Program;
 
 use crate::quantity::{Network, Time, Version};
 use crate::topology::{FlowKind, Line, NodeKind, Problem, Setting, Topology};
@@ -34,6 +36,8 @@ pub struct Plan {
     pub flows: Vec<Flow>,
     /// The events, in the order in which they happen.
     pub events: Vec<Event>,
+    /// The programs in nodes, in the file's order.
+    pub programs: Vec<Program>,
 }
 
 /// A node.
@@ -189,6 +193,7 @@ impl Plan {
         filter::add(&mut plan, topology)?;
         check::flows(&mut plan, topology)?;
         check::events(&mut plan, topology)?;
+        programs::add(&mut plan, topology)?;
         Ok(plan)
     }
 

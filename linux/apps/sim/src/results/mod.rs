@@ -4,7 +4,10 @@
 //! terminal only.
 
 mod plot;
+mod program;
 mod table;
+
+pub use program::ProgramResult;
 
 use crate::quantity::Time;
 use crate::topology::FlowKind;
@@ -177,6 +180,8 @@ pub struct Outcome {
     pub flows: Vec<FlowResult>,
     /// Of each rule, node by node.
     pub rules: Vec<RuleResult>,
+    /// Of each program.
+    pub programs: Vec<ProgramResult>,
     /// Of all flows, by time.
     pub samples: Vec<Sample>,
     /// Events that did not go well.
@@ -359,10 +364,30 @@ impl Outcome {
         if !self.rules.is_empty() {
             write("rules.csv", rules_csv(&self.rules))?;
         }
+        if !self.programs.is_empty() {
+            write("programs.csv", program::csv(&self.programs))?;
+        }
         for (name, text) in plot::all(self, duration)? {
             write(name, text)?;
         }
         Ok(())
+    }
+
+    /// Whether all programs have ended as they should.
+    ///
+    /// # Errors
+    /// The first that has not.
+    pub fn judge(&self) -> Result<(), Failure> {
+        let complaints = self.programs.iter().filter_map(ProgramResult::complaint);
+        let complaints: Vec<String> = complaints.collect();
+        match &complaints[..] {
+            [] => Ok(()),
+            [one] => Err(Failure::new(Exit::Other, one)),
+            [one, others @ ..] => {
+                let count = others.len();
+                Err(Failure::new(Exit::Other, format_args!("{one}; and {count} more")))
+            }
+        }
     }
 
     /// The table of all flows, and what the run took.

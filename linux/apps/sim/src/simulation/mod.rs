@@ -8,17 +8,20 @@ mod clock;
 mod flow;
 mod isolate;
 mod network;
+mod programs;
 mod world;
 
 use crate::plan::{Event, Plan};
 use crate::quantity::Time;
-use crate::results::Outcome;
+use crate::results::{Outcome, ProgramResult};
 use capture::{Capture, Captured};
 use clock::Clock;
 pub use isolate::{run as run_isolated, run_node};
 use linux_full as _;
 use lkl_host_virtual::{BootConfig, Halt, Kernel};
 use lkl_session::exit::{Exit, Failure, reason};
+use lkl_session::program::Program;
+use lklrun::Launcher;
 use network::Network;
 use std::io;
 use std::path::Path;
@@ -38,7 +41,7 @@ const MIB: usize = 1 << 20;
 /// Memory for Linux, in MiB: for itself, and for a node.
 const MEMORY: [usize; 2] = [96, 1];
 
-/// And for a flow.
+/// And for a flow or a program.
 const FLOW: usize = 12;
 
 /// What could not be done, of the simulation as a whole.
@@ -59,7 +62,8 @@ fn failed(kernel: &Kernel, error: &io::Error) -> Failure {
     Failure::new(Exit::Other, format_args!("{}{advice}", reason(error)))
 }
 
-/// Runs a plan, in virtual time or in the machine's own. Captures go into `folder`; `progress` is told how far it is.
+/// Runs a plan, in virtual time or in the machine's own, which programs need. Captures go into `folder`; `progress` is told how far
+/// it is. This process has one thread yet if there are programs.
 ///
 /// # Errors
 /// Linux does not boot, has no memory, or refuses a setting; a file cannot be written.
@@ -70,8 +74,9 @@ pub fn run(
     folder: &Path,
     progress: &mut dyn FnMut(Time),
 ) -> Result<Outcome, Failure> {
+    let launcher = launcher(plan)?;
     let [own, node] = MEMORY;
-    let guess = own + node * plan.nodes.len() + FLOW * plan.flows.len();
+    let guess = own + node * plan.nodes.len() + FLOW * (plan.flows.len() + plan.programs.len());
     let mib = memory.map_or(guess, |memory| usize::try_from(memory).unwrap_or(usize::MAX));
     let command_line = format!("loglevel=3 lkl_seed={}", format!("{:016x}", plan.seed).repeat(4));
     let config = BootConfig {
@@ -82,7 +87,7 @@ pub fn run(
         let text = format!("Linux does not boot with {mib} MiB: {error:?}; say another --memory");
         Failure::new(Exit::Kernel, text)
     })?;
-    let done = within(plan, &kernel, &world, folder, progress);
+    let done = within(plan, launcher, &kernel, &world, folder, progress);
     let done = done.map_err(|error| failed(&kernel, &error));
     let halted = kernel.halt();
     let outcome = done?;
@@ -95,8 +100,19 @@ pub fn run(
     }
 }
 
+/// What starts programs, if there are any. There are no threads yet.
+fn launcher(plan: &Plan) -> Result<Option<Launcher>, Failure> {
+    if plan.programs.is_empty() {
+        return Ok(None);
+    }
+    let started = Launcher::start(Program::new("lklsim"));
+    let failed = |error| Failure::new(Exit::Other, format_args!("processes: {}", reason(&error)));
+    started.map(Some).map_err(failed)
+}
+
 fn within(
     plan: &Plan,
+    launcher: Option<Launcher>,
     kernel: &Kernel,
     world: &World,
     folder: &Path,
@@ -126,9 +142,17 @@ fn within(
         .collect::<io::Result<_>>()?;
     let over = Arc::new(AtomicBool::new(false));
     let sampler = flow::sample(world, &clock, &flows, &over)?;
+    let programs = match launcher {
+        Some(launcher) => programs::start(launcher, world, &clock, &network, plan, folder)?,
+        None => Vec::new(),
+    };
     let events = start_events(world, &clock, &network, &plan.events)?;
     let (started, events_before) = (Instant::now(), world.events());
     until(plan.duration, kernel, &clock, progress)?;
+    let programs: Vec<ProgramResult> = programs
+        .into_iter()
+        .map(|task| joined(task)?)
+        .collect::<io::Result<_>>()?;
     over.store(true, Ordering::Release);
     let samples = joined(sampler)?;
     let notes = joined(events)?;
@@ -139,6 +163,7 @@ fn within(
     let captured = capture.map_or(Ok(Captured::default()), Capture::stop)?;
     Ok(Outcome {
         flows: results,
+        programs,
         rules: network.rules()?,
         samples,
         notes: notes

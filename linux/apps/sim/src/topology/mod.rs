@@ -1,9 +1,11 @@
 //! A topology, as its file has it: what is read, and where in the file each thing is that may be wrong.
 
 mod place;
+mod program;
 mod rule;
 
 pub use place::Problem;
+pub use program::Program;
 pub use rule::{Rule, RuleAction, RuleChain, RuleState};
 
 use crate::quantity::{Bytes, Network, Part, Rate, Time, Version};
@@ -30,6 +32,9 @@ pub struct Topology {
     /// What happens to the network.
     #[serde(default)]
     pub event: Vec<Event>,
+    /// Programs of the machine's that run in nodes.
+    #[serde(default)]
+    pub program: Vec<Program>,
 }
 
 /// What is of the run as a whole.

@@ -7,37 +7,72 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_lklsim");
 
-/// A run that went well.
+/// A run that has ended.
 pub struct Run {
     folder: TempDir,
     pub stdout: String,
 }
 
-/// Runs the program.
+/// No run takes so long.
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// Runs the program, for so long at most.
 pub fn lklsim(arguments: &[&str]) -> Output {
-    Command::new(PROGRAM).args(arguments).output().unwrap()
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).stdin(Stdio::null());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.unwrap();
+    let pid = child.id();
+    let (ended, watch) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        let late = watch.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Timeout);
+        if late {
+            kill(pid, "KILL");
+        }
+        late
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(ended);
+    assert!(!watchdog.join().unwrap(), "it did not end: {output:?}");
+    output
 }
 
-/// Runs a topology.
+/// Sends a signal.
+pub fn kill(pid: u32, signal: &str) {
+    let mut command = Command::new("kill");
+    let sent = command.args([&format!("-{signal}"), &pid.to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// Runs a topology, which goes well.
 pub fn run(topology: &str, arguments: &[&str]) -> Run {
+    let (run, code, stderr) = attempt(topology, arguments);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    run
+}
+
+/// Runs a topology: what came of it, the exit code, and what was said of it.
+pub fn attempt(topology: &str, arguments: &[&str]) -> (Run, Option<i32>, String) {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("topology.toml");
     fs::write(&file, topology).unwrap();
     let out = folder.path().join("out");
     let [file, out] = [&file, &out].map(|path| path.to_str().unwrap());
     let output = lklsim(&[&["run", file, "--out", out], arguments].concat());
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    assert_eq!(stderr, "");
-    Run {
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let run = Run {
+        stdout: text(&output.stdout),
         folder,
-    }
+    };
+    (run, output.status.code(), text(&output.stderr))
 }
 
 /// One of the topologies that the README shows.
@@ -101,6 +136,21 @@ impl Run {
         there.iter().sum::<f64>() / there.len() as f64
     }
 
+    /// What a file says.
+    pub fn text(&self, name: &str) -> String {
+        let path = self.path(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// How a program has ended: what `programs.csv` says after its name.
+    pub fn program(&self, name: &str) -> Vec<String> {
+        let text = self.text("programs.csv");
+        let mut rows = text
+            .lines()
+            .map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>());
+        rows.find(|row| row[0] == name).unwrap().split_off(1)
+    }
+
     /// All files, by their names.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
@@ -136,4 +186,10 @@ pub fn flow(kind: &str, further: &str) -> String {
 /// `[simulation]` of so many seconds.
 pub fn seconds(seconds: u32) -> String {
     format!("[simulation]\nduration = \"{seconds}s\"\n")
+}
+
+/// `[[program]]` in a node, with further lines. The last of the words is a script of the shell's.
+pub fn program(name: &str, node: &str, script: &str, further: &str) -> String {
+    let run = format!("run = [\"sh\", \"-c\", '''{script}''']");
+    format!("[[program]]\nname = \"{name}\"\nnode = \"{node}\"\n{run}\n{further}\n")
 }

@@ -186,6 +186,7 @@ pub fn run(
     let samples = report::samples(plan, &mut reports);
     let mut outcome = Outcome {
         flows: Vec::new(),
+        programs: Vec::new(),
         rules: Vec::new(),
         samples,
         notes: Vec::new(),
