@@ -230,7 +230,8 @@ pub fn ensure(sh: &Shell, groups: &[&Group]) -> Result<()> {
         if missing.contains("qemu-system-sparc") {
             missing.insert("qemu-utils/bookworm");
         }
-        install(sh, &missing.into_iter().collect::<Vec<_>>())?;
+        let missing: Vec<&str> = missing.into_iter().collect();
+        without_services(sh, || install(sh, &missing))?;
     }
     list_of_mounts(sh)
 }
@@ -269,6 +270,20 @@ fn not_installed(sh: &Shell, packages: &[&'static str]) -> Result<Vec<&'static s
         .copied()
         .filter(|package| !installed.contains(package))
         .collect())
+}
+
+/// Keeps packages that are installed meanwhile from starting what they have for it (servers, routing daemons): tests start their own.
+fn without_services<T>(sh: &Shell, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// What Debian asks before it starts a service. A machine that has one keeps it.
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+    if Path::new(POLICY).exists() {
+        return act();
+    }
+    let script = format!("printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}");
+    as_root(sh)?.args(["sh", "-c", &script]).run()?;
+    let done = act();
+    as_root(sh)?.args(["rm", "-f", POLICY]).run()?;
+    done
 }
 
 /// Runs apt-get, as root or through sudo; the lists are fetched only when the packages are not in them.
