@@ -20,16 +20,34 @@ pub(crate) const AF_NETLINK: u16 = 16;
 /// `AF_PACKET`
 pub(crate) const AF_PACKET: u16 = 17;
 
-/// `struct sockaddr_storage` and how much of it is used.
-#[derive(Clone)]
-pub(crate) struct RawAddress {
+/// An address of any family, in its bytes: `struct sockaddr_storage` and how much of it is used.
+#[derive(Clone, Debug)]
+pub struct RawAddress {
     bytes: [u8; 128],
     len: u32,
 }
 
+impl Default for RawAddress {
+    /// None at all.
+    fn default() -> RawAddress {
+        RawAddress {
+            bytes: [0; 128],
+            len: 0,
+        }
+    }
+}
+
 impl RawAddress {
+    /// That one. `None`: no address is so long.
+    pub fn new(address: &[u8]) -> Option<RawAddress> {
+        let mut raw = RawAddress::default();
+        raw.bytes.get_mut(..address.len())?.copy_from_slice(address);
+        raw.len = u32::try_from(address.len()).ok()?;
+        Some(raw)
+    }
+
     /// Room for an address that Linux will write.
-    pub(crate) fn room() -> Self {
+    pub fn room() -> Self {
         RawAddress {
             bytes: [0; 128],
             len: 128,
@@ -37,16 +55,17 @@ impl RawAddress {
     }
 
     /// Where Linux writes an address, and its length.
-    pub(crate) fn place(&mut self) -> (*mut u8, *mut u32) {
+    pub fn place(&mut self) -> (*mut u8, *mut u32) {
         (self.bytes.as_mut_ptr(), &raw mut self.len)
     }
 
     /// How long the address is that Linux has written, where it tells that elsewhere.
-    pub(crate) fn set_len(&mut self, len: u32) {
+    pub fn set_len(&mut self, len: u32) {
         self.len = len;
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
         let len = usize::try_from(self.len).unwrap_or(0);
         self.bytes.get(..len).unwrap_or(&self.bytes)
     }

@@ -37,7 +37,7 @@ const SYS_ACCEPT4: i64 = 288;
 /// `SOCK_CLOEXEC`, `O_CLOEXEC` and the like: one bit for all of them.
 pub(crate) const CLOEXEC: i32 = 0o2_000_000;
 /// `SOCK_NONBLOCK`, `O_NONBLOCK`.
-pub(crate) const NONBLOCK: i32 = 0o4000;
+pub const NONBLOCK: i32 = 0o4000;
 /// `MSG_NOSIGNAL`
 pub(crate) const MSG_NOSIGNAL: i32 = 0x4000;
 /// `MSG_PEEK`
@@ -91,7 +91,8 @@ unsafe fn open_by<const N: usize>(by: &Namespace, call: i64, arguments: [i64; N]
     opened(by.kernel(), value)
 }
 
-pub(crate) fn socket(by: &Namespace, family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
+/// A socket. `kind` may have [`NONBLOCK`] in it.
+pub fn socket(by: &Namespace, family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
     const SYS_SOCKET: i64 = 41;
     let arguments = [family.into(), i64::from(kind | CLOEXEC), protocol.into()];
     // SAFETY: no pointers.
@@ -109,13 +110,15 @@ pub(crate) fn socketpair(by: &Namespace, family: i32, kind: i32) -> Result<[Owne
     Ok(pair.map(|number| unsafe { OwnedFd::from_raw(by.kernel(), number) }))
 }
 
-pub(crate) fn eventfd(by: &Namespace) -> Result<OwnedFd, Errno> {
+/// A counter, which never waits.
+pub fn eventfd(by: &Namespace) -> Result<OwnedFd, Errno> {
     const SYS_EVENTFD2: i64 = 290;
     // SAFETY: no pointers.
     unsafe { open_by(by, SYS_EVENTFD2, [0, i64::from(CLOEXEC | NONBLOCK)]) }
 }
 
-pub(crate) fn epoll(by: &Namespace) -> Result<OwnedFd, Errno> {
+/// An epoll.
+pub fn epoll(by: &Namespace) -> Result<OwnedFd, Errno> {
     const SYS_EPOLL_CREATE1: i64 = 291;
     // SAFETY: no pointers.
     unsafe { open_by(by, SYS_EPOLL_CREATE1, [i64::from(CLOEXEC)]) }
@@ -182,7 +185,8 @@ pub(crate) fn read(fd: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     unsafe { pooled(fd.kernel(), SYS_READ, arguments) }.map(amount)
 }
 
-pub(crate) fn write(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
+/// Writes to any descriptor: how much.
+pub fn write(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     let arguments = [
         number(fd),
         address_of(bytes.as_ptr()),
@@ -201,7 +205,7 @@ pub(crate) fn set_nonblocking(fd: &OwnedFd, nonblocking: bool) -> Result<(), Err
 }
 
 /// Waits for events of one descriptor, in `poll()`'s bits, for so many milliseconds. Zero when the time is over.
-pub(crate) fn poll(fd: &OwnedFd, events: i16, milliseconds: i32) -> Result<i16, Errno> {
+pub fn poll(fd: &OwnedFd, events: i16, milliseconds: i32) -> Result<i16, Errno> {
     #[repr(C)]
     struct PollFd {
         fd: i32,
@@ -219,31 +223,36 @@ pub(crate) fn poll(fd: &OwnedFd, events: i16, milliseconds: i32) -> Result<i16, 
     Ok(entry.seen)
 }
 
-pub(crate) fn connect(fd: &OwnedFd, to: &RawAddress) -> Result<(), Errno> {
+/// Begins to connect, or waits until there is a connection.
+pub fn connect(fd: &OwnedFd, to: &RawAddress) -> Result<(), Errno> {
     let bytes = to.as_bytes();
     let arguments = [number(fd), address_of(bytes.as_ptr()), bytes.len() as i64];
     // SAFETY: an address and its length.
     unsafe { pooled(fd.kernel(), SYS_CONNECT, arguments) }.map(drop)
 }
 
-pub(crate) fn bind(fd: &OwnedFd, to: &RawAddress) -> Result<(), Errno> {
+/// Gives it an address.
+pub fn bind(fd: &OwnedFd, to: &RawAddress) -> Result<(), Errno> {
     let bytes = to.as_bytes();
     let arguments = [number(fd), address_of(bytes.as_ptr()), bytes.len() as i64];
     // SAFETY: an address and its length.
     unsafe { pooled(fd.kernel(), SYS_BIND, arguments) }.map(drop)
 }
 
-pub(crate) fn listen(fd: &OwnedFd, backlog: i32) -> Result<(), Errno> {
+/// Has it take connections.
+pub fn listen(fd: &OwnedFd, backlog: i32) -> Result<(), Errno> {
     // SAFETY: no pointers.
     unsafe { pooled(fd.kernel(), SYS_LISTEN, [number(fd), backlog.into()]) }.map(drop)
 }
 
-pub(crate) fn shutdown(fd: &OwnedFd, how: i32) -> Result<(), Errno> {
+/// Ends a direction or both: `SHUT_*`.
+pub fn shutdown(fd: &OwnedFd, how: i32) -> Result<(), Errno> {
     // SAFETY: no pointers.
     unsafe { pooled(fd.kernel(), SYS_SHUTDOWN, [number(fd), how.into()]) }.map(drop)
 }
 
-pub(crate) fn accept(fd: &OwnedFd, flags: i32) -> Result<(OwnedFd, RawAddress), Errno> {
+/// A connection that has come, and its peer. `flags` may be [`NONBLOCK`].
+pub fn accept(fd: &OwnedFd, flags: i32) -> Result<(OwnedFd, RawAddress), Errno> {
     let mut from = RawAddress::room();
     let (place, len) = from.place();
     let arguments = [
@@ -258,13 +267,16 @@ pub(crate) fn accept(fd: &OwnedFd, flags: i32) -> Result<(OwnedFd, RawAddress), 
 }
 
 /// Which end's address is wanted.
-#[derive(Clone, Copy)]
-pub(crate) enum End {
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// The socket's own.
     Own,
+    /// The other one.
     Peer,
 }
 
-pub(crate) fn name(fd: &OwnedFd, end: End) -> Result<RawAddress, Errno> {
+/// The address of an end.
+pub fn name(fd: &OwnedFd, end: End) -> Result<RawAddress, Errno> {
     let mut name = RawAddress::room();
     let (place, len) = name.place();
     let arguments = [number(fd), address_of(place), address_of(len)];
@@ -277,7 +289,8 @@ pub(crate) fn name(fd: &OwnedFd, end: End) -> Result<RawAddress, Errno> {
     Ok(name)
 }
 
-pub(crate) fn send(fd: &OwnedFd, bytes: &[u8], flags: i32, to: Option<&RawAddress>) -> Result<usize, Errno> {
+/// Sends: how much. It raises no signal.
+pub fn send(fd: &OwnedFd, bytes: &[u8], flags: i32, to: Option<&RawAddress>) -> Result<usize, Errno> {
     let to = to.map_or(&[][..], RawAddress::as_bytes);
     let arguments = [
         number(fd),
@@ -291,7 +304,8 @@ pub(crate) fn send(fd: &OwnedFd, bytes: &[u8], flags: i32, to: Option<&RawAddres
     unsafe { pooled(fd.kernel(), SYS_SENDTO, arguments) }.map(amount)
 }
 
-pub(crate) fn recv(fd: &OwnedFd, buffer: &mut [u8], flags: i32) -> Result<usize, Errno> {
+/// Receives: how much, 0 at the end of a stream.
+pub fn recv(fd: &OwnedFd, buffer: &mut [u8], flags: i32) -> Result<usize, Errno> {
     let arguments = [
         number(fd),
         address_of(buffer.as_mut_ptr()),
@@ -434,7 +448,8 @@ pub(crate) fn recv_stamped(
     Ok((len, from, stamped.then(|| Duration::new(seconds, nanos))))
 }
 
-pub(crate) fn set_option(fd: &OwnedFd, level: i32, option: i32, value: &[u8]) -> Result<(), Errno> {
+/// Sets an option, whose value has no pointers in it.
+pub fn set_option(fd: &OwnedFd, level: i32, option: i32, value: &[u8]) -> Result<(), Errno> {
     let arguments = [
         number(fd),
         level.into(),
@@ -477,7 +492,7 @@ pub(crate) fn device_value(socket: &OwnedFd, name: &str, command: u32, value: u3
 }
 
 /// Bytes that Linux has written, at most the buffer's length.
-pub(crate) fn option(fd: &OwnedFd, level: i32, option: i32, value: &mut [u8]) -> Result<usize, Errno> {
+pub fn option(fd: &OwnedFd, level: i32, option: i32, value: &mut [u8]) -> Result<usize, Errno> {
     let mut len = i32::try_from(value.len()).map_err(|_| Errno::EINVAL)?;
     let arguments = [
         number(fd),
@@ -493,21 +508,27 @@ pub(crate) fn option(fd: &OwnedFd, level: i32, option: i32, value: &mut [u8]) ->
 
 /// `struct epoll_event` as x86-64 has it.
 #[repr(C, packed)]
-#[derive(Clone, Copy, Default)]
-pub(crate) struct EpollEvent {
-    pub(crate) events: u32,
-    pub(crate) data: u64,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EpollEvent {
+    /// `EPOLL*`
+    pub events: u32,
+    /// The caller's own number.
+    pub data: u64,
 }
 
-/// `EPOLL_CTL_ADD`, `EPOLL_CTL_DEL`, `EPOLL_CTL_MOD`
-#[derive(Clone, Copy)]
-pub(crate) enum EpollChange {
+/// What becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub enum EpollChange {
+    /// `EPOLL_CTL_ADD`
     Add = 1,
+    /// `EPOLL_CTL_DEL`
     Remove = 2,
+    /// `EPOLL_CTL_MOD`
     Modify = 3,
 }
 
-pub(crate) fn epoll_change(
+/// Changes what is waited for of a descriptor.
+pub fn epoll_change(
     epoll: &OwnedFd,
     change: EpollChange,
     fd: &OwnedFd,
@@ -520,11 +541,7 @@ pub(crate) fn epoll_change(
 }
 
 /// How many events came within so many milliseconds.
-pub(crate) fn epoll_wait(
-    epoll: &OwnedFd,
-    events: &mut [EpollEvent],
-    milliseconds: i32,
-) -> Result<usize, Errno> {
+pub fn epoll_wait(epoll: &OwnedFd, events: &mut [EpollEvent], milliseconds: i32) -> Result<usize, Errno> {
     let arguments = [
         number(epoll),
         address_of(events.as_mut_ptr()),

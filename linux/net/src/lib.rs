@@ -24,6 +24,7 @@ mod namespace;
 pub mod netlink;
 pub mod options;
 mod poll;
+pub mod raw;
 pub mod resolve;
 mod socket;
 mod tcp;

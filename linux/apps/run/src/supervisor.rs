@@ -77,7 +77,7 @@ impl Supervisor {
             control: linux::socket(namespace, libc::AF_INET, libc::SOCK_DGRAM, 0).map_err(linux_error)?,
             proxies: Mutex::default(),
             host,
-            linux: Epoll::new(namespace.kernel()).map_err(linux_error)?,
+            linux: Epoll::new(namespace).map_err(linux_error)?,
             waiting: AtomicUsize::new(0),
             waker,
             stopped: AtomicBool::new(false),
@@ -289,7 +289,7 @@ impl Supervisor {
                 }
             }
             for event in events.iter().take(count) {
-                let (token, bits) = (event.token, event.events);
+                let (token, bits) = (event.data, event.events);
                 if token == WOKEN {
                     return;
                 }

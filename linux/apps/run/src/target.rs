@@ -2,6 +2,7 @@
 //!
 //! What is read may be changed by the program's other threads at any time. That is no matter of safety here: a program only deceives itself.
 
+use crate::linux::Address;
 use crate::notify::Call;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid as NixPid;
@@ -80,9 +81,12 @@ impl Call {
     }
 
     /// An address, which argument `at` points to and the next one tells the length of.
-    pub fn address(&self, at: usize) -> Result<Vec<u8>, Number> {
+    pub fn address(&self, at: usize) -> Result<Address, Number> {
         match usize::try_from(self.int(at + 1)) {
-            Ok(len) if len <= 128 => self.bytes(self.word(at), len),
+            Ok(len) if len <= 128 => {
+                let bytes = self.bytes(self.word(at), len)?;
+                Address::new(&bytes).ok_or(libc::EINVAL)
+            }
             _ => Err(libc::EINVAL),
         }
     }

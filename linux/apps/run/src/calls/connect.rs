@@ -1,7 +1,7 @@
 //! Connections that the program makes.
 
 use super::{Answer, Result, is_nonblocking, number};
-use crate::linux;
+use crate::linux::{self, Address};
 use crate::message::choose_width;
 use crate::notify::Call;
 use crate::proxy::{Carries, Phase, Proxy};
@@ -55,11 +55,11 @@ impl Supervisor {
 }
 
 /// `AF_UNSPEC`: no peer any more.
-fn is_none(to: &[u8]) -> bool {
-    to.starts_with(&[0, 0])
+fn is_none(to: &Address) -> bool {
+    to.as_bytes().starts_with(&[0, 0])
 }
 
-fn connect_messages(proxy: &Proxy, to: &[u8]) -> Result {
+fn connect_messages(proxy: &Proxy, to: &Address) -> Result {
     linux::connect(&proxy.socket, to).map_err(number)?;
     proxy.state().phase = if is_none(to) {
         Phase::Fresh

@@ -107,7 +107,7 @@ impl Supervisor {
         let Some(arrived) = arrived else {
             return Err(libc::ECONNABORTED);
         };
-        let written = call.write_address(1, arrived.from.bytes());
+        let written = call.write_address(1, arrived.from.as_bytes());
         let given = written.and_then(|()| self.hand_over(call, &arrived.proxy, &arrived.near, flags));
         if let Err(errno) = given {
             // It is the next caller's.

@@ -118,7 +118,7 @@ impl Supervisor {
 
 fn name(call: &Call, proxy: &Proxy, end: End) -> Result {
     let name = linux::name(&proxy.socket, end).map_err(number)?;
-    call.write_address(1, name.bytes())?;
+    call.write_address(1, name.as_bytes())?;
     Ok(Answer::Value(0))
 }
 

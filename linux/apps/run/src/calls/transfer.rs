@@ -90,7 +90,7 @@ impl Head {
 
     /// Writes what came beside the bytes.
     fn tell(&self, call: &Call, envelope: &Envelope, mut flags: i32) -> Result<()> {
-        let name = envelope.from.bytes();
+        let name = envelope.from.as_bytes();
         if self.name != 0 {
             let short = name.get(..self.name_len.min(name.len())).unwrap_or(name);
             call.write(self.name, short)?;
@@ -129,7 +129,7 @@ impl Supervisor {
         }
         let to = call.address(4)?;
         let bytes = call.bytes(call.word(1), len)?;
-        self.send_one(call, proxy, &to, &bytes, &[], call.int(3))
+        self.send_one(call, proxy, to.as_bytes(), &bytes, &[], call.int(3))
             .map(|sent| self.or_wait(proxy, sent))
     }
 
@@ -225,7 +225,7 @@ impl Supervisor {
         };
         let copied = len.min(room);
         call.write(call.word(1), buffer.get(..copied).unwrap_or(&buffer))?;
-        call.write_address(4, envelope.from.bytes())?;
+        call.write_address(4, envelope.from.as_bytes())?;
         Ok(Answer::Value(returned(len, copied, flags)))
     }
 
