@@ -161,8 +161,9 @@ fn interrupted(act: impl FnOnce(&[(String, i32)], i32)) -> (std::process::ExitSt
         + &flow("tcp", "");
     let [file, out] = ["topology.toml", "out"].map(|name| folder.path().join(name));
     fs::write(&file, text).unwrap();
-    let mut child = Command::new(PROGRAM)
-        .args(["run", "--isolate", "--out"])
+    // What a shell has in its background ignores interrupts.
+    let mut child = Command::new("env")
+        .args(["--default-signal", PROGRAM, "run", "--isolate", "--out"])
         .args([&out, &file])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
