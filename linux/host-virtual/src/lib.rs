@@ -22,5 +22,5 @@ mod world;
 
 pub use conductor::{Conductor, Step};
 pub use lkl::{BootConfig, BootError, Halt, Kernel};
-pub use precedence::take_precedence;
+pub use precedence::{take_precedence, take_precedence_for_all};
 pub use world::{Bell, Start, Task, World, boot};

@@ -4,7 +4,7 @@
 
 #![allow(unsafe_code)]
 
-use lkl::{EntryTask, Errno};
+use lkl::{EntryTask, Errno, Kernel};
 
 /// Has what is called in the name of a task go before everything that Linux does by itself, or no longer.
 ///
@@ -15,6 +15,24 @@ use lkl::{EntryTask, Errno};
 /// # Errors
 /// ENODEV when Linux is dead.
 pub fn take_precedence(task: &mut EntryTask, first: bool) -> Result<(), Errno> {
+    // SAFETY: `set` passes a call whose pointer Linux reads one number from, which outlives it.
+    set(first, |number, arguments| unsafe {
+        task.syscall(number, &arguments)
+    })
+}
+
+/// The same of what is called in the name of no task in particular, by a program's only thread that calls.
+///
+/// # Errors
+/// ENODEV when Linux is dead.
+pub fn take_precedence_for_all(kernel: &Kernel, first: bool) -> Result<(), Errno> {
+    // SAFETY: `set` passes a call whose pointer Linux reads one number from, which outlives it.
+    set(first, |number, arguments| unsafe {
+        kernel.syscall(number, arguments)
+    })
+}
+
+fn set(first: bool, call: impl FnOnce(i64, [i64; 6]) -> Result<u64, Errno>) -> Result<(), Errno> {
     const SCHED_SETSCHEDULER: i64 = 144;
     const SCHED_OTHER: i64 = 0;
     const SCHED_FIFO: i64 = 1;
@@ -22,6 +40,5 @@ pub fn take_precedence(task: &mut EntryTask, first: bool) -> Result<(), Errno> {
     let priority = [i32::from(first)];
     let policy = if first { SCHED_FIFO } else { SCHED_OTHER };
     let pointer = priority.as_ptr().expose_provenance() as i64;
-    // SAFETY: Linux reads one number, which outlives the call.
-    unsafe { task.syscall(SCHED_SETSCHEDULER, &[0, policy, pointer, 0, 0, 0]) }.map(drop)
+    call(SCHED_SETSCHEDULER, [0, policy, pointer, 0, 0, 0]).map(drop)
 }

@@ -10,7 +10,7 @@ use crate::plan::{EventKind, Interface, Link, Plan, TABLE, bytes_a_second};
 use crate::results::RuleResult;
 use crate::topology::Line;
 use linux_full::Networks as _;
-use lkl_host_virtual::Kernel;
+use lkl_host_virtual::{Kernel, take_precedence_for_all};
 use lkl_net::Namespace;
 use lkl_net::config::{Configuration, Handle, InterfaceAddress, LinkKind, Netem, Queue};
 use lkl_net::netlink::Request;
@@ -61,9 +61,12 @@ impl Network {
     /// # Errors
     /// Linux's, named after the node.
     pub fn build(kernel: &Kernel, plan: &Plan) -> io::Result<Network> {
+        take_precedence_for_all(kernel, true).map_err(lkl_net::io_error)?;
         let nodes = plan.nodes.iter();
         let nodes = nodes.map(|node| place(kernel, node, plan).map(Some));
-        Network::with(plan, nodes.collect::<io::Result<_>>()?, &[])
+        let network = Network::with(plan, nodes.collect::<io::Result<_>>()?, &[])?;
+        take_precedence_for_all(kernel, false).map_err(lkl_net::io_error)?;
+        Ok(network)
     }
 
     /// Makes one node of it. Each of its interfaces has a port of the host's at its other end.
