@@ -74,6 +74,14 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
             .current_dir(repo::root());
         failures::run(cmd).context("a test failed")
     });
+    steps.run("networks over DPDK's devices", || {
+        let mut cmd = Command::new("cargo");
+        cmd.args(["test", "-p", "lkl-links", "-p", "lkl-net-setup", "-p", "lklget"])
+            .args(["--features", "lkl-links/dpdk,lkl-net-setup/dpdk,lklget/dpdk"])
+            .args(["--test", "dpdk", "--lib"])
+            .current_dir(repo::root());
+        failures::run(cmd).context("a test failed")
+    });
     steps.run(
         "the C library and the applications, installed, and programs that use the library",
         || library::tried(sh),
