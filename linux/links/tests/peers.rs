@@ -15,6 +15,7 @@ use programs::{Program, qemu};
 use sides::{MUCH, Side, echoes, exchange, noise};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -47,6 +48,16 @@ fn free() -> u16 {
 
 fn stream(path: &str) -> String {
     format!("stream,server=on,addr.type=unix,addr.path={path}")
+}
+
+#[test]
+fn a_program_is_waited_for_until_its_socket_accepts() {
+    let folder = Folder::new();
+    let late = "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); time.sleep(1); s.listen(); time.sleep(60)";
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", late, &folder.text("late")]);
+    let _program = Program::new(&command, &[&folder.path("late")]);
+    UnixStream::connect(folder.path("late")).unwrap();
 }
 
 /// What is sent when the other end is gone goes nowhere, and the one who sends it does not wait.
