@@ -38,9 +38,10 @@ pub(crate) unsafe fn syscall(number: Long, args: &[Long; 6]) -> Result<u64, Errn
     let called = TASK.try_with(|slot| {
         // A handler of a signal that came in the middle of a call has no task to call with.
         let mut slot = slot.try_borrow_mut().map_err(|_| Errno::EBUSY)?;
-        let task = match &mut slot.0 {
-            Some(task) => task,
-            empty => empty.insert(life::kernel()?.entry_task()?),
+        // Of a Linux that has gone there may be one still, and another Linux run now.
+        let task = match slot.0.take().filter(|task| !task.kernel().has_gone()) {
+            Some(task) => slot.0.insert(task),
+            None => slot.0.insert(life::kernel()?.entry_task()?),
         };
         // SAFETY: the caller's promise.
         unsafe { task.syscall(number, args) }

@@ -121,7 +121,16 @@ pub(crate) fn add_waiting(kernel: &Kernel) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Linux has gone, and with it what it had of the disks.
+/// Linux has gone: the disks that it had are no disks of the next.
+pub(crate) fn forget_added() {
+    for entry in disks().iter_mut() {
+        if let Entry::Added(_) = entry {
+            *entry = Entry::Removed;
+        }
+    }
+}
+
+/// The program has done with Linux, and with its disks.
 pub(crate) fn forget_all() {
     disks().clear();
 }

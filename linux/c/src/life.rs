@@ -10,14 +10,22 @@ use std::sync::{PoisonError, RwLock};
 /// How much memory Linux gets unless its command line says.
 const POOL: usize = 64 << 20;
 
-/// From the boot to the clean-up.
+/// From the boot to the clean-up or the next boot.
 static KERNEL: RwLock<Option<Kernel>> = RwLock::new(None);
 static INITIALIZED: AtomicBool = AtomicBool::new(false);
 
-/// The running Linux; ENODEV when there is none.
-pub(crate) fn kernel() -> Result<Kernel, Errno> {
+/// The Linux that was booted last, whatever became of it.
+fn last() -> Result<Kernel, Errno> {
     let kernel = KERNEL.read().unwrap_or_else(PoisonError::into_inner);
     kernel.clone().ok_or(Errno::ENODEV)
+}
+
+/// The running Linux, or one that has died; ENODEV when there is none.
+pub(crate) fn kernel() -> Result<Kernel, Errno> {
+    last()
+        .ok()
+        .filter(|kernel| !kernel.has_gone())
+        .ok_or(Errno::ENODEV)
 }
 
 /// Takes the host's operations.
@@ -52,9 +60,13 @@ fn boot(line: &str) -> Result<u64, Errno> {
         Errno::EINVAL
     })?;
     let mut slot = KERNEL.write().unwrap_or_else(PoisonError::into_inner);
-    if slot.is_some() {
+    if slot.as_ref().is_some_and(|last| !last.has_gone()) {
         return Err(Errno::EBUSY);
     }
+    // What the last Linux had. The tasks of other threads are found out when they call next.
+    disks::forget_added();
+    calls::forget_task();
+    *slot = None;
     let config = BootConfig {
         pool_size: words.memory.unwrap_or(POOL),
         command_line: &words.rest,
@@ -82,7 +94,7 @@ extern "C" fn lkl_is_running() -> i32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn lkl_sys_halt() -> Long {
-    let halted = kernel().map(Kernel::halt);
+    let halted = last().map(Kernel::halt);
     netdevs::forget_all();
     match halted {
         Ok(Halt::Whole) => 0,

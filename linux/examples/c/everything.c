@@ -284,6 +284,66 @@ static void settings(void)
 	IS(lkl_set_fd_limit(100), 0);
 }
 
+/* ---- one Linux after another, and a thread that calls each of them ---- */
+
+static struct lkl_sem *its_turn, *its_end;
+static long its_answer;
+
+static void caller(void *rounds)
+{
+	long round;
+
+	for (round = 0; round < (long)rounds; round++) {
+		lkl_host_ops.sem_down(its_turn);
+		its_answer = lkl_sys_getppid();
+		lkl_host_ops.sem_up(its_end);
+	}
+}
+
+static void lives(const char *image)
+{
+	enum { ROUNDS = 6 };
+	struct lkl_disk disk = { 0 };
+	lkl_thread_t thread;
+	char place[32], text[16];
+	int round, id;
+	long fd;
+
+	its_turn = lkl_host_ops.sem_alloc(0);
+	its_end = lkl_host_ops.sem_alloc(0);
+	thread = lkl_host_ops.thread_create(caller, (void *)(long)(2 * ROUNDS));
+	for (round = 0; round < ROUNDS; round++) {
+		disk.fd = open(image, O_RDONLY);
+		id = lkl_disk_add(&disk);
+		SAYS(id, value >= 0);
+		IS(lkl_start_kernel("mem=64M"), 0);
+		IS(lkl_start_kernel("mem=64M"), -LKL_EBUSY);
+		IS(lkl_is_running(), 1);
+		IS(lkl_mount_dev(id, 0, "ext4", LKL_MS_RDONLY, NULL, place, sizeof(place)), 0);
+		IS(lkl_sys_chdir(place), 0);
+		fd = lkl_sys_open("hello", LKL_O_RDONLY, 0);
+		/* The first one after the three that process 1 has not: nothing of the last Linux's is open. */
+		SAYS(fd, value >= 0 && value < 8);
+		IS(lkl_sys_read(fd, text, sizeof(text)), 6);
+		lkl_host_ops.sem_up(its_turn);
+		lkl_host_ops.sem_down(its_end);
+		IS(its_answer, 0);
+		IS(lkl_sys_halt(), 0);
+		lkl_host_ops.sem_up(its_turn);
+		lkl_host_ops.sem_down(its_end);
+		IS(its_answer, -LKL_ENODEV);
+		IS(lkl_sys_getpid(), -LKL_ENODEV);
+		if (round % 2) {
+			lkl_cleanup();
+			IS(lkl_init(&lkl_host_ops), 0);
+		}
+		close(disk.fd);
+	}
+	IS(lkl_host_ops.thread_join(thread), 0);
+	lkl_host_ops.sem_free(its_turn);
+	lkl_host_ops.sem_free(its_end);
+}
+
 int main(int argc, char **argv)
 {
 	struct lkl_disk early = { 0 }, late = { 0 }, broken = { 0 };
@@ -375,6 +435,7 @@ int main(int argc, char **argv)
 	IS(lkl_sys_halt(), 0);
 	IS(lkl_is_running(), 0);
 	IS(lkl_sys_getpid(), -LKL_ENODEV);
+	lives(argv[1]);
 	lkl_cleanup();
 	lkl_host_ops.panic = NULL;
 	lkl_init(&lkl_host_ops);

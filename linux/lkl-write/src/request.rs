@@ -34,7 +34,7 @@ pub enum Operation {
 /// A request that Linux wants done.
 ///
 /// It may be moved to another thread and completed at any time, in any order, in any context. While it lives, Linux
-/// cannot be halted.
+/// cannot be halted; Linux can be abandoned, and then the memory that it writes from stays for as long as it lives.
 pub struct WriteRequest {
     raw: NonNull<lkl_disk_write>,
     operation: Operation,
@@ -142,8 +142,9 @@ impl Drop for WriteRequest {
         }
         let error = self.result.map_or_else(Errno::negated, |()| 0);
         let done = self.raw().done;
+        let raw = self.raw.as_ptr();
         // SAFETY: the request is ours and is answered here, once; it is not touched after this.
-        unsafe { done(self.raw.as_ptr(), error) };
+        self.ticket.answer(|| unsafe { done(raw, error) });
     }
 }
 

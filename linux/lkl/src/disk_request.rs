@@ -19,7 +19,7 @@ use core::ptr::NonNull;
 /// A read that Linux wants done: fill all segments with the disk's bytes from [`ReadRequest::offset`] on.
 ///
 /// It may be moved to another thread and completed at any time, in any order, in any context. While it lives, Linux
-/// cannot be halted. It does not keep its disk: a program that has taken the disk away may use the file below at once.
+/// cannot be halted; Linux can be abandoned, and then the memory that it reads into stays for as long as it lives. It does not keep its disk: a program that has taken the disk away may use the file below at once.
 pub struct ReadRequest {
     raw: NonNull<lkl_disk_read>,
     /// Where it is counted.
@@ -165,8 +165,9 @@ impl Drop for ReadRequest {
             self.shared.note_shortage();
         }
         let error = self.result.map_or_else(Errno::negated, |()| 0);
+        let raw = self.raw.as_ptr();
         // SAFETY: the request is ours and is answered here, once; it is not touched after this.
-        unsafe { linux_disk_read_done(self.raw.as_ptr(), error) };
+        self.shared.answer(|| unsafe { linux_disk_read_done(raw, error) });
         // The count, dropped after this, keeps the gate's memory.
         self.shared.reads.leave();
     }

@@ -56,6 +56,11 @@ impl RequestGate {
 pub struct RequestTicket(Arc<Shared>);
 
 impl RequestTicket {
+    /// Lets `tell` tell Linux that the request is answered, unless Linux was abandoned. Any context, if `tell` is for any.
+    pub fn answer(&self, tell: impl FnOnce()) {
+        self.0.answer(tell);
+    }
+
     /// The request could not be served for want of memory: the system call that this fails ends with ENOMEM.
     pub fn note_shortage(&self) {
         self.0.note_shortage();

@@ -50,12 +50,22 @@ impl Gate {
     /// Closes the gate and waits until everybody is out, or until the wait is called off. Whether everybody is out.
     /// Blocks. For one caller, once.
     pub(crate) fn close(&self) -> bool {
+        self.shut();
+        self.wait()
+    }
+
+    /// Closes the gate. Any context. For one caller, once.
+    pub(crate) fn shut(&self) {
         // Counting the closer in makes exactly one leave see the count fall to zero after the gate has closed, be it
         // the closer's own or the last visitor's; a late visitor that finds it closed may make it zero once more,
         // and an extra `up` on a semaphore that nobody waits for any more harms nothing.
         self.state.fetch_add(1, Ordering::AcqRel);
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
         self.leave();
+    }
+
+    /// What `close` waits for, after `shut`. Blocks. For one caller, once.
+    pub(crate) fn wait(&self) -> bool {
         self.drained.down();
         self.is_empty()
     }
@@ -64,6 +74,11 @@ impl Gate {
     pub(crate) fn is_empty(&self) -> bool {
         // A late visitor that finds it closed is no visitor, but may be seen here for a moment.
         self.state.load(Ordering::Acquire) == CLOSED || !self.called_off.load(Ordering::Acquire)
+    }
+
+    /// After `shut`: whether everybody is out. Any context.
+    pub(crate) fn has_drained(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
     }
 
     /// Ends the wait of `close`, now or to come: a visitor may never leave. Any context.

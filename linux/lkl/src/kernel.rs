@@ -4,7 +4,9 @@
 //! [`BlockDevice`]) holds one, so Linux cannot go away under it: [`Kernel::halt`] closes the gate, after which all of
 //! them answer ENODEV, and the last reference gives the memory back. Dropping the last reference halts, too.
 //!
-//! At most one kernel per process or driver image, because Linux is linked in once: its data cannot be made new.
+//! At most one kernel at a time per process or driver image, because Linux is linked in once. When one has ended, the next may
+//! boot: [`crate::image`] makes Linux's data new. Requests that a disk has not answered do not hold that up ([`Kernel::abandon`]):
+//! the pool that they read into stays until they are answered, and Linux is not told of the answers any more.
 
 // UNSAFETY: promises that what is shared between threads may be.
 
@@ -14,6 +16,7 @@ use crate::errno::Errno;
 use crate::extend::{Announce, Attachments};
 use crate::gate::Gate;
 use crate::host::{Host, Semaphore};
+use crate::image::Image;
 use crate::log::LogRing;
 use crate::memory::{try_arc, try_box, try_zeroed};
 use crate::mount::{FsKind, Mount, MountError, MountOptions};
@@ -28,6 +31,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use spin::Mutex;
 
 /// How to boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +58,8 @@ pub enum BootError {
     NoMemory,
     /// The command line has a NUL in it, or the pool is smaller than a page.
     BadConfig,
-    /// Linux was booted before in this process or driver image.
+    /// A Linux is running in this process or driver image, or has died there and was not halted, or cannot be stopped
+    /// ([`Halt::Stuck`]).
     AlreadyBooted,
     /// Linux says so.
     Linux(Errno),
@@ -65,7 +70,7 @@ impl fmt::Display for BootError {
         match self {
             BootError::NoMemory => f.write_str("Linux cannot boot: out of memory"),
             BootError::BadConfig => f.write_str("Linux cannot boot: bad boot configuration"),
-            BootError::AlreadyBooted => f.write_str("Linux cannot boot twice in one process"),
+            BootError::AlreadyBooted => f.write_str("Linux cannot boot: another is there in this process"),
             BootError::Linux(errno) => write!(f, "Linux cannot boot: {errno}"),
         }
     }
@@ -81,8 +86,12 @@ pub(crate) struct Shared {
     pub(crate) log: LogRing,
     /// Threads that are inside a system call.
     pub(crate) calls: Gate,
-    /// Disk reads that Linux has sent and that are not answered yet.
+    /// Requests that Linux has sent and that are not answered yet.
     pub(crate) reads: Gate,
+    /// Threads that tell Linux of an answer.
+    answers: Gate,
+    /// Linux's memory: there until Linux has gone and no request is under way.
+    pub(crate) pool: Mutex<Option<Box<dyn Send + Sync>>>,
     /// What callers wait for before they are inside.
     pub(crate) waits: Arc<Waits>,
     /// What overlays of disks may take yet, bytes.
@@ -95,6 +104,14 @@ impl Shared {
     /// The host had no memory for something. Any context.
     pub(crate) fn note_shortage(&self) {
         self.shortages.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Lets `tell` tell Linux that a request of its is answered, unless Linux has gone. Any context.
+    pub(crate) fn answer(&self, tell: impl FnOnce()) {
+        if self.answers.enter() {
+            tell();
+            self.answers.leave();
+        }
     }
 
     /// How often it had none so far.
@@ -158,9 +175,15 @@ pub(crate) struct Inner {
     seam: Option<Seam>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) tasks: Box<TaskPool>,
+    /// Linux's data as they were; `None` once they are so again.
+    image: Mutex<Option<Image>>,
     halted: AtomicBool,
     /// A halt has ended; another one is not under way.
     stuck: AtomicBool,
+    /// Linux has gone.
+    gone: AtomicBool,
+    /// What requests under way may use is here still.
+    remains: AtomicBool,
     /// Each non-null slot owns one count of a link.
     disks: Vec<AtomicPtr<DiskLink>>,
     /// What Linux has that is no disk.
@@ -199,9 +222,17 @@ fn command_line(config: &BootConfig<'_>) -> Option<Vec<u8>> {
     Some(line)
 }
 
+/// Linux is not there: its data are made what they were.
+#[allow(unsafe_code)]
+fn restored(image: Image) {
+    // SAFETY: callers have booted no Linux, or linux_halt has said that it is gone; the gates keep all others out, and they are
+    // empty.
+    unsafe { image.restore() }
+}
+
 impl Kernel {
-    /// Boots Linux on this thread. Blocks until the first system call can be made: some 25 ms. At most once in the
-    /// life of a process or driver image.
+    /// Boots Linux on this thread. Blocks until the first system call can be made: some 25 ms. One Linux at a time in a process
+    /// or driver image; when that one has been halted or abandoned, another may boot.
     pub fn boot<H: Host>(host: Arc<H>, config: &BootConfig<'_>) -> Result<Kernel, BootError> {
         if config.command_line.contains('\0') || config.pool_size < sys::LKL_PAGE_SIZE {
             return Err(BootError::BadConfig);
@@ -224,6 +255,8 @@ impl Kernel {
             log: LogRing::new().ok_or(BootError::NoMemory)?,
             calls: Gate::new(semaphore(&*host, 0)?),
             reads: Gate::new(semaphore(&*host, 0)?),
+            answers: Gate::new(semaphore(&*host, 0)?),
+            pool: Mutex::new(None),
             waits: Arc::clone(&waits),
             overlay_left: AtomicU64::new(host.overlay_most()),
             shortages: AtomicU64::new(0),
@@ -241,6 +274,7 @@ impl Kernel {
         })
         .ok_or(BootError::NoMemory)?;
         let table = try_box(ops::table::<H>(&context)).ok_or(BootError::NoMemory)?;
+        let image = Image::take()?;
         context.enter_linux();
         let first = call::boot(&table, config.pool_size, &command_line);
         context.leave_linux();
@@ -253,9 +287,9 @@ impl Kernel {
             // A thread of Linux's is in a loop, and may use both.
             Err(Errno::EDEADLK) => return Err(BootError::Linux(Errno::EDEADLK)),
             Err(errno) => {
+                restored(image);
                 seam.give_back();
                 return Err(match errno {
-                    Errno::EBUSY => BootError::AlreadyBooted,
                     Errno::ENOMEM => BootError::NoMemory,
                     errno => BootError::Linux(errno),
                 });
@@ -268,6 +302,7 @@ impl Kernel {
             let gone = call::halt();
             seam.marks.leave_linux();
             if gone {
+                restored(image);
                 seam.give_back();
             }
             return Err(BootError::NoMemory);
@@ -276,8 +311,11 @@ impl Kernel {
             seam: Some(seam),
             shared,
             tasks,
+            image: Mutex::new(Some(image)),
             halted: AtomicBool::new(false),
             stuck: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            remains: AtomicBool::new(false),
             disks,
             attachments: Attachments::new(),
             proc_fd: AtomicI32::new(-1),
@@ -303,7 +341,24 @@ impl Kernel {
     ///
     /// A call that loops inside Linux is waited for until the watchdog finds it (30 s of running time, as a rule).
     pub fn halt(self) -> Halt {
-        self.inner.halt()
+        self.inner.halt(true)
+    }
+
+    /// Stops Linux as [`Kernel::halt`] does, but does not wait for disks: requests that they have not answered stay theirs. `None`
+    /// when a thread is in a loop inside Linux, as with [`Halt::Stuck`].
+    ///
+    /// Another Linux may be booted at once. What the requests use (the memory that they read into, the disks, the host) is given back
+    /// with what this returns.
+    pub fn abandon(self) -> Option<Remains> {
+        match self.inner.halt(false) {
+            Halt::Whole => Some(Remains(self.inner)),
+            Halt::Stuck => None,
+        }
+    }
+
+    /// Whether Linux has gone, so that another may boot: halted or abandoned, and not stuck.
+    pub fn has_gone(&self) -> bool {
+        self.inner.gone.load(Ordering::Acquire)
     }
 
     /// True once Linux has died or was halted. Any context.
@@ -493,7 +548,8 @@ impl Inner {
         }
     }
 
-    fn halt(&self) -> Halt {
+    /// `whole`: waits for requests under way.
+    fn halt(&self, whole: bool) -> Halt {
         if self.halted.swap(true, Ordering::AcqRel) {
             return self.halt_again();
         }
@@ -504,9 +560,14 @@ impl Inner {
         }
         self.attachments.end();
         self.marks().enter_linux();
-        let mut out = self.shared.calls.close();
-        // A read that Linux has sent is answered by its disk, whatever Linux does.
-        out &= self.shared.reads.close();
+        let out = self.shared.calls.close();
+        self.shared.reads.shut();
+        if whole {
+            // A request that Linux has sent is answered by its disk, whatever Linux does.
+            self.shared.reads.wait();
+        }
+        // From here on Linux hears of no answer. Who is on the way to tell it does not wait for anything.
+        self.shared.answers.close();
         let halt = self.end(out);
         self.marks().leave_linux();
         halt
@@ -518,7 +579,7 @@ impl Inner {
             return Halt::Whole;
         }
         self.marks().enter_linux();
-        let halt = self.end(self.shared.calls.is_empty() && self.shared.reads.is_empty());
+        let halt = self.end(self.shared.calls.is_empty());
         self.marks().leave_linux();
         halt
     }
@@ -529,21 +590,71 @@ impl Inner {
             self.stuck.store(true, Ordering::Release);
             return Halt::Stuck;
         }
-        for slot in &self.disks {
-            call::drop_link(slot.swap(null_mut(), Ordering::AcqRel));
+        let image = self.image.lock().take();
+        self.remains.store(true, Ordering::Release);
+        if let Some(image) = image {
+            restored(image);
         }
-        self.attachments.drop_all();
+        self.gone.store(true, Ordering::Release);
+        self.bury();
         Halt::Whole
+    }
+
+    /// Gives back what requests under way may use, if none is. Whether it is given back.
+    fn bury(&self) -> bool {
+        if !self.shared.reads.has_drained() {
+            return false;
+        }
+        if self.remains.swap(false, Ordering::AcqRel) {
+            for slot in &self.disks {
+                call::drop_link(slot.swap(null_mut(), Ordering::AcqRel));
+            }
+            self.attachments.drop_all();
+            drop(self.shared.pool.lock().take());
+        }
+        true
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.halt() == Halt::Whole
+        if self.halt(true) == Halt::Whole
             && let Some(seam) = self.seam.take()
         {
             seam.give_back();
         }
+    }
+}
+
+/// What is left of a Linux that was abandoned while disks had requests of its. It is given back when they have answered; dropping
+/// this waits for that.
+#[must_use = "dropping it waits for the disks"]
+pub struct Remains(Arc<Inner>);
+
+impl Remains {
+    /// Whether the disks have answered, and all is given back. Does not wait for them.
+    pub fn is_over(&self) -> bool {
+        self.0.bury()
+    }
+
+    /// Waits until the disks have answered, and gives all back.
+    pub fn wait(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        if !self.0.bury() {
+            self.0.shared.reads.wait();
+            self.0.bury();
+        }
+    }
+}
+
+impl fmt::Debug for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remains").finish_non_exhaustive()
     }
 }
 

@@ -16,8 +16,8 @@
 //!
 //! This crate declares the `linux_*` symbols but never links them; the final program does, by a crate of `linux/flavours`
 //! (the driver image has a build script of its own). It is `no_std` with `alloc`, allocates fallibly, and keeps `unsafe`
-//! in six modules: `sys` (the contract), `ops` (callbacks from Linux), `call` (system calls), `entry` (system calls by number),
-//! `disk_request` and `extend`.
+//! in seven modules: `sys` (the contract), `ops` (callbacks from Linux), `call` (system calls), `entry` (system calls by number),
+//! `image` (Linux's own data), `disk_request` and `extend`.
 
 #![no_std]
 #![deny(unsafe_code)]
@@ -56,6 +56,7 @@ pub mod extend;
 mod fd;
 mod gate;
 mod host;
+mod image;
 mod kernel;
 mod log;
 mod memory;
@@ -80,7 +81,7 @@ pub use errno::Errno;
 pub use fd::{OpenMode, OwnedFd};
 pub use fs_probe as probe;
 pub use host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
-pub use kernel::{BootConfig, BootError, Halt, Kernel};
+pub use kernel::{BootConfig, BootError, Halt, Kernel, Remains};
 pub use log::LogRing;
 pub use memory::{try_arc, try_box};
 pub use mount::{Cause, FsKind, Mount, MountError, MountOptions};

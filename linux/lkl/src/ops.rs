@@ -12,6 +12,7 @@ use crate::disk_request::ReadRequest;
 use crate::errno::Errno;
 use crate::host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
 use crate::kernel::Shared;
+use crate::memory::try_box;
 use crate::sys::{self, Entry, lkl_disk_read, lkl_host_ops};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -54,7 +55,7 @@ pub(crate) fn table<H: Host>(context: &Context<H>) -> lkl_host_ops {
         thread_ran_ns: thread_ran_ns::<H>,
         thread_urgent: thread_urgent::<H>,
         pool_alloc: pool_alloc::<H>,
-        pool_free: pool_free::<H>,
+        pool_free,
         pages_map: pages_map::<H>,
         pages_unmap: pages_unmap::<H>,
         monotonic_ns: monotonic_ns::<H>,
@@ -200,21 +201,43 @@ unsafe extern "sysv64" fn thread_urgent<H: Host>(host: *mut c_void) {
     unsafe { context::<H>(host) }.host.thread_urgent();
 }
 
-unsafe extern "sysv64" fn pool_alloc<H: Host>(host: *mut c_void, size: usize) -> *mut c_void {
-    // SAFETY: host_ops.h.
-    let pool = unsafe { context::<H>(host) }.host.pool_alloc(size);
-    pool.map_or(null_mut(), |pool| pool.as_ptr().cast())
+/// Linux's memory, which goes back to the host with this.
+struct Pool<H: Host> {
+    host: Arc<H>,
+    start: NonNull<u8>,
+    size: usize,
 }
 
-unsafe extern "sysv64" fn pool_free<H: Host>(host: *mut c_void, pool: *mut c_void, size: usize) {
-    let Some(pool) = NonNull::new(pool.cast::<u8>()) else {
-        return;
-    };
+// SAFETY: only the start of it is here, for its end.
+unsafe impl<H: Host> Send for Pool<H> {}
+// SAFETY: as above.
+unsafe impl<H: Host> Sync for Pool<H> {}
+
+impl<H: Host> Drop for Pool<H> {
+    fn drop(&mut self) {
+        // SAFETY: it came from pool_alloc. Linux is done with it (its kernel was not booted, or was halted), and no request
+        // that reads into it is under way.
+        unsafe { self.host.pool_free(self.start, self.size) }
+    }
+}
+
+unsafe extern "sysv64" fn pool_alloc<H: Host>(host: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: host_ops.h.
     let context = unsafe { context::<H>(host) };
-    // SAFETY: host_ops.h: it came from pool_alloc and Linux is done with it.
-    unsafe { context.host.pool_free(pool, size) }
+    let Some(start) = context.host.pool_alloc(size) else {
+        return null_mut();
+    };
+    let host = Arc::clone(&context.host);
+    let Some(pool) = try_box(Pool { host, start, size }) else {
+        return null_mut();
+    };
+    let before = context.shared.pool.lock().replace(pool);
+    drop(before);
+    start.as_ptr().cast()
 }
+
+/// Linux is done with it; requests under way may not be. It goes when they have ended, too.
+unsafe extern "sysv64" fn pool_free(_host: *mut c_void, _pool: *mut c_void, _size: usize) {}
 
 unsafe extern "sysv64" fn pages_map<H: Host>(
     host: *mut c_void,

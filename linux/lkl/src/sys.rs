@@ -94,6 +94,20 @@ unsafe impl Send for lkl_host_ops {}
 // SAFETY: as above.
 unsafe impl Sync for lkl_host_ops {}
 
+/// What Linux writes of the image that it is a part of.
+#[repr(C)]
+#[derive(Debug)]
+pub struct lkl_image {
+    /// Page-aligned, as the next.
+    pub data: *mut c_void,
+    /// Bytes.
+    pub data_size: usize,
+    /// All zero before the boot.
+    pub zeros: *mut c_void,
+    /// Bytes.
+    pub zeros_size: usize,
+}
+
 /// What `linux_boot` wants to know.
 #[repr(C)]
 #[derive(Debug)]
@@ -158,6 +172,7 @@ pub struct lkl_task {
 // What Linux does for its host. The final program links these symbols; see the crate's head.
 #[allow(missing_docs)] // documented in host_ops.h
 unsafe extern "sysv64" {
+    pub fn linux_image(image: *mut lkl_image);
     pub fn linux_boot(
         ops: *const lkl_host_ops,
         params: *const lkl_boot_params,

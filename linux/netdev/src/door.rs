@@ -65,7 +65,7 @@ impl Door {
 
     /// Gives a packet back. It is the host's, and no other's in the list.
     pub(crate) fn transmitted(&self, packet: NonNull<lkl_net_transmit>) {
-        // SAFETY: Linux is there, since the packet's loan keeps it from being halted.
+        // SAFETY: Linux is there: the packet's loan, by which it is given back, sees to that.
         unsafe { (self.calls.transmitted)(packet.as_ptr()) }
     }
 
@@ -86,10 +86,7 @@ impl Door {
             return Err(self);
         }
         match self.gate.enter() {
-            Some(ticket) => Ok(Loan {
-                door: self,
-                _ticket: ticket,
-            }),
+            Some(ticket) => Ok(Loan { door: self, ticket }),
             None => Err(self),
         }
     }

@@ -15,11 +15,23 @@ use std::io::{IoSlice, IoSliceMut};
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
-/// What all things of one call have in common: for as long as there is one, Linux cannot be halted.
+/// What all things of one call have in common: for as long as there is one, Linux cannot be halted, and its memory stays.
 pub(crate) struct Loan {
     pub(crate) door: Arc<Door>,
     /// Dropped last: after all were given back.
-    pub(crate) _ticket: RequestTicket,
+    pub(crate) ticket: RequestTicket,
+}
+
+impl Loan {
+    /// Gives a packet back, which is no other's in the list.
+    fn transmitted(&self, packet: NonNull<lkl_net_transmit>) {
+        self.ticket.answer(|| self.door.transmitted(packet));
+    }
+
+    /// Gives a list of buffers back.
+    fn received(&self, first: NonNull<lkl_net_receive>) {
+        self.ticket.answer(|| self.door.received(first));
+    }
 }
 
 /// A packet that Linux sends. Dropping it says that it could not be sent.
@@ -92,7 +104,7 @@ impl Drop for Packet {
         let raw = unsafe { self.raw.as_mut() };
         raw.error = self.error;
         raw.next = null_mut();
-        self.loan.door.transmitted(self.raw);
+        self.loan.transmitted(self.raw);
     }
 }
 
@@ -212,7 +224,7 @@ impl Drop for Buffer {
         if let Some(loan) = self.loan.take() {
             let mut received = Received::default();
             received.give(self.raw, 0, Header::default());
-            received.send(&loan.door);
+            received.send(&loan);
         }
     }
 }
@@ -329,11 +341,11 @@ impl Received {
         self.count = self.count.saturating_add(1);
     }
 
-    fn send(&mut self, door: &Door) {
+    fn send(&mut self, loan: &Loan) {
         self.last = None;
         self.count = 0;
         if let Some(first) = self.first.take() {
-            door.received(first);
+            loan.received(first);
         }
     }
 
@@ -346,7 +358,7 @@ impl Received {
 impl Drop for Received {
     fn drop(&mut self) {
         if let Some(loan) = self.loans.last().map(Arc::clone) {
-            self.send(&loan.door);
+            self.send(&loan);
         }
         // The loans end after that.
     }

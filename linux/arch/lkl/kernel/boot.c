@@ -19,6 +19,7 @@
 #include <linux/string.h>
 #include <linux/task_work.h>
 #include <asm/lkl.h>
+#include <asm/sections.h>
 #include <asm/setup.h>
 
 struct lkl_host_ops lkl_ops;
@@ -46,9 +47,17 @@ static void __ref boot_main(void *unused)
 	host(thread_exit);
 }
 
+void linux_image(struct lkl_image *image)
+{
+	image->data = _sdata;
+	image->data_size = _edata - _sdata;
+	image->zeros = __bss_start;
+	image->zeros_size = __bss_stop - __bss_start;
+}
+
 long __ref linux_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first)
 {
-	static int booted;
+	static int booted;	/* in a new image, no */
 	long ret = -ENOMEM;
 
 	if (ops->size != sizeof(*ops) || ops->version != LKL_HOST_OPS_VERSION)

@@ -3,9 +3,7 @@
 #include <linux/types.h>
 #include <linux/string.h>
 #include <asm/checksum.h>
-
-/* An unaligned word. */
-#define LOAD(type, from)	({ type word_; __builtin_memcpy(&word_, (from), sizeof(word_)); word_; })
+#include "word.h"
 
 /*
  * The sum of 16-bit words in ones' complement, the last byte of an odd number as a low one. Halves of 64-bit words are added up

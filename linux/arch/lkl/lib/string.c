@@ -6,13 +6,10 @@
 #include <linux/export.h>
 #include <linux/string.h>
 #include <linux/types.h>
+#include "word.h"
 
 /* From here on the string instructions are faster. */
 #define MUCH	256
-
-/* An unaligned word of any address; the compiler makes one instruction of each. */
-#define LOAD(type, from)	({ type word_; __builtin_memcpy(&word_, (from), sizeof(word_)); word_; })
-#define STORE(to, word)		__builtin_memcpy((to), &(word), sizeof(word))
 
 /* Up to 16 bytes. All is read before anything is written. */
 static __always_inline void move_16(u8 *to, const u8 *from, size_t n)

@@ -19,15 +19,6 @@ pub fn boots_and_halts() {
     assert!(!maps.contains("lkl-pool"), "the pool is left:\n{maps}");
 }
 
-pub fn boots_once() {
-    let kernel = boot();
-    let again = crate::tried::boot(&BootConfig::default());
-    assert_eq!(again.map(drop), Err(BootError::AlreadyBooted));
-    kernel.halt();
-    let again = crate::tried::boot(&BootConfig::default());
-    assert_eq!(again.map(drop), Err(BootError::AlreadyBooted));
-}
-
 pub fn bad_config() {
     let bad = [
         BootConfig {

@@ -8,6 +8,8 @@
 use linux_driver as _;
 
 #[cfg(target_os = "linux")]
+mod again;
+#[cfg(target_os = "linux")]
 mod cached;
 #[cfg(target_os = "linux")]
 mod calls;
@@ -50,7 +52,7 @@ mod runner {
     use super::processes;
     #[cfg(not(feature = "apr"))]
     use super::processes::SCENARIO;
-    use super::{cached, calls, death, disks, life, volume};
+    use super::{again, cached, calls, death, disks, life, volume};
     #[cfg(not(feature = "apr"))]
     use super::{ends, loops};
     use libtest_mimic::{Arguments, Trial};
@@ -60,9 +62,18 @@ mod runner {
 
     const TABLE: &[(&str, fn())] = &[
         ("boots and halts", life::boots_and_halts),
-        ("boots once", life::boots_once),
         ("a bad configuration is refused", life::bad_config),
         ("dropping the last handle halts", life::dropped),
+        (
+            "boots again, whatever ended the last Linux",
+            again::whatever_ended_it,
+        ),
+        ("one Linux at a time", again::one_at_a_time),
+        ("boots after a boot that failed", again::after_a_boot_that_failed),
+        (
+            "boots while a disk keeps requests of the last Linux",
+            again::beside_requests_of_the_last,
+        ),
         ("the port's own tests", life::self_test),
         ("handles outlive the kernel", life::handles_outlive),
         ("system calls on many threads", calls::many_threads),

@@ -142,6 +142,17 @@ struct lkl_host_ops {
 	void (*yield)(void *host);
 };
 
+/*
+ * What Linux writes of the image that it is a part of. Linux has changed it once it has booted, or tried to. A host that copied
+ * the data before, and puts them back and fills the rest with zeros after linux_halt() has returned 0, may boot Linux again.
+ */
+struct lkl_image {
+	void *data;			/* page-aligned, as the next */
+	unsigned long data_size;	/* bytes */
+	void *zeros;			/* all zero before the boot */
+	unsigned long zeros_size;	/* bytes */
+};
+
 struct lkl_boot_params {
 	unsigned long pool_size;	/* bytes; rounded down to whole pages */
 	const char *command_line;	/* Linux's own, NUL-terminated; may be NULL */
@@ -177,7 +188,13 @@ struct lkl_task;			/* an entry task */
  * may be called by any thread of the host that is not inside Linux already.
  */
 
-/* Boots Linux. On success *first is an entry task. At most once in the life of the image: -EBUSY (-16) after that. */
+/* What is to be copied before the boot. Any context, before linux_boot() and after linux_halt() too. */
+void linux_image(struct lkl_image *image);
+
+/*
+ * Boots Linux. On success *first is an entry task. Once, and again each time that the image was made new (struct lkl_image):
+ * -EBUSY (-16) otherwise.
+ */
 long linux_boot(const struct lkl_host_ops *ops, const struct lkl_boot_params *params, struct lkl_task **first);
 
 /*
