@@ -26,6 +26,8 @@ pub enum Part {
     /// Linux's network stack as a library, lklget, and programs under lklrun, beside the machine's own stack, curl, and themselves; needs
     /// root
     Net,
+    /// Programs under lklrun alone, the last rows of [`Part::Net`]; needs root
+    Hosted,
     /// lklsim: how it grows with the number of nodes, and beside ns-3
     Simulations,
 }
@@ -37,7 +39,8 @@ pub fn run(sh: &Shell, part: Option<Part>) -> Result<()> {
         Some(Part::Apps) => applications(sh),
         Some(Part::Servers) => whole_programs(sh, "servers"),
         Some(Part::Copies) => whole_programs(sh, "copies"),
-        Some(Part::Net) => networks(sh),
+        Some(Part::Net) => networks(sh, "net"),
+        Some(Part::Hosted) => networks(sh, "hosted"),
         Some(Part::Simulations) => {
             setup::ensure(sh, &[&setup::SIMULATORS])?;
             whole_programs(sh, "simulations")
@@ -152,7 +155,7 @@ fn whole_programs(sh: &Shell, what: &str) -> Result<()> {
 }
 
 /// Measures connections of the library's, and lklget.
-fn networks(sh: &Shell) -> Result<()> {
+fn networks(sh: &Shell, part: &str) -> Result<()> {
     setup::ensure(
         sh,
         &[
@@ -176,7 +179,7 @@ fn networks(sh: &Shell) -> Result<()> {
             .context("what is to be measured does not build")?;
     }
     program(sh)
-        .args(["net", "--programs"])
+        .args([part, "--programs"])
         .arg(repo::target_dir().join(repo::profile(true)))
         .run()
         .context("a measurement failed")

@@ -92,6 +92,12 @@ enum Command {
         #[arg(long)]
         programs: PathBuf,
     },
+    /// Measure programs under lklrun beside themselves on the machine's own stack, and print a table
+    Hosted {
+        /// Our programs' folder
+        #[arg(long)]
+        programs: PathBuf,
+    },
     /// Measure simulations of networks of many sizes, and one beside ns-3, and print two tables
     Simulations {
         /// Our programs' folder
@@ -148,6 +154,7 @@ fn main() -> ExitCode {
             };
             copies::run(&programs, &place)
         }
+        Command::Hosted { programs } => hosted::run(&programs.join("lklrun")),
         Command::Net { programs } => net::run(&net::Programs {
             peer: &programs.join("examples/peer"),
             lklget: &programs.join("lklget"),

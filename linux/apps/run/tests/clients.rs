@@ -44,6 +44,23 @@ fn curl_fetches_many_files_at_once() {
     }
 }
 
+/// What a connection waits for comes while the call is being tried for the first time, now and then: it must not be missed.
+#[test]
+fn thousands_of_connections_come_one_after_the_other() {
+    let world = World::new();
+    let listener = world.machine.inside(|| TcpListener::bind((HERE, 0))).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || for _stream in listener.incoming() {});
+    let script = format!(
+        "import socket\n\
+         for n in range(6000):\n    \
+             socket.create_connection(('{HERE}', {port})).close()\n\
+         print(n)"
+    );
+    let run = world.run(world.under(&["python3", "-c", &script]));
+    assert_eq!(run.well().out, "5999\n");
+}
+
 #[test]
 fn requests_of_python_get_and_post() {
     let world = World::new();

@@ -34,7 +34,8 @@ impl Supervisor {
         proxy.state().waiting.push(waiting);
     }
 
-    /// Tries the calls that wait for a proxy once more.
+    /// Tries the calls that wait for a proxy once more. They stay counted meanwhile: whoever has news of the proxy and sees that no call
+    /// waits would not come here.
     pub fn retry(&self, proxy: &Proxy) {
         // One thread does it at a time, once more for each that came meanwhile.
         if proxy.attempts.fetch_add(1, Ordering::AcqRel) != 0 {
@@ -44,8 +45,8 @@ impl Supervisor {
             let seen = proxy.attempts.load(Ordering::Acquire);
             let waiting = std::mem::take(&mut proxy.state().waiting);
             for mut waiting in waiting {
-                self.waiting.fetch_sub(1, Ordering::AcqRel);
                 if !self.notifier.is_waiting(&waiting.call) {
+                    self.waiting.fetch_sub(1, Ordering::AcqRel);
                     continue;
                 }
                 waiting.call.again = true;
@@ -55,10 +56,14 @@ impl Supervisor {
                             libc::SYS_connect => libc::EINPROGRESS,
                             _ => libc::EAGAIN,
                         };
+                        self.waiting.fetch_sub(1, Ordering::AcqRel);
                         self.notifier.fail(&waiting.call, errno);
                     }
-                    Answer::Wait(..) => self.keep(proxy, waiting),
-                    answer => self.finish(&waiting.call, answer),
+                    Answer::Wait(..) => proxy.state().waiting.push(waiting),
+                    answer => {
+                        self.waiting.fetch_sub(1, Ordering::AcqRel);
+                        self.finish(&waiting.call, answer);
+                    }
                 }
             }
             if proxy.attempts.fetch_sub(seen, Ordering::AcqRel) == seen {
