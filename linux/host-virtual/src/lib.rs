@@ -16,11 +16,11 @@
 #![deny(unsafe_code)]
 
 mod conductor;
-mod precedence;
+mod rest;
 pub mod schedule;
 mod world;
 
 pub use conductor::{Conductor, Step};
 pub use lkl::{BootConfig, BootError, Halt, Kernel};
-pub use precedence::{take_precedence, take_precedence_for_all};
+pub use rest::rest;
 pub use world::{Bell, Start, Task, World, boot};

@@ -5,21 +5,23 @@
 //! from the nodes' numbers.
 
 mod node;
+mod workers;
 
 use crate::plan::{EventKind, Interface, Link, Plan, TABLE, bytes_a_second};
 use crate::results::RuleResult;
 use crate::topology::Line;
 use linux_full::Networks as _;
-use lkl_host_virtual::{Kernel, take_precedence_for_all};
+use lkl_host_virtual::Kernel;
 use lkl_net::Namespace;
 use lkl_net::config::{Configuration, Handle, InterfaceAddress, LinkKind, Netem, Queue};
 use lkl_net::netlink::Request;
 use lkl_netdev::{Backend, Config, MacAddress, NetworkDevice};
-use node::{BRIDGE, Place, hardware, place, precedence, route_of};
+use node::{BRIDGE, Place, hardware, place, route_of};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use workers::Workers;
 
 /// Packets that wait for a rate, where the topology does not say.
 const QUEUE: u32 = 1000;
@@ -61,11 +63,13 @@ impl Network {
     /// # Errors
     /// Linux's, named after the node.
     pub fn build(kernel: &Kernel, plan: &Plan) -> io::Result<Network> {
-        take_precedence_for_all(kernel, true).map_err(lkl_net::io_error)?;
+        // None has the tunnels by which Linux receives what no other tunnel expects: the first network has them.
+        Namespace::initial(kernel).set_sysctl("net.core.fb_tunnels_only_for_init_net", "1")?;
+        let workers = Workers::rest(kernel)?;
         let nodes = plan.nodes.iter();
         let nodes = nodes.map(|node| place(kernel, node, plan).map(Some));
         let network = Network::with(plan, nodes.collect::<io::Result<_>>()?, &[])?;
-        take_precedence_for_all(kernel, false).map_err(lkl_net::io_error)?;
+        workers.work_again()?;
         Ok(network)
     }
 
@@ -111,8 +115,6 @@ impl Network {
         for (number, node) in plan.nodes.iter().enumerate() {
             network.settle(number).map_err(|error| about(&node.name, error))?;
         }
-        let mut places = network.nodes.iter().flatten();
-        places.try_for_each(|place| precedence(&place.namespace, false))?;
         Ok(network)
     }
 

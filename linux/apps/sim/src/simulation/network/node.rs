@@ -4,7 +4,7 @@ use super::about;
 use crate::plan::{Node, Plan};
 use crate::quantity::Version;
 use crate::topology::NodeKind;
-use lkl_host_virtual::{Kernel, take_precedence};
+use lkl_host_virtual::Kernel;
 use lkl_net::Namespace;
 use lkl_net::config::{Configuration, LinkKind, Route};
 use lkl_net::netlink::Attributes;
@@ -42,7 +42,6 @@ pub(super) fn place(kernel: &Kernel, node: &Node, plan: &Plan) -> io::Result<Pla
 
 fn one_node(kernel: &Kernel, node: &Node, versions: &[Version]) -> io::Result<(Namespace, Configuration)> {
     let namespace = Namespace::new(kernel)?;
-    precedence(&namespace, true)?;
     let ipv6 = versions.contains(&Version::V6) && node.kind != NodeKind::Switch;
     let settings = match ipv6 {
         true => &IPV6[..],
@@ -78,12 +77,6 @@ fn one_node(kernel: &Kernel, node: &Node, versions: &[Version]) -> io::Result<(N
         }
     }
     Ok((namespace, config))
-}
-
-/// Has a node's network be made without delay, before what Linux does by itself.
-pub(super) fn precedence(namespace: &Namespace, first: bool) -> io::Result<()> {
-    let done = namespace.with_task(|task| task.map_or(Ok(()), |task| take_precedence(task, first)));
-    done.map_err(lkl_net::io_error)
 }
 
 /// A node's route. All of a node's have its number as their metric: Linux looks for equal ways out of a route among those of all networks that have
