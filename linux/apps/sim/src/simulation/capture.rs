@@ -2,7 +2,9 @@
 //!
 //! A packet socket sees what comes in, and what goes out as it leaves the queue at the end of its delay. So each packet has the
 //! time at which it has come through the link, in both directions. One thread writes for all links, what has come within a millisecond at once:
-//! Linux has noted when each packet came.
+//! Linux has noted when each packet came. Where the other end is in another process a packet that leaves is on its way still ([`way`]).
+
+mod way;
 
 use super::clock::Clock;
 use super::network::Network;
@@ -25,6 +27,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use way::{Packet, Way};
 
 /// All protocols.
 const ALL: u16 = 3;
@@ -101,10 +104,13 @@ impl Capture {
             socket.set_stamps(true)?;
             socket.bind(&Address::Packet(address))?;
             epoll.add(&socket, u64::try_from(ends.len()).unwrap_or(0), Events::READ)?;
-            ends.push((
+            ends.push(End {
                 socket,
-                writer(&folder.join(format!("{name}.pcapng")), &end, snaplen)?,
-            ));
+                writer: writer(&folder.join(format!("{name}.pcapng")), &end, snaplen)?,
+                way: network.is_apart().then(|| Way::new(plan, link)),
+                buffer: vec![0; snaplen.into()],
+                count: 0,
+            });
         }
         if ends.is_empty() {
             return Ok(None);
@@ -112,7 +118,6 @@ impl Capture {
         let (stop, waker) = (Arc::new(AtomicBool::new(false)), epoll.waker());
         let (clock, stopped) = (clock.clone(), Arc::clone(&stop));
         let task = world.spawn(move || {
-            let mut captured = Captured::default();
             let mut found = Vec::new();
             while !stopped.load(Ordering::Acquire) {
                 epoll.wait(&mut found, None)?;
@@ -124,18 +129,21 @@ impl Capture {
                 epoll.wait(&mut found, None)?;
                 for Event { token, .. } in &found {
                     let end = usize::try_from(*token).ok().and_then(|at| ends.get_mut(at));
-                    if let Some((socket, writer)) = end {
-                        captured.packets += drain(socket, writer, snaplen, &clock)?;
+                    if let Some(end) = end {
+                        end.drain(&clock)?;
                     }
                 }
             }
-            for (socket, mut writer) in ends {
-                captured.packets += drain(&socket, &mut writer, snaplen, &clock)?;
+            let mut captured = Captured::default();
+            for mut end in ends {
+                end.drain(&clock)?;
                 let mut statistics = [0; 8];
-                socket.option(SOL_PACKET, PACKET_STATISTICS, &mut statistics)?;
+                end.socket
+                    .option(SOL_PACKET, PACKET_STATISTICS, &mut statistics)?;
                 let [_, _, _, _, a, b, c, d] = statistics;
+                captured.packets += end.count;
                 captured.missed += u64::from(u32::from_ne_bytes([a, b, c, d]));
-                writer.into_inner().flush()?;
+                end.writer.into_inner().flush()?;
             }
             Ok(captured)
         })?;
@@ -177,29 +185,60 @@ fn writer(path: &Path, end: &str, snaplen: u16) -> io::Result<Writer> {
     Ok(writer)
 }
 
-/// Writes what is there.
-fn drain(socket: &Socket, writer: &mut Writer, snaplen: u16, clock: &Clock) -> io::Result<u64> {
-    let mut buffer = vec![0; snaplen.into()];
-    let mut count = 0;
-    loop {
-        let (len, from, when) = match socket.recv_stamped(&mut buffer, MSG_TRUNC) {
-            Ok(received) => received,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(count),
-            // The interface went down; what comes when it is up again is seen.
-            Err(error) if error.kind() == io::ErrorKind::NetworkDown => continue,
-            Err(error) => return Err(error),
-        };
-        let leaves = matches!(from, Address::Packet(from) if from.packet_type == OUTGOING);
-        let data = buffer.get(..len).unwrap_or(&buffer);
-        let day = clock.day();
+/// The first end of a link, and its file.
+struct End {
+    socket: Socket,
+    writer: Writer,
+    /// The link behind it, if packets are on their way there.
+    way: Option<Way>,
+    buffer: Vec<u8>,
+    count: u64,
+}
+
+impl End {
+    /// Writes what is there.
+    fn drain(&mut self, clock: &Clock) -> io::Result<()> {
+        while let Some(packet) = self.next(clock)? {
+            match &mut self.way {
+                Some(way) => way.add(packet),
+                None => self.write(&packet, clock)?,
+            }
+        }
+        let now = clock.now();
+        while let Some(packet) = self.way.as_mut().and_then(|way| way.come_by(now)) {
+            self.write(&packet, clock)?;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, clock: &Clock) -> io::Result<Option<Packet>> {
+        loop {
+            let (len, from, when) = match self.socket.recv_stamped(&mut self.buffer, MSG_TRUNC) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                // The interface went down; what comes when it is up again is seen.
+                Err(error) if error.kind() == io::ErrorKind::NetworkDown => continue,
+                Err(error) => return Err(error),
+            };
+            return Ok(Some(Packet {
+                time: when.map_or_else(|| clock.now(), |when| clock.at(when)),
+                len,
+                leaves: matches!(from, Address::Packet(from) if from.packet_type == OUTGOING),
+                data: self.buffer.get(..len).unwrap_or(&self.buffer).to_vec(),
+            }));
+        }
+    }
+
+    fn write(&mut self, packet: &Packet, clock: &Clock) -> io::Result<()> {
         let block = EnhancedPacketBlock {
             interface_id: 0,
-            timestamp: day + when.map_or_else(|| clock.now(), |when| clock.at(when)).duration(),
-            original_len: u32::try_from(len).unwrap_or(u32::MAX),
-            data: Cow::Borrowed(data),
-            options: vec![EnhancedPacketOption::Flags(if leaves { 2 } else { 1 })],
+            timestamp: clock.day() + packet.time.duration(),
+            original_len: u32::try_from(packet.len).unwrap_or(u32::MAX),
+            data: Cow::Borrowed(&packet.data),
+            options: vec![EnhancedPacketOption::Flags(if packet.leaves { 2 } else { 1 })],
         };
-        writer.write_block(&block.into_block()).map_err(broken)?;
-        count += 1;
+        self.writer.write_block(&block.into_block()).map_err(broken)?;
+        self.count += 1;
+        Ok(())
     }
 }

@@ -4,10 +4,13 @@
 //! A packet is a packet: offloads are off, so that queues count, lose and delay what a wire would carry. Hardware addresses follow
 //! from the nodes' numbers.
 
+mod events;
 mod node;
 mod workers;
 
-use crate::plan::{EventKind, Interface, Link, Plan, TABLE, bytes_a_second};
+use super::isolate::common;
+use crate::plan::{Interface, Link, Plan, TABLE, bytes_a_second};
+use crate::quantity::Time;
 use crate::results::RuleResult;
 use crate::topology::Line;
 use linux_full::Networks as _;
@@ -20,6 +23,7 @@ use node::{BRIDGE, Place, hardware, place, route_of};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use workers::Workers;
 
@@ -32,13 +36,21 @@ const FRAME: u64 = 1514;
 /// Packets that the host has at once in each direction, of an interface whose other end it is.
 const DEPTH: u32 = 32;
 
+/// The other end of an interface, where that is the host's.
+pub struct Plug {
+    pub backend: Arc<dyn Backend>,
+    /// How long a frame takes there, in nanoseconds: the part of the link's delay that all frames have, which netem does not add then.
+    pub delay: Arc<AtomicU64>,
+}
+
 /// The network, while the simulation runs.
 pub struct Network {
     /// By number; all of them, or one.
     nodes: Vec<Option<Place>>,
     links: Vec<Link>,
-    /// The node's interfaces whose other end is the host's.
+    /// The node's interfaces whose other end is the host's, and these ends.
     devices: Vec<NetworkDevice>,
+    plugs: Vec<Plug>,
     seed: u64,
     changing: Mutex<Changing>,
 }
@@ -68,7 +80,7 @@ impl Network {
         let workers = Workers::rest(kernel)?;
         let nodes = plan.nodes.iter();
         let nodes = nodes.map(|node| place(kernel, node, plan).map(Some));
-        let network = Network::with(plan, nodes.collect::<io::Result<_>>()?, &[])?;
+        let network = Network::with(plan, nodes.collect::<io::Result<_>>()?, Vec::new())?;
         workers.work_again()?;
         Ok(network)
     }
@@ -77,22 +89,18 @@ impl Network {
     ///
     /// # Errors
     /// Linux's, named after the node.
-    pub fn build_node(
-        kernel: &Kernel,
-        plan: &Plan,
-        number: usize,
-        ports: &[Arc<dyn Backend>],
-    ) -> io::Result<Network> {
+    pub fn build_node(kernel: &Kernel, plan: &Plan, number: usize, plugs: Vec<Plug>) -> io::Result<Network> {
         let mut nodes: Vec<Option<Place>> = plan.nodes.iter().map(|_| None).collect();
         nodes[number] = Some(place(kernel, &plan.nodes[number], plan)?);
-        Network::with(plan, nodes, ports)
+        Network::with(plan, nodes, plugs)
     }
 
-    fn with(plan: &Plan, nodes: Vec<Option<Place>>, ports: &[Arc<dyn Backend>]) -> io::Result<Network> {
+    fn with(plan: &Plan, nodes: Vec<Option<Place>>, plugs: Vec<Plug>) -> io::Result<Network> {
         let mut network = Network {
             nodes,
             links: plan.links.clone(),
             devices: Vec::new(),
+            plugs,
             seed: plan.seed,
             changing: Mutex::new(Changing {
                 lines: plan.links.iter().map(|link| link.lines).collect(),
@@ -102,14 +110,14 @@ impl Network {
             }),
         };
         for (number, place) in network.nodes.iter().enumerate() {
-            for (at, port) in ports.iter().enumerate().filter(|_| place.is_some()) {
-                let device = network.plug((number, at), port);
+            for at in (0..network.plugs.len()).filter(|_| place.is_some()) {
+                let device = network.plug((number, at), &network.plugs[at].backend);
                 network.devices.push(device?);
             }
         }
         for link in &network.links {
             network
-                .join(link, ports.is_empty())
+                .join(link, network.plugs.is_empty())
                 .map_err(|error| about(&link.name, error))?;
         }
         for (number, node) in plan.nodes.iter().enumerate() {
@@ -126,6 +134,11 @@ impl Network {
     /// A node's network, if it is in this Linux.
     pub fn namespace(&self, node: usize) -> Option<&Namespace> {
         Some(&self.place(node)?.namespace)
+    }
+
+    /// Whether each node is in a process of its own.
+    pub fn is_apart(&self) -> bool {
+        !self.plugs.is_empty()
     }
 
     /// The first end of a link, if it is in this Linux: its node's network, the number of its interface there, and what both are called.
@@ -262,6 +275,12 @@ impl Network {
         if line == Line::default() {
             return Ok(());
         }
+        let mut line = line;
+        if let Some(plug) = self.plugs.get(link.ends[direction].1) {
+            let common = common(line);
+            plug.delay.store(common, Ordering::Relaxed);
+            line.delay = line.delay.map(|delay| Time(delay.0 - common));
+        }
         let netem = Netem {
             delay: line.delay.unwrap_or_default().duration(),
             jitter: line.jitter.unwrap_or_default().duration(),
@@ -277,100 +296,6 @@ impl Network {
             Handle::new(1, 0),
             &Queue::Netem(netem),
         )
-    }
-
-    /// Has an event happen.
-    ///
-    /// # Errors
-    /// Linux's, which leave the network as far as it came.
-    pub fn happen(&self, kind: &EventKind) -> io::Result<()> {
-        let mut changing = self.changing();
-        match kind {
-            EventKind::Down(link) => {
-                changing.down[*link] = true;
-                for (config, interface) in self.links[*link]
-                    .ends
-                    .iter()
-                    .filter_map(|end| self.interface(*end))
-                {
-                    config.set_down(&interface.name)?;
-                }
-                Ok(())
-            }
-            EventKind::Up(link) => {
-                changing.down[*link] = false;
-                for end in self.links[*link].ends {
-                    if !changing.crashed[end.0] {
-                        self.bring_up(end, &changing)?;
-                    }
-                }
-                Ok(())
-            }
-            EventKind::Crash(node) => {
-                changing.crashed[*node] = true;
-                self.unplug_from(*node);
-                let Some(Place { node, config, .. }) = self.place(*node) else {
-                    return Ok(());
-                };
-                node.interfaces
-                    .iter()
-                    .try_for_each(|interface| config.set_down(&interface.name))
-            }
-            EventKind::Change(link, line) => {
-                let place = &mut changing.lines[*link];
-                *place = place.map(|old| old.with(*line));
-                let link = &self.links[*link];
-                (0..)
-                    .zip(*place)
-                    .try_for_each(|(direction, line)| self.set_line(link, direction, line))
-            }
-            EventKind::Route(node, to, via) => {
-                changing.routes[*node].insert((to.ip(), to.prefix()), *via);
-                let Some(Place { config, .. }) = self.place(*node) else {
-                    return Ok(());
-                };
-                let route = route_of(*node, to.ip(), to.prefix());
-                match via {
-                    Some(via) => config.replace_route(&route.via(*via)),
-                    None => config.delete_route(&route),
-                }
-            }
-        }
-    }
-
-    /// Sets an interface up, with the routes through it: Linux has dropped them when it went down.
-    fn bring_up(&self, end: (usize, usize), changing: &Changing) -> io::Result<()> {
-        let Some(Place { node, config, .. }) = self.place(end.0) else {
-            return Ok(());
-        };
-        let interface = &node.interfaces[end.1];
-        config.set_up(&interface.name)?;
-        let planned = node.routes.iter();
-        let planned = planned.map(|route| ((route.to.ip(), route.to.prefix()), Some(route.via)));
-        let mut routes: BTreeMap<_, _> = planned.collect();
-        routes.extend(&changing.routes[end.0]);
-        for ((to, prefix), via) in routes {
-            if let Some(via) = via
-                && interface.addresses.iter().any(|network| network.has(via))
-            {
-                config.replace_route(&route_of(end.0, to, prefix).via(via))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Interfaces whose other end is one of a node's that has crashed have no carrier; those of one Linux see it by themselves.
-    fn unplug_from(&self, crashed: usize) {
-        for ends in self.links.iter().map(|link| link.ends) {
-            for (end, other) in [(ends[0], ends[1]), (ends[1], ends[0])] {
-                if other.0 == crashed
-                    && self.place(end.0).is_some()
-                    && let Some(device) = self.devices.get(end.1)
-                {
-                    device.carrier(false);
-                }
-            }
-        }
     }
 }
 

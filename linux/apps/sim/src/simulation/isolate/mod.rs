@@ -1,19 +1,19 @@
 //! A run in which each node is a process with a Linux of its own.
 //!
-//! This is the coordinator, which keeps virtual time. A node's process runs its Linux until nothing goes on in it, and says what it has sent and when
-//! its next timer fires; the coordinator hands frames over, and has the node go on whose next event, a timer or a frame, is the earliest.
-//! Of those at the same time the one with the lowest number goes first, and frames go in the order of their times, their senders'
-//! numbers and how they were sent. So one node runs at a time, and nothing depends on the machine. Between the processes frames take no time: what a link
-//! does to them netem does at the interface that sends them, as in one Linux.
-//!
-//! A node that the coordinator has gone on need not ask again before another node has something to do, unless it sends something.
+//! This is the coordinator, which keeps virtual time. In each round it tells nodes how far they go ([`agenda`]), with the frames that come to them
+//! until then; each says what it has sent meanwhile, and when it has something to do next. Frames go in the order of their times, their senders'
+//! numbers and how they were sent, so that nothing depends on the machine. Between the processes a frame takes the part of its link's delay that
+//! all frames have; what else a link does to it netem does at the interface that sends it, as in one Linux.
 
+mod agenda;
 mod cable;
+mod lookahead;
 mod node;
 mod process;
 mod report;
 mod wire;
 
+pub(super) use lookahead::common;
 pub use node::run as run_node;
 
 use crate::plan::Plan;
@@ -22,124 +22,14 @@ use crate::results::Outcome;
 use crate::simulation::capture::more_descriptors;
 use crate::simulation::flow::FlowPart;
 use crate::simulation::{PREPARATION, STEPS, about_event};
+use agenda::Agenda;
 use lkl_session::exit::Failure;
 use process::Processes;
 use report::{Order, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
-use wire::{Frame, Go, Idle, Kind};
-
-/// A frame's time, its sender, and how many were sent before.
-type Place = (u64, usize, u64);
-
-/// When each node has something to do.
-#[derive(Default)]
-struct Agenda {
-    /// By time and node.
-    order: BTreeSet<(u64, usize)>,
-    /// What each node waits for.
-    nodes: Vec<Waiting>,
-    /// How many nodes have flows that go on.
-    open: usize,
-    sent: u64,
-}
-
-#[derive(Default)]
-struct Waiting {
-    /// The node's next timer.
-    next: u64,
-    frames: BTreeMap<Place, Frame>,
-    done: bool,
-}
-
-impl Waiting {
-    fn time(&self) -> u64 {
-        let frame = self.frames.first_key_value();
-        self.next.min(frame.map_or(u64::MAX, |((time, ..), _)| *time))
-    }
-}
-
-impl Agenda {
-    fn new(count: usize) -> Agenda {
-        let mut nodes = Vec::new();
-        nodes.resize_with(count, Waiting::default);
-        Agenda {
-            nodes,
-            open: count,
-            ..Agenda::default()
-        }
-    }
-
-    /// Changes what a node waits for.
-    fn change(&mut self, node: usize, act: impl FnOnce(&mut Waiting)) {
-        let waiting = &mut self.nodes[node];
-        self.order.remove(&(waiting.time(), node));
-        act(waiting);
-        self.order.insert((waiting.time(), node));
-    }
-
-    /// A node has nothing to do now.
-    fn idle(&mut self, plan: &Plan, node: usize, idle: Idle) {
-        if idle.done && !self.nodes[node].done {
-            self.open = self.open.saturating_sub(1);
-        }
-        self.change(node, |waiting| {
-            waiting.next = idle.next;
-            waiting.done |= idle.done;
-        });
-        for frame in idle.frames {
-            // One of an interface that the node does not have is no one's.
-            let Some(interface) = plan.nodes[node].interfaces.get(usize::from(frame.interface)) else {
-                continue;
-            };
-            let [one, two] = plan.links[interface.link].ends;
-            let here = (node, usize::from(frame.interface));
-            let (peer, there) = if one == here { two } else { one };
-            let place = (idle.now, node, self.sent);
-            self.sent += 1;
-            let frame = Frame {
-                interface: u16::try_from(there).unwrap_or(u16::MAX),
-                ..frame
-            };
-            self.change(peer, |waiting| {
-                waiting.frames.insert(place, frame);
-            });
-        }
-    }
-
-    /// The node that goes on, and how; `None` when the flows of all have come to their ends.
-    fn next(&mut self) -> Option<(usize, Go)> {
-        if self.open == 0 {
-            return None;
-        }
-        let mut order = self.order.iter().copied();
-        let (now, node) = order.next()?;
-        let limit = match order.next() {
-            Some((time, other)) if node < other => time,
-            Some((time, _)) => time.saturating_sub(1),
-            None => u64::MAX,
-        };
-        let mut frames = Vec::new();
-        let mut limit = limit.max(now);
-        self.change(node, |waiting| {
-            let later = waiting.frames.split_off(&(now.saturating_add(1), 0, 0));
-            frames.extend(std::mem::replace(&mut waiting.frames, later).into_values());
-            // What it is sent meanwhile comes before its timers of the same time.
-            if let Some(((time, ..), _)) = waiting.frames.first_key_value() {
-                limit = limit.min(time.saturating_sub(1));
-            }
-            waiting.next = u64::MAX;
-        });
-        let go = Go {
-            now,
-            limit,
-            over: false,
-            frames,
-        };
-        Some((node, go))
-    }
-}
+use wire::{Go, Kind};
 
 /// Runs a plan, of which `topology` is the text, each node in a process.
 ///
@@ -222,7 +112,7 @@ pub fn run(
     Ok(outcome)
 }
 
-/// Has the nodes go on, one at a time, until their flows have come to their ends.
+/// Has the nodes go on, until their flows have come to their ends.
 fn conduct(
     plan: &Plan,
     processes: &mut Processes,
@@ -230,27 +120,27 @@ fn conduct(
     progress: &mut dyn FnMut(Time),
 ) -> Result<(), Failure> {
     let count = plan.nodes.len();
-    let mut agenda = Agenda::new(count);
+    let mut agenda = Agenda::new(plan);
     for node in 0..count {
         agenda.idle(plan, node, processes.hear_idle(node)?);
     }
     let step = (plan.duration.0 / STEPS).max(1);
     let mut told = zero;
-    let mut last = zero;
-    while let Some((node, go)) = agenda.next() {
-        last = last.max(go.now);
-        if last >= told {
-            progress(Time(last - zero));
-            told = last.saturating_add(step);
+    while let Some((now, going)) = agenda.next() {
+        if now >= told {
+            progress(Time(now - zero));
+            told = now.saturating_add(step);
         }
-        processes.say_go(node, &go)?;
-        agenda.idle(plan, node, processes.hear_idle(node)?);
+        for (node, go) in &going {
+            processes.say_go(*node, go)?;
+        }
+        for (node, _) in going {
+            agenda.idle(plan, node, processes.hear_idle(node)?);
+        }
     }
     let over = Go {
-        now: last,
-        limit: last,
         over: true,
-        frames: Vec::new(),
+        ..Go::default()
     };
     (0..count).try_for_each(|node| processes.say_go(node, &over))
 }

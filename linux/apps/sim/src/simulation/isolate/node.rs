@@ -107,7 +107,7 @@ fn within(
     cables: &Arc<Cables>,
     folder: &Path,
 ) -> io::Result<Report> {
-    let network = Arc::new(Network::build_node(kernel, plan, number, &cables.ports())?);
+    let network = Arc::new(Network::build_node(kernel, plan, number, cables.plugs())?);
     let zero: u64 = {
         let mut wire = cables.wire();
         wire.say(Kind::Built, &virtual_world.elapsed_ns())?;
@@ -133,7 +133,7 @@ fn within(
     let events = start_events(&world, &clock, &network, &plan.events)?;
     let bell = Arc::new(virtual_world.bell());
     let its_bell = Arc::clone(&bell);
-    cables.plug_in(move || its_bell.ring());
+    cables.plug_in(virtual_world, move || its_bell.ring());
     virtual_world.conduct(Arc::<Cables>::clone(cables) as Arc<dyn Conductor>);
     clock.sleep_until(Time(0));
     let before = virtual_world.events();

@@ -42,36 +42,35 @@ const KINDS: [Kind; 7] = [
     Kind::Failure,
 ];
 
-/// A frame of Ethernet, and the interface of a node that it leaves by or comes to.
+/// A frame of Ethernet, the interface of a node that it leaves by or comes to, and when it comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) interface: u16,
+    pub(super) time: u64,
     pub(super) bytes: Vec<u8>,
 }
 
-/// A node has nothing to do now.
+/// A node has come as far as it could.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Idle {
-    /// Its time.
-    pub(super) now: u64,
-    /// When it has; `u64::MAX` for never.
+    /// When it has something to do; `u64::MAX` for never.
     pub(super) next: u64,
     /// Its flows have come to their ends.
     pub(super) done: bool,
-    /// What it has sent, now.
+    /// What it has sent.
     pub(super) frames: Vec<Frame>,
 }
 
 /// A node goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Go {
-    /// Its time.
-    pub(super) now: u64,
-    /// Until when it need not ask, if it sends nothing.
+    /// Until when, this time included.
     pub(super) limit: u64,
+    /// It goes no further when it has sent something.
+    pub(super) stop: bool,
     /// Everything is over.
     pub(super) over: bool,
-    /// What it receives.
+    /// What it receives until then, in order.
     pub(super) frames: Vec<Frame>,
 }
 
@@ -106,17 +105,23 @@ impl<'a> Fields<'a> {
         Ok(u64::from_le_bytes(whole))
     }
 
-    /// Two times, a flag and frames: what both messages of each turn have.
-    fn turn(mut self) -> io::Result<(u64, u64, bool, Vec<Frame>)> {
-        let (one, two, flag) = (self.number(8)?, self.number(8)?, self.number(1)? != 0);
+    /// A time, two flags and frames: what both messages of each turn have.
+    fn turn(mut self) -> io::Result<(u64, [bool; 2], Vec<Frame>)> {
+        let time = self.number(8)?;
+        let flags = [self.number(1)? != 0, self.number(1)? != 0];
         let mut frames = Vec::new();
         while !self.0.is_empty() {
             let interface = u16::try_from(self.number(2)?).unwrap_or(u16::MAX);
+            let time = self.number(8)?;
             let len = usize::try_from(self.number(4)?).unwrap_or(usize::MAX);
             let bytes = self.bytes(len)?.to_vec();
-            frames.push(Frame { interface, bytes });
+            frames.push(Frame {
+                interface,
+                time,
+                bytes,
+            });
         }
-        Ok((one, two, flag, frames))
+        Ok((time, flags, frames))
     }
 }
 
@@ -151,14 +156,14 @@ impl Wire {
         self.end()
     }
 
-    fn turn(&mut self, kind: Kind, times: [u64; 2], flag: bool, frames: &[Frame]) -> io::Result<()> {
+    fn turn(&mut self, kind: Kind, time: u64, flags: [bool; 2], frames: &[Frame]) -> io::Result<()> {
         self.begin(kind);
-        self.buffer
-            .extend(times.iter().flat_map(|time| time.to_le_bytes()));
-        self.buffer.push(flag.into());
+        self.buffer.extend(time.to_le_bytes());
+        self.buffer.extend(flags.map(u8::from));
         for frame in frames {
             let len = u32::try_from(frame.bytes.len()).map_err(|_| broken("is too long"))?;
             self.buffer.extend(frame.interface.to_le_bytes());
+            self.buffer.extend(frame.time.to_le_bytes());
             self.buffer.extend(len.to_le_bytes());
             self.buffer.extend(&frame.bytes);
         }
@@ -166,11 +171,11 @@ impl Wire {
     }
 
     pub(super) fn say_idle(&mut self, idle: &Idle) -> io::Result<()> {
-        self.turn(Kind::Idle, [idle.now, idle.next], idle.done, &idle.frames)
+        self.turn(Kind::Idle, idle.next, [idle.done, false], &idle.frames)
     }
 
     pub(super) fn say_go(&mut self, go: &Go) -> io::Result<()> {
-        self.turn(Kind::Go, [go.now, go.limit], go.over, &go.frames)
+        self.turn(Kind::Go, go.limit, [go.stop, go.over], &go.frames)
     }
 
     /// Waits for a message.
@@ -206,22 +211,17 @@ impl Wire {
 
 impl Idle {
     pub(super) fn parse(message: &[u8]) -> io::Result<Idle> {
-        let (now, next, done, frames) = Fields(message).turn()?;
-        Ok(Idle {
-            now,
-            next,
-            done,
-            frames,
-        })
+        let (next, [done, _], frames) = Fields(message).turn()?;
+        Ok(Idle { next, done, frames })
     }
 }
 
 impl Go {
     pub(super) fn parse(message: &[u8]) -> io::Result<Go> {
-        let (now, limit, over, frames) = Fields(message).turn()?;
+        let (limit, [stop, over], frames) = Fields(message).turn()?;
         Ok(Go {
-            now,
             limit,
+            stop,
             over,
             frames,
         })
@@ -238,17 +238,17 @@ mod tests {
         let (mut one, mut two) = (Wire::new(one), Wire::new(two));
         let frame = |interface, len| Frame {
             interface,
+            time: 1 << 50,
             bytes: vec![7; len],
         };
         let idle = Idle {
-            now: 1 << 40,
             next: u64::MAX,
             done: true,
             frames: vec![frame(0, 60), frame(513, 1514)],
         };
         let go = Go {
-            now: 3,
             limit: 4,
+            stop: true,
             ..Go::default()
         };
         one.say_idle(&idle).unwrap();
@@ -257,9 +257,9 @@ mod tests {
         one.say(Kind::Begin, &18u64).unwrap();
         let (kind, message) = two.hear().unwrap();
         assert_eq!((kind, Idle::parse(&message).unwrap()), (Kind::Idle, idle));
-        for cut in 18..message.len() {
+        for cut in 11..message.len() {
             // Between the frames there is an end.
-            assert_eq!(Idle::parse(&message[..cut]).is_ok(), cut == 17 + 66, "{cut}");
+            assert_eq!(Idle::parse(&message[..cut]).is_ok(), cut == 10 + 74, "{cut}");
         }
         let (kind, message) = two.hear().unwrap();
         assert_eq!((kind, Go::parse(&message).unwrap()), (Kind::Go, go));

@@ -19,8 +19,11 @@ impl Workers {
         let last = load.split_whitespace().last().and_then(|word| word.parse().ok());
         let last: u32 = last.ok_or(io::ErrorKind::InvalidData)?;
         // A number may be of no thread any more.
-        let named = (1..=last).filter_map(|thread| Some((thread, linux.read_proc(&format!("{thread}/comm")).ok()?)));
-        let threads = named.filter(|(_, name)| is_common(name)).map(|(thread, _)| thread);
+        let named =
+            (1..=last).filter_map(|thread| Some((thread, linux.read_proc(&format!("{thread}/comm")).ok()?)));
+        let threads = named
+            .filter(|(_, name)| is_common(name))
+            .map(|(thread, _)| thread);
         let workers = Workers {
             kernel: kernel.clone(),
             threads: threads.collect(),
@@ -45,7 +48,9 @@ impl Workers {
 /// `kworker/PROCESSOR:NUMBER`, with what it is doing behind a hyphen or a plus. Those for what is urgent have an H behind the number, and those
 /// of no processor in particular a u in front.
 fn is_common(name: &str) -> bool {
-    let words = name.strip_prefix("kworker/").and_then(|rest| rest.split_once(':'));
+    let words = name
+        .strip_prefix("kworker/")
+        .and_then(|rest| rest.split_once(':'));
     words.is_some_and(|(processor, rest)| {
         let number = rest.split(['-', '+']).next().unwrap_or(rest);
         [processor, number.trim()]
@@ -60,10 +65,20 @@ mod tests {
 
     #[test]
     fn common_workers_are_told_from_urgent_ones_and_those_of_no_processor() {
-        for name in ["kworker/0:1\n", "kworker/0:0-events\n", "kworker/0:12+events_power_efficient"] {
+        for name in [
+            "kworker/0:1\n",
+            "kworker/0:0-events\n",
+            "kworker/0:12+events_power_efficient",
+        ] {
             assert!(is_common(name), "{name}");
         }
-        for name in ["kworker/0:0H-kblockd", "kworker/u2:0\n", "kworker/R-netns", "kthreadd", "kworker/0:"] {
+        for name in [
+            "kworker/0:0H-kblockd",
+            "kworker/u2:0\n",
+            "kworker/R-netns",
+            "kthreadd",
+            "kworker/0:",
+        ] {
             assert!(!is_common(name), "{name}");
         }
     }
