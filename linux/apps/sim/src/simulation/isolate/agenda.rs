@@ -114,3 +114,69 @@ impl Agenda {
         Some((now, going))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two nodes whose link takes so long, with something to do at these times.
+    fn agenda(delay: &str, times: [u64; 2]) -> (Plan, Agenda) {
+        let nodes = "[[node]]\nname = \"a\"\nkind = \"host\"\n[[node]]\nname = \"b\"\nkind = \"host\"\n";
+        let text =
+            format!("[simulation]\nduration = \"1s\"\n{nodes}[[link]]\nends = [\"a\", \"b\"]\n{delay}");
+        let plan = Plan::parse(&text).unwrap();
+        let mut agenda = Agenda::new(&plan);
+        for (node, next) in times.into_iter().enumerate() {
+            let idle = Idle {
+                next,
+                ..Idle::default()
+            };
+            agenda.idle(&plan, node, idle);
+        }
+        (plan, agenda)
+    }
+
+    fn going(agenda: &mut Agenda) -> Vec<(usize, u64, bool, usize)> {
+        let (_, going) = agenda.next().unwrap();
+        let shown = going.into_iter();
+        shown
+            .map(|(node, go)| (node, go.limit, go.stop, go.frames.len()))
+            .collect()
+    }
+
+    #[test]
+    fn nodes_go_at_the_same_time_as_far_as_nothing_can_reach_them() {
+        let (_, mut both) = agenda("delay = \"10ns\"", [100, 105]);
+        assert_eq!(going(&mut both), [(0, 114, false, 0), (1, 109, false, 0)]);
+        let (plan, mut one) = agenda("delay = \"10ns\"", [100, 200]);
+        assert_eq!(going(&mut one), [(0, 119, false, 0)]);
+        let frame = Frame {
+            interface: 0,
+            time: 125,
+            bytes: Vec::new(),
+        };
+        let idle = Idle {
+            next: 150,
+            frames: vec![frame],
+            ..Idle::default()
+        };
+        one.idle(&plan, 0, idle);
+        assert_eq!(
+            going(&mut one),
+            [(1, 144, false, 1)],
+            "it answers at 125 at the earliest"
+        );
+    }
+
+    #[test]
+    fn over_links_without_a_delay_the_first_node_goes_alone_until_it_sends_or_another_is_first() {
+        for (times, expected) in [
+            ([100, 105], (0, 105, true, 0)),
+            ([100, 100], (0, 100, true, 0)),
+            ([105, 100], (1, 104, true, 0)),
+        ] {
+            let (_, mut agenda) = agenda("", times);
+            assert_eq!(going(&mut agenda), [expected]);
+        }
+    }
+}

@@ -103,10 +103,11 @@ impl Backend for Port {
         let time = clock.elapsed_ns().saturating_add(delay);
         let mut frames = locked(&self.sent.frames);
         for packet in packets {
+            let pieces: Vec<&[u8]> = packet.segments().collect();
             frames.push(Frame {
                 interface: self.number,
                 time,
-                bytes: packet.to_vec(),
+                bytes: pieces.concat(),
             });
             packet.sent();
         }
