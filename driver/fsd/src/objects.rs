@@ -422,16 +422,18 @@ pub struct VolumeState {
     pub removed: bool,
     /// What is on the device now is another volume, or this one after somebody else has changed it.
     pub replaced: bool,
+    /// Linux has died of it.
+    pub fatal: bool,
 }
 
 /// The holder of the volume lock while a polite removal is being decided; no file object has this address.
 pub const REMOVAL: u64 = 0;
 
 impl VolumeState {
-    /// What every request for a file of the volume ends with, whatever it is: NO_SUCH_DEVICE since its device is gone,
-    /// WRONG_VOLUME since another volume is in its place, VOLUME_DISMOUNTED since it is dismounted.
+    /// What every request for a file of the volume ends with, whatever it is: NO_SUCH_DEVICE since its device is gone or Linux
+    /// has died of it, WRONG_VOLUME since another volume is in its place, VOLUME_DISMOUNTED since it is dismounted.
     pub const fn refusal(&self) -> Option<NtStatus> {
-        if self.removed {
+        if self.removed || self.fatal {
             Some(NtStatus::NO_SUCH_DEVICE)
         } else if self.replaced {
             Some(NtStatus::WRONG_VOLUME)

@@ -46,12 +46,12 @@ pub(crate) fn entry_kind(kind: EntryKind) -> Option<FileKind> {
     })
 }
 
-/// `None` for an inode of no type that Linux has.
-pub(crate) fn metadata(statx: &Statx) -> Option<Metadata> {
+/// `device` is what tells the device from others: major << 32 | minor. `None` for an inode of no type that Linux has.
+pub(crate) fn metadata(statx: &Statx, device: u64) -> Option<Metadata> {
     let has = |bit: u64| statx.attributes & bit != 0;
     Some(Metadata {
         ino: statx.ino,
-        dev: (u64::from(statx.dev.major) << 32) | u64::from(statx.dev.minor),
+        dev: device,
         kind: file_kind(statx.file_type())?,
         permissions: u32::from(statx.permissions()),
         uid: statx.uid,

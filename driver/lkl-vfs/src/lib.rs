@@ -7,8 +7,11 @@
 //!
 //! # Blocking
 //! Every method calls Linux. [`Volume`] says which of them never wait for the disk; all others may. No lock is held
-//! meanwhile: descriptors are set once without a lock ([`Node::data`]) or taken out of their slot for the time of a
-//! listing ([`Node::listing`]).
+//! meanwhile: descriptors are set once without a lock (`Placed::data`) or taken out of their slot for the time of a
+//! listing (`Placed::listing`).
+//!
+//! When Linux has died, the first request after that waits for the next life ([`Origin`]), and each node once for being found
+//! again: [`Volume::metadata`] too.
 //!
 //! This code is safe Rust, allocates fallibly where sizes come from outside, and does not panic: it runs in the NT
 //! kernel.
@@ -31,29 +34,38 @@
 extern crate alloc;
 
 mod convert;
+mod life;
 mod node;
 
+pub use life::Origin;
 pub use node::Node;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use convert::{errno, metadata};
 use core::fmt::Write as _;
 use core::ops::{ControlFlow, Range};
+use life::{Life, Lives};
 use lkl::{BlockDevice, FsKind, Kernel, Mount, MountError, MountOptions, OpenMode};
 use lklfs_fsd::{DirEntry, Errno, Metadata, Volume, VolumeInfo};
+use node::Placed;
 
 /// Room for every UUID or serial number as it is printed: 36 characters for the longest.
 const UUID_TEXT: usize = 48;
+
+/// How many deaths of Linux a request lives through. It only reads, so that it is done again.
+const DEATHS: u32 = 3;
 
 /// A file system that Linux has mounted.
 ///
 /// Dropping it unmounts, then takes the disk away from Linux. Nodes that are still alive then keep the mount busy
 /// until they go; the disk is gone for them.
+///
+/// When Linux dies the volume goes with it; but with an [`Origin`] ([`LklVolume::lives_on`]) it is mounted in the next Linux by
+/// the request that finds out, and that request, like all nodes, goes on there.
 pub struct LklVolume {
-    // Dropped in this order.
-    mount: Mount,
-    device: BlockDevice,
+    lives: Lives,
 }
 
 impl LklVolume {
@@ -66,17 +78,54 @@ impl LklVolume {
         options: &MountOptions<'_>,
     ) -> Result<Self, MountError> {
         let mount = kernel.mount(&device, kind, options)?;
-        Ok(LklVolume { mount, device })
+        let first = Life::new(0, kernel.clone(), mount, device).map_err(MountError::of)?;
+        Ok(LklVolume {
+            lives: Lives::new(first),
+        })
     }
 
-    /// The mount itself.
+    /// Has the volume live on in another Linux when this one dies. Of FAT and exFAT, whose inodes have no numbers of their own, the
+    /// files cannot be told again, and `origin` is dropped.
+    pub fn lives_on(&mut self, origin: Box<dyn Origin>) {
+        self.lives.set_origin(origin);
+    }
+
+    /// The mount that it began with: what it says of names and of the superblock holds for all.
     pub fn mounted(&self) -> &Mount {
-        &self.mount
+        &self.lives.first().mount
     }
 
-    /// The disk as Linux knows it.
+    /// The disk as Linux knows it now.
     pub fn device(&self) -> &BlockDevice {
-        &self.device
+        &self.lives.current().device
+    }
+
+    /// How many Linuxes it has outlived.
+    pub fn deaths(&self) -> u32 {
+        self.lives.current().number
+    }
+
+    /// Does something in the present life, and again in the next if Linux dies of it or meanwhile.
+    fn live<T>(&self, mut act: impl FnMut(&Life) -> Result<T, lkl::Errno>) -> Result<T, Errno> {
+        let mut life = self.lives.current();
+        let last = life.number.saturating_add(DEATHS);
+        loop {
+            match act(life) {
+                Err(lkl::Errno::ENODEV) if life.number < last && life.kernel.is_dead() => {
+                    life = self.lives.after(life).map_err(errno)?;
+                }
+                result => return result.map_err(errno),
+            }
+        }
+    }
+
+    /// As [`Self::live`], with a node in that life.
+    fn with<T>(
+        &self,
+        node: &Node,
+        mut act: impl FnMut(&Placed) -> Result<T, lkl::Errno>,
+    ) -> Result<T, Errno> {
+        self.live(|life| act(node.placed(life)?))
     }
 }
 
@@ -84,45 +133,62 @@ impl Volume for LklVolume {
     type Node = Node;
 
     fn root(&self) -> Result<Node, Errno> {
-        Ok(Node::new(self.mount.root().map_err(errno)?))
+        self.live(|life| Ok(Node::root(life.number, life.mount.root()?)))
     }
 
     fn lookup(&self, directory: &Node, name: &[u8]) -> Result<Node, Errno> {
-        Ok(Node::new(
-            directory.place().open_at(name, OpenMode::Path).map_err(errno)?,
-        ))
+        self.live(|life| {
+            let place = directory.placed(life)?.place.open_at(name, OpenMode::Path)?;
+            directory.entry(name, life.number, place)
+        })
     }
 
     fn lookup_cached(&self, directory: &Node, name: &[u8]) -> Result<Node, Errno> {
-        match directory.place().open_at_cached(name) {
-            Ok(place) => Ok(Node::new(place)),
+        let life = self.lives.current();
+        // What has to be found again waits for the disk, as does the next life.
+        let Some(placed) = directory.at_once(life) else {
+            return Err(Errno::EAGAIN);
+        };
+        match placed.place.open_at_cached(name) {
+            Ok(place) => directory.entry(name, life.number, place).map_err(errno),
             Err(lkl::Errno::ELOOP) => Err(Errno::EAGAIN),
+            Err(lkl::Errno::ENODEV) if life.kernel.is_dead() => Err(Errno::EAGAIN),
             Err(error) => Err(errno(error)),
         }
     }
 
     fn metadata(&self, node: &Node) -> Result<Metadata, Errno> {
-        let statx = node.place().statx().map_err(errno)?;
+        let (statx, device) = self.live(|life| {
+            let statx = node.placed(life)?.place.statx()?;
+            Ok((statx, self.lives.device_of(life, &statx)))
+        })?;
+        node.note(&statx);
         // A damaged inode of no known type.
-        metadata(&statx).ok_or(Errno::EUCLEAN)
+        metadata(&statx, device).ok_or(Errno::EUCLEAN)
+    }
+
+    fn entry_metadata(&self, directory: &Node, name: &[u8]) -> Result<Metadata, Errno> {
+        let (statx, device) = self.live(|life| {
+            let statx = directory.placed(life)?.place.statx_at(name)?;
+            Ok((statx, self.lives.device_of(life, &statx)))
+        })?;
+        metadata(&statx, device).ok_or(Errno::EUCLEAN)
     }
 
     fn read_link(&self, node: &Node) -> Result<Vec<u8>, Errno> {
-        node.place().read_link().map_err(|error| match error {
+        self.with(node, |placed| match placed.place.read_link() {
             // readlink of an empty path says ENOENT for what is no link.
-            lkl::Errno::ENOENT => Errno::EINVAL,
-            error => errno(error),
+            Err(lkl::Errno::ENOENT) => Err(lkl::Errno::EINVAL),
+            result => result,
         })
     }
 
     fn read(&self, node: &Node, offset: u64, out: &mut [u8]) -> Result<usize, Errno> {
-        node.data()
-            .and_then(|file| file.pread(out, offset))
-            .map_err(errno)
+        self.with(node, |placed| placed.data()?.pread(out, offset))
     }
 
     fn next_data(&self, node: &Node, offset: u64) -> Result<Option<Range<u64>>, Errno> {
-        node.data().and_then(|file| file.next_data(offset)).map_err(errno)
+        self.with(node, |placed| placed.data()?.next_data(offset))
     }
 
     fn read_dir(
@@ -131,9 +197,12 @@ impl Volume for LklVolume {
         cookie: u64,
         sink: &mut dyn FnMut(DirEntry<'_>) -> ControlFlow<()>,
     ) -> Result<(), Errno> {
-        directory
-            .listing(|folder| {
-                folder.read_dir(cookie, &mut |entry| {
+        // Where it goes on in another life.
+        let mut at = cookie;
+        self.with(directory, |placed| {
+            placed.listing(|folder| {
+                folder.read_dir(at, &mut |entry| {
+                    at = entry.cookie;
                     sink(DirEntry {
                         ino: entry.ino,
                         cookie: entry.cookie,
@@ -142,42 +211,44 @@ impl Volume for LklVolume {
                     })
                 })
             })
-            .map(|_| ())
-            .map_err(errno)
+        })
+        .map(|_| ())
     }
 
     fn list_xattrs(&self, node: &Node) -> Result<Vec<u8>, Errno> {
-        let mut names = Vec::new();
-        let mut short = false;
-        let listed = node.place().list_xattr(&mut |name| {
-            if names.try_reserve(name.len().saturating_add(1)).is_err() {
-                short = true;
-                return;
+        self.with(node, |placed| {
+            let mut names = Vec::new();
+            let mut short = false;
+            let listed = placed.place.list_xattr(&mut |name| {
+                if names.try_reserve(name.len().saturating_add(1)).is_err() {
+                    short = true;
+                    return;
+                }
+                names.extend_from_slice(name);
+                names.push(0);
+            });
+            match listed {
+                _ if short => Err(lkl::Errno::ENOMEM),
+                // File systems without attributes have none.
+                Ok(()) | Err(lkl::Errno::EOPNOTSUPP) => Ok(names),
+                Err(error) => Err(error),
             }
-            names.extend_from_slice(name);
-            names.push(0);
-        });
-        match listed {
-            _ if short => Err(Errno::ENOMEM),
-            Ok(()) => Ok(names),
-            // File systems without attributes have none.
-            Err(lkl::Errno::EOPNOTSUPP) => Ok(names),
-            Err(error) => Err(errno(error)),
-        }
+        })
     }
 
     fn xattr(&self, node: &Node, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        node.place().get_xattr(name).map_err(|error| match error {
-            lkl::Errno::EOPNOTSUPP => Errno::ENODATA,
-            error => errno(error),
+        self.with(node, |placed| match placed.place.get_xattr(name) {
+            Err(lkl::Errno::EOPNOTSUPP) => Err(lkl::Errno::ENODATA),
+            result => result,
         })
     }
 
     fn info(&self) -> Result<VolumeInfo, Errno> {
-        let sizes = self.mount.statfs().map_err(errno)?;
-        let superblock = self.mount.superblock();
+        let sizes = self.live(|life| life.mount.statfs())?;
+        let mount = self.mounted();
+        let superblock = mount.superblock();
         let mut fs_name = String::new();
-        let name = self.mount.fs_name();
+        let name = mount.fs_name();
         fs_name.try_reserve_exact(name.len()).map_err(|_| Errno::ENOMEM)?;
         fs_name.push_str(name);
         let mut label = Vec::new();
@@ -213,7 +284,7 @@ impl Volume for LklVolume {
             inodes_free: sizes.files_free,
             name_max: u32::try_from(sizes.name_max).unwrap_or(u32::MAX),
             created: None,
-            stale: self.mount.stale(),
+            stale: mount.stale(),
         })
     }
 }

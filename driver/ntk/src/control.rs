@@ -260,15 +260,16 @@ fn version(driver: &Driver) -> reply::Version {
 
 fn status(driver: &Driver) -> Result<reply::Status, NtStatus> {
     let kernel = driver.linux.booted();
-    let (mut flags, mut panics, mut free) = (0, 0u32, 0);
-    if let Some(kernel) = &kernel {
-        if kernel.is_dead() {
-            flags |= status_flags::LINUX_DEAD;
-            panics = 1;
-        } else {
+    let (panics, is_over) = driver.linux.deaths();
+    let (mut flags, mut free) = (0, 0);
+    match &kernel {
+        Some(kernel) if !kernel.is_dead() => {
             flags |= status_flags::LINUX_RUNNING;
             free = kernel.free_bytes().unwrap_or(0);
         }
+        Some(_) => flags |= status_flags::LINUX_DEAD,
+        None if is_over => flags |= status_flags::LINUX_DEAD,
+        None => {}
     }
     let boot = driver.linux.boot();
     let handles = driver.volumes.all()?.iter().fold(0u32, |sum, volume| {

@@ -13,6 +13,7 @@
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
 //! | [`mounts`], [`imagefile`], [`imagedisk`], [`backing`], [`driveletter`], [`letters`], [`dismount`], [`arrivals`], [`places`] | image files as disks, drive letters, volumes that arrive, where volumes may be |
 //! | [`policies`], [`settings`], [`registry`] | what is kept for a volume, and how it is mounted |
+//! | [`revival`] | volumes live on when Linux dies, but for the one that it died of |
 //! | [`power`] | sleep, after which every volume is verified |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
 //! | [`device`], [`client`], [`log`] | devices of others; whoever sent a request; the driver's own log |
@@ -87,6 +88,7 @@ pub mod protect;
 pub mod read;
 pub mod refuse;
 pub mod registry;
+pub mod revival;
 pub mod secur;
 #[cfg(feature = "selftest")]
 pub mod selftest;

@@ -1,13 +1,23 @@
-//! The one Linux of this driver: booted with the first mount, halted by the unload.
+//! The Linux of this driver: booted with the first mount, halted by the unload, and booted again when it has died.
 //!
-//! Linux is linked into the image and its data cannot be made new, so it boots once in the life of the image. If that
-//! fails, or if Linux dies, mounts fail until the driver is loaded afresh.
+//! Whoever finds it dead boots the next one ([`Linux::after`]): a mount, or a request for a volume that lives on
+//! ([`crate::revival`]). The volume that it died of is *condemned*: it does not come into the next one. A volume that two of
+//! them have died of is mounted only when an administrator asks for it ([`Linux::is_fatal`]). When Linux dies [`MOST_DEATHS`]
+//! times within [`WHILE`], it stays dead until the driver is loaded afresh, and so it does when a thread is in a loop in it that
+//! does not end: Linux is linked into the image, and that thread may still use its data.
+//!
+//! What a disk that hangs still has of a Linux that is gone ([`Remains`]) stays until it is answered: up to [`MOST_REMAINS`] of
+//! them, since each keeps its memory.
 
 use crate::entry;
 use crate::log;
+use crate::policies::VolumeKey;
+use crate::revival;
 use crate::sync::Guarded;
 use alloc::sync::Arc;
-use lkl::{BootConfig, BootError, Halt, Kernel};
+use alloc::vec::Vec;
+use core::num::NonZeroU64;
+use lkl::{BootConfig, BootError, Halt, Kernel, Remains};
 use lkl_host_ntk::sync::Event;
 use lkl_host_ntk::{NtkHost, clock, pool};
 use lklfs_nt::NtStatus;
@@ -17,6 +27,14 @@ use lklfs_nt::NtStatus;
 const POOL_BYTES: usize = 128 << 20;
 /// Messages up to and including warnings.
 const COMMAND_LINE: &str = "loglevel=5";
+/// How often Linux may die.
+const MOST_DEATHS: usize = 8;
+/// Within this time, in nanoseconds: ten minutes.
+const WHILE: u64 = 600_000_000_000;
+/// How many Linuxes that are gone may have requests at disks.
+const MOST_REMAINS: usize = 2;
+/// After so many deaths of Linux a volume is mounted on request only.
+const FATAL: u32 = 2;
 
 /// A boot, in nanoseconds of the clock that never goes back.
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +45,29 @@ pub struct Boot {
     pub end: u64,
 }
 
-enum State {
+struct Running {
+    kernel: Kernel,
+    host: Arc<NtkHost>,
+    boot: Boot,
+}
+
+enum Stage {
     Never,
-    Running {
-        kernel: Kernel,
-        host: Arc<NtkHost>,
-        boot: Boot,
-    },
+    Running(Running),
     Over(NtStatus),
+}
+
+struct State {
+    stage: Stage,
+    /// When the last ones died.
+    deaths: [Option<u64>; MOST_DEATHS],
+    /// How many have died in all.
+    dead: u32,
+    /// The volumes that one died of, by their numbers.
+    condemned: Vec<NonZeroU64>,
+    /// How many died of each volume, by what tells it wherever it is.
+    fatal: Vec<(VolumeKey, u32)>,
+    remains: Vec<Remains>,
 }
 
 /// Linux, or what became of it.
@@ -46,7 +79,14 @@ impl Linux {
     /// Not booted yet. `None` for lack of memory.
     pub fn new() -> Option<Self> {
         Some(Linux {
-            state: Guarded::new(State::Never)?,
+            state: Guarded::new(State {
+                stage: Stage::Never,
+                deaths: [None; MOST_DEATHS],
+                dead: 0,
+                condemned: Vec::new(),
+                fatal: Vec::new(),
+                remains: Vec::new(),
+            })?,
         })
     }
 
@@ -55,54 +95,122 @@ impl Linux {
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
     pub fn get_or_boot(&self) -> Result<(Kernel, Arc<NtkHost>), NtStatus> {
         let mut state = self.state.lock();
-        if let State::Never = &*state {
-            *state = match boot() {
-                Ok((kernel, host, boot)) => State::Running { kernel, host, boot },
-                // Another mount may find the memory that this one lacks. If Linux has begun to boot, it says UNSUCCESSFUL.
-                Err(status @ NtStatus::INSUFFICIENT_RESOURCES) => return Err(status),
-                Err(status) => State::Over(status),
-            };
+        state.bury();
+        if state.died() {
+            state.end_the_dead()?;
         }
-        match &*state {
-            State::Running { kernel, host, .. } if !kernel.is_dead() => {
-                Ok((kernel.clone(), Arc::clone(host)))
+        if let Stage::Never = state.stage {
+            match boot() {
+                Ok(running) => state.stage = Stage::Running(running),
+                // Another mount may find the memory that this one lacks.
+                Err(status @ NtStatus::INSUFFICIENT_RESOURCES) => return Err(status),
+                Err(status) => {
+                    state.note_death();
+                    return Err(status);
+                }
             }
-            State::Running { .. } => Err(NtStatus::NO_SUCH_DEVICE),
-            State::Over(status) => Err(*status),
-            State::Never => Err(NtStatus::INTERNAL_ERROR),
+        }
+        match &state.stage {
+            Stage::Running(Running { kernel, host, .. }) => Ok((kernel.clone(), Arc::clone(host))),
+            Stage::Over(status) => Err(*status),
+            Stage::Never => Err(NtStatus::INTERNAL_ERROR),
+        }
+    }
+
+    /// The kernel that came after one that has died, for a volume that it did not die of.
+    ///
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks for as long as a boot takes.
+    pub fn after(&self, account: NonZeroU64) -> Result<Kernel, NtStatus> {
+        let (kernel, _) = self.get_or_boot()?;
+        if self.state.lock().condemned.contains(&account) {
+            return Err(NtStatus::NO_SUCH_DEVICE);
+        }
+        Ok(kernel.on_account(account))
+    }
+
+    /// Whether Linux has died of a volume so often that it is mounted on request only.
+    ///
+    /// IRQL: <= APC_LEVEL.
+    pub fn is_fatal(&self, key: &VolumeKey) -> bool {
+        let state = self.state.lock();
+        state
+            .fatal
+            .iter()
+            .any(|(fatal, deaths)| fatal == key && *deaths >= FATAL)
+    }
+
+    /// An administrator asks for a volume in spite of that.
+    ///
+    /// IRQL: <= APC_LEVEL.
+    pub fn forgive(&self, key: &VolumeKey) {
+        self.state.lock().fatal.retain(|(fatal, _)| fatal != key);
+    }
+
+    /// Linux has died of a volume. Without memory to remember it, it may be mounted as often as Linux may die.
+    ///
+    /// IRQL: <= APC_LEVEL.
+    pub fn note_fatal(&self, key: &VolumeKey) {
+        let mut state = self.state.lock();
+        if let Some((_, deaths)) = state.fatal.iter_mut().find(|(fatal, _)| fatal == key) {
+            *deaths = deaths.saturating_add(1);
+            return;
+        }
+        if let Ok(copy) = crate::text::copy(key)
+            && state.fatal.try_reserve(1).is_ok()
+        {
+            state.fatal.push((copy, 1));
         }
     }
 
     /// The kernel if it was ever booted, dead or alive.
     pub fn booted(&self) -> Option<Kernel> {
-        match &*self.state.lock() {
-            State::Running { kernel, .. } => Some(kernel.clone()),
-            State::Never | State::Over(_) => None,
+        match &self.state.lock().stage {
+            Stage::Running(running) => Some(running.kernel.clone()),
+            Stage::Never | Stage::Over(_) => None,
         }
     }
 
-    /// When it was booted, if ever.
+    /// When it was booted last, if ever.
     pub fn boot(&self) -> Option<Boot> {
-        match &*self.state.lock() {
-            State::Running { boot, .. } => Some(*boot),
-            State::Never | State::Over(_) => None,
+        match &self.state.lock().stage {
+            Stage::Running(running) => Some(running.boot),
+            Stage::Never | Stage::Over(_) => None,
         }
+    }
+
+    /// How many have died since the driver was loaded, the present one included; and whether none will come after it.
+    pub fn deaths(&self) -> (u32, bool) {
+        let state = self.state.lock();
+        let now = u32::from(state.died());
+        (
+            state.dead.saturating_add(now),
+            matches!(state.stage, Stage::Over(_)),
+        )
     }
 
     /// Stops Linux for good. All of its threads are joined and its memory is given back when this returns. If one is in a
     /// loop that does not end, this does not return either: the image that the thread runs in must not go. (The driver has
     /// no unload routine any more then, so that only an unload that has begun comes here.)
     ///
-    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks, until each disk has answered what it was asked.
     pub fn halt(&self) {
-        let before = core::mem::replace(&mut *self.state.lock(), State::Over(NtStatus::NO_SUCH_DEVICE));
-        if let State::Running { kernel, host, .. } = before {
+        let (stage, remains) = {
+            let mut state = self.state.lock();
+            (
+                core::mem::replace(&mut state.stage, Stage::Over(NtStatus::NO_SUCH_DEVICE)),
+                core::mem::take(&mut state.remains),
+            )
+        };
+        if let Stage::Running(Running { kernel, host, .. }) = stage {
             let never = Event::uninit();
             never.init();
             while kernel.clone().halt() == Halt::Stuck {
                 never.wait_for(1000);
             }
             drop((kernel, host));
+        }
+        for remains in remains {
+            remains.wait();
         }
     }
 
@@ -112,7 +220,74 @@ impl Linux {
     }
 }
 
-fn boot() -> Result<(Kernel, Arc<NtkHost>, Boot), NtStatus> {
+impl State {
+    fn died(&self) -> bool {
+        matches!(&self.stage, Stage::Running(running) if running.kernel.is_dead())
+    }
+
+    /// Gives back what disks have answered by now.
+    fn bury(&mut self) {
+        self.remains.retain(|remains| !remains.is_over());
+    }
+
+    /// Ends a Linux that has died, so that another may boot.
+    fn end_the_dead(&mut self) -> Result<(), NtStatus> {
+        let gone = NtStatus::NO_SUCH_DEVICE;
+        if self.remains.len() >= MOST_REMAINS || self.remains.try_reserve(1).is_err() {
+            // Once a disk has answered.
+            return Err(gone);
+        }
+        let Stage::Running(running) = &self.stage else {
+            return Err(gone);
+        };
+        let died_of = running.kernel.death_account();
+        // One that is in a loop is looked at again with the next request.
+        let Some(remains) = running.kernel.clone().abandon() else {
+            return Err(gone);
+        };
+        // There is room.
+        self.remains.push(remains);
+        self.bury();
+        if let Some(account) = died_of {
+            self.condemn(account);
+        }
+        self.stage = Stage::Never;
+        self.note_death();
+        match self.stage {
+            Stage::Over(status) => Err(status),
+            _ => Ok(()),
+        }
+    }
+
+    fn condemn(&mut self, account: NonZeroU64) {
+        // Without memory to remember it, the volume lives on once more.
+        if !self.condemned.contains(&account) && self.condemned.try_reserve(1).is_ok() {
+            self.condemned.push(account);
+        }
+        revival::offline(account);
+    }
+
+    /// Linux has died, or has not come up: it is not started any more if that happens too often.
+    fn note_death(&mut self) {
+        let now = clock::monotonic_ns();
+        self.dead = self.dead.saturating_add(1);
+        self.deaths.rotate_right(1);
+        let [latest, .., oldest] = &mut self.deaths;
+        *latest = Some(now);
+        if oldest.is_some_and(|oldest| now.saturating_sub(oldest) < WHILE) {
+            log::line(format_args!(
+                "Linux has died {MOST_DEATHS} times within ten minutes: it is not started again until the driver is"
+            ));
+            self.stage = Stage::Over(NtStatus::NO_SUCH_DEVICE);
+        } else {
+            log::line(format_args!(
+                "Linux has died; the next request starts another one"
+            ));
+        }
+    }
+}
+
+fn boot() -> Result<Running, NtStatus> {
     let start = clock::monotonic_ns();
     let host = NtkHost::new().on_stuck(entry::stay);
     let host = pool::try_arc(host).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
@@ -128,7 +303,7 @@ fn boot() -> Result<(Kernel, Arc<NtkHost>, Boot), NtStatus> {
                 took: end.saturating_sub(start),
                 end,
             };
-            Ok((kernel, host, boot))
+            Ok(Running { kernel, host, boot })
         }
         Err(BootError::NoMemory) => Err(NtStatus::INSUFFICIENT_RESOURCES),
         Err(error) => {

@@ -21,12 +21,14 @@ use crate::nt::{
     self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
     FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
 };
-use crate::policies::{self, Kept};
+use crate::policies::{self, Kept, VolumeKey};
+use crate::revival::Revival;
 use crate::settings::{How, Settings};
 use crate::signature::{Found, ends_the_search, look};
 use crate::verify;
-use crate::volume::{Extension, Kind, MountedVolume, kind_of};
+use crate::volume::{self, Extension, Kind, MountedVolume, kind_of};
 use alloc::sync::Arc;
+use core::num::NonZeroU64;
 use core::ptr::null_mut;
 use lkl::probe;
 use lkl::{Cause, DiskOptions, MountError};
@@ -140,10 +142,20 @@ fn mount_recognized(
     let key = found
         .as_ref()
         .and_then(|(superblock, _)| policies::key(superblock));
-    let kept = match key {
-        Some(key) => driver.policies.get(&key)?,
+    let kept = match &key {
+        Some(key) => driver.policies.get(key)?,
         None => Kept::default(),
     };
+    match (&key, &asked) {
+        (Some(key), None) if driver.linux.is_fatal(key) => {
+            log::line(format_args!(
+                "a volume is not mounted: Linux has died of it before; userctl mount asks for it all the same"
+            ));
+            return Err(NtStatus::DISK_CORRUPT_ERROR);
+        }
+        (Some(key), Some(_)) => driver.linux.forgive(key),
+        _ => {}
+    }
     if kept.never && asked.is_none() {
         log::line(format_args!(
             "a volume is not mounted, since its policy says never"
@@ -159,29 +171,58 @@ fn mount_recognized(
             ));
         })?;
 
-    let (kernel, host) = driver.linux.get_or_boot()?;
+    let (_, host) = driver.linux.get_or_boot()?;
     // SAFETY: the device that is being mounted is live; from here on the disk has a reference of its own.
     let disk = unsafe { DeviceDisk::open(target, host) };
     let disk = disk.map_err(|DiskError(status)| nt::status(status))?;
     let disk = pool::try_arc(disk).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-    mount_disk(driver, &kernel, real, (vpb, target), &disk, how, recognized).map_err(|status| {
+    let account = Account::new()?;
+    let volume = mount_in_linux(driver, account, (target, &disk), &how, recognized).map_err(|status| {
         if disk.is_gone() && leaving::may_hide_removal(status) {
             NtStatus::NO_SUCH_DEVICE
         } else {
             status
         }
-    })
+    });
+    let (volume, found) = volume.inspect_err(|_| note_death(driver, account, key.as_ref()))?;
+    show(driver, account, real, (vpb, target), &disk, how, (volume, found))
 }
 
-fn mount_disk(
+/// The number of a volume that is being mounted, on whose account Linux works.
+#[derive(Clone, Copy)]
+struct Account(NonZeroU64);
+
+impl Account {
+    fn new() -> Result<Account, NtStatus> {
+        NonZeroU64::new(volume::next_id())
+            .map(Account)
+            .ok_or(NtStatus::INTERNAL_ERROR)
+    }
+
+    /// Whether it is this volume that Linux has died of.
+    fn has_killed(self, kernel: &lkl::Kernel) -> bool {
+        kernel.death_account() == Some(self.0)
+    }
+}
+
+/// A mount has failed: because Linux died of it, perhaps.
+fn note_death(driver: &Driver, account: Account, key: Option<&VolumeKey>) {
+    let dead = driver.linux.booted();
+    if let Some(key) = key
+        && dead.is_some_and(|kernel| account.has_killed(&kernel))
+    {
+        driver.linux.note_fatal(key);
+    }
+}
+
+/// Mounts a disk in Linux; what was found on it.
+fn mount_in_linux(
     driver: &Driver,
-    kernel: &lkl::Kernel,
-    real: &DeviceRef,
-    (vpb, target): (PVPB, PDEVICE_OBJECT),
-    disk: &Arc<DeviceDisk>,
-    how: How,
+    account: Account,
+    (target, disk): (PDEVICE_OBJECT, &Arc<DeviceDisk>),
+    how: &How,
     recognized: bool,
-) -> Result<(), NtStatus> {
+) -> Result<(LklVolume, Option<Found>), NtStatus> {
     // Once more: Linux may have been booted in between.
     let found = match look(disk) {
         Ok(found) => Some(found),
@@ -192,15 +233,24 @@ fn mount_disk(
     };
     let (kind, options) = how.for_linux();
     let mut attempts = 0;
-    let volume = loop {
+    loop {
+        let (kernel, _) = driver.linux.get_or_boot()?;
+        let kernel = kernel.on_account(account.0);
         let as_disk: Arc<dyn lkl::Disk> = Arc::clone(disk) as Arc<dyn lkl::Disk>;
-        let device = kernel
-            .add_disk(as_disk, DiskOptions::default())
-            .map_err(|error| Errno(i32::from(error.number())).to_status(Context::Mounting))?;
-        let error = match LklVolume::mount(kernel, device, kind, &options) {
-            Ok(volume) => break volume,
+        let mounted = match kernel.add_disk(as_disk, DiskOptions::default()) {
+            Ok(device) => LklVolume::mount(&kernel, device, kind, &options),
+            Err(errno) if kernel.is_dead() => Err(MountError::of(errno)),
+            Err(errno) => return Err(Errno(i32::from(errno.number())).to_status(Context::Mounting)),
+        };
+        let error = match mounted {
+            Ok(volume) => return Ok((volume, found)),
             Err(error) => error,
         };
+        if kernel.is_dead() && !account.has_killed(&kernel) && attempts < ATTEMPTS {
+            // Of something else, meanwhile.
+            attempts = attempts.saturating_add(1);
+            continue;
+        }
         // btrfs says EEXIST of the same disk.
         if matches!(error.errno, lkl::Errno::EBUSY | lkl::Errno::EEXIST) {
             // A volume that was given up, or could not be taken, may be Linux's for a moment longer.
@@ -219,9 +269,28 @@ fn mount_disk(
                 tell_of_holder(driver, found.as_ref());
             }
         }
+        if recognized && error.fs_name.is_none() && error.errno == lkl::Errno::EINVAL {
+            // Linux was shown the disk and has seen nothing on it.
+            return Err(lost(target));
+        }
         return Err(refused(&error, !options.extra.is_empty()));
-    };
-    let vcb = Vcb::new(volume, geometry(target, disk), how.volume)?;
+    }
+}
+
+/// Makes a volume of NT's of what Linux has mounted.
+fn show(
+    driver: &Driver,
+    account: Account,
+    real: &DeviceRef,
+    (vpb, target): (PVPB, PDEVICE_OBJECT),
+    disk: &Arc<DeviceDisk>,
+    mut how: How,
+    (mut volume, found): (LklVolume, Option<Found>),
+) -> Result<(), NtStatus> {
+    let shown = core::mem::take(&mut how.volume);
+    let revival = Revival::new(Arc::clone(disk), how, account.0).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    volume.lives_on(revival);
+    let vcb = Vcb::new(volume, geometry(target, disk), shown)?;
     // SAFETY: the VPB of a mount under way is null or leads to a live device.
     if let Some(vpb) = unsafe { vpb.as_ref() } {
         // What was looked at is what is mounted, so a wanted verification has taken place; unless the medium was changed
@@ -233,7 +302,7 @@ fn mount_disk(
         return Err(NtStatus::VERIFY_REQUIRED);
     }
     tell_of_copies(driver, found.as_ref());
-    connect(driver, (vpb, target), vcb, disk, found, real.again())
+    connect(driver, account, (vpb, target), vcb, disk, found, real.again())
 }
 
 /// Why a volume that was recognised is not recognised any more: another medium, or a lack of memory to look.
@@ -361,6 +430,7 @@ fn geometry(target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Geometry {
 /// Makes the volume device and fills the VPB.
 fn connect(
     driver: &Driver,
+    account: Account,
     (vpb, target): (PVPB, PDEVICE_OBJECT),
     vcb: Vcb<LklVolume>,
     disk: &Arc<DeviceDisk>,
@@ -374,8 +444,8 @@ fn connect(
     };
     let sector = u16::try_from(vcb.geometry().sector_size).unwrap_or(512);
     let place = driver.volumes.reserve()?;
-    let volume =
-        MountedVolume::new(vcb, Arc::clone(disk), found, real).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let volume = MountedVolume::new(account.0.get(), vcb, Arc::clone(disk), found, real)
+        .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut device: PDEVICE_OBJECT = null_mut();
     // SAFETY: the driver object is ours, the pointers outlive the call.
     let status = unsafe {

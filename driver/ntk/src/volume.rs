@@ -264,10 +264,11 @@ unsafe impl Send for MountedVolume {}
 unsafe impl Sync for MountedVolume {}
 
 impl MountedVolume {
-    /// A volume that has no device yet. `None` for lack of memory.
+    /// A volume that has no device yet, under a number of [`next_id`]'s. `None` for lack of memory.
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn new(
+        id: u64,
         vcb: Vcb<LklVolume>,
         disk: Arc<DeviceDisk>,
         found: Option<Found>,
@@ -298,7 +299,7 @@ impl MountedVolume {
             return None;
         }
         pool::try_arc(MountedVolume {
-            id: next_id(),
+            id,
             vcb: ManuallyDrop::new(vcb),
             table: SpinLock::new(FcbTable::new()),
             known,

@@ -1,5 +1,6 @@
-//! A fault of the processor in Linux's code is Linux's end, and nothing more: the request that met it and all later ones end
-//! with errors, and the driver can be unloaded with nothing left behind.
+//! A fault of the processor in Linux's code is Linux's end, and nothing more: the volume whose request met it goes offline, all others
+//! live on in another Linux, and the driver can be unloaded with nothing left behind. When the next Linuxes die too, requests end with
+//! errors.
 //!
 //! One comes from an image: a UFS whose superblock makes Linux divide by zero. The others are put into Linux's own code in
 //! the loaded image, at the place where each system call passes, so that every kind is met in the image that is shipped.
@@ -77,13 +78,13 @@ const FATAL: &[(&str, &[u8], &str)] = &[
     ("endless", &[0xe8, 0xfb, 0xff, 0xff, 0xff], "StackOverflow"),
 ];
 
-/// Puts `code` where each system call of Linux's passes.
-fn break_linux(machine: &Machine, code: &[u8]) {
+/// Puts `code` where each system call of Linux's passes; what was there.
+fn break_linux(machine: &Machine, code: &[u8]) -> Vec<u8> {
     let image = machine.drivers()[0].image();
     let call = image
         .callback_of("linux_syscall")
         .expect("linux_syscall() names what it runs");
-    image.overwrite(call, code);
+    image.overwrite(call, code)
 }
 
 /// What Linux has said of its end.
@@ -98,6 +99,17 @@ fn read_at(machine: &Machine, disk: &ntos::disk::Disk, name: &str) -> Result<Vec
         .into_result()
 }
 
+/// Reads a file of a volume that Linux has died of. It goes offline in a moment, and its next open mounts it afresh.
+fn read_afresh(machine: &Machine, disk: &ntos::disk::Disk, name: &str) -> Vec<u8> {
+    let _watch = hang::watch("a volume that is mounted afresh", LIMIT);
+    loop {
+        match read_at(machine, disk, name) {
+            Err(STATUS_NO_SUCH_DEVICE) => std::thread::sleep(Duration::from_millis(1)),
+            read => return read.expect("mounted afresh"),
+        }
+    }
+}
+
 #[test]
 fn every_kind_of_fault_is_contained() {
     for (what, code, words) in CONTAINED {
@@ -107,25 +119,75 @@ fn every_kind_of_fault_is_contained() {
             for disk in &disks {
                 assert!(read_at(machine, disk, "data.bin").expect("sound") == data()[..4096]);
             }
-            let handle = machine
-                .open(&path(&disks[0], "data.bin"), OpenAs::read().uncached())
-                .expect("opens");
-            break_linux(machine, code);
+            let [handle, other] = [0, 1].map(|at| {
+                machine
+                    .open(&path(&disks[at], "data.bin"), OpenAs::read().uncached())
+                    .expect("opens")
+            });
+            let sound = break_linux(machine, code);
             let _watch = hang::watch(what, LIMIT);
             let read = handle.read(Some(8192), 4096);
-            assert!(!nt_success(read.status), "{what}: {}", name(read.status));
+            assert_eq!(
+                read.status,
+                STATUS_NO_SUCH_DEVICE,
+                "{what}: {}",
+                name(read.status)
+            );
+            break_linux(machine, &sound);
             let said = last_words();
             assert!(
                 said.contains("Linux died: ") && said.contains(&format!("fault in Linux: {words}")),
                 "{what}: {said}"
             );
-            // The other volume's Linux is the same one.
-            let other = read_at(machine, &disks[1], "mapped.bin");
-            assert!(other.is_err(), "{what}: {other:?}");
+            // The other volume's handle lives on in another Linux.
+            let bytes = other.read(Some(8192), 4096).into_result();
+            assert!(bytes.expect("lives on") == data()[8192..12288], "{what}");
+            // The handle of the volume that Linux died of does not; a new one has it mounted afresh.
+            let again = handle.read(Some(8192), 4096);
+            assert_eq!(
+                again.status,
+                STATUS_NO_SUCH_DEVICE,
+                "{what}: {}",
+                name(again.status)
+            );
+            assert!(read_afresh(machine, &disks[0], "data.bin") == data()[..4096]);
+            let said = last_words();
+            assert!(
+                said.contains("is offline: Linux has died of it"),
+                "{what}: {said}"
+            );
             // Whoever asks the driver itself is answered.
             assert!(Control::status(machine).ask(Request::Status).is_ok());
         });
     }
+}
+
+/// Each Linux dies at its first call: requests end with errors, and after some deaths no other is booted.
+#[test]
+fn a_storm_of_faults_ends_in_errors() {
+    on(8, &[disk(), disk()], |machine| {
+        let disks = [0, 1].map(|at| Arc::clone(&machine.disks()[at]));
+        for disk in &disks {
+            assert!(read_at(machine, disk, "data.bin").is_ok());
+        }
+        let (_, code, _) = CONTAINED[1];
+        let sound = break_linux(machine, code);
+        let _watch = hang::watch("a storm", LIMIT * 2);
+        for _ in 0..12 {
+            for disk in &disks {
+                let read = read_at(machine, disk, "data.bin");
+                assert!(read.is_err(), "{read:?}");
+            }
+        }
+        let said = ntos::rtl::print::last_lines(200).join("\n");
+        assert!(
+            said.contains("it is not started again until the driver is"),
+            "{said}"
+        );
+        break_linux(machine, &sound);
+        assert!(read_at(machine, &disks[0], "data.bin").is_err());
+        assert!(Control::status(machine).ask(Request::Status).is_ok());
+    });
 }
 
 #[test]
@@ -134,13 +196,14 @@ fn a_fault_on_the_thread_of_a_control_request_is_contained() {
         let disk = Arc::clone(&machine.disks()[0]);
         assert!(read_at(machine, &disk, "data.bin").is_ok());
         let (_, code, _) = CONTAINED[0];
-        break_linux(machine, code);
+        let sound = break_linux(machine, code);
         let _watch = hang::watch("a control request", LIMIT);
         // Linux's figures are asked for on this thread.
         let _ = Control::status(machine).ask(Request::Status);
         let said = last_words();
         assert!(said.contains("fault in Linux: arithmetic fault"), "{said}");
-        assert!(read_at(machine, &disk, "data.bin").is_err());
+        break_linux(machine, &sound);
+        assert!(read_at(machine, &disk, "data.bin").expect("lives on") == data()[..4096]);
     });
 }
 
@@ -161,7 +224,9 @@ fn a_fault_on_a_thread_that_linux_made_is_contained() {
         "{}",
         last_words()
     );
-    assert!(read_at(&machine, &disk, "mapped.bin").is_err());
+    // Of the disk that had answered last.
+    assert_eq!(read_at(&machine, &disk, "mapped.bin"), Err(STATUS_NO_SUCH_DEVICE));
+    read_afresh(&machine, &disk, "mapped.bin");
     drop(control);
     let report = machine.unload();
     assert!(report.is_clean(), "{report}");
@@ -199,7 +264,18 @@ fn an_image_that_makes_linux_divide_by_zero_ends_linux_and_not_the_machine() {
         assert!(opened.is_err(), "{opened:?}");
         let said = last_words();
         assert!(said.contains("fault in Linux: arithmetic fault"), "{said}");
-        assert!(read_at(machine, &sound, "mapped.bin").is_err());
+        assert!(read_at(machine, &sound, "mapped.bin").is_ok());
+        // Once more, and then only an administrator has it mounted.
+        assert!(machine.open(&path(&broken, "f"), OpenAs::read()).is_err());
+        assert!(read_at(machine, &sound, "mapped.bin").is_ok());
+        let opened = machine.open(&path(&broken, "f"), OpenAs::read()).map(drop);
+        assert_eq!(opened, Err(STATUS_DISK_CORRUPT_ERROR));
+        assert!(
+            last_words().contains("Linux has died of it before"),
+            "{}",
+            last_words()
+        );
+        assert!(read_at(machine, &sound, "data.bin").expect("sound") == data()[..4096]);
     });
 }
 

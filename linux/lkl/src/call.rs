@@ -185,6 +185,10 @@ fn with_task<T>(
 ) -> Result<T, Errno> {
     inside(kernel, || {
         kernel.inner.tasks.take(new_task).and_then(|lent| {
+            // Whose work it was that Linux died of stays noted: a task that comes back after that is charged to no other.
+            if !kernel.inner.shared.has_died() {
+                kernel.inner.tasks.charge(&lent, kernel.account);
+            }
             let result = contained(|| act(lent.task));
             kernel.inner.tasks.give_back(lent);
             result

@@ -63,8 +63,8 @@ impl OpenMode {
     }
 }
 
-/// The basic fields, the time of creation, the mount. Not STATX_DIOALIGN: for an encrypted file it would read the disk.
-const STATX_WANTED: u32 = 0x7ff | 0x800 | 0x1000;
+/// The basic fields, the time of creation, the mount, the subvolume. Not STATX_DIOALIGN: for an encrypted file it would read the disk.
+const STATX_WANTED: u32 = 0x7ff | 0x800 | 0x1000 | 0x8000;
 
 /// One component of a path: see [`OwnedFd::open_at`].
 fn entry_name(name: &[u8]) -> Result<CName, Errno> {

@@ -27,8 +27,10 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::alloc::Layout;
+use core::ffi::c_void;
 use core::fmt;
 use core::mem::ManuallyDrop;
+use core::num::NonZeroU64;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
 use spin::Mutex;
@@ -90,6 +92,12 @@ pub(crate) struct Shared {
     pub(crate) reads: Gate,
     /// Threads that tell Linux of an answer.
     answers: Gate,
+    /// Set by Linux's death, after the next two.
+    died: AtomicBool,
+    /// The task in whose call it was, or null.
+    dead_task: AtomicPtr<sys::lkl_task>,
+    /// Linux's word for the disk that had to do with it last, or null.
+    dead_disk: AtomicPtr<c_void>,
     /// Linux's memory: there until Linux has gone and no request is under way.
     pub(crate) pool: Mutex<Option<Box<dyn Send + Sync>>>,
     /// What callers wait for before they are inside.
@@ -112,6 +120,18 @@ impl Shared {
             tell();
             self.answers.leave();
         }
+    }
+
+    /// Linux has died, in the call of that task or else at work for that disk. Any context.
+    pub(crate) fn note_death(&self, task: *const sys::lkl_task, disk: *const c_void) {
+        self.dead_task.store(task.cast_mut(), Ordering::Release);
+        self.dead_disk.store(disk.cast_mut(), Ordering::Release);
+        self.died.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether Linux has died.
+    pub(crate) fn has_died(&self) -> bool {
+        self.died.load(Ordering::SeqCst)
     }
 
     /// How often it had none so far.
@@ -185,11 +205,18 @@ pub(crate) struct Inner {
     /// What requests under way may use is here still.
     remains: AtomicBool,
     /// Each non-null slot owns one count of a link.
-    disks: Vec<AtomicPtr<DiskLink>>,
+    disks: Vec<DiskSlot>,
     /// What Linux has that is no disk.
     pub(crate) attachments: Attachments,
     /// A descriptor of /proc/self/fd for reopening, or -1 until it is first wanted.
     pub(crate) proc_fd: AtomicI32,
+}
+
+/// A disk that Linux has.
+struct DiskSlot {
+    link: AtomicPtr<DiskLink>,
+    /// Who has added it.
+    account: AtomicU64,
 }
 
 /// How a halt has ended.
@@ -206,6 +233,8 @@ pub enum Halt {
 #[derive(Clone)]
 pub struct Kernel {
     pub(crate) inner: Arc<Inner>,
+    /// For whose work it is used: [`Kernel::on_account`]. 0: no account's.
+    pub(crate) account: u64,
 }
 
 fn semaphore<H: Host>(host: &H, count: u32) -> Result<Box<dyn Semaphore>, BootError> {
@@ -242,7 +271,10 @@ impl Kernel {
         disks
             .try_reserve_exact(MAX_DISKS)
             .map_err(|_| BootError::NoMemory)?;
-        disks.resize_with(MAX_DISKS, || AtomicPtr::new(null_mut()));
+        disks.resize_with(MAX_DISKS, || DiskSlot {
+            link: AtomicPtr::new(null_mut()),
+            account: AtomicU64::new(0),
+        });
         let growing = semaphore(&*host, 1)?;
         let freed = semaphore(&*host, 0)?;
         let waits = try_arc(
@@ -256,6 +288,9 @@ impl Kernel {
             calls: Gate::new(semaphore(&*host, 0)?),
             reads: Gate::new(semaphore(&*host, 0)?),
             answers: Gate::new(semaphore(&*host, 0)?),
+            died: AtomicBool::new(false),
+            dead_task: AtomicPtr::new(null_mut()),
+            dead_disk: AtomicPtr::new(null_mut()),
             pool: Mutex::new(None),
             waits: Arc::clone(&waits),
             overlay_left: AtomicU64::new(host.overlay_most()),
@@ -291,13 +326,16 @@ impl Kernel {
                 seam.give_back();
                 return Err(match errno {
                     Errno::ENOMEM => BootError::NoMemory,
+                    // Whatever Linux has made of it.
+                    _ if shared.shortages() != 0 => BootError::NoMemory,
                     errno => BootError::Linux(errno),
                 });
             }
         };
-        // From here on Linux runs. Lack of memory for what is made below is met by halting it again.
+        // From here on Linux runs. Lack of memory for what is made below is met by halting it again; and so is one that it has met
+        // while it booted, and goes on without what it could not make.
         let tasks = try_box(TaskPool::new(first, waits));
-        let Some(tasks) = tasks else {
+        let Some(tasks) = tasks.filter(|_| shared.shortages() == 0) else {
             seam.marks.enter_linux();
             let gone = call::halt();
             seam.marks.leave_linux();
@@ -327,6 +365,7 @@ impl Kernel {
         );
         let kernel = Kernel {
             inner: inner.ok_or(BootError::NoMemory)?,
+            account: 0,
         };
         // All entry tasks share the limit. A kernel that refuses works with fewer open files.
         let _ = call::raise_descriptor_limit(&kernel);
@@ -354,6 +393,32 @@ impl Kernel {
             Halt::Whole => Some(Remains(self.inner)),
             Halt::Stuck => None,
         }
+    }
+
+    /// The same Linux, for work of one account: calls that are made with it, and with what comes of it (disks, mounts,
+    /// descriptors), are that account's. When Linux dies, [`Kernel::death_account`] says whose work it died of.
+    pub fn on_account(&self, account: NonZeroU64) -> Kernel {
+        Kernel {
+            inner: Arc::clone(&self.inner),
+            account: account.get(),
+        }
+    }
+
+    /// The account of whose work Linux has died: in a call of its, or, when a thread of Linux's own died, as the last one that had
+    /// to do with a disk of its there; the second is likely, and no more. `None` when it lives, or that cannot be told.
+    pub fn death_account(&self) -> Option<NonZeroU64> {
+        let shared = &self.inner.shared;
+        if !shared.has_died() {
+            return None;
+        }
+        let task = shared.dead_task.load(Ordering::Acquire).cast_const();
+        if !task.is_null() {
+            return NonZeroU64::new(self.inner.tasks.account_of(task));
+        }
+        let disk = shared.dead_disk.load(Ordering::Acquire).cast::<DiskLink>();
+        let mut disks = self.inner.disks.iter();
+        let slot = disks.find(|slot| !disk.is_null() && slot.link.load(Ordering::Acquire) == disk)?;
+        NonZeroU64::new(slot.account.load(Ordering::Acquire))
     }
 
     /// Whether Linux has gone, so that another may boot: halted or abandoned, and not stuck.
@@ -467,7 +532,7 @@ impl Kernel {
             link,
         );
         let link = link.ok_or(Errno::ENOMEM)?;
-        let word = self.inner.keep(&link)?;
+        let word = self.inner.keep(&link, self.account)?;
         match call::disk_add(self, word, &link, &params, by) {
             Ok(info) => {
                 link.set_device(info.major, info.minor);
@@ -521,13 +586,15 @@ impl Inner {
     }
 
     /// Keeps a link alive until `forget`, or until the end. The pointer that Linux gets.
-    fn keep(&self, link: &Arc<DiskLink>) -> Result<NonNull<DiskLink>, Errno> {
+    fn keep(&self, link: &Arc<DiskLink>, account: u64) -> Result<NonNull<DiskLink>, Errno> {
         let pointer = Arc::into_raw(Arc::clone(link)).cast_mut();
         for slot in &self.disks {
             if slot
+                .link
                 .compare_exchange(null_mut(), pointer, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
             {
+                slot.account.store(account, Ordering::Release);
                 return NonNull::new(pointer).ok_or(Errno::ENOMEM);
             }
         }
@@ -539,6 +606,7 @@ impl Inner {
         let pointer = Arc::as_ptr(link).cast_mut();
         for slot in &self.disks {
             if slot
+                .link
                 .compare_exchange(pointer, null_mut(), Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
             {
@@ -554,7 +622,7 @@ impl Inner {
             return self.halt_again();
         }
         for slot in &self.disks {
-            if let Some((major, minor)) = call::peek_link(slot) {
+            if let Some((major, minor)) = call::peek_link(&slot.link) {
                 call::disk_gone(major, minor);
             }
         }
@@ -607,7 +675,7 @@ impl Inner {
         }
         if self.remains.swap(false, Ordering::AcqRel) {
             for slot in &self.disks {
-                call::drop_link(slot.swap(null_mut(), Ordering::AcqRel));
+                call::drop_link(slot.link.swap(null_mut(), Ordering::AcqRel));
             }
             self.attachments.drop_all();
             drop(self.shared.pool.lock().take());

@@ -91,6 +91,11 @@ pub enum Cause {
 }
 
 impl MountError {
+    /// An error that came up before a file system was tried.
+    pub fn of(errno: Errno) -> Self {
+        MountError::new(None, errno)
+    }
+
     fn new(fs_name: Option<&str>, errno: Errno) -> Self {
         MountError {
             fs_name: fs_name.map(owned),
@@ -246,6 +251,11 @@ impl Mount {
     /// The root folder, as [`OpenMode::Path`].
     pub fn root(&self) -> Result<OwnedFd, Errno> {
         self.tree.open_at(b".", OpenMode::Path)
+    }
+
+    /// The Linux that it is mounted in.
+    pub fn kernel(&self) -> &Kernel {
+        self.tree.kernel()
     }
 
     /// The file system's name in Linux, as in `"ext4"`.

@@ -13,7 +13,7 @@ use crate::errno::Errno;
 use crate::host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
 use crate::kernel::Shared;
 use crate::memory::try_box;
-use crate::sys::{self, Entry, lkl_disk_read, lkl_host_ops};
+use crate::sys::{self, Entry, lkl_death, lkl_disk_read, lkl_host_ops};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ffi::c_void;
@@ -124,11 +124,14 @@ unsafe extern "sysv64" fn print<H: Host>(host: *mut c_void, text: *const u8, len
     context.host.print(text);
 }
 
-unsafe extern "sysv64" fn panicked<H: Host>(host: *mut c_void, why: *const u8, len: usize) {
+unsafe extern "sysv64" fn panicked<H: Host>(host: *mut c_void, death: *const lkl_death) {
     // SAFETY: host_ops.h.
     let context = unsafe { context::<H>(host) };
+    // SAFETY: host_ops.h: it is there for the call.
+    let death = unsafe { &*death };
     // SAFETY: host_ops.h.
-    let why = unsafe { bytes(why, len) };
+    let why = unsafe { bytes(death.why, death.why_len) };
+    context.shared.note_death(death.task, death.disk);
     context.shared.waits.call_off();
     context.host.panicked(why);
 }

@@ -37,7 +37,8 @@ pub(crate) struct RawStatx {
     mnt_id: u64,
     dio_mem_align: u32,
     dio_offset_align: u32,
-    spare3: [u64; 12],
+    subvol: u64,
+    spare3: [u64; 11],
 }
 const _: () = assert!(size_of::<RawStatx>() == 256);
 
@@ -154,6 +155,9 @@ pub struct Statx {
     pub dev: DeviceNumber,
     /// The mount that it was reached through.
     pub mnt_id: u64,
+    /// The subvolume that it is in, where the file system has such: its number there, which is the same in each mount. From Linux 6.10
+    /// on.
+    pub subvol: Option<u64>,
 }
 
 impl Statx {
@@ -172,6 +176,7 @@ impl Statx {
 
     pub(crate) fn from_raw(raw: &RawStatx) -> Self {
         const STATX_BTIME: u32 = 0x800;
+        const STATX_SUBVOL: u32 = 0x8000;
         Statx {
             mask: raw.mask,
             blksize: raw.blksize,
@@ -197,6 +202,7 @@ impl Statx {
                 minor: raw.dev_minor,
             },
             mnt_id: raw.mnt_id,
+            subvol: (raw.mask & STATX_SUBVOL != 0).then_some(raw.subvol),
         }
     }
 

@@ -13,7 +13,7 @@
 use core::ffi::{c_char, c_int, c_long, c_void};
 
 /// `LKL_HOST_OPS_VERSION`
-pub const LKL_HOST_OPS_VERSION: u32 = 3;
+pub const LKL_HOST_OPS_VERSION: u32 = 4;
 /// `LKL_PAGE_SIZE`, bytes.
 pub const LKL_PAGE_SIZE: usize = 4096;
 
@@ -51,6 +51,20 @@ pub struct lkl_disk_read {
     pub linux_private: [*mut c_void; 2],
 }
 
+/// Of what Linux has died, and at whose work.
+#[repr(C)]
+#[derive(Debug)]
+pub struct lkl_death {
+    /// Text.
+    pub why: *const u8,
+    /// Bytes of it.
+    pub why_len: usize,
+    /// The entry task in whose call it was, or null. Only to be compared.
+    pub task: *const lkl_task,
+    /// The disk that the thread asked last, or that was answered last, or null. Only to be compared.
+    pub disk: *const c_void,
+}
+
 /// `entry` of `thread_create` and `fire` of `timer_alloc`.
 pub type Entry = unsafe extern "sysv64" fn(arg: *mut c_void);
 
@@ -63,7 +77,7 @@ pub struct lkl_host_ops {
     pub version: u32,
     pub host: *mut c_void,
     pub print: unsafe extern "sysv64" fn(*mut c_void, *const u8, usize),
-    pub panicked: unsafe extern "sysv64" fn(*mut c_void, *const u8, usize),
+    pub panicked: unsafe extern "sysv64" fn(*mut c_void, *const lkl_death),
     pub stuck: unsafe extern "sysv64" fn(*mut c_void),
     pub sem_alloc: unsafe extern "sysv64" fn(*mut c_void, u32) -> *mut c_void,
     pub sem_free: unsafe extern "sysv64" fn(*mut c_void, *mut c_void),

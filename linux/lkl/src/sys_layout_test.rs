@@ -51,6 +51,7 @@ fn mirror() -> Mirror {
             thread_exit, thread_join, thread_self, thread_ran_ns, thread_urgent, pool_alloc, pool_free, pages_map, pages_unmap, monotonic_ns, realtime_ns, timer_alloc,
             timer_arm, timer_free, disk_read, overlay_alloc, yield_ = "yield",
         }
+        lkl_death { why, why_len, task, disk }
         lkl_image { data, data_size, zeros, zeros_size }
         lkl_boot_params { pool_size, command_line }
         lkl_disk_params { disk, size, block_size, queue_depth, overlay_limit, padding }

@@ -24,6 +24,8 @@ pub(crate) const CAPACITY: usize = WORDS * 64;
 pub(crate) struct TaskPool {
     parent: AtomicPtr<lkl_task>,
     slots: [AtomicPtr<lkl_task>; CAPACITY],
+    /// For whose work each was lent last.
+    accounts: [AtomicU64; CAPACITY],
     /// A set bit: the slot holds a task that nobody uses.
     idle: [AtomicU64; WORDS],
     /// Slots that hold a task; only changed with `growing` held.
@@ -82,6 +84,7 @@ impl TaskPool {
         TaskPool {
             parent: AtomicPtr::new(parent.as_ptr()),
             slots: [const { AtomicPtr::new(null_mut()) }; CAPACITY],
+            accounts: [const { AtomicU64::new(0) }; CAPACITY],
             idle: [const { AtomicU64::new(0) }; WORDS],
             made: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
@@ -116,6 +119,22 @@ impl TaskPool {
                 }
             }
         }
+    }
+
+    /// Notes for whose work a task is lent.
+    pub(crate) fn charge(&self, lent: &Lent, account: u64) {
+        if let Some(place) = self.accounts.get(lent.slot) {
+            place.store(account, Ordering::Relaxed);
+        }
+    }
+
+    /// For whose work this task was lent last; 0 when it is none of the pool's.
+    pub(crate) fn account_of(&self, task: *const lkl_task) -> u64 {
+        let tasks = self.slots.iter().zip(&self.accounts);
+        let mut found = tasks.filter(|(slot, _)| slot.load(Ordering::Acquire).cast_const() == task);
+        found
+            .next()
+            .map_or(0, |(_, account)| account.load(Ordering::Relaxed))
     }
 
     /// Takes a lent task back.

@@ -40,6 +40,7 @@ static void read_done(struct lkl_irq_event *event)
 	struct request *rq = blk_mq_rq_from_pdu(request);
 	struct hostblk *disk = rq->q->queuedata;
 
+	lkl_disk_answered = disk->host_disk;
 	if (!request->error)
 		hostblk_overlay_read(disk, rq);
 	blk_mq_end_request(rq, errno_to_blk_status(request->error));
@@ -120,6 +121,7 @@ static blk_status_t hostblk_queue_rq(struct blk_mq_hw_ctx *hctx, const struct bl
 	blk_mq_start_request(rq);
 	if (READ_ONCE(disk->gone))
 		return BLK_STS_OFFLINE;
+	lkl_disk_asked(disk->host_disk);
 	if (req_op(rq) != REQ_OP_READ && hostblk_write_wanted(disk))
 		return hostblk_write_start(disk, rq);
 	switch (req_op(rq)) {

@@ -82,8 +82,11 @@ void hostblk_write_queue(const struct hostblk *disk, struct request_queue *queue
 static void hostblk_write_ended(struct lkl_irq_event *event)
 {
 	struct hostblk_request *request = container_of(event, struct hostblk_request, event);
+	struct request *rq = blk_mq_rq_from_pdu(request);
+	const struct hostblk *disk = rq->q->queuedata;
 
-	blk_mq_end_request(blk_mq_rq_from_pdu(request), errno_to_blk_status(request->error));
+	lkl_disk_answered = disk->host_disk;
+	blk_mq_end_request(rq, errno_to_blk_status(request->error));
 }
 
 static void hostblk_write_done(struct lkl_disk_write *write, long error)

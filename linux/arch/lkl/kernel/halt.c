@@ -33,6 +33,34 @@ int lkl_dead;
 /* It died by lkl_condemn(). */
 static bool condemned;
 
+void *lkl_disk_answered;
+
+/* Whoever holds the CPU sends a request to a disk. */
+void lkl_disk_asked(void *disk)
+{
+	if (!lkl_irqs_served)
+		WRITE_ONCE(lkl_running->disk, disk);
+}
+
+/* The thread that holds the CPU, if any, is looked at from wherever death is noticed: records stay until the end. */
+static void tell_host(const char *why)
+{
+	const struct lkl_thread *me = READ_ONCE(lkl_running);
+	struct lkl_death death = {
+		.why = why,
+		.why_len = strlen(why),
+		.disk = READ_ONCE(lkl_disk_answered),
+	};
+
+	if (me && !READ_ONCE(lkl_irqs_served)) {
+		if (me->entry)
+			death.task = (const struct lkl_task *)me->task;
+		if (READ_ONCE(me->disk))
+			death.disk = READ_ONCE(me->disk);
+	}
+	host(panicked, &death);
+}
+
 int linux_is_dead(void)
 {
 	return __atomic_load_n(&lkl_dead, __ATOMIC_ACQUIRE) != 0;
@@ -73,7 +101,7 @@ static void die(const char *why)
 	struct lkl_thread *me = lkl_running;
 
 	if (!__atomic_exchange_n(&lkl_dead, 1, __ATOMIC_SEQ_CST))
-		host(panicked, why, strlen(why));
+		tell_host(why);
 	wake_everybody();
 	lkl_cpu_put();
 	lkl_go_home(me);
@@ -94,7 +122,7 @@ bool lkl_condemn(const char *why)
 	WRITE_ONCE(condemned, true);
 	/* So that the thread looks. */
 	__atomic_fetch_or(&lkl_irqs_pending, 1UL << LKL_IRQ_TIMER, __ATOMIC_SEQ_CST);
-	host(panicked, why, strlen(why));
+	tell_host(why);
 	wake_everybody();
 	return true;
 }
@@ -131,7 +159,7 @@ void linux_fault(const char *why)
 static void die_outside(const char *why)
 {
 	if (!__atomic_exchange_n(&lkl_dead, 1, __ATOMIC_SEQ_CST))
-		host(panicked, why, strlen(why));
+		tell_host(why);
 	wake_everybody();
 }
 

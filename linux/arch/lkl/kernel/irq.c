@@ -20,6 +20,7 @@ unsigned long lkl_irqs_off = ARCH_IRQ_DISABLED;
 /* Bit n: interrupt n was raised; bit 0: the list of events is not empty. */
 unsigned long lkl_irqs_pending;
 static struct lkl_irq_event *events;
+bool lkl_irqs_served;
 
 struct lkl_thread lkl_servant;
 
@@ -87,6 +88,7 @@ void lkl_irqs_run(void)
 		lkl_irqs_off = ARCH_IRQ_DISABLED;
 		bits = __atomic_exchange_n(&lkl_irqs_pending, 0, __ATOMIC_SEQ_CST);
 		old_regs = set_irq_regs(&regs);
+		WRITE_ONCE(lkl_irqs_served, true);
 		irq_enter();
 		if (bits & EVENTS_BIT)
 			take_events();
@@ -94,6 +96,7 @@ void lkl_irqs_run(void)
 			if (bits & (1UL << irq))
 				generic_handle_irq(irq);
 		irq_exit();
+		WRITE_ONCE(lkl_irqs_served, false);
 		set_irq_regs(old_regs);
 		lkl_irqs_off = ARCH_IRQ_ENABLED;
 	} while (READ_ONCE(lkl_irqs_pending));

@@ -200,6 +200,7 @@ static struct lkl_thread *new_record(struct task_struct *task)
 		thread->dying = false;
 		thread->leaving = false;
 		thread->after_death = NULL;
+		thread->disk = NULL;
 		thread->task = task;
 		return thread;
 	}

@@ -23,6 +23,8 @@ mod ends;
 mod image;
 #[cfg(target_os = "linux")]
 mod life;
+#[cfg(target_os = "linux")]
+mod lives;
 #[cfg(all(target_os = "linux", not(feature = "apr")))]
 mod loops;
 #[cfg(target_os = "linux")]
@@ -52,7 +54,7 @@ mod runner {
     use super::processes;
     #[cfg(not(feature = "apr"))]
     use super::processes::SCENARIO;
-    use super::{again, cached, calls, death, disks, life, volume};
+    use super::{again, cached, calls, death, disks, life, lives, volume};
     #[cfg(not(feature = "apr"))]
     use super::{ends, loops};
     use libtest_mimic::{Arguments, Trial};
@@ -73,6 +75,15 @@ mod runner {
         (
             "boots while a disk keeps requests of the last Linux",
             again::beside_requests_of_the_last,
+        ),
+        ("an ext4 volume outlives Linux", lives::ext4),
+        ("a btrfs volume outlives Linux", lives::btrfs),
+        ("an XFS volume outlives Linux", lives::xfs),
+        ("volumes outlive Linux under load", lives::under_load),
+        ("one volume pays for a death of Linux", lives::one_pays),
+        (
+            "a volume outlives Linux while its disk hangs",
+            lives::while_a_disk_hangs,
         ),
         ("the port's own tests", life::self_test),
         ("handles outlive the kernel", life::handles_outlive),
@@ -110,6 +121,10 @@ mod runner {
     const MORE: &[(&str, fn())] = &[
         ("a fault in Linux is contained", death::fault),
         ("a disk that was taken away is let go", disks::let_go),
+        (
+            "a volume pays for a death of a thread of Linux's",
+            lives::a_thread_of_linuxs_pays,
+        ),
         ("an interrupt comes after the end", ends::late_interrupt),
         ("a call loops for ever", loops::deaf),
         (

@@ -191,15 +191,19 @@ impl Image {
         Some(self.address_of(next.wrapping_add_signed(distance)))
     }
 
-    /// Writes `code` over the image's own at an address, for a test that wants it to fail there. No thread runs there
-    /// meanwhile.
-    pub fn overwrite(&self, at: usize, code: &[u8]) {
-        assert!(self.rva_of(at).is_some(), "{at:#x} is not in the image");
+    /// Writes `code` over the image's own at an address, for a test that wants it to fail there; what was there before. No thread
+    /// runs there meanwhile.
+    pub fn overwrite(&self, at: usize, code: &[u8]) -> Vec<u8> {
+        let rva = self
+            .rva_of(at)
+            .unwrap_or_else(|| panic!("{at:#x} is not in the image"));
+        let before = self.bytes(rva, code.len()).expect("in the image").to_vec();
         let pages = (at & !(PAGE_SIZE - 1))..(at + code.len()).next_multiple_of(PAGE_SIZE);
         space::protect(pages.clone(), Protection::ReadWrite);
         // SAFETY: the pages are the image's own and writable now; the test sees to it that nothing runs there.
         unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), at as *mut u8, code.len()) };
         space::protect(pages, Protection::Execute);
+        before
     }
 
     /// Takes the discardable sections (INIT, relocations) away, as NT does after DriverEntry.

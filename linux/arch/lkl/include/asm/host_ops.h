@@ -19,7 +19,7 @@
 #ifndef _ASM_LKL_HOST_OPS_H
 #define _ASM_LKL_HOST_OPS_H
 
-#define LKL_HOST_OPS_VERSION	3
+#define LKL_HOST_OPS_VERSION	4
 #define LKL_PAGE_SIZE		4096UL
 
 #ifdef __cplusplus
@@ -47,6 +47,20 @@ struct lkl_disk_read {
 	void *linux_private[2];		/* Linux's own: not for the host */
 };
 
+struct lkl_task;			/* an entry task */
+
+/*
+ * Of what Linux has died, and at whose work. `task` is the entry task in whose call it was. When a thread of Linux's own or an
+ * interrupt died, it is NULL, and `disk` is the best guess: the disk that the thread sent its last request to, or else the one
+ * that was answered last. Both are there to be compared with what the host has: they may be gone.
+ */
+struct lkl_death {
+	const char *why;
+	unsigned long why_len;
+	const struct lkl_task *task;
+	const void *disk;		/* first argument but one of disk_read; NULL if there was none */
+};
+
 /*
  * What the host does for Linux. The first argument of each is the member `host`, unchanged.
  *
@@ -66,7 +80,7 @@ struct lkl_host_ops {
 	 * threads away. It returns, and must not call into Linux. Every system call in progress or to come returns -ENODEV
 	 * (-19) afterwards, but for the one that is in the loop. Any context.
 	 */
-	void (*panicked)(void *host, const char *why, unsigned long len);
+	void (*panicked)(void *host, const struct lkl_death *death);
 
 	/*
 	 * After panicked(): the thread that was in the loop still is, 2 s later, and cannot be stopped. If it is one of
@@ -180,8 +194,6 @@ struct lkl_disk_stats {
 	unsigned long overlay_bytes;	/* RAM held by blocks that Linux wrote */
 	unsigned long writes_refused;	/* write requests that failed because the overlay was full or absent */
 };
-
-struct lkl_task;			/* an entry task */
 
 /*
  * What Linux does for its host. Errors are Linux's own, negative. Unless it says otherwise, a function may block and

@@ -55,6 +55,7 @@ enum { LKL_HANDED_ON = 1, LKL_STILL_HELD = 2 };
  * @entries: how often a host thread came in as this task
  * @host_thread: the host's name for the thread, for the watchdog
  * @seen: what the watchdog saw here last: in which turn, of which thread, and what that had run
+ * @disk: the host's, of the last request that this thread sent
  * @fn: what the task runs
  * @arg: its argument
  */
@@ -80,6 +81,7 @@ struct lkl_thread {
 	struct {
 		unsigned long turn, host_thread, ran;
 	} seen;
+	void *disk;
 	int (*fn)(void *arg);
 	void *arg;
 };
@@ -131,12 +133,17 @@ struct lkl_irq_event {
 	void (*handler)(struct lkl_irq_event *event);
 };
 
+/* Interrupts are being served; whose turn it is has nothing to do with it. */
+extern bool lkl_irqs_served;
 void lkl_irq_raise(unsigned int irq);
 void lkl_irq_post(struct lkl_irq_event *event);
 void lkl_servant_main(void *unused);
 
 /* kernel/halt.c */
 extern int lkl_dead;
+/* The host's disk that was answered last. */
+extern void *lkl_disk_answered;
+void lkl_disk_asked(void *disk);
 void lkl_panic_init(void);
 void lkl_go_home(struct lkl_thread *me) __noreturn;
 bool lkl_condemn(const char *why);

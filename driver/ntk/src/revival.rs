@@ -1,0 +1,146 @@
+//! What becomes of volumes when Linux dies: the one that it died of goes offline, all others live on in the next Linux.
+//!
+//! A volume lives on by [`Revival`], which mounts it again as it was mounted first. The request that finds Linux dead does that
+//! (`lkl_vfs::LklVolume`), so that a volume that nothing is asked of costs nothing.
+
+use crate::entry;
+use crate::later;
+use crate::log;
+use crate::settings::How;
+use crate::sync::Guarded;
+use crate::volume::MountedVolume;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::num::NonZeroU64;
+use lkl::{BlockDevice, DiskOptions, Errno, Kernel, Mount};
+use lkl_host_ntk::nt::PASSIVE;
+use lkl_host_ntk::sync::Event;
+use lkl_host_ntk::{DeviceDisk, pool, routines};
+use lkl_vfs::Origin;
+
+/// How a volume was mounted.
+struct Mounting {
+    disk: Arc<DeviceDisk>,
+    how: How,
+    account: NonZeroU64,
+}
+
+/// Mounts a volume again.
+pub struct Revival {
+    mounting: Arc<Mounting>,
+    alone: Guarded<()>,
+}
+
+impl Revival {
+    /// For a volume that was mounted so. `None` for lack of memory.
+    ///
+    /// IRQL: PASSIVE_LEVEL.
+    pub fn new(disk: Arc<DeviceDisk>, how: How, account: NonZeroU64) -> Option<Box<Revival>> {
+        let mounting = pool::try_arc(Mounting { disk, how, account })?;
+        lkl::try_box(Revival {
+            mounting,
+            alone: Guarded::new(())?,
+        })
+    }
+}
+
+impl Origin for Revival {
+    fn alone(&self, act: &mut dyn FnMut()) {
+        let _alone = self.alone.lock();
+        act();
+    }
+
+    /// IRQL: <= APC_LEVEL, on a large stack; blocks.
+    fn mount_again(&self, _dead: &Kernel) -> Result<(Mount, BlockDevice), Errno> {
+        if routines::irql() == PASSIVE {
+            return self.mounting.mount();
+        }
+        // A paging read: threads are made at PASSIVE_LEVEL only.
+        let outcome = pool::try_arc(Outcome::new().ok_or(Errno::ENOMEM)?).ok_or(Errno::ENOMEM)?;
+        outcome.done.init();
+        let (told, mounting) = (Arc::clone(&outcome), Arc::clone(&self.mounting));
+        let queued = later::queue(move || {
+            let result = mounting.mount();
+            *told.result.lock() = Some(result);
+            told.done.set();
+        });
+        if !queued {
+            return Err(Errno::ENOMEM);
+        }
+        outcome.done.wait();
+        outcome.result.lock().take().unwrap_or(Err(Errno::ENODEV))
+    }
+}
+
+/// What another thread comes to.
+struct Outcome {
+    done: Event,
+    result: Guarded<Option<Result<(Mount, BlockDevice), Errno>>>,
+}
+
+impl Outcome {
+    fn new() -> Option<Outcome> {
+        Some(Outcome {
+            done: Event::uninit(),
+            result: Guarded::new(None)?,
+        })
+    }
+}
+
+impl Mounting {
+    /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
+    fn mount(&self) -> Result<(Mount, BlockDevice), Errno> {
+        let driver = entry::driver().ok_or(Errno::ENODEV)?;
+        if self.disk.is_gone() {
+            return Err(Errno::ENODEV);
+        }
+        let kernel = driver.linux.after(self.account).map_err(|_| Errno::ENODEV)?;
+        let disk: Arc<dyn lkl::Disk> = Arc::clone(&self.disk) as Arc<dyn lkl::Disk>;
+        let device = kernel.add_disk(disk, DiskOptions::default())?;
+        let (kind, options) = self.how.for_linux();
+        match kernel.mount(&device, kind, &options) {
+            Ok(mount) => Ok((mount, device)),
+            Err(error) => {
+                log::line(format_args!("volume {} does not live on: {error}", self.account));
+                Err(error.errno)
+            }
+        }
+    }
+}
+
+/// Takes the volume of that number offline: its requests fail, and its next open mounts it afresh. Does not wait.
+///
+/// IRQL: <= APC_LEVEL.
+pub fn offline(account: NonZeroU64) {
+    // Without memory for that it goes with its requests, which find no Linux to go on in.
+    let _ = later::queue(move || {
+        let Some(driver) = entry::driver() else { return };
+        let volumes = driver.volumes.all().unwrap_or_default();
+        if let Some(volume) = volumes.iter().find(|volume| volume.id == account.get()) {
+            take_offline(volume);
+        }
+    });
+}
+
+fn take_offline(volume: &Arc<MountedVolume>) {
+    if let (Some(driver), Some(key)) = (entry::driver(), &volume.key) {
+        driver.linux.note_fatal(key);
+    }
+    log::line(format_args!(
+        "volume {} is offline: Linux has died of it; all others live on",
+        volume.id
+    ));
+    let over = {
+        let mut state = volume.state.lock();
+        state.fatal = true;
+        volume.follow(&state);
+        state.is_over()
+    };
+    volume.let_go_of_vpb();
+    volume.end_pended();
+    if over {
+        volume.tear_down();
+    } else {
+        volume.drain_later(0);
+    }
+}
