@@ -99,12 +99,17 @@ fn text(report: &Report) -> String {
     let release = release.map_or(String::new(), |release| format!("{release}, "));
     let state = match linux.state {
         "running" => format!(
-            "{release}running for {}, booted in {} ms",
+            "{release}running for {}, booted in {} ms{}",
             time(linux.running_ns),
-            linux.boot_ns / 1_000_000
+            linux.boot_ns / 1_000_000,
+            match linux.panics {
+                0 => String::new(),
+                1 => ", started again after a panic: userctl log".into(),
+                panics => format!(", started again after {panics} panics: userctl log"),
+            }
         ),
         "stopped" => format!(
-            "{release}stopped by a panic; volumes are gone until the driver is started again: userctl stop --force, userctl start"
+            "{release}stopped by a panic; the next request starts it again. If it stays so: userctl stop --force, userctl start"
         ),
         _ => "not started; the first volume starts it".to_string(),
     };

@@ -257,7 +257,8 @@ impl PolicyEntry {
 pub mod status_flags {
     /// Linux runs.
     pub const LINUX_RUNNING: u32 = 1;
-    /// Linux has stopped by a panic and is not started again.
+    /// Linux has stopped by a panic. The next request that wants it starts another, unless it dies too often or a thread is in a loop in
+    /// it that does not end.
     pub const LINUX_DEAD: u32 = 2;
 }
 
