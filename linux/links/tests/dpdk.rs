@@ -2,13 +2,12 @@
 
 #![cfg(target_os = "linux")]
 
-mod machine;
 mod sides;
 
 use lkl_links::Spec;
 use lkl_netdev::Offloads;
-use machine::Machine;
-use sides::{MUCH, Side, echoes, exchange};
+use networks::{Machine, echoes, exchange};
+use sides::{MUCH, over};
 use std::net::Ipv4Addr;
 
 #[test]
@@ -49,10 +48,10 @@ fn what_dpdk_drives_carries_linuxs_packets_whole() {
         "dpdk:--no-huge --no-shconf --no-pci --no-telemetry -m 96 --vdev=net_af_packet0,iface=lkldpdk \
          --vdev=net_af_packet1,iface=lkllong,framesz=16384,blocksz=65536 --vdev=net_tap0,iface=lkldtap --vdev=net_memif0,role=server,{memif} --vdev=net_memif1,role=client,{memif}"
     ));
-    let side = Side::over(first.unwrap(), 1500, [10, 9, 1, 2]);
+    let side = over(first.unwrap(), 1500, [10, 9, 1, 2]);
     assert!(machine.ping("10.9.1.2"));
     let listener = machine.inside(|| std::net::TcpListener::bind("10.9.1.1:7000"));
-    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 1, 1));
+    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 1, 1), MUCH);
     // It goes down and up again.
     side.config.set_down("eth0").unwrap();
     side.config.set_up("eth0").unwrap();
@@ -64,24 +63,24 @@ fn what_dpdk_drives_carries_linuxs_packets_whole() {
 
     refused("dpdk:net_tap0 --no-huge", "nothing else");
 
-    let side = Side::over(open("dpdk:net_af_packet1").unwrap(), 9000, [10, 9, 3, 2]);
+    let side = over(open("dpdk:net_af_packet1").unwrap(), 9000, [10, 9, 3, 2]);
     let listener = machine.inside(|| std::net::TcpListener::bind("10.9.3.1:7000"));
-    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 3, 1));
+    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 3, 1), MUCH);
     drop(side);
 
     // The machine looks at each checksum that this one computes.
     let tap = open("dpdk:net_tap0").unwrap();
     assert!(tap.offloads().has(Offloads::HOST_CSUM));
     machine.address("lkldtap", 2);
-    let side = Side::over(tap, 1500, [10, 9, 2, 2]);
+    let side = over(tap, 1500, [10, 9, 2, 2]);
     assert!(machine.ping("10.9.2.2"));
     let listener = machine.inside(|| std::net::TcpListener::bind("10.9.2.1:7000"));
-    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 2, 1));
+    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 2, 1), MUCH);
     drop(side);
 
     let (one, two) = (open("dpdk:net_memif0").unwrap(), open("dpdk:net_memif1").unwrap());
-    let one = Side::over(one, 1500, [10, 8, 0, 1]);
-    let two = Side::over(two, 1500, [10, 8, 0, 2]);
+    let one = over(one, 1500, [10, 8, 0, 1]);
+    let two = over(two, 1500, [10, 8, 0, 2]);
     one.waits_for_carrier(true);
     two.waits_for_carrier(true);
     exchange(&one, &two, MUCH);

@@ -3,16 +3,15 @@
 
 #![cfg(target_os = "linux")]
 
-mod machine;
 mod programs;
 mod sides;
 
-use lkl_links::NAT;
+use lkl_links::{NAT, Spec};
 use lkl_net::UdpSocket;
 use lkl_net::config::Route;
-use machine::Machine;
+use networks::{Machine, Side, echoes, exchange, noise};
 use programs::{Program, qemu};
-use sides::{MUCH, Side, echoes, exchange, noise};
+use sides::{MUCH, over};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
@@ -38,6 +37,12 @@ impl Folder {
     fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
+}
+
+/// A network whose interface is connected to that.
+fn to(spec: &str, mtu: u32, address: [u8; 4]) -> Side {
+    let backend = spec.parse::<Spec>().unwrap().open(true);
+    over(backend.unwrap(), mtu, address)
 }
 
 /// A port of the loopback's that is free now.
@@ -76,8 +81,8 @@ fn qemu_hands_on_streams_by_unix_sockets_and_its_end_takes_the_carrier() {
         let (a, b) = (folder.text("a"), folder.text("b"));
         let command = qemu(&[stream(&a), stream(&b)]);
         let program = Program::new(&command, &[&folder.path("a"), &folder.path("b")]);
-        let one = Side::new(&format!("unix:{a}"), mtu, ONE);
-        let two = Side::new(&format!("unix:{b}"), mtu, TWO);
+        let one = to(&format!("unix:{a}"), mtu, ONE);
+        let two = to(&format!("unix:{b}"), mtu, TWO);
         exchange(&one, &two, MUCH);
         let idle = {
             let listener = two.network.enter(|| lkl_net::TcpListener::bind("0.0.0.0:7001"));
@@ -110,8 +115,8 @@ fn qemu_hands_on_streams_by_tcp_and_datagrams_by_udp() {
         while std::net::TcpListener::bind((host, tcp)).is_ok() {
             thread::sleep(Duration::from_millis(10));
         }
-        let one = Side::new(&format!("tcp:{host}:{tcp}"), mtu, ONE);
-        let two = Side::new(&format!("udp:{host}:{ours},{host}:{theirs}"), mtu, TWO);
+        let one = to(&format!("tcp:{host}:{tcp}"), mtu, ONE);
+        let two = to(&format!("udp:{host}:{ours},{host}:{theirs}"), mtu, TWO);
         exchange(&one, &two, MUCH);
         drop(program);
         one.waits_for_carrier(false);
@@ -132,8 +137,8 @@ fn qemu_hands_on_unix_datagrams_and_may_be_started_again() {
         };
         let ((qemu_one, one), (qemu_two, two)) = (end("a"), end("b"));
         // Linux is there first.
-        let one = Side::new(&one, mtu, ONE);
-        let two = Side::new(&two, mtu, TWO);
+        let one = to(&one, mtu, ONE);
+        let two = to(&two, mtu, TWO);
         sends_without_waiting(&one);
         for _ in 0..2 {
             let command = qemu(&[qemu_one.clone(), qemu_two.clone()]);
@@ -152,7 +157,7 @@ fn qemu_hands_on_unix_datagrams_and_may_be_started_again() {
 fn a_tap_device_that_is_taken_away_takes_the_carrier() {
     let machine = Machine::new();
     machine.tap("lklgoes", 8, 1500, true);
-    let side = machine.inside(|| Side::new("tap:lklgoes", 1500, [10, 9, 8, 2]));
+    let side = machine.inside(|| to("tap:lklgoes", 1500, [10, 9, 8, 2]));
     assert!(machine.ping("10.9.8.2"));
     side.waits_for_carrier(true);
     machine.remove("lklgoes");
@@ -164,7 +169,7 @@ fn a_tap_device_that_is_taken_away_takes_the_carrier() {
 fn what_comes_behind_an_empty_datagram_comes() {
     let folder = Folder::new();
     let peer = std::os::unix::net::UnixDatagram::bind(folder.path("b")).unwrap();
-    let side = Side::new(
+    let side = to(
         &format!("unixgram:{},{}", folder.text("a"), folder.text("b")),
         1500,
         ONE,
@@ -200,10 +205,10 @@ fn qemu_joins_linux_with_a_tap_device_of_the_machines() {
     let mut command = machine.command("qemu-system-sparc");
     command.args(relay.get_args());
     let program = Program::new(&command, &[&folder.path("a")]);
-    let side = Side::new(&format!("unix:{path}"), 1500, [10, 9, 7, 2]);
+    let side = to(&format!("unix:{path}"), 1500, [10, 9, 7, 2]);
     assert!(machine.ping("10.9.7.2"));
     let listener = machine.inside(|| std::net::TcpListener::bind("10.9.7.1:7000"));
-    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 7, 1));
+    echoes(&side, &listener.unwrap(), Ipv4Addr::new(10, 9, 7, 1), MUCH);
     drop(program);
     side.waits_for_carrier(false);
 }
@@ -215,12 +220,12 @@ fn a_switch_of_vdes_joins_two_linuxes_and_qemu_and_its_end_takes_the_carrier() {
     let mut command = std::process::Command::new("vde_switch");
     command.args(["--sock", &switch, "--mgmt", &folder.text("mgmt")]);
     let program = Program::new(&command, &[&folder.path("switch/ctl")]);
-    let one = Side::new(&format!("vde:{switch}"), 1500, ONE);
-    let two = Side::new(&format!("vde:{switch}"), 1500, TWO);
+    let one = to(&format!("vde:{switch}"), 1500, ONE);
+    let two = to(&format!("vde:{switch}"), 1500, TWO);
     exchange(&one, &two, MUCH);
     let command = qemu(&[stream(&by_qemu), format!("vde,sock={switch}")]);
     let qemu = Program::new(&command, &[&folder.path("qemu")]);
-    let three = Side::new(&format!("unix:{by_qemu}"), 1500, [10, 8, 0, 3]);
+    let three = to(&format!("unix:{by_qemu}"), 1500, [10, 8, 0, 3]);
     exchange(&three, &one, MUCH);
     drop(qemu);
     three.waits_for_carrier(false);
@@ -240,13 +245,13 @@ fn slirp4netns_connects_linux_with_servers_of_the_machines_and_its_end_takes_the
         let mut command = machine.command("slirp4netns");
         command.args(["--target-type=bess", "--mtu", &mtu.to_string(), &path]);
         let program = Program::new(&command, &[&folder.path("bess")]);
-        let side = Side::new(
+        let side = to(
             &format!("unixpacket:{path}"),
             mtu,
             Ipv4Addr::new(10, 0, 2, 100).octets(),
         );
         let listener = machine.inside(|| std::net::TcpListener::bind("127.0.0.1:0"));
-        echoes(&side, &listener.unwrap(), NAT.gateway);
+        echoes(&side, &listener.unwrap(), NAT.gateway, MUCH);
         drop(program);
         side.waits_for_carrier(false);
         sends_without_waiting(&side);
@@ -263,7 +268,7 @@ fn passt_connects_linux_with_servers_of_the_machines_while_no_half_of_a_connecti
     let mut command = machine.command("passt");
     command.args(["--foreground", "--quiet", "--runas", "0", "--socket", &path]);
     let program = Program::new(&command, &[&folder.path("passt")]);
-    let side = Side::new(&format!("unix:{path}"), 1500, [192, 0, 2, 7]);
+    let side = to(&format!("unix:{path}"), 1500, [192, 0, 2, 7]);
     let gateway = Ipv4Addr::new(192, 0, 2, 1);
     let way_out = Route::default_via(gateway).over("eth0");
     side.config.replace_route(&way_out).unwrap();

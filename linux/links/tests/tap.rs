@@ -3,82 +3,33 @@
 
 #![cfg(target_os = "linux")]
 
-mod machine;
-
-use linux_full::Networks;
-use lkl::{BootConfig, Halt, Kernel};
+use lkl::{Halt, Kernel};
 use lkl_links::{NAT, Spec};
-use lkl_net::config::{Configuration, InterfaceAddress};
-use lkl_net::{Namespace, TcpListener, TcpStream, UdpSocket};
-use lkl_netdev::{Config, NetworkDevice};
-use machine::Machine;
+use lkl_net::{TcpListener, TcpStream, UdpSocket};
+use lkl_netdev::{Backend, Config};
+use networks::{Machine, Side, echoes, exchange, noise};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown};
+use std::net::Shutdown;
+use std::sync::Arc;
 use std::thread;
 
-/// A network of Linux's with one interface, 10.9.N.2/24.
-struct Host {
-    network: Namespace,
-    config: Configuration,
-    device: NetworkDevice,
-}
-
-impl Host {
-    fn new(kernel: &Kernel, machine: &Machine, spec: &str, offloads: bool, mtu: u32, n: u8) -> Host {
-        let network = Namespace::new(kernel).unwrap();
-        let backend = machine
-            .inside(|| spec.parse::<Spec>().unwrap().open(offloads))
-            .unwrap();
-        let how = Config {
-            mtu,
-            ..Config::default()
-        };
-        let device = network
-            .with_task(|task| task.unwrap().add_network_device(backend, &how))
-            .unwrap();
-        let config = network.configuration().unwrap();
-        config
-            .add_address(
-                "eth0",
-                InterfaceAddress::new(Ipv4Addr::new(10, 9, n, 2), 24).at_once(),
-            )
-            .unwrap();
-        config.set_up("eth0").unwrap();
-        network.start_loopback().unwrap();
-        Host {
-            network,
-            config,
-            device,
-        }
-    }
-}
-
-/// A packet that does not come would be waited for for ever.
-fn ends_within_minutes() {
-    thread::spawn(|| {
-        thread::sleep(std::time::Duration::from_secs(120));
-        eprintln!("still there after two minutes");
-        std::process::abort();
-    });
-}
-
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()[3]
-        })
-        .collect()
+/// A network of Linux's whose interface, 10.9.N.2/24, is connected to that.
+fn host(kernel: &Kernel, machine: &Machine, spec: &str, offloads: bool, mtu: u32, n: u8) -> Side {
+    let backend = machine.inside(|| spec.parse::<Spec>().unwrap().open(offloads));
+    let how = Config {
+        mtu,
+        ..Config::default()
+    };
+    let side = Side::new(kernel, backend.unwrap(), &how, [10, 9, n, 2]);
+    side.network.start_loopback().unwrap();
+    side
 }
 
 /// TCP from the machine's stack to Linux's and back, and UDP.
-fn speaks_with_the_machine(host: &Host, machine: &Machine, n: u8, len: usize) {
+fn speaks_with_the_machine(host: &Side, machine: &Machine, n: u8, len: usize) {
     let ours = format!("10.9.{n}.2:7000");
     let listener = host.network.enter(|| TcpListener::bind(ours.as_str())).unwrap();
-    let sent = noise(len);
+    let sent = noise(0, len);
     thread::scope(|scope| {
         scope.spawn(|| {
             let (mut stream, _) = listener.accept().unwrap();
@@ -140,19 +91,15 @@ fn speaks_with_the_machine(host: &Host, machine: &Machine, n: u8, len: usize) {
 /// One Linux for all: a process boots one.
 #[test]
 fn the_machines_own_stack_speaks_with_linuxs_over_each_kind_of_end() {
-    ends_within_minutes();
-    let kernel = lkl_host_posix::boot(&BootConfig {
-        pool_size: 128 << 20,
-        command_line: "loglevel=4",
-    })
-    .expect("Linux boots");
+    networks::ends_within_minutes(2);
+    let kernel = networks::boot(128);
     let machine = Machine::new();
 
     let mut n = 0;
     for (offloads, mtu) in [(true, 1500), (false, 1500), (true, 9000), (false, 9000)] {
         n += 1;
         machine.tap(&format!("lkltap{n}"), n, mtu, offloads);
-        let host = Host::new(&kernel, &machine, &format!("tap:lkltap{n}"), offloads, mtu, n);
+        let host = host(&kernel, &machine, &format!("tap:lkltap{n}"), offloads, mtu, n);
         speaks_with_the_machine(&host, &machine, n, 16 << 20);
         assert!(machine.ping(&format!("10.9.{n}.2")), "no answer to a ping");
         host.device.remove().unwrap();
@@ -160,7 +107,7 @@ fn the_machines_own_stack_speaks_with_linuxs_over_each_kind_of_end() {
     for offloads in [true, false] {
         n += 1;
         machine.veth(&format!("lklveth{n}"), n);
-        let host = Host::new(&kernel, &machine, &format!("raw:lklveth{n}"), offloads, 1500, n);
+        let host = host(&kernel, &machine, &format!("raw:lklveth{n}"), offloads, 1500, n);
         speaks_with_the_machine(&host, &machine, n, 4 << 20);
         host.config.set_down("eth0").unwrap();
         host.config.set_up("eth0").unwrap();
@@ -236,75 +183,30 @@ fn two_interfaces_speak_by_sockets(kernel: &Kernel) {
     drop(first);
 }
 
-/// Two networks with these ends of one wire: a transfer between them.
-fn over(kernel: &Kernel, ends: [std::sync::Arc<dyn lkl_netdev::Backend>; 2]) {
-    let hosts = [1u8, 2].map(|number| (number, Namespace::new(kernel).unwrap()));
-    let mut devices = Vec::new();
-    for ((number, network), end) in hosts.iter().zip(ends) {
-        let device = network.with_task(|task| task.unwrap().add_network_device(end, &Config::default()));
-        devices.push(device.unwrap());
-        let config = network.configuration().unwrap();
-        let address = InterfaceAddress::new(Ipv4Addr::new(10, 8, 0, *number), 24).at_once();
-        config.add_address("eth0", address).unwrap();
-        config.set_up("eth0").unwrap();
-    }
-    let [(_, one), (_, two)] = hosts;
-    let listener = two.enter(|| TcpListener::bind("10.8.0.2:7000")).unwrap();
-    let sent = noise(4 << 20);
-    thread::scope(|scope| {
-        let reader = scope.spawn(|| {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut all = Vec::new();
-            stream.read_to_end(&mut all).unwrap();
-            all
-        });
-        let mut stream = one.enter(|| TcpStream::connect("10.8.0.2:7000")).unwrap();
-        stream.write_all(&sent).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        assert!(reader.join().unwrap() == sent);
-    });
+/// Two networks with these ends of one wire: transfers between them.
+fn over(kernel: &Kernel, ends: [Arc<dyn Backend>; 2]) {
+    let [one, two] = ends;
+    let side = |end, number| Side::new(kernel, end, &Config::default(), [10, 8, 0, number]);
+    exchange(&side(one, 1), &side(two, 2), 4 << 20);
 }
 
 /// libslirp is at the other end, and makes connections of the machine's.
 fn the_machines_servers_are_reached_by_nat(kernel: &Kernel, machine: &Machine) {
     machine.uplink("lkluplink");
     let backend = machine.inside(|| Spec::Slirp.open(true)).unwrap();
-    let network = Namespace::new(kernel).unwrap();
     let how = Config {
         mtu: NAT.mtu,
         ..Config::default()
     };
-    let device = network
-        .with_task(|task| task.unwrap().add_network_device(backend, &how))
-        .unwrap();
-    let config = network.configuration().unwrap();
-    let address = InterfaceAddress::new(NAT.address, NAT.prefix).at_once();
-    config.add_address("eth0", address).unwrap();
-    config.set_up("eth0").unwrap();
-    let listener = machine
-        .inside(|| std::net::TcpListener::bind("127.0.0.1:0"))
-        .unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let sent = noise(16 << 20);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut all = Vec::new();
-            stream.read_to_end(&mut all).unwrap();
-            stream.write_all(&all).unwrap();
-        });
-        let mut stream = network.enter(|| TcpStream::connect((NAT.gateway, port))).unwrap();
-        stream.write_all(&sent).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        let mut all = Vec::new();
-        stream.read_to_end(&mut all).unwrap();
-        assert!(all == sent, "{} bytes came back", all.len());
-    });
+    assert_eq!(NAT.prefix, 24);
+    let side = Side::new(kernel, backend, &how, NAT.address);
+    let listener = machine.inside(|| std::net::TcpListener::bind("127.0.0.1:0"));
+    echoes(&side, &listener.unwrap(), NAT.gateway, 16 << 20);
     let server = machine
         .inside(|| std::net::UdpSocket::bind("127.0.0.1:0"))
         .unwrap();
     let port = server.local_addr().unwrap().port();
-    let client = network.enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
+    let client = side.network.enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
     client.send_to(b"question", (NAT.gateway, port)).unwrap();
     let mut room = [0; 100];
     let (len, from) = server.recv_from(&mut room).unwrap();
@@ -312,7 +214,7 @@ fn the_machines_servers_are_reached_by_nat(kernel: &Kernel, machine: &Machine) {
     server.send_to(b"answer", from).unwrap();
     let (len, _) = client.recv_from(&mut room).unwrap();
     assert_eq!(&room[..len], b"answer");
-    device.remove().unwrap();
+    side.device.remove().unwrap();
 }
 
 fn what_is_not_there_is_told(machine: &Machine) {

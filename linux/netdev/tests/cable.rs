@@ -3,12 +3,10 @@
 #![cfg(target_os = "linux")]
 
 use linux_full::Networks;
-use lkl::{BootConfig, Errno, Halt, Kernel};
-use lkl_net::config::{Configuration, InterfaceAddress};
+use lkl::{Errno, Halt, Kernel};
 use lkl_net::{Namespace, TcpListener, TcpStream, UdpSocket};
-use lkl_netdev::{
-    Backend, Buffer, Buffers, Config, Header, MacAddress, NetworkDevice, Offloads, Packets, Received,
-};
+use lkl_netdev::{Backend, Buffer, Buffers, Config, Header, MacAddress, Offloads, Packets, Received};
+use networks::{Side, noise};
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
@@ -85,71 +83,21 @@ impl Backend for End {
     }
 }
 
-fn boot() -> Kernel {
-    lkl_host_posix::boot(&BootConfig {
-        pool_size: 128 << 20,
-        command_line: "loglevel=4",
-    })
-    .expect("Linux boots")
-}
-
-/// A network with one interface, `eth0`, whose other end is `end`.
-struct Host {
-    network: Namespace,
-    config: Configuration,
-    device: NetworkDevice,
-}
-
-impl Host {
-    fn new(kernel: &Kernel, end: &Arc<End>, number: u8, mtu: u32) -> Host {
-        let network = Namespace::new(kernel).unwrap();
-        let how = Config {
-            mac: Some(MacAddress([2, 0, 0, 0, 0, number])),
-            mtu,
-            ..Config::default()
-        };
-        let backend: Arc<dyn Backend> = Arc::<End>::clone(end);
-        let device = network
-            .with_task(|task| task.unwrap().add_network_device(backend, &how))
-            .unwrap();
-        assert_eq!(device.name(), "eth0");
-        let config = network.configuration().unwrap();
-        let address = InterfaceAddress::new(Ipv4Addr::new(10, 0, 0, number), 24).at_once();
-        config.add_address("eth0", address).unwrap();
-        config.set_up("eth0").unwrap();
-        Host {
-            network,
-            config,
-            device,
-        }
-    }
-}
-
-/// A packet that does not come would be waited for for ever.
-fn ends_within_minutes() {
-    thread::spawn(|| {
-        thread::sleep(std::time::Duration::from_secs(120));
-        eprintln!("still there after two minutes");
-        std::process::abort();
-    });
-}
-
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15u64;
-    (0..len)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()[3]
-        })
-        .collect()
+/// A network with one interface, 10.0.0.NUMBER, whose other end is `end`.
+fn host(kernel: &Kernel, end: &Arc<End>, number: u8, mtu: u32) -> Side {
+    let how = Config {
+        mac: Some(MacAddress([2, 0, 0, 0, 0, number])),
+        mtu,
+        ..Config::default()
+    };
+    let backend: Arc<dyn Backend> = Arc::<End>::clone(end);
+    Side::new(kernel, backend, &how, [10, 0, 0, number])
 }
 
 /// Sends so many bytes from one host to the other by TCP, and back.
-fn there_and_back(from: &Host, to: &Host, len: usize) {
+fn there_and_back(from: &Side, to: &Side, len: usize) {
     let listener = to.network.enter(|| TcpListener::bind("10.0.0.2:7000")).unwrap();
-    let sent = noise(len);
+    let sent = noise(0, len);
     thread::scope(|scope| {
         scope.spawn(|| {
             let (mut stream, peer) = listener.accept().unwrap();
@@ -173,8 +121,8 @@ fn there_and_back(from: &Host, to: &Host, len: usize) {
 /// One Linux for all: a process boots one.
 #[test]
 fn packets_cross_whole_in_both_directions_whatever_the_other_end_does_for_linux() {
-    ends_within_minutes();
-    let kernel = boot();
+    networks::ends_within_minutes(2);
+    let kernel = networks::boot(128);
     for (offloads, mtu) in [
         (Offloads::NONE, 0),
         (Offloads::NONE, 9000),
@@ -184,8 +132,8 @@ fn packets_cross_whole_in_both_directions_whatever_the_other_end_does_for_linux(
         (Offloads::TCP, 576),
     ] {
         let ends = cable(offloads);
-        let one = Host::new(&kernel, &ends[0], 1, mtu);
-        let two = Host::new(&kernel, &ends[1], 2, mtu);
+        let one = host(&kernel, &ends[0], 1, mtu);
+        let two = host(&kernel, &ends[1], 2, mtu);
         there_and_back(&one, &two, 8 << 20);
         let (lists, packets) = (
             ends[0].lists.load(Ordering::Relaxed),
@@ -219,10 +167,7 @@ fn packets_cross_whole_in_both_directions_whatever_the_other_end_does_for_linux(
 
     // Halted with an interface up, and a connection open.
     let ends = cable(Offloads::TCP);
-    let (one, two) = (
-        Host::new(&kernel, &ends[0], 1, 0),
-        Host::new(&kernel, &ends[1], 2, 0),
-    );
+    let (one, two) = (host(&kernel, &ends[0], 1, 0), host(&kernel, &ends[1], 2, 0));
     there_and_back(&one, &two, 1 << 20);
     assert!(ends[0].up.load(Ordering::Relaxed));
     assert_eq!(kernel.halt(), Halt::Whole);
@@ -238,13 +183,10 @@ fn packets_cross_whole_in_both_directions_whatever_the_other_end_does_for_linux(
 
 fn a_datagram_of_many_pieces_crosses(kernel: &Kernel) {
     let ends = cable(Offloads::NONE);
-    let (one, two) = (
-        Host::new(kernel, &ends[0], 1, 0),
-        Host::new(kernel, &ends[1], 2, 0),
-    );
+    let (one, two) = (host(kernel, &ends[0], 1, 0), host(kernel, &ends[1], 2, 0));
     let receiver = two.network.enter(|| UdpSocket::bind("10.0.0.2:53")).unwrap();
     let sender = one.network.enter(|| UdpSocket::bind("10.0.0.1:0")).unwrap();
-    let sent = noise(60_000);
+    let sent = noise(0, 60_000);
     sender
         .send_to(&sent, SocketAddr::from(([10, 0, 0, 2], 53)))
         .unwrap();
@@ -256,10 +198,7 @@ fn a_datagram_of_many_pieces_crosses(kernel: &Kernel) {
 
 fn an_interface_changes_its_mtu_while_it_is_up(kernel: &Kernel) {
     let ends = cable(Offloads::NONE);
-    let (one, two) = (
-        Host::new(kernel, &ends[0], 1, 0),
-        Host::new(kernel, &ends[1], 2, 0),
-    );
+    let (one, two) = (host(kernel, &ends[0], 1, 0), host(kernel, &ends[1], 2, 0));
     for mtu in [9000, 1500, 60_000, 68, 1500] {
         for host in [&one, &two] {
             host.config.set_mtu("eth0", mtu).unwrap();
@@ -272,11 +211,8 @@ fn an_interface_changes_its_mtu_while_it_is_up(kernel: &Kernel) {
 
 fn what_the_host_says_that_makes_no_sense_is_counted_and_lost(kernel: &Kernel) {
     let ends = cable(Offloads::TCP);
-    let (one, two) = (
-        Host::new(kernel, &ends[0], 1, 0),
-        Host::new(kernel, &ends[1], 2, 0),
-    );
-    let counter = |host: &Host, name: &str| -> u64 {
+    let (one, two) = (host(kernel, &ends[0], 1, 0), host(kernel, &ends[1], 2, 0));
+    let counter = |host: &Side, name: &str| -> u64 {
         let table = host.network.read_proc("thread-self/net/dev").unwrap();
         let line = table
             .lines()
@@ -326,10 +262,7 @@ fn what_the_host_says_that_makes_no_sense_is_counted_and_lost(kernel: &Kernel) {
 fn an_interface_is_taken_away_under_traffic(kernel: &Kernel) {
     for round in 0..20 {
         let ends = cable(Offloads::TCP);
-        let (one, two) = (
-            Host::new(kernel, &ends[0], 1, 0),
-            Host::new(kernel, &ends[1], 2, 0),
-        );
+        let (one, two) = (host(kernel, &ends[0], 1, 0), host(kernel, &ends[1], 2, 0));
         let listener = two.network.enter(|| TcpListener::bind("10.0.0.2:7000")).unwrap();
         let mut stream = one.network.enter(|| TcpStream::connect("10.0.0.2:7000")).unwrap();
         stream

@@ -3,13 +3,11 @@
 
 #![allow(dead_code)] // each test uses a part
 
-#[path = "../../../../links/tests/machine/mod.rs"]
-mod machine;
 mod server;
 
-pub use machine::Machine;
 pub use server::Server;
 
+use networks::Machine;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -2,11 +2,7 @@
 
 #![allow(dead_code)] // each test uses a part
 
-#[path = "../../../../links/tests/machine/mod.rs"]
-mod machine;
-
-pub use machine::Machine;
-
+use networks::Machine;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -154,15 +150,7 @@ impl World {
 
     /// A file of noise in the folder.
     pub fn noise(&self, name: &str, len: usize) -> Vec<u8> {
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let bytes: Vec<u8> = (0..len)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 32) as u8
-            })
-            .collect();
+        let bytes = networks::noise(0, len);
         std::fs::write(self.place().join(name), &bytes).expect("written");
         bytes
     }

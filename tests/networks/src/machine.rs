@@ -1,7 +1,5 @@
 //! A network of this machine's, of the test's own: a name space that ends with the test.
 
-#![allow(dead_code)] // each program uses some of it
-
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -24,11 +22,13 @@ fn ip(arguments: &[&str]) {
 }
 
 impl Machine {
+    /// A new one, with its loopback up.
+    #[allow(clippy::new_without_default, reason = "it needs root")]
     pub fn new() -> Machine {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let machine = Machine {
-            name: format!("lkl-links-{}-{number}", std::process::id()),
+            name: format!("lkl-test-{}-{number}", std::process::id()),
         };
         ip(&["netns", "add", &machine.name]);
         machine.ip(&["link", "set", "lo", "up"]);
