@@ -135,7 +135,7 @@ fn iperf3_moves_data_both_ways_with_one_stream_and_eight() {
         // "Server listening", in a line of its own.
         let mut seen = [0; 60];
         child.stdout.as_mut().unwrap().read_exact(&mut seen).unwrap();
-        let _server = world::Server(child);
+        let _server = processes::Server(child);
         let words = [&["iperf3", "-c", HERE, "-p", port, "-J"][..], options].concat();
         let run = world.run(world.under(&words)).well();
         let result: serde_json::Value = serde_json::from_str(&run.out).unwrap();

@@ -7,6 +7,7 @@ use lkl_net::Namespace;
 use lkl_net::config::{InterfaceAddress, LinkKind};
 use lkl_session::program::Program;
 use lklrun::{End, Job, Launcher, Running, names};
+use processes::{LONGEST, command_lines, until};
 use rustix::process::Signal;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -14,11 +15,8 @@ use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
-
-/// No wait takes so long.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the tests have.
 struct World {
@@ -105,22 +103,10 @@ impl World {
     }
 }
 
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + LONGEST;
-    while !condition() {
-        assert!(Instant::now() < end, "{what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// Whether a process has these very arguments.
 fn is_there(arguments: &[&str]) -> bool {
-    let wanted: Vec<u8> = arguments
-        .iter()
-        .flat_map(|word| [word.as_bytes(), &[0]].concat())
-        .collect();
-    let mut all = fs::read_dir("/proc").unwrap().flatten();
-    all.any(|entry| fs::read(entry.path().join("cmdline")).is_ok_and(|line| line == wanted))
+    let wanted = arguments.join("\0") + "\0";
+    command_lines().iter().any(|(_, line)| line == wanted.as_bytes())
 }
 
 fn meet(world: &World) {

@@ -5,13 +5,14 @@ mod world;
 use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{RData, Record, RecordType};
+use processes::{ended, kill, sleeps, until};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
-use world::{HERE, NET, World, kill};
+use std::time::Duration;
+use world::{HERE, NET, World};
 
 #[test]
 fn the_exit_status_is_the_programs() {
@@ -80,39 +81,7 @@ fn signals_go_to_the_program() {
             .unwrap();
         assert_eq!(line, "ready\n");
         kill(child.id(), signal);
-        assert_eq!(ended(&mut child), Some(status), "{signal}");
-    }
-}
-
-fn ended(child: &mut std::process::Child) -> Option<i32> {
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        if Instant::now() > end {
-            child.kill().unwrap();
-            panic!("it does not end");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Whether a process with this argument is there.
-fn is_there(argument: &str) -> bool {
-    fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        line.split(|byte| *byte == 0)
-            .any(|word| word == argument.as_bytes())
-            && line.starts_with(b"sleep")
-    })
-}
-
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !condition() {
-        assert!(Instant::now() < end, "{what}");
-        thread::sleep(Duration::from_millis(20));
+        assert_eq!(ended(&mut child).code(), Some(status), "{signal}");
     }
 }
 
@@ -125,10 +94,10 @@ fn nothing_stays_behind_when_lklrun_is_killed() {
         .inside(|| world.under(&["sh", "-c", script]).spawn())
         .unwrap();
     let names = ["7654321.5", "7654322.5", "7654323.5"];
-    until("they start", || names.iter().all(|name| is_there(name)));
+    until("they start", || names.iter().all(|name| sleeps(name)));
     child.kill().unwrap();
     child.wait().unwrap();
-    until("they are killed", || !names.iter().any(|name| is_there(name)));
+    until("they are killed", || !names.iter().any(|name| sleeps(name)));
 }
 
 #[test]
@@ -144,12 +113,12 @@ fn linux_goes_on_until_the_last_descendant_is_gone_or_a_signal_comes() {
     let mut command = world.under(&["sh", "-c", script]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = world.machine.inside(|| command.spawn()).unwrap();
-    until("it starts", || is_there("7654324.5"));
+    until("it starts", || sleeps("7654324.5"));
     thread::sleep(Duration::from_millis(300));
     assert!(child.try_wait().unwrap().is_none());
     kill(child.id(), "TERM");
-    assert_eq!(ended(&mut child), Some(9));
-    assert!(!is_there("7654324.5"));
+    assert_eq!(ended(&mut child).code(), Some(9));
+    assert!(!sleeps("7654324.5"));
 }
 
 #[test]

@@ -3,11 +3,11 @@
 #![allow(dead_code)] // each test uses a part
 
 use networks::Machine;
+use processes::{LONGEST, Run, Server};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -17,8 +17,6 @@ pub const NET: [&str; 4] = ["--net", "tap:lklrun0", "--ip", "10.9.1.2/24"];
 /// The machine's address there, and lklrun's.
 pub const HERE: &str = "10.9.1.1";
 pub const THERE: &str = "10.9.1.2";
-/// No run takes so long.
-const LONGEST: Duration = Duration::from_secs(120);
 
 pub struct World {
     pub machine: Machine,
@@ -66,33 +64,27 @@ impl World {
     pub fn run(&self, mut command: Command) -> Run {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = self.machine.inside(|| command.spawn()).expect("it starts");
-        let pid = child.id();
-        let (ended, watch) = mpsc::channel::<()>();
-        let watchdog = thread::spawn(move || {
-            let late = watch.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Timeout);
-            if late {
-                kill(pid, "KILL");
-            }
-            late
-        });
-        let output = child.wait_with_output().expect("waited for");
-        drop(ended);
-        let late = watchdog.join().expect("no panic");
-        let run = Run {
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        };
-        assert!(!late, "it did not end: {run:?}");
-        run
+        Run::of(child, LONGEST)
     }
 
     /// Starts a server under lklrun, and waits until it takes connections at that port.
-    pub fn serve(&self, mut command: Command, port: u16) -> Server {
+    pub fn serve(&self, command: Command, port: u16) -> Server {
+        self.listening(command, (THERE, port))
+    }
+
+    /// A web server of the machine's own that has the folder's files.
+    pub fn web(&self) -> (Server, SocketAddr) {
+        let port = self.free_port();
+        let command = self.own(&["python3", "-m", "http.server", &port.to_string(), "--bind", HERE]);
+        let server = self.listening(command, (HERE, port));
+        (server, SocketAddr::new(HERE.parse().expect("an address"), port))
+    }
+
+    /// Starts a server, and waits until it takes connections there.
+    fn listening(&self, mut command: Command, address: (&str, u16)) -> Server {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = self.machine.inside(|| command.spawn()).expect("it starts");
         let mut server = Server(child);
-        let address: SocketAddr = format!("{THERE}:{port}").parse().expect("an address");
         let end = Instant::now() + LONGEST;
         while self.machine.inside(|| TcpStream::connect(address)).is_err() {
             assert!(server.0.try_wait().expect("a child").is_none(), "it has ended");
@@ -102,26 +94,10 @@ impl World {
         server
     }
 
-    /// A web server of the machine's own that has the folder's files.
-    pub fn web(&self) -> (Server, SocketAddr) {
-        let port = self.free_port();
-        let mut command = self.own(&["python3", "-m", "http.server", &port, "--bind", HERE]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = self.machine.inside(|| command.spawn()).expect("it starts");
-        let server = Server(child);
-        let address: SocketAddr = format!("{HERE}:{port}").parse().expect("an address");
-        let end = Instant::now() + LONGEST;
-        while self.machine.inside(|| TcpStream::connect(address)).is_err() {
-            assert!(Instant::now() < end, "nothing listens");
-            thread::sleep(Duration::from_millis(50));
-        }
-        (server, address)
-    }
-
-    fn free_port(&self) -> String {
+    fn free_port(&self) -> u16 {
         let listener = self.machine.inside(|| TcpListener::bind((HERE, 0)));
         let address = listener.and_then(|listener| listener.local_addr());
-        address.expect("a free port").port().to_string()
+        address.expect("a free port").port()
     }
 
     /// A server of the machine's own that sends back what it gets, and ends with the test's process.
@@ -183,60 +159,4 @@ pub fn program(name: &str) -> String {
         .join("tests/programs")
         .join(name);
     path.to_str().expect("UTF-8").to_owned()
-}
-
-/// Sends a signal.
-pub fn kill(pid: u32, signal: &str) {
-    let sent = Command::new("kill")
-        .args([&format!("-{signal}"), &pid.to_string()])
-        .status();
-    assert!(sent.expect("kill").success());
-}
-
-/// A process that ends with the test.
-pub struct Server(pub Child);
-
-impl Server {
-    /// Ends it by SIGTERM: its exit code.
-    pub fn end(mut self) -> Option<i32> {
-        kill(self.0.id(), "TERM");
-        let end = Instant::now() + LONGEST;
-        loop {
-            if let Some(status) = self.0.try_wait().expect("a child") {
-                return status.code();
-            }
-            assert!(Instant::now() < end, "it does not end");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail when it has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
-impl Run {
-    /// It went well.
-    pub fn well(self) -> Run {
-        assert_eq!(self.code, Some(0), "{}{}", self.out, self.err);
-        self
-    }
-
-    /// It failed so, with these words.
-    pub fn fails(self, code: i32, words: &str) {
-        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
-        assert!(self.err.contains(words), "{}", self.err);
-    }
 }
