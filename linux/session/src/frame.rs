@@ -5,7 +5,7 @@ use crate::exit::{Exit, Failure, reason};
 use crate::program::Program;
 use clap::builder::PathBufValueParser;
 use clap::error::ErrorKind;
-use clap::{Arg, Command, Parser};
+use clap::{Arg, Command, CommandFactory, Parser};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
@@ -16,9 +16,17 @@ impl Program {
         &self,
         act: impl FnOnce(Cli) -> Result<Status, Failure>,
     ) -> ExitCode {
-        if let Some(folder) = self.man_folder() {
-            return self.end(man_pages(Cli::command(), &folder));
+        match self.man_folder() {
+            Some(folder) => self.end(man_pages::<Cli>(&folder, "name a folder that you may write to")),
+            None => self.obey(act),
         }
+    }
+
+    /// The same of a program whose command line asks for man pages in a way of its own.
+    pub fn obey<Cli: Parser, Status: Termination>(
+        &self,
+        act: impl FnOnce(Cli) -> Result<Status, Failure>,
+    ) -> ExitCode {
         match Cli::try_parse() {
             Ok(cli) => self.end(act(cli)),
             Err(error) => match error.kind() {
@@ -42,7 +50,8 @@ impl Program {
         command.try_get_matches().ok()?.remove_one("man")
     }
 
-    fn end<Status: Termination>(&self, done: Result<Status, Failure>) -> ExitCode {
+    /// The end of the program: a line, unless it went well, and an exit code.
+    pub fn end<Status: Termination>(&self, done: Result<Status, Failure>) -> ExitCode {
         match done {
             Ok(status) => status.report(),
             Err(failure) => {
@@ -68,13 +77,14 @@ impl Program {
     }
 }
 
-fn man_pages(command: Command, folder: &Path) -> Result<(), Failure> {
-    clap_mangen::generate_to(command, folder).map_err(|error| {
+/// Writes the man pages of a command line into a folder.
+///
+/// # Errors
+/// That they cannot be written there, with that advice.
+pub fn man_pages<Cli: CommandFactory>(folder: &Path, advice: &str) -> Result<(), Failure> {
+    clap_mangen::generate_to(Cli::command(), folder).map_err(|error| {
         let (folder, why) = (folder.display(), reason(&error));
-        Failure::new(
-            Exit::Destination,
-            format_args!("{folder}: {why}; name a folder that you may write to"),
-        )
+        Failure::new(Exit::Destination, format_args!("{folder}: {why}; {advice}"))
     })
 }
 
@@ -119,14 +129,13 @@ mod tests {
 
     #[test]
     fn man_pages_are_files_and_a_folder_that_is_none_is_named() {
-        use clap::CommandFactory;
         let folder = tempfile::tempdir().unwrap();
-        man_pages(Cli::command(), folder.path()).unwrap();
+        man_pages::<Cli>(folder.path(), "").unwrap();
         assert!(folder.path().join("test.1").is_file());
-        let failure = man_pages(Cli::command(), Path::new("/nowhere/at/all")).unwrap_err();
+        let failure = man_pages::<Cli>(Path::new("/nowhere/at/all"), "choose").unwrap_err();
         assert_eq!(failure.exit, Exit::Destination);
         assert!(
-            failure.message.starts_with("/nowhere/at/all: "),
+            failure.message.starts_with("/nowhere/at/all: ") && failure.message.ends_with("; choose"),
             "{}",
             failure.message
         );

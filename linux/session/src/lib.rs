@@ -20,7 +20,7 @@ use linux_driver as _;
 pub mod exit;
 mod formats;
 #[cfg(feature = "args")]
-mod frame;
+pub mod frame;
 pub mod host;
 pub mod image;
 pub mod options;

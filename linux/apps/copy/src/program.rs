@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueHint};
-use lkl_session::exit::{Exit, Failure, reason};
+use lkl_session::exit::{Exit, Failure};
+use lkl_session::frame::man_pages;
 use lkl_session::text::plain;
 use lkl_volume::{Options, Program, Volume};
 
@@ -36,26 +37,10 @@ pub trait Command: Parser {
 /// A program from beginning to end.
 pub fn main<C: Command>() -> ExitCode {
     let command = C::parse();
-    let done = match command.man() {
-        Some(directory) => clap_mangen::generate_to(C::command(), directory).map_err(|error| {
-            let directory = directory.display();
-            Failure::new(
-                Exit::Destination,
-                format_args!(
-                    "{directory}: {}; name a directory that you may write",
-                    reason(&error)
-                ),
-            )
-        }),
+    C::PROGRAM.end(match command.man() {
+        Some(directory) => man_pages::<C>(directory, "name a directory that you may write"),
         None => command.run(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("{}: {failure}", C::PROGRAM.name);
-            ExitCode::from(failure.exit as u8)
-        }
-    }
+    })
 }
 
 /// How an image is opened.

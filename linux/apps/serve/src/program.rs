@@ -3,11 +3,9 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser};
+use clap::Args;
 use lkl::Kernel;
 use lkl_session::exit::{Exit, Failure, reason};
 use tokio::net::{TcpListener, TcpStream};
@@ -99,62 +97,6 @@ impl Shared {
     /// How long a client may say nothing.
     pub fn idle(&self) -> Duration {
         Duration::from_secs(self.idle.into())
-    }
-}
-
-/// Reads the command line, runs a program, and turns what it says into a line and an exit code.
-pub fn main<Cli: Parser + CommandFactory>(
-    name: &'static str,
-    run: impl FnOnce(Cli) -> Result<(), Failure>,
-) -> ExitCode {
-    let failure = match Cli::try_parse() {
-        Ok(cli) => match run(cli) {
-            Ok(()) => return ExitCode::from(Exit::Ok as u8),
-            Err(failure) => failure,
-        },
-        Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-                // A closed pipe is no fault.
-                let _ = error.print();
-                let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
-                return ExitCode::from(exit as u8);
-            }
-            _ => usage(name, &error),
-        },
-    };
-    let _ = writeln!(std::io::stderr(), "{name}: {failure}");
-    ExitCode::from(failure.exit as u8)
-}
-
-/// clap explains itself over several lines; the first says what is wrong, and a list of missing arguments follows it.
-fn usage(name: &str, error: &clap::Error) -> Failure {
-    let text = error.to_string();
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.starts_with("Usage:"));
-    let lines: Vec<&str> = lines
-        .filter(|line| !line.is_empty() && !line.starts_with("tip:") && !line.starts_with("For more"))
-        .collect();
-    let message = lines.join(" ");
-    let message = message.strip_prefix("error: ").unwrap_or(&message);
-    Failure::new(Exit::Usage, format_args!("{message}; see {name} --help"))
-}
-
-/// Writes a program's man pages into a folder.
-pub fn man_page<Cli: CommandFactory>(name: &'static str, folder: &std::path::Path) -> ExitCode {
-    match clap_mangen::generate_to(Cli::command(), folder) {
-        Ok(()) => ExitCode::from(Exit::Ok as u8),
-        Err(error) => {
-            let (folder, why) = (folder.display(), reason(&error));
-            let _ = writeln!(
-                std::io::stderr(),
-                "{name}: {folder}: {why}; name a folder that you may write to"
-            );
-            ExitCode::from(Exit::Destination as u8)
-        }
     }
 }
 

@@ -86,15 +86,6 @@ const PROGRAM: Program = Program {
     ..Program::new("lklftpd")
 };
 
-/// Shows disk images by FTP: how its man page is written
-#[derive(Parser, Debug)]
-#[command(name = "lklftpd")]
-struct Man {
-    /// Write the man page into this folder
-    #[arg(long = "man", value_name = "DIRECTORY")]
-    folder: PathBuf,
-}
-
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let parsed = text
         .split_once('-')
@@ -106,10 +97,7 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 fn main() -> ExitCode {
-    if let Ok(man) = Man::try_parse() {
-        return program::man_page::<Cli>("lklftpd", &man.folder);
-    }
-    program::main("lklftpd", run)
+    PROGRAM.main(run)
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {

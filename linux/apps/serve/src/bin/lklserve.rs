@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -127,20 +126,8 @@ struct Smb {
     shared: Shared,
 }
 
-/// Shows disk images by WebDAV, NFS and SMB: how its man pages are written
-#[derive(Parser, Debug)]
-#[command(name = "lklserve")]
-struct Man {
-    /// Write the man pages into this folder
-    #[arg(long = "man", value_name = "DIRECTORY")]
-    folder: PathBuf,
-}
-
 fn main() -> ExitCode {
-    if let Ok(man) = Man::try_parse() {
-        return program::man_page::<Cli>("lklserve", &man.folder);
-    }
-    program::main("lklserve", run)
+    PROGRAM.main(run)
 }
 
 const PROGRAM: Program = Program::new("lklserve");
