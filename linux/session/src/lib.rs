@@ -7,10 +7,11 @@
 //!
 //! What a message calls the program and its options is the caller's: see [`Program`](program::Program). So is the flavour of Linux,
 //! which a program links by `use linux_driver as _;` or `use linux_full as _;`. With the feature `args` a `Program` is also its own
-//! frame: [`main`](program::Program::main) reads the command line, writes man pages, and ends with a line and a code.
+//! frame: [`main`](program::Program::main) reads the command line, writes man pages, and ends with a line and a code. The feature
+//! `signals` has what tells a program of tokio's that it is to end.
 //! [`watchdog`] ends a program that a damaged image keeps from going on, and [`text`] writes names, which are bytes, for people and for machines.
 //!
-//! Everything but `image` and `host` is free of platform code; nothing here is unsafe.
+//! Everything but `image`, `host` and `signals` is free of platform code; nothing here is unsafe.
 
 #![forbid(unsafe_code)]
 
@@ -27,5 +28,7 @@ pub mod options;
 pub mod partition;
 pub mod program;
 pub mod session;
+#[cfg(feature = "signals")]
+pub mod signals;
 pub mod text;
 pub mod watchdog;

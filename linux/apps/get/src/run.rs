@@ -10,6 +10,7 @@ use crate::tls;
 use lkl_net_setup::Network;
 use lkl_session::exit::{Exit, Failure, reason};
 use lkl_session::program::Program;
+use lkl_session::signals::Signals;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,52 +151,5 @@ async fn fetch_all(fetcher: &Arc<Fetcher>, wanted: Vec<(Url, Place)>, failed: &m
         }
         fetcher.progress.say(&failure.message);
         failed.push((number, failure.exit));
-    }
-}
-
-#[cfg(unix)]
-struct Signals([tokio::signal::unix::Signal; 3]);
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals([
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
-#[cfg(windows)]
-struct Signals(
-    tokio::signal::windows::CtrlC,
-    tokio::signal::windows::CtrlBreak,
-    tokio::signal::windows::CtrlClose,
-);
-
-#[cfg(windows)]
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
-        Ok(Signals(ctrl_c()?, ctrl_break()?, ctrl_close()?))
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
-            _ = self.2.recv() => {}
-        }
     }
 }

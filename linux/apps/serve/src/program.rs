@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use lkl::Kernel;
 use lkl_session::exit::{Exit, Failure, reason};
+use lkl_session::signals::Signals;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::account::Accounts;
@@ -242,51 +243,4 @@ fn more_descriptors() {
 /// Whether an address is this machine's alone.
 pub fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
-}
-
-#[cfg(unix)]
-struct Signals([tokio::signal::unix::Signal; 3]);
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals([
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::hangup())?,
-        ]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-    }
-}
-
-#[cfg(windows)]
-struct Signals(
-    tokio::signal::windows::CtrlC,
-    tokio::signal::windows::CtrlBreak,
-    tokio::signal::windows::CtrlClose,
-);
-
-#[cfg(windows)]
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close};
-        Ok(Signals(ctrl_c()?, ctrl_break()?, ctrl_close()?))
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.0.recv() => {}
-            _ = self.1.recv() => {}
-            _ = self.2.recv() => {}
-        }
-    }
 }
