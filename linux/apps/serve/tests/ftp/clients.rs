@@ -26,10 +26,7 @@ fn lftp_mirrors_a_tree_as_this_machine_mounts_it() {
 
 #[test]
 fn partitions_are_folders_and_images_of_one_name_are_told_apart() {
-    let stage = Stage::new();
-    stage.partitioned("parts.img");
-    fs::create_dir(stage.path("other")).unwrap();
-    fs::copy(stage.path("disk.img"), stage.path("other/disk.img")).unwrap();
+    let stage = Stage::of_images();
     let server = serve(&stage, &["disk.img", "parts.img", "other/disk.img"]);
     let names = |path: &str| {
         let mut names: Vec<String> = run("curl", &["-sSl", &format!("{}/{path}", server.ftp())])

@@ -1,30 +1,18 @@
 //! What is read, and what is refused.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::process::geteuid;
 
-use crate::judge::{expected, found, judge, same};
-use crate::stage::{Stage, lossy, noise, run, try_run};
+use crate::judge::{expected, found, judge};
+use crate::stage::exports::other_kinds;
+use crate::stage::{Stage, lossy, noise, run, same, try_run};
 use crate::{serve, url};
-
-/// More names, and more of them, than a stage has.
-fn stage() -> Stage {
-    let stage = Stage::new();
-    for number in 0..5000 {
-        let name = format!("tree/many/another-file-with-a-longer-name-{number}");
-        fs::write(stage.path(&name), b"x").unwrap();
-    }
-    let odd = std::ffi::OsStr::from_bytes(b"tree/a b/\xff\xfe back\\slash");
-    fs::write(stage.place.path().join(odd), b"odd").unwrap();
-    stage.make("disk.img", 96);
-    stage
-}
 
 #[test]
 fn a_whole_tree_is_what_this_machine_mounts() {
-    let stage = stage();
+    let stage = Stage::crowded(b"\xff\xfe back\\slash");
     let server = serve(&stage, &["disk.img"]);
     let native = stage.native("disk.img");
     let expected = expected(&native.0);
@@ -35,28 +23,20 @@ fn a_whole_tree_is_what_this_machine_mounts() {
 
 #[test]
 fn trees_of_other_file_systems_are_what_this_machine_mounts() {
-    if !geteuid().is_root() {
-        return;
-    }
-    for (kind, mib) in [("btrfs", 128), ("xfs", 320)] {
-        let stage = Stage::new();
-        stage.blank(kind, "disk.img", mib);
-        stage.filled("disk.img");
-        let server = serve(&stage, &["disk.img"]);
+    other_kinds(|stage, kind| {
+        let server = serve(stage, &["disk.img"]);
         let native = stage.native("disk.img");
         let expected = expected(&native.0);
+        drop(native);
         assert!(expected.len() > 300, "{kind}");
         same(&expected, &found(&server, "/disk.img"));
         server.end();
-    }
+    });
 }
 
 #[test]
 fn images_and_partitions_are_folders_of_one_root() {
-    let stage = Stage::new();
-    stage.partitioned("parts.img");
-    fs::create_dir(stage.path("other")).unwrap();
-    fs::copy(stage.path("disk.img"), stage.path("other/disk.img")).unwrap();
+    let stage = Stage::of_images();
     let server = serve(&stage, &["disk.img", "parts.img", "other/disk.img"]);
     let listed = run("nfs-ls", &[&url(&server, "/")]);
     for name in ["disk.img", "disk.img (2)", "parts.img"] {
@@ -66,14 +46,14 @@ fn images_and_partitions_are_folders_of_one_root() {
         );
     }
     let whole = found(&server, "/");
-    assert_eq!(whole[&b"/parts.img"[..]].split(' ').next(), Some("d"));
-    assert!(whole.contains_key(&b"/parts.img/part3"[..]));
-    assert!(!whole.contains_key(&b"/parts.img/part2"[..]));
-    for folder in ["/disk.img", "/disk.img (2)", "/parts.img/part1"] {
+    assert_eq!(whole[Path::new("parts.img")].split(' ').next(), Some("d"));
+    assert!(whole.contains_key(Path::new("parts.img/part3")));
+    assert!(!whole.contains_key(Path::new("parts.img/part2")));
+    for folder in ["disk.img", "disk.img (2)", "parts.img/part1"] {
         let native = stage.native("disk.img");
         let below = whole.iter().filter_map(|(path, facts)| {
-            let rest = path.strip_prefix(folder.as_bytes())?;
-            rest.starts_with(b"/").then(|| (rest.to_vec(), facts.clone()))
+            let rest = path.strip_prefix(folder).ok()?;
+            (rest != Path::new("")).then(|| (rest.to_owned(), facts.clone()))
         });
         same(&expected(&native.0), &below.collect());
     }
@@ -156,7 +136,7 @@ fn this_machines_own_client_mounts_it_where_it_has_one() {
         eprintln!("not tried: this machine's Linux has no NFS");
         return;
     }
-    let stage = stage();
+    let stage = Stage::crowded(b"\xff\xfe back\\slash");
     let server = serve(&stage, &["disk.img"]);
     let at = stage.name("at");
     fs::create_dir(&at).unwrap();

@@ -1,30 +1,15 @@
 //! What is read, who is let in, and what is refused.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 
-use rustix::process::geteuid;
-
+use crate::stage::exports::other_kinds;
 use crate::stage::{Stage, lossy, run, same, tree, try_run};
 use crate::{client, copied, serve, shown, try_client};
 
-/// More of it than a stage has.
-fn stage() -> Stage {
-    let stage = Stage::new();
-    for number in 0..5000 {
-        let name = format!("tree/many/another-file-with-a-longer-name-{number}");
-        fs::write(stage.path(&name), b"x").unwrap();
-    }
-    // SMB does not show it, and all else in its folder.
-    let odd = std::ffi::OsStr::from_bytes(b"tree/a b/\xff\xfe");
-    fs::write(stage.place.path().join(odd), b"odd").unwrap();
-    stage.make("disk.img", 96);
-    stage
-}
-
 #[test]
 fn a_whole_tree_is_what_this_machine_mounts() {
-    let stage = stage();
+    // SMB does not show that one, and all else in its folder.
+    let stage = Stage::crowded(b"\xff\xfe");
     let server = serve(&stage, &["disk.img"]);
     let native = stage.native("disk.img");
     let expected = shown(tree(&native.0, false));
@@ -35,31 +20,20 @@ fn a_whole_tree_is_what_this_machine_mounts() {
 
 #[test]
 fn trees_of_other_file_systems_are_what_this_machine_mounts() {
-    if !geteuid().is_root() {
-        return;
-    }
-    for (kind, mib) in [("btrfs", 128), ("xfs", 320)] {
-        let stage = Stage::new();
-        stage.blank(kind, "disk.img", mib);
-        stage.filled("disk.img");
-        let before = fs::read(stage.path("disk.img")).unwrap();
-        let server = serve(&stage, &["disk.img"]);
+    other_kinds(|stage, kind| {
+        let server = serve(stage, &["disk.img"]);
         let native = stage.native("disk.img");
         let expected = shown(tree(&native.0, false));
         drop(native);
         assert!(expected.len() > 300, "{kind}");
-        same(&expected, &copied(&stage, &server, "disk.img", &["-N"]));
+        same(&expected, &copied(stage, &server, "disk.img", &["-N"]));
         server.end();
-        assert!(fs::read(stage.path("disk.img")).unwrap() == before, "{kind}");
-    }
+    });
 }
 
 #[test]
 fn each_image_and_partition_is_a_share() {
-    let stage = Stage::new();
-    stage.partitioned("parts.img");
-    fs::create_dir(stage.path("other")).unwrap();
-    fs::copy(stage.path("disk.img"), stage.path("other/disk.img")).unwrap();
+    let stage = Stage::of_images();
     // The FAT has a file, by mtools.
     let fat = format!("{}@@{}", stage.name("parts.img"), 135_168 * 512);
     run("mcopy", &["-i", &fat, &stage.name("tree/text"), "::/Text.TXT"]);

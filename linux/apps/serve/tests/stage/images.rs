@@ -1,7 +1,9 @@
 //! Images, the tree that they are made of, and this machine's own mount of them.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -63,6 +65,28 @@ impl Stage {
             run("touch", &["-d", when, tree.join(name).to_str().unwrap()]);
         }
         stage.make("disk.img", 64);
+        stage
+    }
+
+    /// One with very many names in one folder, and with that one in another.
+    pub fn crowded(odd: &[u8]) -> Stage {
+        let stage = Stage::new();
+        for number in 0..5000 {
+            let name = format!("tree/many/another-file-with-a-longer-name-{number}");
+            fs::write(stage.path(&name), b"x").unwrap();
+        }
+        let odd = stage.path("tree/a b").join(OsStr::from_bytes(odd));
+        fs::write(odd, b"odd").unwrap();
+        stage.make("disk.img", 96);
+        stage
+    }
+
+    /// One with a disk in partitions, `parts.img`, and another image of the first one's name, `other/disk.img`.
+    pub fn of_images() -> Stage {
+        let stage = Stage::new();
+        stage.partitioned("parts.img");
+        fs::create_dir(stage.path("other")).unwrap();
+        fs::copy(stage.path("disk.img"), stage.path("other/disk.img")).unwrap();
         stage
     }
 

@@ -1,8 +1,10 @@
 //! What the tests stand on: images and this machine's own mount of them ([`images`]), what a tree is ([`trees`]), servers
-//! ([`server`]), conversations with them ([`talk`]), and what clients of either protocol read alike ([`reads`]).
+//! ([`server`]), conversations with them ([`talk`]), what clients of FTP and WebDAV read alike ([`reads`]), and what the kernel's own
+//! servers are asked for alike ([`exports`]).
 
 #![allow(dead_code, unused_imports)] // each test program uses a part of it
 
+pub mod exports;
 pub mod images;
 pub mod reads;
 pub mod server;

@@ -1,4 +1,4 @@
-//! What clients read by either protocol alike.
+//! What clients read by FTP and WebDAV alike.
 
 use std::fs;
 

@@ -147,16 +147,7 @@ fn questions_that_are_wrong_have_the_answers_for_it() {
 
 #[test]
 fn a_large_folder_is_listed_whole() {
-    let stage = Stage::new();
-    let folder = stage.path("tree/many");
-    for number in 0..5000 {
-        fs::write(
-            folder.join(format!("another-file-with-a-longer-name-{number}")),
-            b"x",
-        )
-        .unwrap();
-    }
-    stage.make("disk.img", 96);
+    let stage = Stage::crowded(b"odd");
     let server = serve(&stage, &["disk.img"]);
     let url = format!("{}/disk.img/many/", server.http());
     let listing = run("curl", &["-sSf", "-X", "PROPFIND", "-H", "Depth: 1", &url]);
