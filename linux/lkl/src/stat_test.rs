@@ -1,64 +1,44 @@
 //! The layouts of struct statx and struct statfs against the system's own headers, and the decoding.
 
 use super::*;
-use std::format;
+use layouts::Layouts;
 use std::mem::offset_of;
-use std::process::Command;
-use std::string::String;
 use zerocopy::FromZeros;
 
 #[test]
 fn layouts_are_those_of_the_headers() {
-    let claims = [
-        ("statx", "stx_nlink", offset_of!(RawStatx, nlink)),
-        ("statx", "stx_mode", offset_of!(RawStatx, mode)),
-        ("statx", "stx_ino", offset_of!(RawStatx, ino)),
-        ("statx", "stx_size", offset_of!(RawStatx, size)),
-        ("statx", "stx_blocks", offset_of!(RawStatx, blocks)),
-        (
-            "statx",
-            "stx_attributes_mask",
-            offset_of!(RawStatx, attributes_mask),
-        ),
-        ("statx", "stx_atime", offset_of!(RawStatx, atime)),
-        ("statx", "stx_btime", offset_of!(RawStatx, btime)),
-        ("statx", "stx_mtime", offset_of!(RawStatx, mtime)),
-        ("statx", "stx_rdev_major", offset_of!(RawStatx, rdev_major)),
-        ("statx", "stx_dev_minor", offset_of!(RawStatx, dev_minor)),
-        ("statx", "stx_mnt_id", offset_of!(RawStatx, mnt_id)),
-        (
-            "statx",
-            "stx_dio_offset_align",
-            offset_of!(RawStatx, dio_offset_align),
-        ),
-        ("statfs", "f_bsize", offset_of!(RawStatFs, bsize)),
-        ("statfs", "f_bavail", offset_of!(RawStatFs, bavail)),
-        ("statfs", "f_ffree", offset_of!(RawStatFs, ffree)),
-        ("statfs", "f_fsid", offset_of!(RawStatFs, fsid)),
-        ("statfs", "f_namelen", offset_of!(RawStatFs, namelen)),
-        ("statfs", "f_frsize", offset_of!(RawStatFs, frsize)),
-        ("statfs", "f_flags", offset_of!(RawStatFs, flags)),
-    ];
-    let mut program = String::from("#include <linux/stat.h>\n#include <asm/statfs.h>\n");
-    program += "_Static_assert(sizeof(struct statx) == 256 && sizeof(struct statfs) == 120, \"size\");\n";
-    for (structure, member, offset) in claims {
-        program += &format!(
-            "_Static_assert(__builtin_offsetof(struct {structure}, {member}) == {offset}, \"{member}\");\n"
-        );
+    let mut layouts = Layouts::including("<linux/stat.h>\n<asm/statfs.h>");
+    layouts.size("statx", size_of::<RawStatx>());
+    for (member, offset) in [
+        ("stx_nlink", offset_of!(RawStatx, nlink)),
+        ("stx_mode", offset_of!(RawStatx, mode)),
+        ("stx_ino", offset_of!(RawStatx, ino)),
+        ("stx_size", offset_of!(RawStatx, size)),
+        ("stx_blocks", offset_of!(RawStatx, blocks)),
+        ("stx_attributes_mask", offset_of!(RawStatx, attributes_mask)),
+        ("stx_atime", offset_of!(RawStatx, atime)),
+        ("stx_btime", offset_of!(RawStatx, btime)),
+        ("stx_mtime", offset_of!(RawStatx, mtime)),
+        ("stx_rdev_major", offset_of!(RawStatx, rdev_major)),
+        ("stx_dev_minor", offset_of!(RawStatx, dev_minor)),
+        ("stx_mnt_id", offset_of!(RawStatx, mnt_id)),
+        ("stx_dio_offset_align", offset_of!(RawStatx, dio_offset_align)),
+    ] {
+        layouts.offset("statx", member, offset);
     }
-    let folder = tempfile::tempdir().unwrap();
-    let source = folder.path().join("stat.c");
-    std::fs::write(&source, program).unwrap();
-    let compiled = Command::new("cc")
-        .args(["-fsyntax-only"])
-        .arg(&source)
-        .output()
-        .expect("a C compiler");
-    assert!(
-        compiled.status.success(),
-        "{}",
-        String::from_utf8_lossy(&compiled.stderr)
-    );
+    layouts.size("statfs", size_of::<RawStatFs>());
+    for (member, offset) in [
+        ("f_bsize", offset_of!(RawStatFs, bsize)),
+        ("f_bavail", offset_of!(RawStatFs, bavail)),
+        ("f_ffree", offset_of!(RawStatFs, ffree)),
+        ("f_fsid", offset_of!(RawStatFs, fsid)),
+        ("f_namelen", offset_of!(RawStatFs, namelen)),
+        ("f_frsize", offset_of!(RawStatFs, frsize)),
+        ("f_flags", offset_of!(RawStatFs, flags)),
+    ] {
+        layouts.offset("statfs", member, offset);
+    }
+    layouts.compare();
 }
 
 #[test]
