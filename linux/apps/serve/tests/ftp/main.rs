@@ -6,6 +6,7 @@ mod clients;
 mod protocol;
 #[path = "../stage/mod.rs"]
 mod stage;
+mod starting;
 mod uploads;
 mod writing;
 
