@@ -39,8 +39,8 @@ const WITH_LINUX: &[&str] = &[
     "Zlib",
 ];
 
-/// Further ones, for tools.
-const FOR_TOOLS: &[&str] = &["Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MPL-2.0"];
+/// Further ones, for tools. NCSA is libFuzzer's.
+const FOR_TOOLS: &[&str] = &["Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MPL-2.0", "NCSA"];
 
 /// Checks both tables.
 pub fn check(sh: &Shell) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! [`demo`] shows the main job. [`setup`] installs what is missing, [`driver`] and [`userctl`] build what is shipped,
 //! [`package`] makes what a user installs, [`library`] what a C programmer does, [`double`] runs the driver on Linux, [`pictures`] draws what the README shows,
-//! [`lint`] and [`test`] check everything.
+//! [`lint`] and [`test`] check everything, [`fuzz`] what comes from outside.
 //! [`wdk`] and [`toolchain`] are what building for Windows on another system takes; [`cache`] keeps what is expensive.
 
 mod apps;
@@ -12,6 +12,7 @@ mod demo;
 mod double;
 mod driver;
 mod failures;
+mod fuzz;
 mod image_check;
 mod imports;
 mod library;
@@ -120,6 +121,8 @@ enum Task {
     },
     /// Run userctl.exe, the NT user host and lklfs.sys under Wine
     Wine,
+    /// Fuzz a target with bytes that coverage guides, or list the targets
+    Fuzz(fuzz::Options),
     /// Measure our ways of reading against the machine's own, and print one table
     Bench {
         /// Measure this instead
@@ -256,6 +259,10 @@ fn run(task: Task) -> Result<ExitCode> {
                 userctl: &userctl,
             };
             matrix::run(&sh, &programs, &kinds)?;
+        }
+        Task::Fuzz(options) => {
+            setup::ensure(&sh, &[&setup::PROGRAMS])?;
+            return fuzz::run(&sh, &options);
         }
         Task::Bench { part } => bench::run(&sh, part)?,
         Task::Pictures { setup: true, .. } => {

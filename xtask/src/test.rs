@@ -9,7 +9,7 @@ use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
 use crate::{
-    double, driver, failures, library, licences, lint, package, pictures, repo, setup, userctl, wine,
+    double, driver, failures, fuzz, library, licences, lint, package, pictures, repo, setup, userctl, wine,
 };
 
 /// Where Debian's package puts the Linux that the port is not developed on.
@@ -68,6 +68,7 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
         }
         failures::run(cmd).context("a test failed")
     });
+    steps.run("parsers, fuzzed for a while", || fuzz::bounded(sh));
     steps.run("the host of the Apache Portable Runtime", || {
         let mut cmd = Command::new("cargo");
         cmd.args(["test", "-p", "lkl-host-apr", "--features", "apr"])
