@@ -1,5 +1,7 @@
 //! One call for each code of the interface.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
 
 use lklfs_control::{self as control, Format, Interface, LogSource, Refusal, Request, Text, VERSION, reply};
@@ -160,8 +162,14 @@ impl Driver {
                 .collect::<Result<Vec<_>, _>>()?;
             Ok((head, kept))
         };
-        // Policies have no numbers: how many there were before is where the next page begins.
-        self.pages(|after| Request::Policies { after }, entries, |_, place| place)
+        // Policies have no numbers: how many there were before is where the next page begins. One that comes again is out of
+        // order: without that a driver that gives the same page for ever would be asked for ever.
+        let known = RefCell::new(HashSet::new());
+        let number = |kept: &KeptPolicy, place| match known.borrow_mut().insert(kept.uuid.clone()) {
+            true => place,
+            false => 0,
+        };
+        self.pages(|after| Request::Policies { after }, entries, number)
     }
 
     /// A list that comes in pages: each begins behind the number of the last entry of the one before, and numbers only

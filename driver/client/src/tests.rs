@@ -261,6 +261,35 @@ fn an_answer_that_makes_no_sense_is_no_answer() {
     }
 }
 
+/// A driver that gives the same page of policies for ever, and says that there are more.
+struct Circle;
+
+impl Transport for Circle {
+    fn control(&self, code: u32, _: &[u8], room: usize) -> Result<Vec<u8>, NtStatus> {
+        let mut out = vec![0; room.min(100)];
+        let length = if code == Code::Version.number() {
+            let version = reply::Version {
+                interface: VERSION.into(),
+                ..reply::Version::default()
+            };
+            reply::write(&mut out, version, &[]).unwrap()
+        } else {
+            let mut list = ListWriter::new(&mut out).unwrap();
+            let entry = PolicyEntry::new(&lklfs_control::Policy::default(), None).unwrap();
+            while list.push(&entry, [&units("1234-ABCD"), &[], &[], &[]]) {}
+            list.finish().unwrap()
+        };
+        out.truncate(length);
+        Ok(out)
+    }
+}
+
+#[test]
+fn policies_that_come_again_end_the_list() {
+    let driver = Driver::over(Box::new(Circle), Interface::Control).unwrap();
+    assert!(matches!(driver.policies(), Err(CallError::Malformed(_))));
+}
+
 #[test]
 fn a_list_of_many_pages_is_one_list() {
     let asks = Asks::default();

@@ -107,12 +107,16 @@ pub fn parse(buffer: &[u8]) -> Option<Parsed<'_>> {
     Some(Parsed { tag, reserved, data })
 }
 
-/// Substitute name and flags of a symbolic link's data; `None` when it is malformed.
+/// Substitute name and flags of a symbolic link's data; `None` when it is malformed, as with half a unit at the name's end.
 pub fn parse_symlink(data: &[u8]) -> Option<(Vec<u16>, u32)> {
     let offset = usize::from(u16::get(data)?);
     let length = usize::from(u16::get(data.get(2..)?)?);
     let flags = u32::get(data.get(8..)?)?;
-    let name = data.get(12..)?.get(offset..)?.get(..length)?;
+    let name = data
+        .get(12..)?
+        .get(offset..)?
+        .get(..length)
+        .filter(|name| name.len().is_multiple_of(2))?;
     Some((name.chunks_exact(2).filter_map(u16::get).collect(), flags))
 }
 
@@ -151,6 +155,13 @@ mod tests {
         assert_eq!(symlink_data(&[0x61; 5000], 0), Err(NtStatus::NAME_TOO_LONG));
         assert_eq!(lx_symlink_data(&[0x61; 16_400]), Err(NtStatus::NAME_TOO_LONG));
         assert!(lx_symlink_data(&[0x61; 4095]).is_ok());
+    }
+
+    #[test]
+    fn a_name_with_half_a_unit_at_its_end_is_malformed() {
+        let mut data = symlink_data(&[0x61, 0x62], 0).unwrap();
+        data[2] = 3;
+        assert_eq!(parse_symlink(&data), None);
     }
 
     #[test]

@@ -38,7 +38,16 @@ impl Decoder {
 
     /// Unpacks one frame into `out`, which it must fill exactly; what follows the frame is not looked at.
     pub fn decode(&mut self, frame: &[u8], out: &mut [u8]) -> Option<()> {
-        let mut rest = frame.get(header(frame)?..)?;
+        let Header {
+            length,
+            window,
+            content,
+        } = header(frame)?;
+        if content.is_some_and(|content| usize::try_from(content) != Ok(out.len())) {
+            return None;
+        }
+        let largest = usize::try_from(window).map_or(LARGEST_BLOCK, |window| window.min(LARGEST_BLOCK));
+        let mut rest = frame.get(length..)?;
         self.literals.reset();
         self.sequences.reset();
         let mut done = 0usize;
@@ -47,10 +56,10 @@ impl Decoder {
             let [low, middle, high] = *head;
             let head = u32::from_le_bytes([low, middle, high, 0]);
             let size = usize::try_from(head >> 3).ok()?;
-            if size > LARGEST_BLOCK {
+            if size > largest {
                 return None;
             }
-            let room = out.len().checked_sub(done)?.min(LARGEST_BLOCK);
+            let room = out.len().checked_sub(done)?.min(largest);
             let (used, made) = match head >> 1 & 3 {
                 0 => {
                     out.get_mut(done..)?
@@ -82,8 +91,19 @@ impl Decoder {
     }
 }
 
-/// Bytes of the frame's header, if it is one that can be read here.
-fn header(frame: &[u8]) -> Option<usize> {
+/// What a frame's header says.
+#[derive(Debug, PartialEq, Eq)]
+struct Header {
+    /// Bytes of the header.
+    length: usize,
+    /// Bytes that may lie between what is put out and what it is a copy of, and the most that a block has.
+    window: u64,
+    /// Bytes of what the frame unpacks to.
+    content: Option<u64>,
+}
+
+/// The header of a frame that can be read here.
+fn header(frame: &[u8]) -> Option<Header> {
     let fields = Fields(frame);
     if !fields.is(0, &[0x28, 0xb5, 0x2f, 0xfd]) {
         return None;
@@ -94,12 +114,62 @@ fn header(frame: &[u8]) -> Option<usize> {
     if descriptor & 0x08 != 0 || descriptor & 0x03 != 0 {
         return None;
     }
-    let size_bytes = match descriptor >> 6 {
-        0 => usize::from(single),
-        1 => 2,
-        2 => 4,
-        _ => 8,
+    let at = if single { 5 } else { 6 };
+    let (bytes, content) = match descriptor >> 6 {
+        0 if single => (1, Some(u64::from(fields.u8(at)?))),
+        0 => (0, None),
+        1 => (2, Some(u64::from(fields.le16(at)?).checked_add(256)?)),
+        2 => (4, Some(u64::from(fields.le32(at)?))),
+        _ => (8, Some(fields.le64(at)?)),
     };
-    let window_bytes = usize::from(!single);
-    5usize.checked_add(window_bytes)?.checked_add(size_bytes)
+    let window = if single {
+        content?
+    } else {
+        let window = fields.u8(5)?;
+        let base = 1u64.checked_shl(u32::from(window >> 3).checked_add(10)?)?;
+        base.checked_add((base / 8).checked_mul(u64::from(window & 7))?)?
+    };
+    Some(Header {
+        length: at.checked_add(bytes)?,
+        window,
+        content,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of one block that repeats a byte.
+    fn repeated(descriptor: u8, rest: &[u8], count: u32) -> std::vec::Vec<u8> {
+        let mut frame = std::vec![0x28, 0xb5, 0x2f, 0xfd, descriptor];
+        frame.extend(rest);
+        frame.extend(&(count << 3 | 3).to_le_bytes()[..3]);
+        frame.push(7);
+        frame
+    }
+
+    fn unpacks(frame: &[u8], length: usize) -> bool {
+        let mut out = std::vec![0; length];
+        let done = Decoder::new().unwrap().decode(frame, &mut out).is_some();
+        assert!(!done || out.iter().all(|byte| *byte == 7));
+        done
+    }
+
+    #[test]
+    fn a_frame_unpacks_to_as_many_bytes_as_it_says() {
+        assert!(unpacks(&repeated(0x60, &3840u16.to_le_bytes(), 4096), 4096));
+        assert!(!unpacks(&repeated(0x60, &3841u16.to_le_bytes(), 4096), 4096));
+        assert!(unpacks(&repeated(0xa0, &4096u32.to_le_bytes(), 4096), 4096));
+        assert!(!unpacks(&repeated(0xa0, &4095u32.to_le_bytes(), 4096), 4096));
+        assert!(!unpacks(&repeated(0xe0, &u64::MAX.to_le_bytes(), 4096), 4096));
+    }
+
+    #[test]
+    fn a_block_is_no_larger_than_its_frames_window() {
+        // 1 KiB, 3 / 8 more, and 4 KiB.
+        assert!(unpacks(&repeated(0, &[3], 1408), 1408));
+        assert!(!unpacks(&repeated(0, &[3], 1409), 1409));
+        assert!(unpacks(&repeated(0, &[16], 4096), 4096));
+    }
 }

@@ -13,7 +13,7 @@ pub(crate) fn squashfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option
         return None;
     }
     let mut superblock = Superblock::new(Kind::Squashfs);
-    superblock.block_size = fields.le32(12);
+    superblock.block_size = fields.le32(12).filter(|size| *size != 0);
     superblock.size_bytes = fields.le64(40);
     Some(superblock)
 }

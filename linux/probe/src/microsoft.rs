@@ -54,7 +54,7 @@ pub(crate) fn vfat<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Sup
     let extended = if fat_sectors_16 == 0 { 66 } else { 38 };
     let has_serial = matches!(fields.u8(extended)?, 0x28 | 0x29);
     let mut superblock = Superblock::new(Kind::Vfat).with_blocks(Some(sector_size), Some(u64::from(sectors)));
-    superblock.block_size = sector_size.checked_mul(cluster_sectors);
+    superblock.block_size = sector_size.checked_mul(cluster_sectors).filter(|size| *size != 0);
     if has_serial {
         superblock.uuid = fields.le32(extended.checked_add(1)?).map(Uuid::Serial32);
         superblock.label = fat_label(fields.array(extended.checked_add(5)?)?);
@@ -202,7 +202,7 @@ pub(crate) fn exfat<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Su
         .filter(|count| *count <= 1 << 16)?;
     let mut superblock = Superblock::new(Kind::Exfat).with_blocks(Some(sector_size), fields.le64(72));
     superblock.uuid = fields.le32(100).map(Uuid::Serial32);
-    superblock.block_size = sector_size.checked_mul(cluster_sectors);
+    superblock.block_size = sector_size.checked_mul(cluster_sectors).filter(|size| *size != 0);
     let heap = u64::from(fields.le32(88)?).checked_mul(u64::from(sector_size))?;
     let table = u64::from(fields.le32(80)?).checked_mul(u64::from(sector_size))?;
     let root = Directory {

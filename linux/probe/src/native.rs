@@ -106,7 +106,7 @@ pub(crate) fn btrfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Su
     let mut superblock = Superblock::new(Kind::Btrfs)
         .with_uuid(fields.array(0x20))
         .with_label(Label::from_bytes(fields.bytes(0x12b, 256)));
-    superblock.block_size = fields.le32(0x90);
+    superblock.block_size = fields.le32(0x90).filter(|size| *size != 0);
     // Of this device; that of all of them is beside it.
     superblock.size_bytes = fields.le64(0xd1);
     Some(superblock)
@@ -167,11 +167,13 @@ pub(crate) fn jfs<V: ReadAt + ?Sized>(window: &mut Window<'_, V>) -> Option<Supe
     if !fields.is(0, b"JFS1") || !(1..=2).contains(&version) {
         return None;
     }
+    // The size is counted in blocks of the disk, not in the file system's own.
+    let whole = Superblock::new(Kind::Jfs).with_blocks(fields.le32(24), fields.le64(8));
     let mut superblock = Superblock::new(Kind::Jfs)
         .with_uuid(fields.array(136))
-        .with_label(Label::from_bytes(fields.bytes(152, 16)));
-    superblock.block_size = fields.le32(16);
-    superblock.size_bytes = fields.le64(8)?.checked_mul(u64::from(fields.le32(24)?));
+        .with_label(Label::from_bytes(fields.bytes(152, 16)))
+        .with_blocks(fields.le32(16), None);
+    superblock.size_bytes = whole.size_bytes;
     Some(superblock)
 }
 

@@ -38,8 +38,9 @@ impl Superblock {
         self
     }
 
-    /// Sets the size of a block and the number of them.
+    /// Sets the size of a block and the number of them. Blocks without bytes tell nothing.
     pub(crate) fn with_blocks(mut self, block_size: Option<u32>, blocks: Option<u64>) -> Self {
+        let block_size = block_size.filter(|size| *size != 0);
         self.block_size = block_size;
         self.size_bytes = block_size
             .zip(blocks)

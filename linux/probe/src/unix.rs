@@ -111,7 +111,7 @@ fn ufs_at<V: ReadAt + ?Sized>(
     let number = |at| if little { fields.le32(at) } else { fields.be32(at) };
     let mut superblock = Superblock::new(Kind::Ufs);
     superblock.linux_options = options;
-    superblock.block_size = number(48);
+    superblock.block_size = number(48).filter(|size| *size != 0);
     superblock.uuid = match (number(144)?, number(148)?) {
         (0, 0) => None,
         (high, low) => Some(Uuid::Serial64((u64::from(high) << 32) | u64::from(low))),

@@ -162,3 +162,33 @@ fn the_uuid_of_hfs_plus_is_that_of_macos() {
     image[1024 + 104..1024 + 112].fill(0);
     assert_eq!(probe(&image[..]).unwrap().uuid, None);
 }
+
+/// Superblocks whose field for the size of a block was overwritten are told as they are, without a size.
+#[test]
+fn blocks_without_bytes_have_no_size() {
+    let jfs = |block: u32, sector: u32| {
+        let mut image = vec![0u8; 64 << 10];
+        let superblock = &mut image[32 << 10..];
+        superblock[..4].copy_from_slice(b"JFS1");
+        superblock[4] = 2;
+        superblock[8] = 100;
+        superblock[16..20].copy_from_slice(&block.to_le_bytes());
+        superblock[24..28].copy_from_slice(&sector.to_le_bytes());
+        let found = probe(&image[..]).unwrap();
+        assert_eq!(found.kind, Kind::Jfs);
+        (found.block_size, found.size_bytes)
+    };
+    assert_eq!(jfs(4096, 512), (Some(4096), Some(51_200)));
+    assert_eq!(jfs(0, 0), (None, None));
+
+    let mut image = vec![0u8; 128 << 10];
+    image[(64 << 10) + 0x40..][..8].copy_from_slice(b"_BHRfS_M");
+    let found = probe(&image[..]).unwrap();
+    assert_eq!((found.kind, found.block_size), (Kind::Btrfs, None));
+
+    let mut image = vec![0u8; 64 << 10];
+    image[..4].copy_from_slice(b"hsqs");
+    image[28] = 4;
+    let found = probe(&image[..]).unwrap();
+    assert_eq!((found.kind, found.block_size), (Kind::Squashfs, None));
+}

@@ -20,7 +20,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn symlink(data: &[u8]) {
-    let Some((name, flags)) = within(data.len() + 64, || parse_symlink(data)) else {
+    let Some((name, flags)) = within(4 * data.len() + 64, || parse_symlink(data)) else {
         return;
     };
     let field = |at: usize| usize::from(u16::from_le_bytes([data[at], data[at + 1]]));
