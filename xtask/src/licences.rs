@@ -59,6 +59,11 @@ pub fn check(sh: &Shell) -> Result<()> {
         &["--workspace", "--edges", "normal,build,dev", "--target", "all"],
     )?;
     wrong.extend(refused(&all, &[WITH_LINUX, FOR_TOOLS]).map(|line| format!("a tool: {line}")));
+    let fuzzer = tree(sh, &["-p", "fuzz-targets", "--features", "libfuzzer"])?;
+    wrong.extend(refused(&fuzzer, &[WITH_LINUX, FOR_TOOLS]).map(|line| format!("a tool: {line}")));
+    if fuzzer.lines().any(|line| line.starts_with("linux-")) {
+        bail!("libFuzzer would be linked with Linux");
+    }
     wrong.sort();
     wrong.dedup();
     if !wrong.is_empty() {

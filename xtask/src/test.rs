@@ -157,12 +157,18 @@ pub enum Part {
     Verifier,
     /// The C library, installed into a folder, and programs that use it
     Library,
+    /// The fuzz targets for parsers, each for a while
+    Parsers,
 }
 
 /// Runs one part.
 pub fn run_part(sh: &Shell, part: Part) -> Result<()> {
     match part {
         Part::Verifier => verifier(sh),
+        Part::Parsers => {
+            setup::ensure(sh, &[&setup::PROGRAMS])?;
+            fuzz::bounded(sh)
+        }
         Part::Library => {
             setup::ensure(
                 sh,

@@ -62,7 +62,7 @@ fn plain(list: &[u8]) -> Vec<Result<&[u8], usize>> {
                 names.push(Ok(name));
                 return names;
             }
-            (Some(next), Some(name)) if next % 4 == 0 && next > 5 + name.len() && next < entry.len() => {
+            (Some(next), Some(name)) if next.is_multiple_of(4) && next > 5 + name.len() && next < entry.len() => {
                 names.push(Ok(name));
                 at += next;
             }
@@ -89,7 +89,7 @@ fn full_list(list: &[u8]) -> usize {
             assert_eq!(at + end, list.len());
             break;
         }
-        assert!(next >= end && next < end + 4 && next % 4 == 0);
+        assert!(next >= end && next < end + 4 && next.is_multiple_of(4));
         at += next;
     }
     count

@@ -86,7 +86,7 @@ fn unpacked(packed: &[u8], bits: u32, zstd: bool) -> Option<Vec<u8>> {
     put(100, &112u32.to_be_bytes());
     put(104, &[u8::from(zstd)]);
     let sectors = packed.len().div_ceil(512).max(1) as u64;
-    let entry = 1u64 << 62 | (sectors - 1) << (62 - (bits - 8)) | 3 * cluster;
+    let entry = (1u64 << 62) | ((sectors - 1) << (62 - (bits - 8))) | (3 * cluster);
     let mut description = ((4 * cluster) as u32 / 512).to_le_bytes().to_vec();
     description.extend([0, 0]);
     let mut file = Sparse::new(Input(&description));
