@@ -7,7 +7,7 @@ use crate::topology::NodeKind;
 use lkl_host_virtual::Kernel;
 use lkl_net::Namespace;
 use lkl_net::config::{Configuration, LinkKind, Route};
-use lkl_net::netlink::Attributes;
+use lkl_net::netlink::{Attributes, CREATE, EXCLUSIVE, Request};
 use std::io;
 use std::net::IpAddr;
 
@@ -58,6 +58,7 @@ fn one_node(kernel: &Kernel, node: &Node, versions: &[Version]) -> io::Result<(N
         NodeKind::Host => {}
         NodeKind::Router | NodeKind::Firewall => {
             namespace.set_sysctl("net.ipv4.ip_forward", "1")?;
+            ask_routes_for_senders(&config)?;
             if ipv6 {
                 namespace.set_sysctl("net.ipv6.conf.all.forwarding", "1")?;
             }
@@ -77,6 +78,30 @@ fn one_node(kernel: &Kernel, node: &Node, versions: &[Version]) -> io::Result<(N
         }
     }
     Ok((namespace, config))
+}
+
+/// Has Linux look a forwarded packet's sender up among the node's own routes, to see that it is not the node itself. It would look among the addresses
+/// of all networks, a table whose size is fixed, as long as no program has added a route to addresses of the node's own; that there was one it remembers.
+fn ask_routes_for_senders(config: &Configuration) -> io::Result<()> {
+    const RTM_NEWROUTE: u16 = 24;
+    const RTM_DELROUTE: u16 = 25;
+    const RTA_DST: u16 = 1;
+    const RTA_OIF: u16 = 4;
+    const AF_INET: u8 = 2;
+    const RT_TABLE_LOCAL: u8 = 255;
+    const RTPROT_STATIC: u8 = 4;
+    const RT_SCOPE_HOST: u8 = 254;
+    const RTN_LOCAL: u8 = 2;
+    // struct rtmsg
+    let class = [RT_TABLE_LOCAL, RTPROT_STATIC, RT_SCOPE_HOST, RTN_LOCAL];
+    let head = [[AF_INET, 32, 0, 0], class, [0; 4]].concat();
+    let interface = config.interface("lo")?.index;
+    for (kind, flags) in [(RTM_NEWROUTE, CREATE | EXCLUSIVE), (RTM_DELROUTE, 0)] {
+        let request = Request::new(kind, flags, &head).with(RTA_DST, &[127, 0, 0, 2]);
+        let request = request.with_u32(RTA_OIF, interface);
+        config.netlink().exchange("127.0.0.2", &request)?;
+    }
+    Ok(())
 }
 
 /// A node's route. All of a node's have its number as their metric: Linux looks for equal ways out of a route among those of all networks that have
