@@ -1,14 +1,14 @@
 //! Makes the processor find a fault in Linux's own code, and wants it contained: the call ends with an error, Linux is dead and
-//! says of what, and can be halted. Most are put where every system call passes; others are self-tests of the port's: in a
-//! thread of Linux's, of the stack, and while it boots. Takes the name of the fault; without one, the names are printed. A
-//! program, since Linux dies once in a process: for this system's host, and for NT's under Wine.
+//! says of what, and can be halted; and another Linux boots after it. Most are put where every system call passes; others are self-tests of the port's: in a
+//! thread of Linux's, of the stack, and while it boots. Takes the name of the fault; without one, the names are printed. For this
+//! system's host, and for NT's under Wine.
 //
 // UNSAFETY: reads and writes this program's own code.
 
 #![allow(unsafe_code)]
 
 use linux_driver as _;
-use lkl::{BootConfig, Errno, sys};
+use lkl::{BootConfig, Errno, Halt, sys};
 use std::process::ExitCode;
 
 #[cfg(windows)]
@@ -69,6 +69,14 @@ fn where_calls_pass() -> *mut u8 {
         .cast_mut()
 }
 
+/// Puts code in the place of this program's own; what was there.
+fn replace(at: *mut u8, code: &[u8]) -> Vec<u8> {
+    // SAFETY: as much of the function's code as it has, at least.
+    let before = unsafe { std::slice::from_raw_parts(at.cast_const(), code.len()) }.to_vec();
+    overwrite(at, code);
+    before
+}
+
 #[cfg(windows)]
 fn overwrite(at: *mut u8, code: &[u8]) {
     use windows_sys::Win32::System::Memory::{PAGE_EXECUTE_READWRITE, VirtualProtect};
@@ -88,6 +96,20 @@ fn overwrite(at: *mut u8, code: &[u8]) {
     memory.write_all_at(code, at as u64).expect("it is there");
 }
 
+/// Linux is what it was, as often as one likes.
+fn boots_again() {
+    for _ in 0..3 {
+        let kernel = boot(&BootConfig::default()).expect("Linux boots again");
+        kernel.release().expect("Linux is sound");
+        let log = kernel.log();
+        assert!(
+            !String::from_utf8_lossy(&log).contains("fault in Linux"),
+            "an old log"
+        );
+        assert_eq!(kernel.halt(), Halt::Whole);
+    }
+}
+
 /// The boot ends with an error, and the process does not.
 fn while_it_boots() -> ExitCode {
     let config = BootConfig {
@@ -95,6 +117,7 @@ fn while_it_boots() -> ExitCode {
         ..BootConfig::default()
     };
     let error = boot(&config).expect_err("it does not boot");
+    boots_again();
     println!("contained: {BOOT}: {error}");
     ExitCode::SUCCESS
 }
@@ -122,8 +145,9 @@ fn main() -> ExitCode {
         }
         (OVERFLOW, _) => assert_eq!(kernel.self_test_of(OVERFLOW_OF_THE_STACK), Err(Errno::ENODEV)),
         (_, Some((_, code))) => {
-            overwrite(where_calls_pass(), code);
+            let sound = replace(where_calls_pass(), code);
             assert_eq!(kernel.release(), Err(Errno::ENODEV));
+            overwrite(where_calls_pass(), &sound);
         }
         (_, None) => {
             eprintln!("there is no fault called {kind}");
@@ -139,6 +163,7 @@ fn main() -> ExitCode {
     let later = std::thread::spawn(move || other.release()).join();
     assert_eq!(later.expect("no panic"), Err(Errno::ENODEV));
     kernel.halt();
+    boots_again();
     println!("contained: {kind}: {said}");
     ExitCode::SUCCESS
 }
