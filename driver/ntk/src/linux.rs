@@ -33,6 +33,8 @@ const MOST_DEATHS: usize = 8;
 const WHILE: u64 = 600_000_000_000;
 /// How many Linuxes that are gone may have requests at disks.
 const MOST_REMAINS: usize = 2;
+/// Lines of what a Linux that has died said last.
+const LAST_WORDS: usize = 4;
 /// After so many deaths of Linux a volume is mounted on request only.
 const FATAL: u32 = 2;
 
@@ -240,6 +242,7 @@ impl State {
         let Stage::Running(running) = &self.stage else {
             return Err(gone);
         };
+        tell_last_words(&running.kernel);
         let died_of = running.kernel.death_account();
         // One that is in a loop is looked at again with the next request.
         let Some(remains) = running.kernel.clone().abandon() else {
@@ -284,6 +287,19 @@ impl State {
                 "Linux has died; the next request starts another one"
             ));
         }
+    }
+}
+
+/// Keeps what a Linux that has died said last: its log goes with it.
+fn tell_last_words(kernel: &Kernel) {
+    let text = kernel.log();
+    let mut last = [&[][..]; LAST_WORDS];
+    let lines = text.rsplit(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    for (place, line) in last.iter_mut().rev().zip(lines) {
+        *place = line;
+    }
+    for line in last.iter().filter(|line| !line.is_empty()) {
+        log::line(format_args!("Linux: {}", line.escape_ascii()));
     }
 }
 

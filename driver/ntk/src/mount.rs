@@ -288,7 +288,8 @@ fn show(
     (mut volume, found): (LklVolume, Option<Found>),
 ) -> Result<(), NtStatus> {
     let shown = core::mem::take(&mut how.volume);
-    let revival = Revival::new(Arc::clone(disk), how, account.0).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+    let revival = Revival::new(Arc::clone(disk), how, found.clone(), account.0)
+        .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     volume.lives_on(revival);
     let vcb = Vcb::new(volume, geometry(target, disk), shown)?;
     // SAFETY: the VPB of a mount under way is null or leads to a live device.

@@ -7,6 +7,7 @@ use crate::entry;
 use crate::later;
 use crate::log;
 use crate::settings::How;
+use crate::signature::{self, Found};
 use crate::sync::Guarded;
 use crate::volume::MountedVolume;
 use alloc::boxed::Box;
@@ -22,6 +23,8 @@ use lkl_vfs::Origin;
 struct Mounting {
     disk: Arc<DeviceDisk>,
     how: How,
+    /// What was on the disk then, if it was known by its signature.
+    found: Option<Found>,
     account: NonZeroU64,
 }
 
@@ -35,8 +38,18 @@ impl Revival {
     /// For a volume that was mounted so. `None` for lack of memory.
     ///
     /// IRQL: PASSIVE_LEVEL.
-    pub fn new(disk: Arc<DeviceDisk>, how: How, account: NonZeroU64) -> Option<Box<Revival>> {
-        let mounting = pool::try_arc(Mounting { disk, how, account })?;
+    pub fn new(
+        disk: Arc<DeviceDisk>,
+        how: How,
+        found: Option<Found>,
+        account: NonZeroU64,
+    ) -> Option<Box<Revival>> {
+        let mounting = pool::try_arc(Mounting {
+            disk,
+            how,
+            found,
+            account,
+        })?;
         lkl::try_box(Revival {
             mounting,
             alone: Guarded::new(())?,
@@ -92,6 +105,13 @@ impl Mounting {
     fn mount(&self) -> Result<(Mount, BlockDevice), Errno> {
         let driver = entry::driver().ok_or(Errno::ENODEV)?;
         if self.disk.is_gone() {
+            return Err(Errno::ENODEV);
+        }
+        if self.found.is_some() && signature::look(&self.disk).ok() != self.found {
+            log::line(format_args!(
+                "volume {} does not live on: what is on its disk has changed",
+                self.account
+            ));
             return Err(Errno::ENODEV);
         }
         let kernel = driver.linux.after(self.account).map_err(|_| Errno::ENODEV)?;

@@ -156,6 +156,11 @@ fn every_kind_of_fault_is_contained() {
                 said.contains("is offline: Linux has died of it"),
                 "{what}: {said}"
             );
+            let kept = Control::open(machine).log();
+            assert!(
+                kept.contains(&format!("fault in Linux: {words}")),
+                "{what}: {kept}"
+            );
             // Whoever asks the driver itself is answered.
             assert!(Control::status(machine).ask(Request::Status).is_ok());
         });
