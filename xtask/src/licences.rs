@@ -42,6 +42,9 @@ const WITH_LINUX: &[&str] = &[
 /// Further ones, for tools. NCSA is libFuzzer's.
 const FOR_TOOLS: &[&str] = &["Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MPL-2.0", "NCSA"];
 
+/// The crates that link Linux, as a line of [`tree`] begins with them.
+const FLAVOURS: [&str; 2] = ["linux-driver ", "linux-full "];
+
 /// Checks both tables.
 pub fn check(sh: &Shell) -> Result<()> {
     let mut wrong = Vec::new();
@@ -61,7 +64,10 @@ pub fn check(sh: &Shell) -> Result<()> {
     wrong.extend(refused(&all, &[WITH_LINUX, FOR_TOOLS]).map(|line| format!("a tool: {line}")));
     let fuzzer = tree(sh, &["-p", "fuzz-targets", "--features", "libfuzzer"])?;
     wrong.extend(refused(&fuzzer, &[WITH_LINUX, FOR_TOOLS]).map(|line| format!("a tool: {line}")));
-    if fuzzer.lines().any(|line| line.starts_with("linux-")) {
+    if fuzzer
+        .lines()
+        .any(|line| FLAVOURS.iter().any(|flavour| line.starts_with(flavour)))
+    {
         bail!("libFuzzer would be linked with Linux");
     }
     wrong.sort();
