@@ -42,12 +42,13 @@ impl Stack {
         };
         let mut frames = Vec::new();
         for pair in lines.windows(2) {
-            let place = pair[1].trim_start().strip_prefix("at ");
-            let Some(place) = place.filter(|place| place.starts_with("./")) else {
+            let place = pair[1].trim_start().strip_prefix("at ./");
+            let Some(place) = place.filter(|place| !place.starts_with("../") && place.contains(".rs:"))
+            else {
                 continue;
             };
             let function = pair[0].trim_start().split_once(": ").map_or("", |(_, name)| name);
-            frames.push(format!("{function} at {}", place.trim_start_matches("./")));
+            frames.push(format!("{function} at {place}"));
         }
         Stack { what, frames }
     }

@@ -165,11 +165,9 @@ fn minimised(program: &Path, target: &str, artifact: &Path) -> Result<PathBuf> {
         .arg(format!("-exact_artifact_path={}", smaller.display()))
         .arg(artifact);
     run(command)?;
-    Ok(if smaller.exists() {
-        smaller
-    } else {
-        artifact.to_owned()
-    })
+    // What was left when the time was over need not be a finding.
+    let found = fs::metadata(&smaller).is_ok() && once(program, target, &smaller)?.is_some();
+    Ok(if found { smaller } else { artifact.to_owned() })
 }
 
 /// Makes the corpus in the tree the least that reaches what it and what was learned here reach.

@@ -1,8 +1,8 @@
 //! Compressed clusters of qcow2, zstd and deflate: `disk_images`, against libzstd and a second use of miniz_oxide.
 //!
 //! The bytes: how, then the packed bytes of a cluster, or what is to be packed. A qcow2 image is put around them and its cluster
-//! read. What must hold: memory and steps are bounded; what is unpacked is what the judge unpacks, and what the judge unpacks to
-//! a whole cluster is unpacked; what was packed by the judge comes out again.
+//! read. What must hold: memory is bounded; what is unpacked, the judge unpacks to the same bytes; what the judge has packed comes
+//! out again, whatever it is of.
 
 use crate::allocated::within;
 use crate::input::Input;
@@ -32,10 +32,16 @@ pub fn run(bytes: &[u8]) {
     let packed = &input.0[..input.0.len().min(cluster - 512)];
     let ours = unpacked(packed, bits, zstd);
     let judged = judge(packed, cluster, zstd);
-    match (&ours, &judged) {
+    match (ours, judged) {
         (Some(ours), Some(judged)) => assert!(ours == judged, "other bytes than the judge's"),
+        // libzstd does not look at the end of all its streams: what it takes, it must only be able to have written.
+        (None, Some(judged)) if zstd => {
+            let again = self::packed(&judged, true, how >> 3);
+            assert!(again.len() >= cluster || unpacked(&again, bits, true) == Some(judged));
+        }
         (None, Some(_)) => panic!("the judge can unpack it"),
-        (Some(_), None) => panic!("the judge cannot unpack it"),
+        // The judge looks at a checksum, too.
+        (Some(_), None) => assert!(zstd && packed[4] & 4 != 0, "the judge cannot unpack it"),
         (None, None) => {}
     }
 }
