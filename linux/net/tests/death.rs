@@ -1,4 +1,4 @@
-//! Threads and tasks that wait in Linux come back when it dies. One test: a process boots Linux once.
+//! Threads and tasks that wait in Linux come back when it dies. One test: its Linux is the only one of the process.
 
 // UNSAFETY: makes a system call with a wrong pointer, which is what Linux dies of.
 

@@ -1,4 +1,4 @@
-//! Threads and tasks that wait in Linux come back when it is halted, and leave nothing. One test: a process boots Linux once.
+//! Threads and tasks that wait in Linux come back when it is halted, and leave nothing. One test: its Linux is the only one of the process.
 
 #![cfg(target_os = "linux")]
 

@@ -8,7 +8,7 @@ use linux_full as _;
 use lkl_host_posix::Hooks;
 use std::process::Command;
 
-/// How much memory the process of a boot gives to Linux, in MiB; a process boots once.
+/// How much memory the process of a boot gives to Linux, in MiB; each boot has a process of its own.
 const MEMORY: &str = "LKL_TEST_MEMORY";
 const FILE_SYSTEMS: [&std::ffi::CStr; 10] = [
     c"ext4", c"btrfs", c"xfs", c"f2fs", c"jfs", c"nilfs2", c"ntfs3", c"vfat", c"udf", c"nfsd",

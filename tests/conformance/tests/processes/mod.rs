@@ -1,4 +1,4 @@
-//! Runs each scenario of a table in a process of its own, since Linux boots once per process.
+//! Runs each scenario of a table in a process of its own: what one leaves behind, or hangs in, is none of the next.
 //!
 //! The process is this program, started again with the scenario's name in the environment. A scenario that hangs is ended
 //! after its time, and fails by name.
