@@ -10,6 +10,7 @@
 //!   [`fsinfo`], [`reparse`], [`security`], [`ea`];
 //! - values: [`NtTime`], UTF-16 names ([`utf16`]) and Linux's ([`names`]), patterns ([`wildcard`]);
 //! - what only our own volumes are asked, for programs that want Linux's own answers: [`linux`];
+//! - what the event log is told ([`eventlog`]);
 //! - what disks, volumes and the mount manager are asked: [`diskio`].
 //!
 //! Nothing here is unsafe, nothing allocates unless its signature says so, and nothing panics: the crate runs in the
@@ -42,6 +43,7 @@ pub mod create;
 pub mod dirinfo;
 pub mod diskio;
 pub mod ea;
+pub mod eventlog;
 pub mod fileinfo;
 pub mod fsinfo;
 pub mod ioctl;
@@ -61,6 +63,7 @@ pub use access::AccessMask;
 pub use attributes::FileAttributes;
 pub use class::{FileInformationClass, FsInformationClass};
 pub use create::{CreateDisposition, CreateInformation, CreateOptions, ShareAccess};
+pub use eventlog::LogEvent;
 pub use ioctl::ControlCode;
 pub use reparse::ReparseTag;
 pub use status::NtStatus;

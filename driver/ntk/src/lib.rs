@@ -16,7 +16,7 @@
 //! | [`revival`] | volumes live on when Linux dies, but for the one that it died of |
 //! | [`power`] | sleep, after which every volume is verified |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
-//! | [`device`], [`client`], [`log`] | devices of others; whoever sent a request; the driver's own log |
+//! | [`device`], [`client`], [`log`], [`eventlog`] | devices of others; whoever sent a request; the driver's own log, and Windows' |
 //! | [`nt`], [`name`], [`text`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, copies of texts, locks, callers' buffers, and the one place that survives a fault |
 //!
 //! `unsafe` stands in most of these files, because most of them talk to NT; each says why in its `UNSAFETY` line.
@@ -57,6 +57,7 @@ pub mod dispatch;
 pub mod driveletter;
 pub mod ea;
 pub mod entry;
+pub mod eventlog;
 pub mod events;
 pub mod fastio;
 pub mod fault;

@@ -10,6 +10,7 @@
 //! them, since each keeps its memory.
 
 use crate::entry;
+use crate::eventlog;
 use crate::log;
 use crate::policies::VolumeKey;
 use crate::revival;
@@ -20,7 +21,7 @@ use core::num::NonZeroU64;
 use lkl::{BootConfig, BootError, Halt, Kernel, Remains};
 use lkl_host_ntk::sync::Event;
 use lkl_host_ntk::{NtkHost, clock, pool};
-use lklfs_nt::NtStatus;
+use lklfs_nt::{LogEvent, NtStatus};
 
 /// Bytes that Linux manages: its page cache, its slabs, and the overlays of volumes that need a replay (64 MiB each
 /// at most, but rarely more than a few).
@@ -30,7 +31,8 @@ const COMMAND_LINE: &str = "loglevel=5";
 /// How often Linux may die.
 const MOST_DEATHS: usize = 8;
 /// Within this time, in nanoseconds: ten minutes.
-const WHILE: u64 = 600_000_000_000;
+const WHILE: u64 = 10 * NS_PER_MINUTE;
+const NS_PER_MINUTE: u64 = 60_000_000_000;
 /// How many Linuxes that are gone may have requests at disks.
 const MOST_REMAINS: usize = 2;
 /// Lines of what a Linux that has died said last.
@@ -253,6 +255,8 @@ impl State {
         self.bury();
         if let Some(account) = died_of {
             self.condemn(account);
+        } else {
+            eventlog::report(LogEvent::LinuxEnded, NtStatus::SUCCESS, &[]);
         }
         self.stage = Stage::Never;
         self.note_death();
@@ -281,6 +285,11 @@ impl State {
             log::line(format_args!(
                 "Linux has died {MOST_DEATHS} times within ten minutes: it is not started again until the driver is"
             ));
+            eventlog::report(
+                LogEvent::LinuxNotStarted,
+                NtStatus::NO_SUCH_DEVICE,
+                &[&MOST_DEATHS, &(WHILE / NS_PER_MINUTE)],
+            );
             self.stage = Stage::Over(NtStatus::NO_SUCH_DEVICE);
         } else {
             log::line(format_args!(

@@ -12,16 +12,17 @@
 
 use crate::device::DeviceRef;
 use crate::entry::{self, Driver};
+use crate::eventlog;
 use crate::events;
 use crate::irp::Irp;
 use crate::later;
 use crate::leaving;
-use crate::log;
+use crate::log::{self, Wide};
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
     FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
 };
-use crate::policies::{self, Kept, VolumeKey};
+use crate::policies::{self, Kept};
 use crate::revival::Revival;
 use crate::settings::{How, Settings};
 use crate::signature::{Found, ends_the_search, look};
@@ -36,7 +37,7 @@ use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
 use lklfs_fsd::{Errno, Geometry, Medium, Outcome, Vcb, volinfo};
-use lklfs_nt::NtStatus;
+use lklfs_nt::{LogEvent, NtStatus};
 
 /// How often a file system is mounted that a volume has which is going, with 10 ms in between.
 const ATTEMPTS: u32 = 300;
@@ -184,7 +185,7 @@ fn mount_recognized(
             status
         }
     });
-    let (volume, found) = volume.inspect_err(|_| note_death(driver, account, key.as_ref()))?;
+    let (volume, found) = volume.inspect_err(|_| note_death(driver, account, real, found.as_ref()))?;
     show(driver, account, real, (vpb, target), &disk, how, (volume, found))
 }
 
@@ -206,13 +207,22 @@ impl Account {
 }
 
 /// A mount has failed: because Linux died of it, perhaps.
-fn note_death(driver: &Driver, account: Account, key: Option<&VolumeKey>) {
+fn note_death(driver: &Driver, account: Account, real: &DeviceRef, found: Option<&Found>) {
     let dead = driver.linux.booted();
-    if let Some(key) = key
-        && dead.is_some_and(|kernel| account.has_killed(&kernel))
-    {
-        driver.linux.note_fatal(key);
+    if !dead.is_some_and(|kernel| account.has_killed(&kernel)) {
+        return;
     }
+    let superblock = found.map(|(superblock, _)| superblock);
+    if let Some(key) = superblock.and_then(policies::key) {
+        driver.linux.note_fatal(&key);
+    }
+    let device = real.name().unwrap_or_default();
+    let fs_name = superblock.map_or("no file system that is recognised", |found| found.kind.name());
+    eventlog::report(
+        LogEvent::VolumeNotMounted,
+        NtStatus::NO_SUCH_DEVICE,
+        &[&Wide(&device), &fs_name],
+    );
 }
 
 /// Mounts a disk in Linux; what was found on it.

@@ -4,8 +4,9 @@
 //! (`lkl_vfs::LklVolume`), so that a volume that nothing is asked of costs nothing.
 
 use crate::entry;
+use crate::eventlog;
 use crate::later;
-use crate::log;
+use crate::log::{self, Wide};
 use crate::settings::How;
 use crate::signature::{self, Found};
 use crate::sync::Guarded;
@@ -18,6 +19,7 @@ use lkl_host_ntk::nt::PASSIVE;
 use lkl_host_ntk::sync::Event;
 use lkl_host_ntk::{DeviceDisk, pool, routines};
 use lkl_vfs::Origin;
+use lklfs_nt::{LogEvent, NtStatus};
 
 /// How a volume was mounted.
 struct Mounting {
@@ -150,6 +152,7 @@ fn take_offline(volume: &Arc<MountedVolume>) {
         "volume {} is offline: Linux has died of it; all others live on",
         volume.id
     ));
+    tell_event_log(volume);
     let over = {
         let mut state = volume.state.lock();
         state.fatal = true;
@@ -163,4 +166,15 @@ fn take_offline(volume: &Arc<MountedVolume>) {
     } else {
         volume.drain_later(0);
     }
+}
+
+/// By the name of the device, which is what Windows' own events have, and the file system.
+fn tell_event_log(volume: &MountedVolume) {
+    let device = volume.mounted_on.name().unwrap_or_default();
+    let mounted = volume.vcb.volume().mounted();
+    eventlog::report(
+        LogEvent::VolumeOffline,
+        NtStatus::NO_SUCH_DEVICE,
+        &[&Wide(&device), &mounted.fs_name()],
+    );
 }

@@ -12,8 +12,10 @@ mod moments;
 mod support;
 
 use lklfs_control::Request;
+use lklfs_nt::LogEvent;
 use moments::{data, disk, folder, on, path, run};
 use ntos::disk::DiskConfig;
+use ntos::io::errorlog;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
 use ntos::verifier::hang;
@@ -156,6 +158,22 @@ fn every_kind_of_fault_is_contained() {
                 said.contains("is offline: Linux has died of it"),
                 "{what}: {said}"
             );
+            let logged = errorlog::events();
+            // The next Linux may have met the fault, too, with nothing to mount.
+            let offline: Vec<_> = logged
+                .iter()
+                .filter(|event| event.id != LogEvent::LinuxEnded.id())
+                .collect();
+            let [event] = offline[..] else {
+                panic!("{what}: {logged:?}")
+            };
+            let volume = format!(
+                "The volume on {} (ext4) is offline: Linux",
+                disks[0].volumes()[0].path()
+            );
+            assert_eq!(event.id, LogEvent::VolumeOffline.id(), "{what}");
+            assert!(event.text.starts_with(&volume), "{what}: {}", event.text);
+            assert_eq!(event.status, STATUS_NO_SUCH_DEVICE, "{what}");
             let kept = Control::open(machine).log();
             assert!(
                 kept.contains(&format!("fault in Linux: {words}")),
@@ -188,6 +206,13 @@ fn a_storm_of_faults_ends_in_errors() {
         assert!(
             said.contains("it is not started again until the driver is"),
             "{said}"
+        );
+        let numbers: Vec<u32> = errorlog::events().iter().map(|event| event.id).collect();
+        let (last, before) = numbers.split_last().expect("an administrator is told");
+        assert_eq!(*last, LogEvent::LinuxNotStarted.id());
+        assert!(
+            !before.is_empty() && before.iter().all(|id| *id != *last),
+            "{numbers:x?}"
         );
         break_linux(machine, &sound);
         assert!(read_at(machine, &disks[0], "data.bin").is_err());
@@ -275,6 +300,18 @@ fn an_image_that_makes_linux_divide_by_zero_ends_linux_and_not_the_machine() {
         assert!(read_at(machine, &sound, "mapped.bin").is_ok());
         let opened = machine.open(&path(&broken, "f"), OpenAs::read()).map(drop);
         assert_eq!(opened, Err(STATUS_DISK_CORRUPT_ERROR));
+        let logged = errorlog::events();
+        let volume = format!(
+            "The volume on {} (ufs) is not mounted: Linux",
+            broken.volumes()[0].path()
+        );
+        assert!(
+            logged.len() == 2
+                && logged.iter().all(|event| {
+                    event.id == LogEvent::VolumeNotMounted.id() && event.text.starts_with(&volume)
+                }),
+            "{logged:?}"
+        );
         assert!(
             last_words().contains("Linux has died of it before"),
             "{}",

@@ -4,8 +4,10 @@
 mod subject;
 mod testfs;
 
+use ntos::io::native::new_driver_object;
 use ntos::loader::{Image, LoadError, Options};
 use ntos::mm::{space::Protection, user::UserRegion};
+use ntos::nt::PVOID;
 use ntos::ps::suspend;
 use ntos::verifier::{Code, hang};
 use std::fmt;
@@ -76,6 +78,10 @@ const BUGS: &[(u32, &str)] = &[
     (60, "BadArgument"),
     (61, "Timer"),
     (HANGS, "Hang"),
+    (63, "Leak"),
+    (64, "BadArgument"),
+    (65, "BadArgument"),
+    (66, "BadArgument"),
     (70, "ForeignStack"),
     (71, "SuspendedHolder"),
     (72, "CalloutException"),
@@ -339,8 +345,16 @@ fn child() {
     let user = UserRegion::new(64);
     let read_only = UserRegion::new(64);
     read_only.protect(Protection::Read);
-    let arguments = [u64::from(which), user.ptr() as u64, read_only.ptr() as u64];
-    // SAFETY: the test driver's entry takes these three.
+    let driver = new_driver_object("\\Driver\\bugs");
+    // SAFETY: the object is new and ours to fill in.
+    unsafe { (*driver).DriverStart = image.base() as PVOID };
+    let arguments = [
+        u64::from(which),
+        user.ptr() as u64,
+        read_only.ptr() as u64,
+        driver as u64,
+    ];
+    // SAFETY: the test driver's entry takes these four.
     let call = || unsafe { ntos::ke::call_driver(image.entry_point(), arguments) } as i32;
     if which == 71 {
         // Suspended with the driver's own lock, which a second thread wants.

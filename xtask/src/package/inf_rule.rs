@@ -57,7 +57,10 @@ pub enum Rule {
     LoadOrderGroup,
     /// `ServiceBinary` is a file that is copied, in the folder to which it is copied.
     ServiceBinary,
-    /// The uninstall section deletes each file that is copied and each service that is added, which it stops first.
+    /// The service's events have their texts: the event log is told of a file that is copied, and of all kinds of events.
+    EventLog,
+    /// The uninstall section deletes each file that is copied and each service that is added, which it stops first, with what
+    /// is registered for its events.
     Undone,
     /// Each token has a string, and each string a token.
     Strings,

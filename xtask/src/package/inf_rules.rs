@@ -229,6 +229,9 @@ impl<'a> Checker<'a> {
             if let Some(service) = self.follow(line.field(2), "AddService") {
                 self.service(service, &files);
             }
+            if let Some(log) = self.follow(line.field(3), "AddService") {
+                self.event_log(log, &files);
+            }
         }
     }
 
@@ -309,6 +312,41 @@ impl<'a> Checker<'a> {
         );
     }
 
+    fn event_log(&mut self, log: &'a Section, files: &[(String, String)]) {
+        self.directives(log, &["AddReg"]);
+        let mut told = [false; 2];
+        for line in log.all("AddReg").flat_map(|line| &line.fields) {
+            let Some(values) = self.follow(line, "AddReg") else {
+                continue;
+            };
+            for line in &values.lines {
+                let fields: Vec<&str> = (0..5).map(|index| line.field(index)).collect();
+                let ["HKR", "", name, kind, value] = fields[..] else {
+                    self.say(
+                        Rule::EventLog,
+                        format!("line {}: not below the key of its own", line.number),
+                    );
+                    continue;
+                };
+                // REG_EXPAND_SZ and REG_DWORD.
+                match (name, number(kind), value) {
+                    ("EventMessageFile", Some(0x2_0000), path) => {
+                        told[0] = files.iter().any(|(_, file)| {
+                            path.eq_ignore_ascii_case(&format!("%%SystemRoot%%\\System32\\drivers\\{file}"))
+                        });
+                    }
+                    ("TypesSupported", Some(0x1_0001), value) => told[1] = number(value) == Some(7),
+                    _ => self.say(Rule::EventLog, format!("line {}: {name} {kind}", line.number)),
+                }
+            }
+        }
+        self.require(
+            told == [true; 2],
+            Rule::EventLog,
+            "its events have no texts, or not all kinds of them are shown",
+        );
+    }
+
     fn directives(&mut self, section: &Section, known: &[&str]) {
         for line in &section.lines {
             self.require(
@@ -351,11 +389,11 @@ impl<'a> Checker<'a> {
             let service = line.field(0);
             self.require(
                 gone.iter().any(|line| {
-                    let stops = number(line.field(1)).is_some_and(|flags| flags & 0x200 != 0);
+                    let stops = number(line.field(1)).is_some_and(|flags| flags & 0x204 == 0x204);
                     line.field(0).eq_ignore_ascii_case(service) && stops
                 }),
                 Rule::Undone,
-                format!("the service {service} is not stopped and deleted"),
+                format!("the service {service} is not stopped and deleted with its events"),
             );
         }
     }

@@ -9,6 +9,7 @@
 //! | [`mount`], [`open`], [`reparse`], [`file`], [`share`] | volumes, opening, links, file objects, sharing |
 //! | [`service`], [`filter`] | unloading, and a filter on every file system, which stands in the way of that |
 //! | [`refusal`], [`raw`], [`other`] | what becomes of a volume that a file system refuses, and who else may take it |
+//! | [`errorlog`] | what drivers tell the event log |
 //! | [`harderror`] | errors for the user, and devices that want to be verified |
 //! | [`work`], [`thread`], [`misc`] | work queues, per-thread state, the rest |
 //! | [`kernel`] | what this side uses of the kernel |
@@ -26,6 +27,7 @@ pub mod call;
 pub mod cancel;
 pub mod complete;
 pub mod device;
+pub mod errorlog;
 pub mod file;
 pub mod filter;
 pub mod harderror;
@@ -76,6 +78,7 @@ pub static IMPORTS: &[&[Import]] = &[
     crate::pnp::IMPORTS,
     crate::cm::IMPORTS,
     misc::IMPORTS,
+    errorlog::IMPORTS,
     harderror::IMPORTS,
     crate::cc::cache::IMPORTS,
     crate::cc::copy::IMPORTS,

@@ -1,6 +1,6 @@
 //! Mapping an image: copying it into frames, relocating, binding imports, protecting sections.
 
-use super::{Function, Image, LoadError, Section, symbols, visible};
+use super::{Function, Image, LoadError, Section, messages, symbols, visible};
 use crate::{
     imports::Target,
     ke::gate,
@@ -43,6 +43,7 @@ impl Image {
             symbols: symbols::Symbols::beside(path),
             imports: Vec::new(),
             unmodelled: Vec::new(),
+            messages: messages::read(parsed, file),
         };
         let headers = header.size_of_headers() as usize;
         let whole = || LoadError::Format("a part lies outside of the image".to_owned());

@@ -8,6 +8,7 @@
 pub mod checks;
 mod imports;
 mod map;
+mod messages;
 mod symbols;
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 };
 use object::{pe, read::pe::PeFile64};
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     path::{Path, PathBuf},
     sync::{
@@ -130,6 +131,7 @@ pub struct Image {
     symbols: symbols::Symbols,
     imports: Vec<String>,
     unmodelled: Vec<String>,
+    messages: BTreeMap<u32, String>,
 }
 
 static IMAGES: RwLock<Vec<Arc<Image>>> = RwLock::new(Vec::new());
@@ -247,6 +249,11 @@ impl Image {
     /// Those that the double does not model: calling one stops.
     pub fn unmodelled(&self) -> &[String] {
         &self.unmodelled
+    }
+
+    /// The message of that number in its message table.
+    pub fn message(&self, number: u32) -> Option<String> {
+        self.messages.get(&number).cloned()
     }
 
     /// The RVA of an address in it.

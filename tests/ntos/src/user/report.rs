@@ -2,6 +2,7 @@
 
 use crate::cc::{cache, section, segment};
 use crate::disk::Disk;
+use crate::io::errorlog::{self, Event};
 use crate::io::{harderror, ledger, mount, names};
 use crate::nt::*;
 use crate::pnp;
@@ -34,6 +35,8 @@ pub struct Report {
     pub irps: Vec<String>,
     /// Errors that were to be shown to the user.
     pub hard_errors: Vec<(NTSTATUS, String)>,
+    /// What drivers told the event log.
+    pub events: Vec<Event>,
     /// Figures of the disks, in their order.
     pub disks: Vec<DiskFigures>,
     /// Paging reads that the cache and sections sent.
@@ -117,6 +120,7 @@ pub(super) fn gather(disks: &[Arc<Disk>], troubles: Vec<String>) -> Report {
         leaks,
         irps: ledger::outstanding(),
         hard_errors: harderror::take_shown(),
+        events: errorlog::take_events(),
         disks: disks.iter().map(figures).collect(),
         paging_reads: segment::paging_reads(),
         retried_faults: segment::retried_faults(),

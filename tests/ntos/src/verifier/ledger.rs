@@ -39,6 +39,8 @@ pub enum Kind {
     Registration,
     /// A cache map.
     CacheMap,
+    /// A packet for the error log.
+    ErrorLogEntry,
     /// Anything else.
     Other,
 }

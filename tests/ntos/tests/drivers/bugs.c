@@ -153,7 +153,7 @@ static int deeper(int depth)
 }
 #pragma clang optimize on
 
-NTSTATUS DriverEntry(int which, char *user)
+NTSTATUS DriverEntry(int which, char *user, char *read_only, PVOID driver)
 {
 	static FAST_MUTEX first, second;
 	static ERESOURCE resource;
@@ -167,6 +167,7 @@ NTSTATUS DriverEntry(int which, char *user)
 	PVOID object;
 	KIRQL old;
 
+	(void)read_only;
 	KeInitializeEvent(&never, 0, FALSE);
 	KeInitializeEvent(&started, 0, FALSE);
 	switch (which) {
@@ -470,6 +471,31 @@ NTSTATUS DriverEntry(int which, char *user)
 		KeInsertQueueDpc(&busy, NULL, NULL);
 		KeInsertQueueDpc(&queued, NULL, NULL);
 		KeInitializeDpc(&queued, empty_dpc, NULL);
+		break;
+	}
+	case 63: /* a packet for the event log is neither written nor freed */
+		IoAllocateErrorLogEntry(driver, sizeof(IO_ERROR_LOG_PACKET));
+		break;
+	case 64: /* a packet that the I/O manager never gives */
+		IoAllocateErrorLogEntry(driver, sizeof(IO_ERROR_LOG_PACKET) + 200);
+		break;
+	case 65: /* a string for the event log that has no end in the packet */
+	{
+		IO_ERROR_LOG_PACKET *packet = IoAllocateErrorLogEntry(driver, sizeof(*packet) + 4);
+
+		packet->NumberOfStrings = 1;
+		packet->StringOffset = sizeof(*packet);
+		((WCHAR *)(packet + 1))[0] = 'a';
+		((WCHAR *)(packet + 1))[1] = 'b';
+		IoWriteErrorLogEntry(packet);
+		break;
+	}
+	case 66: /* an event without a text */
+	{
+		IO_ERROR_LOG_PACKET *packet = IoAllocateErrorLogEntry(driver, sizeof(*packet));
+
+		packet->ErrorCode = 0xe0040001;
+		IoWriteErrorLogEntry(packet);
 		break;
 	}
 	case 62: /* waits for what never happens */

@@ -59,6 +59,11 @@ typedef struct _MDL {
 	struct _MDL *Next; SHORT Size, MdlFlags; PVOID Process, MappedSystemVa, StartVa; ULONG ByteCount, ByteOffset;
 } MDL;
 typedef struct { USHORT Length, MaximumLength; WCHAR *Buffer; } UNICODE_STRING;
+typedef struct {
+	UCHAR MajorFunctionCode, RetryCount; USHORT DumpDataSize, NumberOfStrings, StringOffset, EventCategory;
+	NTSTATUS ErrorCode; ULONG UniqueErrorValue; NTSTATUS FinalStatus; ULONG SequenceNumber, IoControlCode;
+	LONGLONG DeviceOffset; ULONG DumpData[1];
+} IO_ERROR_LOG_PACKET;
 typedef void (*PKSTART_ROUTINE)(PVOID);
 typedef struct { LIST_ENTRY List; void (*Routine)(PVOID); PVOID Parameter; } WORK_ITEM;
 
@@ -66,6 +71,8 @@ IMPORT PVOID ExAllocatePoolWithTag(int type, SIZE_T size, ULONG tag);
 IMPORT PVOID ExAllocatePool2(ULONGLONG flags, SIZE_T size, ULONG tag);
 IMPORT void ExFreePoolWithTag(PVOID block, ULONG tag);
 IMPORT void ExFreePool(PVOID block);
+IMPORT PVOID IoAllocateErrorLogEntry(PVOID object, UCHAR bytes);
+IMPORT void IoWriteErrorLogEntry(PVOID packet);
 IMPORT KIRQL KeRaiseIrqlToDpcLevel(void);
 IMPORT void KeLowerIrql(KIRQL old);
 IMPORT void KeInitializeEvent(KEVENT *event, int type, BOOLEAN state);
