@@ -10,6 +10,7 @@ use userctl::cli::Cli;
 use userctl::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
+    userctl::exit::end_on_panic();
     let failure = match Cli::try_parse() {
         Ok(cli) => match userctl::run::run(cli) {
             Ok(()) => return ExitCode::from(Exit::Ok as u8),

@@ -86,6 +86,8 @@ impl Toolchain {
     /// `cargo <verb>` for `target`, with the options that the standard library needs.
     pub fn cargo<'a>(&self, sh: &'a Shell, target: Windows, verb: &str) -> Cmd<'a> {
         let mut cmd = sh.cmd(&self.cargo).arg(verb).arg("--target").arg(target.triple());
+        // There is nothing to unwind in a kernel, and std is built for programs without it.
+        cmd = cmd.args(["--config", "profile.dev.panic=\"abort\""]);
         // Cargo sets these for xtask itself; they name the other toolchain.
         for name in [
             "RUSTUP_TOOLCHAIN",

@@ -10,6 +10,16 @@ use lkl::Errno;
 
 use crate::text::shown;
 
+/// Has a panic of any thread end the program, as it does where programs do not unwind: a server that goes on after a fault of its own
+/// hides it.
+pub fn end_on_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        std::process::abort();
+    }));
+}
+
 /// Exit codes. They are part of the interface: scripts rely on them, so none changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

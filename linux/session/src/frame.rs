@@ -1,7 +1,7 @@
 //! The frame of a program: its command line is read, `--man DIRECTORY` writes its man pages, and what it comes to is a line
 //! and an exit code.
 
-use crate::exit::{Exit, Failure, reason};
+use crate::exit::{Exit, Failure, end_on_panic, reason};
 use crate::program::Program;
 use clap::builder::PathBufValueParser;
 use clap::error::ErrorKind;
@@ -27,6 +27,7 @@ impl Program {
         &self,
         act: impl FnOnce(Cli) -> Result<Status, Failure>,
     ) -> ExitCode {
+        end_on_panic();
         match Cli::try_parse() {
             Ok(cli) => self.end(act(cli)),
             Err(error) => match error.kind() {

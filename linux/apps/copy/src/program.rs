@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueHint};
-use lkl_session::exit::{Exit, Failure};
+use lkl_session::exit::{Exit, Failure, end_on_panic};
 use lkl_session::frame::man_pages;
 use lkl_session::text::plain;
 use lkl_volume::{Options, Program, Volume};
@@ -36,6 +36,7 @@ pub trait Command: Parser {
 
 /// A program from beginning to end.
 pub fn main<C: Command>() -> ExitCode {
+    end_on_panic();
     let command = C::parse();
     C::PROGRAM.end(match command.man() {
         Some(directory) => man_pages::<C>(directory, "name a directory that you may write"),

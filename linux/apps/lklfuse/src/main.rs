@@ -8,6 +8,7 @@ fn main() -> std::process::ExitCode {
     use lkl_volume::{Exit, Failure};
     use std::process::ExitCode;
 
+    lkl_volume::exit::end_on_panic();
     let failure = match lklfuse::cli::Cli::try_parse() {
         Ok(cli) => match lklfuse::run::run(&cli) {
             Ok(code) => return ExitCode::from(code),

@@ -95,6 +95,12 @@ fn sector(text: &str) -> Result<u32, String> {
 }
 
 fn main() -> ExitCode {
+    // A thread that panics ends all, as where panics do not unwind.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        usual(panic);
+        std::process::abort();
+    }));
     let cli = Cli::parse();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
