@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
     },
 };
 
@@ -193,18 +193,33 @@ impl Image {
         Some(self.address_of(next.wrapping_add_signed(distance)))
     }
 
-    /// Writes `code` over the image's own at an address, for a test that wants it to fail there; what was there before. No thread
-    /// runs there meanwhile.
+    /// Writes `code` over the image's own at an address, for a test that wants it to fail there; what was there before. Threads may
+    /// run elsewhere on the page, which stays executable, and may come to `at`; none is within these bytes.
     pub fn overwrite(&self, at: usize, code: &[u8]) -> Vec<u8> {
+        /// A jump to itself, where a thread that comes meanwhile waits.
+        const HOLD: [u8; 2] = [0xEB, 0xFE];
         let rva = self
             .rva_of(at)
             .unwrap_or_else(|| panic!("{at:#x} is not in the image"));
-        let before = self.bytes(rva, code.len()).expect("in the image").to_vec();
-        let pages = (at & !(PAGE_SIZE - 1))..(at + code.len()).next_multiple_of(PAGE_SIZE);
-        space::protect(pages.clone(), Protection::ReadWrite);
-        // SAFETY: the pages are the image's own and writable now; the test sees to it that nothing runs there.
-        unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), at as *mut u8, code.len()) };
-        space::protect(pages, Protection::Execute);
+        let length = code.len().max(HOLD.len());
+        let before = self.bytes(rva, length).expect("in the image").to_vec();
+        let code = [code, before.get(code.len()..).unwrap_or_default()].concat();
+        let (first, rest) = code.split_at(HOLD.len());
+        let other = |address: usize| {
+            let frame = self.region.pfn(address).expect("in the image");
+            // SAFETY: the frame is the image's own, here by its other mapping.
+            unsafe { phys::at(frame).add(address % PAGE_SIZE) }
+        };
+        // Functions begin where two bytes can be written at once.
+        assert!(at.is_multiple_of(2), "{at:#x} is odd");
+        // SAFETY: aligned, and nothing else writes there.
+        let begin = unsafe { AtomicU16::from_ptr(other(at).cast()) };
+        begin.store(u16::from_le_bytes(HOLD), Ordering::SeqCst);
+        for (address, byte) in (at + HOLD.len()..).zip(rest) {
+            // SAFETY: as above.
+            unsafe { AtomicU8::from_ptr(other(address)) }.store(*byte, Ordering::SeqCst);
+        }
+        begin.store(u16::from_le_bytes([first[0], first[1]]), Ordering::SeqCst);
         before
     }
 
