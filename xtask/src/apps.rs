@@ -54,11 +54,13 @@ const APPS: &[App] = &[
 
 /// Builds them, and returns where they are.
 pub fn build(sh: &Shell, release: bool) -> Result<Vec<PathBuf>> {
+    let packages: Vec<&str> = APPS.iter().map(|app| app.package).collect();
+    let programs = APPS.iter().flat_map(|app| app.programs);
     sh.cmd("cargo")
-        .args(["build", "-q", "--bins", "--manifest-path"])
+        .args(["build", "-q", "--manifest-path"])
         .arg(repo::root().join("Cargo.toml"))
-        .args(APPS.iter().flat_map(|app| ["-p", app.package]))
-        .args(release.then_some("--release"))
+        .args(programs.flat_map(|name| ["--bin", name]))
+        .args(repo::packages(&packages, release))
         .run()
         .context("an application does not build")?;
     let folder = repo::target_dir().join(repo::profile(release));

@@ -14,9 +14,9 @@ pub const DRIVER_VARIABLE: &str = "LKLFS_SYS";
 /// Builds the double and returns its path.
 pub fn build(sh: &Shell, release: bool) -> Result<PathBuf> {
     sh.cmd("cargo")
-        .args(["build", "-p", "ntos", "--bin", "double", "--manifest-path"])
+        .args(["build", "--bin", "double", "--manifest-path"])
         .arg(repo::root().join("Cargo.toml"))
-        .args(release.then_some("--release"))
+        .args(repo::packages(&["ntos"], release))
         .run()
         .context("the NT kernel double does not build")?;
     Ok(repo::target_dir().join(repo::profile(release)).join("double"))

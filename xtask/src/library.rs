@@ -114,8 +114,8 @@ impl Library {
 
     fn binaries(&self, sh: &Shell, release: bool) -> Result<()> {
         sh.cmd("cargo")
-            .args(["build", "-q", "-p", "lkl-c"])
-            .args(release.then_some("--release"))
+            .args(["build", "-q", "--lib"])
+            .args(repo::packages(&["lkl-c"], release))
             .run()
             .context("the library does not build")?;
         let built = repo::target_dir().join(repo::profile(release));

@@ -26,3 +26,15 @@ pub fn target_dir() -> PathBuf {
 pub fn profile(release: bool) -> &'static str {
     if release { "release" } else { "debug" }
 }
+
+/// Cargo's options for a build of some packages. In the profile of the tests they are chosen by their targets alone from the whole
+/// workspace, with the features that it has as a whole: with those of the packages alone, much would be compiled once more, and
+/// differently, beside what the tests have made.
+pub fn packages<'a>(names: &[&'a str], release: bool) -> Vec<&'a str> {
+    if release {
+        let names = names.iter().flat_map(|name| ["-p", name]);
+        names.chain(["--release"]).collect()
+    } else {
+        vec!["--workspace", "--exclude", "lklfs"]
+    }
+}

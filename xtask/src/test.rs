@@ -77,9 +77,9 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
     });
     steps.run("networks over DPDK's devices", || {
         let mut cmd = Command::new("cargo");
-        cmd.args(["test", "-p", "lkl-links", "-p", "lkl-net-setup", "-p", "lklget"])
+        cmd.args(["test", "--workspace", "--exclude", "lklfs"])
             .args(["--features", "lkl-links/dpdk,lkl-net-setup/dpdk,lklget/dpdk"])
-            .args(["--test", "dpdk", "--lib"])
+            .args(["--test", "dpdk"])
             .current_dir(repo::root());
         failures::run(cmd).context("a test failed")
     });

@@ -13,11 +13,10 @@ pub const LINKER: &str = "target.x86_64-win7-windows-gnu.linker=\"x86_64-w64-min
 
 /// Builds userctl for this machine and returns its path.
 pub fn native(sh: &Shell, release: bool) -> Result<PathBuf> {
-    let profile = release.then_some("--release");
     sh.cmd("cargo")
-        .args(["build", "-p", "userctl", "--manifest-path"])
+        .args(["build", "--bin", "userctl", "--manifest-path"])
         .arg(repo::root().join("Cargo.toml"))
-        .args(profile)
+        .args(repo::packages(&["userctl"], release))
         .run()
         .context("userctl does not build")?;
     built(

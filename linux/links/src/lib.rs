@@ -13,6 +13,9 @@ mod datagram;
 mod descriptor;
 #[cfg(all(target_os = "linux", feature = "dpdk"))]
 mod dpdk;
+#[cfg(all(target_os = "linux", any(feature = "dpdk", test)))]
+#[path = "dpdk/words.rs"]
+mod dpdk_words;
 mod error;
 #[cfg(all(target_os = "linux", feature = "slirp"))]
 mod nat;

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::sys;
+use crate::dpdk_words::asks_for_help;
 use std::ffi::{CString, c_char, c_int};
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -47,22 +48,6 @@ pub(super) fn started(arguments: &str) -> io::Result<Option<&str>> {
     }
 }
 
-/// Letters of options that have a value: what follows in the same word is that.
-const WITH_VALUE: &str = "abcdlmnrsSw";
-
-/// Whether EAL would take a word for `-h` or `--help`, by which it ends the program.
-fn asks_for_help(word: &str) -> bool {
-    if let Some(name) = word.strip_prefix("--") {
-        return !name.is_empty() && "help".starts_with(name);
-    }
-    word.strip_prefix('-').is_some_and(|letters| {
-        letters
-            .chars()
-            .take_while(|letter| !WITH_VALUE.contains(*letter))
-            .any(|letter| letter == 'h')
-    })
-}
-
 /// A word that was neither an option nor the value of one.
 fn start(words: &[&str]) -> io::Result<Option<String>> {
     let all = std::iter::once("EAL").chain(words.iter().copied());
@@ -100,29 +85,5 @@ pub(super) fn said_or(number: c_int) -> io::Error {
     match first {
         Some(line) => io::Error::new(system.kind(), line.trim_start_matches("EAL: ").to_owned()),
         None => system,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_by_which_eal_would_end_the_program_are_known() {
-        for word in ["-h", "-vh", "--help", "--hel", "--h"] {
-            assert!(asks_for_help(word), "{word}");
-        }
-        for word in [
-            "-c0xh",
-            "-lh",
-            "--no-huge",
-            "--",
-            "-m",
-            "h",
-            "--huge-dir=/h",
-            "-v",
-        ] {
-            assert!(!asks_for_help(word), "{word}");
-        }
     }
 }
