@@ -77,29 +77,43 @@ pub struct Subjects {
     volumes: volumes::Programs,
 }
 
+/// What is built for Windows besides what a user installs.
+const PACKAGES: &[&str] = &["conformance", "lkl-server", "lklcopy", "lklget", "wine-volume"];
+const EXAMPLES: &[&str] = &["faults", "host", "writes"];
+const PROGRAMS: &[&str] = &[
+    "cpfromfs",
+    "cptofs",
+    "fs2tar",
+    "lklftpd",
+    "lklget",
+    "lklserve",
+    "wine-volume",
+];
+
 /// Builds them.
 pub fn build(sh: &Shell) -> Result<Subjects> {
+    let userctl = userctl::windows(sh, true)?;
+    let target = Windows::Program;
+    // All at once: one after the other, each would have the crates below compiled with its own features.
+    Toolchain::find(sh, target)?
+        .cargo(sh, target, "build")
+        .args(["--release", "--manifest-path"])
+        .arg(repo::root().join("Cargo.toml"))
+        .args(PACKAGES.iter().flat_map(|name| ["-p", name]))
+        .args(EXAMPLES.iter().flat_map(|name| ["--example", name]))
+        .args(PROGRAMS.iter().flat_map(|name| ["--bin", name]))
+        .args(["--config", userctl::LINKER])
+        .run()
+        .context("the programs to judge do not build for Windows")?;
     Ok(Subjects {
-        userctl: userctl::windows(sh, true)?,
-        suite: windows_program(
-            sh,
-            &["-p", "conformance", "--example", "host"],
-            "examples/host.exe",
-        )?,
-        faults: windows_program(
-            sh,
-            &["-p", "conformance", "--example", "faults"],
-            "examples/faults.exe",
-        )?,
-        writes: windows_program(
-            sh,
-            &["-p", "conformance", "--example", "writes"],
-            "examples/writes.exe",
-        )?,
-        servers: servers::build(sh)?,
-        network: network::build(sh)?,
-        copies: copies::build(sh)?,
-        volumes: volumes::build(sh)?,
+        userctl,
+        suite: windows_program("examples/host")?,
+        faults: windows_program("examples/faults")?,
+        writes: windows_program("examples/writes")?,
+        servers: servers::Programs::built()?,
+        network: windows_program("lklget")?,
+        copies: copies::Programs::built()?,
+        volumes: volumes::Programs::built()?,
     })
 }
 
@@ -122,22 +136,12 @@ pub fn run(sh: &Shell, subjects: &Subjects, sys: &Path) -> Result<()> {
     machine.off()
 }
 
-/// Builds a program for Windows: what cargo is told, and where it puts the program.
-fn windows_program(sh: &Shell, what: &[&str], path: &str) -> Result<PathBuf> {
-    let target = Windows::Program;
-    Toolchain::find(sh, target)?
-        .cargo(sh, target, "build")
-        .arg("--release")
-        .args(what)
-        .arg("--manifest-path")
-        .arg(repo::root().join("Cargo.toml"))
-        .args(["--config", userctl::LINKER])
-        .run()
-        .with_context(|| format!("{path} does not build for Windows"))?;
-    Ok(repo::target_dir()
-        .join(target.triple())
-        .join("release")
-        .join(path))
+/// Where cargo has put a program for Windows.
+fn windows_program(name: &str) -> Result<PathBuf> {
+    let folder = repo::target_dir().join(Windows::Program.triple()).join("release");
+    let path = folder.join(name).with_extension("exe");
+    ensure!(path.is_file(), "cargo made no {}", path.display());
+    Ok(path)
 }
 
 /// The NT user host passes the suite. What a host need not have, mapping scattered pages on a Windows without

@@ -8,20 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::{fs, io, thread};
 
 use anyhow::{Context, Result, ensure};
-use xshell::Shell;
 
+use super::QUESTION;
 use super::machine::{Ended, Machine};
-use super::{QUESTION, windows_program};
 
 /// How much is fetched.
 const LEN: u32 = 16 << 20;
 /// This machine, as QEMU's NAT has it.
 const HERE: &str = "10.0.2.2";
-
-/// Builds it.
-pub fn build(sh: &Shell) -> Result<PathBuf> {
-    windows_program(sh, &["-p", "lklget"], "lklget.exe")
-}
 
 /// Fetches a file, and is refused where no server listens.
 pub fn run(machine: &Machine, exe: &PathBuf) -> Result<()> {

@@ -21,16 +21,14 @@ pub struct Programs {
     web: PathBuf,
 }
 
-/// Builds them.
-pub fn build(sh: &Shell) -> Result<Programs> {
-    let build = |name: &str| {
-        let what = ["-p", "lkl-server", "--bin", name];
-        windows_program(sh, &what, &format!("{name}.exe"))
-    };
-    Ok(Programs {
-        ftp: build("lklftpd")?,
-        web: build("lklserve")?,
-    })
+impl Programs {
+    /// Where they are when they are built.
+    pub fn built() -> Result<Programs> {
+        Ok(Programs {
+            ftp: windows_program("lklftpd")?,
+            web: windows_program("lklserve")?,
+        })
+    }
 }
 
 /// Asks both for a listing, a file, and the end of a file. The image is there.

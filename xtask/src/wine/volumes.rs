@@ -84,11 +84,13 @@ pub struct Programs {
     volume: PathBuf,
 }
 
-/// Builds it.
-pub fn build(sh: &Shell) -> Result<Programs> {
-    Ok(Programs {
-        volume: windows_program(sh, &["-p", "wine-volume"], "wine-volume.exe")?,
-    })
+impl Programs {
+    /// Where they are when they are built.
+    pub fn built() -> Result<Programs> {
+        Ok(Programs {
+            volume: windows_program("wine-volume")?,
+        })
+    }
 }
 
 /// An image, and what Linux says about it.
