@@ -69,16 +69,16 @@ pub fn host_in(by: &Namespace, name: &str) -> io::Result<Vec<IpAddr>> {
     for candidate in candidates(name, &servers.search) {
         let question = Name::from_utf8(&candidate)
             .map_err(|error| io::Error::new(ErrorKind::InvalidInput, format!("{name}: {error}")))?;
-        let mut found = Vec::new();
-        for kind in [RecordType::AAAA, RecordType::A] {
-            let answer = ask(by, &servers, &question, kind)
-                .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
-            found.extend(answer.answers.iter().filter_map(|record| match &record.data {
+        let answers = ask(by, &servers, &question, [RecordType::AAAA, RecordType::A])
+            .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
+        let records = answers.iter().flat_map(|answer| &answer.answers);
+        let mut found: Vec<IpAddr> = records
+            .filter_map(|record| match &record.data {
                 RData::A(ip) => Some(IpAddr::V4(ip.0)),
                 RData::AAAA(ip) => Some(IpAddr::V6(ip.0)),
                 _ => None,
-            }));
-        }
+            })
+            .collect();
         if !found.is_empty() {
             // Stable: those of IPv6 stay in front.
             found.sort_by_cached_key(|ip| !has_route(by, *ip));
@@ -118,60 +118,105 @@ fn unspecified(like: IpAddr) -> IpAddr {
     }
 }
 
-/// Asks one server after the other. An answer that the name is unknown is an answer.
-fn ask(by: &Namespace, servers: &NameServers, name: &Name, kind: RecordType) -> io::Result<Message> {
+/// Asks one server after the other, each for both kinds at once. An answer that the name is unknown is an answer.
+fn ask(
+    by: &Namespace,
+    servers: &NameServers,
+    name: &Name,
+    kinds: [RecordType; 2],
+) -> io::Result<[Message; 2]> {
     let mut last = None;
+    let mut answers = [None, None];
     for _ in 0..servers.attempts.max(1) {
         for server in &servers.servers {
-            let refused = match ask_one(by, *server, servers.timeout, name, kind) {
-                Ok(answer) => match answer.metadata.response_code {
-                    ResponseCode::NoError | ResponseCode::NXDomain => return Ok(answer),
-                    code => io::Error::other(format!("the name server {server} says {code}")),
-                },
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let text = format!("no answer from the name server {server}");
-                    io::Error::new(ErrorKind::TimedOut, text)
-                }
-                Err(error) => io::Error::new(error.kind(), format!("the name server {server}: {error}")),
+            let open = kinds
+                .iter()
+                .zip(&mut answers)
+                .filter(|(_, answer)| answer.is_none());
+            // All are sent before one is waited for.
+            let sent: Vec<_> = open
+                .map(|(kind, answer)| (Question::send(by, *server, servers.timeout, name, *kind), answer))
+                .collect();
+            for (question, answer) in sent {
+                let refused = match question.and_then(|question| question.answer(by)) {
+                    Ok(message) => match message.metadata.response_code {
+                        ResponseCode::NoError | ResponseCode::NXDomain => {
+                            *answer = Some(message);
+                            continue;
+                        }
+                        code => io::Error::other(format!("the name server {server} says {code}")),
+                    },
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        let text = format!("no answer from the name server {server}");
+                        io::Error::new(ErrorKind::TimedOut, text)
+                    }
+                    Err(error) => io::Error::new(error.kind(), format!("the name server {server}: {error}")),
+                };
+                last = Some(refused);
+            }
+            answers = match answers {
+                [Some(first), Some(second)] => return Ok([first, second]),
+                some => some,
             };
-            last = Some(refused);
         }
     }
     Err(last.unwrap_or_else(|| ErrorKind::NotFound.into()))
 }
 
-fn ask_one(
-    by: &Namespace,
+/// A question that a server was asked.
+struct Question {
     server: SocketAddr,
     timeout: Duration,
-    name: &Name,
-    kind: RecordType,
-) -> io::Result<Message> {
-    /// What comes through every network whole.
-    const PAYLOAD: u16 = 1232;
-    let mut question = Message::query();
-    question.metadata.recursion_desired = true;
-    question.add_query(Query::query(name.clone(), kind));
-    let mut edns = Edns::new();
-    edns.set_max_payload(PAYLOAD);
-    question.set_edns(edns);
-    let bytes = question.to_vec().map_err(io::Error::other)?;
-    // A socket of its own for each question: an answer has to meet its port as well as its number.
-    let socket = UdpSocket::bind_in(by, (unspecified(server.ip()), 0))?;
-    socket.connect(server)?;
-    socket.set_read_timeout(Some(timeout))?;
-    socket.send(&bytes)?;
-    let mut room = [0; 4096];
-    loop {
-        let len = socket.recv(&mut room)?;
-        match belonging(room.get(..len).unwrap_or(&room), &question) {
-            Some(answer) if answer.metadata.truncation => break,
-            Some(answer) => return Ok(answer),
-            // Another one's, or garbage: the right one may still come.
-            None => {}
-        }
+    asked: Message,
+    bytes: Vec<u8>,
+    /// Of its own: an answer has to meet its port as well as its number.
+    socket: UdpSocket,
+}
+
+impl Question {
+    fn send(
+        by: &Namespace,
+        server: SocketAddr,
+        timeout: Duration,
+        name: &Name,
+        kind: RecordType,
+    ) -> io::Result<Question> {
+        /// What comes through every network whole.
+        const PAYLOAD: u16 = 1232;
+        let mut asked = Message::query();
+        asked.metadata.recursion_desired = true;
+        asked.add_query(Query::query(name.clone(), kind));
+        let mut edns = Edns::new();
+        edns.set_max_payload(PAYLOAD);
+        asked.set_edns(edns);
+        let bytes = asked.to_vec().map_err(io::Error::other)?;
+        let socket = UdpSocket::bind_in(by, (unspecified(server.ip()), 0))?;
+        socket.connect(server)?;
+        socket.set_read_timeout(Some(timeout))?;
+        socket.send(&bytes)?;
+        Ok(Question {
+            server,
+            timeout,
+            asked,
+            bytes,
+            socket,
+        })
     }
-    ask_by_tcp(by, server, timeout, &bytes, &question)
+
+    /// Waits for the answer.
+    fn answer(&self, by: &Namespace) -> io::Result<Message> {
+        let mut room = [0; 4096];
+        loop {
+            let len = self.socket.recv(&mut room)?;
+            match belonging(room.get(..len).unwrap_or(&room), &self.asked) {
+                Some(answer) if answer.metadata.truncation => break,
+                Some(answer) => return Ok(answer),
+                // Another one's, or garbage: the right one may still come.
+                None => {}
+            }
+        }
+        ask_by_tcp(by, self.server, self.timeout, &self.bytes, &self.asked)
+    }
 }
 
 fn ask_by_tcp(

@@ -311,6 +311,39 @@ fn names_are_asked_for_over_the_network_that_the_socket_is_of() {
     assert_eq!(stream.peer_addr().expect("asked").ip(), IpAddr::from(there));
 }
 
+/// The server answers when it has both questions, the one of IPv4 first: the other is not waited for before it is asked.
+#[test]
+fn both_versions_of_ip_are_asked_for_at_once() {
+    let (one, other, [_, there]) = two_hosts();
+    let udp = other
+        .network
+        .enter(|| UdpSocket::bind((there, 0)).expect("bound"));
+    let at = udp.local_addr().expect("bound");
+    let serving = thread::spawn(move || {
+        let mut room = [0; 2048];
+        let mut asked: Vec<_> = (0..2)
+            .map(|_| {
+                let (len, from) = udp.recv_from(&mut room).expect("received");
+                (Dns::from_vec(&room[..len]).expect("a question"), from)
+            })
+            .collect();
+        asked.sort_by_key(|(question, _)| question.queries[0].query_type() != RecordType::A);
+        for (question, from) in asked {
+            let bytes = answer(&question, false).to_vec().expect("bytes");
+            udp.send_to(&bytes, from).expect("sent");
+        }
+    });
+    one.network.set_name_servers(NameServers {
+        servers: vec![at],
+        timeout: PATIENT,
+        attempts: 1,
+        ..NameServers::default()
+    });
+    let found = resolve::host_in(&one.network, "www.test").expect("found");
+    assert_eq!(found.len(), 2, "{found:?}");
+    serving.join().expect("no panic");
+}
+
 #[test]
 fn a_server_that_does_not_answer_is_named() {
     let (one, other, [_, there]) = two_hosts();
