@@ -82,6 +82,11 @@ pub fn run(sh: &Shell, options: &Options) -> Result<ExitCode> {
     })
 }
 
+/// Builds what drives the targets.
+pub fn build(sh: &Shell) -> Result<()> {
+    parsers::build(sh).map(drop)
+}
+
 /// All targets for so many executions each, from the corpora that are kept in the tree and with the same seed: an error on a
 /// finding.
 pub fn bounded(sh: &Shell) -> Result<()> {

@@ -152,19 +152,24 @@ impl Library {
     }
 
     fn dll(&self, sh: &Shell) -> Result<()> {
-        let target = Windows::Program;
-        Toolchain::find(sh, target)?
-            .cargo(sh, target, "build")
-            .args(["--release", "-p", "lkl-c", "--manifest-path"])
-            .arg(repo::root().join("Cargo.toml"))
-            .args(["--config", LINKER])
-            .run()
-            .context("the library does not build for Windows")?;
-        let built = repo::target_dir().join(target.triple()).join("release/lkl_c.dll");
+        let built = build_dll(sh)?;
         copy(&built, &self.prefix.join("bin").join(DLL))?;
         let list = exports(&built)?;
         import_library::write(&self.prefix.join("lib/lkl.lib"), &list, DLL)
     }
+}
+
+/// Builds the library for Windows, and says where it is.
+pub fn build_dll(sh: &Shell) -> Result<PathBuf> {
+    let target = Windows::Program;
+    Toolchain::find(sh, target)?
+        .cargo(sh, target, "build")
+        .args(["--release", "-p", "lkl-c", "--manifest-path"])
+        .arg(repo::root().join("Cargo.toml"))
+        .args(["--config", LINKER])
+        .run()
+        .context("the library does not build for Windows")?;
+    Ok(repo::target_dir().join(target.triple()).join("release/lkl_c.dll"))
 }
 
 /// What programs find in a DLL, as the maker of import libraries reads it.

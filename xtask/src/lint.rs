@@ -61,13 +61,18 @@ pub fn run(sh: &Shell) -> Result<()> {
     driver_reads_only(sh)?;
     licences::check(sh)?;
     format(sh)?;
+    clippy(sh)
+}
+
+/// Clippy on everything.
+pub fn clippy(sh: &Shell) -> Result<()> {
     clippy_host(sh)?;
     clippy_driver(sh)?;
     clippy_programs(sh)
 }
 
 /// Clippy on what is built for Windows' programs, warnings being errors.
-pub fn clippy_programs(sh: &Shell) -> Result<()> {
+fn clippy_programs(sh: &Shell) -> Result<()> {
     let target = Windows::Program;
     let crates = PROGRAM_CRATES.iter().flat_map(|name| ["-p", name]);
     Toolchain::find(sh, target)?
@@ -81,7 +86,7 @@ pub fn clippy_programs(sh: &Shell) -> Result<()> {
 }
 
 /// Clippy on the crates that live in the driver, for the driver's target: as shipped, and with the suite for hosts.
-pub fn clippy_driver(sh: &Shell) -> Result<()> {
+fn clippy_driver(sh: &Shell) -> Result<()> {
     driver::clippy(sh, DRIVER_CRATES, Flavour::Shipped)?;
     driver::clippy(sh, DRIVER_CRATES, Flavour::SelfTest)
 }
@@ -98,7 +103,7 @@ pub fn format(sh: &Shell) -> Result<()> {
 const OFF_BY_DEFAULT: &str = "lkl-host-apr/apr,lkl-links/dpdk,lkl-net-setup/dpdk,lklget/dpdk";
 
 /// Clippy on everything that builds for this machine, warnings being errors.
-pub fn clippy_host(sh: &Shell) -> Result<()> {
+fn clippy_host(sh: &Shell) -> Result<()> {
     sh.cmd("cargo")
         .args(["clippy", "--workspace", "--exclude", "lklfs", "--all-targets"])
         .args(["--features", OFF_BY_DEFAULT])

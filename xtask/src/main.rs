@@ -5,6 +5,7 @@
 //! [`lint`] and [`test`] check everything, [`fuzz`] what comes from outside.
 //! [`wdk`] and [`toolchain`] are what building for Windows on another system takes; [`cache`] keeps what is expensive.
 
+mod ahead;
 mod apps;
 mod bench;
 mod cache;
@@ -139,6 +140,13 @@ enum Task {
     },
     /// Make the driver package, the set-up program and everything else that a user is given
     Package(package::Options),
+    /// Build what later steps of the tests need, while they run
+    #[command(hide = true)]
+    Ahead {
+        /// As for the tests
+        #[arg(long)]
+        quick: bool,
+    },
     /// Check formatting, clippy on both sides, and the wall around unsafe code
     Lint,
     /// What continuous integration runs
@@ -295,6 +303,7 @@ fn run(task: Task) -> Result<ExitCode> {
             pictures::run(&sh, &programs)?;
         }
         Task::Package(options) => package::run(&sh, &options)?,
+        Task::Ahead { quick } => ahead::run(&sh, quick),
         Task::Lint => {
             setup::ensure(&sh, &[&setup::KERNEL, &setup::WINDOWS, &setup::APPLICATIONS])?;
             lint::run(&sh)?;
