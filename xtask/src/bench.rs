@@ -94,13 +94,13 @@ fn applications(sh: &Shell) -> Result<()> {
     whole_programs(sh, "servers")?;
     whole_programs(sh, "copies")?;
     for flavour in ["driver", "full"] {
-        let package = format!("linux-{flavour}");
+        let (package, example) = (format!("linux-{flavour}"), format!("boot_{flavour}"));
         // The middle of five.
         let mut boots = Vec::new();
         for _ in 0..5 {
             let boot = sh
                 .cmd("cargo")
-                .args(["run", "--release", "-q", "-p", &package, "--example", "boot"])
+                .args(["run", "--release", "-q", "-p", &package, "--example", &example])
                 .quiet()
                 .read()
                 .context("Linux does not boot")?;
