@@ -176,6 +176,33 @@ fn packets_go_where_routes_and_rules_send_them() {
     assert!(error.to_string().contains("no such process"), "{error}");
 }
 
+/// As transparent proxies have it: addresses that no interface has are this host's.
+#[test]
+fn a_local_route_makes_addresses_this_hosts() {
+    /// Linux's own table of such routes.
+    const LOCAL: u32 = 255;
+    let host = Host::new();
+    host.config.set_up("lo").expect("up");
+    for (net, prefix, address) in [
+        ("10.77.0.0", 16, "10.77.1.2"),
+        ("2001:db8:77::", 48, "2001:db8:77::9"),
+    ] {
+        let route = Route {
+            kind: RouteType::Local,
+            interface: Some("lo".to_owned()),
+            ..Route::to(net.parse::<IpAddr>().expect("an address"), prefix).in_table(LOCAL)
+        };
+        host.config.add_route(&route).expect("added");
+        let address: IpAddr = address.parse().expect("an address");
+        let listener = host
+            .network
+            .enter(|| TcpListener::bind((address, 0)).expect("this host's"));
+        let at = listener.local_addr().expect("bound");
+        host.network.enter(|| TcpStream::connect(at).expect("connected"));
+        host.config.delete_route(&route).expect("deleted");
+    }
+}
+
 #[test]
 fn a_neighbour_that_was_set_is_not_asked_for() {
     let (one, _other, [_, there]) = two_hosts();

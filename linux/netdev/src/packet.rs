@@ -89,7 +89,9 @@ impl Packet {
 
     /// A copy of its bytes.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.segments().flatten().copied().collect()
+        let mut bytes = Vec::with_capacity(self.len());
+        self.segments().for_each(|piece| bytes.extend_from_slice(piece));
+        bytes
     }
 
     /// It was sent.

@@ -30,6 +30,8 @@ const RT_TABLE_MAIN: u32 = 254;
 const RTPROT_STATIC: u8 = 4;
 /// `RT_SCOPE_LINK`: the destination is on the link itself.
 const RT_SCOPE_LINK: u8 = 253;
+/// `RT_SCOPE_HOST`: it is this host.
+const RT_SCOPE_HOST: u8 = 254;
 
 /// What becomes of packets that a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,7 +39,7 @@ pub enum RouteType {
     /// They are sent.
     #[default]
     Unicast = 1,
-    /// They are for this host.
+    /// They are for this host. Sockets can be bound to such addresses when the route is in Linux's table `local`, 255.
     Local = 2,
     /// They vanish.
     Blackhole = 6,
@@ -188,7 +190,12 @@ impl Configuration {
         if others.iter().flatten().any(|ip| ip.is_ipv4() != ipv4) {
             return Err(about(thing, Errno::EINVAL));
         }
-        let on_link = ipv4 && route.gateway.is_none() && route.kind == RouteType::Unicast;
+        // Only IPv4 has scopes; it refuses one that is wider than the kind of the route allows.
+        let scope = match route.kind {
+            RouteType::Local if ipv4 => RT_SCOPE_HOST,
+            RouteType::Unicast if ipv4 && route.gateway.is_none() => RT_SCOPE_LINK,
+            _ => 0,
+        };
         let head = [
             family(route.destination),
             route.prefix,
@@ -196,7 +203,7 @@ impl Configuration {
             0,
             short_table(route.table),
             RTPROT_STATIC,
-            if on_link { RT_SCOPE_LINK } else { 0 },
+            scope,
             route.kind as u8,
             0,
             0,
