@@ -193,12 +193,11 @@ fn a_local_route_makes_addresses_this_hosts() {
             ..Route::to(net.parse::<IpAddr>().expect("an address"), prefix).in_table(LOCAL)
         };
         host.config.add_route(&route).expect("added");
+        let listener = host.network.enter(|| TcpListener::bind("[::]:0").expect("bound"));
+        let port = listener.local_addr().expect("bound").port();
         let address: IpAddr = address.parse().expect("an address");
-        let listener = host
-            .network
-            .enter(|| TcpListener::bind((address, 0)).expect("this host's"));
-        let at = listener.local_addr().expect("bound");
-        host.network.enter(|| TcpStream::connect(at).expect("connected"));
+        host.network
+            .enter(|| TcpStream::connect((address, port)).expect("connected"));
         host.config.delete_route(&route).expect("deleted");
     }
 }

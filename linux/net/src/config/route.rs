@@ -39,7 +39,7 @@ pub enum RouteType {
     /// They are sent.
     #[default]
     Unicast = 1,
-    /// They are for this host. Sockets can be bound to such addresses when the route is in Linux's table `local`, 255.
+    /// They are for this host. Linux looks for its own addresses in its table `local`, 255, first.
     Local = 2,
     /// They vanish.
     Blackhole = 6,
