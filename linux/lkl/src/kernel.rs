@@ -87,16 +87,11 @@ impl Kernel {
     }
 
     /// The account of whose work Linux has died: in a call of its, or, when a thread of Linux's own died, as the last one that had
-    /// to do with a disk of its there; the second is likely, and no more. `None` when it lives, or that cannot be told.
+    /// to do with a disk of its there; the second is likely, and no more. `None` when it lives, or that cannot be told. It stays when
+    /// Linux is halted or abandoned.
     pub fn death_account(&self) -> Option<NonZeroU64> {
-        let (task, disk) = self.inner.shared.death()?;
-        if !task.is_null() {
-            return NonZeroU64::new(self.inner.tasks.account_of(task));
-        }
-        let disk = disk.cast::<DiskLink>().cast_mut();
-        let mut disks = self.inner.disks.iter();
-        let slot = disks.find(|slot| !disk.is_null() && slot.link.load(Ordering::Acquire) == disk)?;
-        NonZeroU64::new(slot.account.load(Ordering::Acquire))
+        let noted = self.inner.shared.dead_account.load(Ordering::Acquire);
+        NonZeroU64::new(noted).or_else(|| self.inner.account_of_death())
     }
 
     /// Whether Linux has gone, so that another may boot: halted or abandoned, and not stuck.

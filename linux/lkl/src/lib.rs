@@ -47,6 +47,7 @@ extern crate alloc;
 extern crate std;
 
 mod call;
+mod deaths;
 mod dir;
 mod disk;
 mod disk_request;
@@ -73,6 +74,7 @@ mod tasks;
 mod xattr;
 
 pub use call::fault;
+pub use deaths::{Deaths, FATAL, MOST_DEATHS, WHILE};
 pub use dir::{DirEntry, EntryKind};
 pub use disk::{BlockDevice, DevPath, Disk, DiskOptions, DiskStats, Slice};
 pub use disk_request::ReadRequest;

@@ -4,9 +4,11 @@
 
 use super::{Inner, Kernel};
 use crate::call;
+use crate::disk::DiskLink;
 use crate::image::Image;
 use alloc::sync::Arc;
 use core::fmt;
+use core::num::NonZeroU64;
 use core::ptr::null_mut;
 use core::sync::atomic::Ordering;
 
@@ -106,12 +108,27 @@ impl Inner {
         Halt::Whole
     }
 
+    /// The account of whose work Linux has died, as long as it has its disks.
+    pub(super) fn account_of_death(&self) -> Option<NonZeroU64> {
+        let (task, disk) = self.shared.death()?;
+        if !task.is_null() {
+            return NonZeroU64::new(self.tasks.account_of(task));
+        }
+        let disk = disk.cast::<DiskLink>().cast_mut();
+        let mut disks = self.disks.iter();
+        let slot = disks.find(|slot| !disk.is_null() && slot.link.load(Ordering::Acquire) == disk)?;
+        NonZeroU64::new(slot.account.load(Ordering::Acquire))
+    }
+
     /// Gives back what requests under way may use, if none is. Whether it is given back.
     fn bury(&self) -> bool {
         if !self.shared.reads.has_drained() {
             return false;
         }
         if self.remains.swap(false, Ordering::AcqRel) {
+            if let Some(account) = self.account_of_death() {
+                self.shared.dead_account.store(account.get(), Ordering::Release);
+            }
             for slot in &self.disks {
                 call::drop_link(slot.link.swap(null_mut(), Ordering::AcqRel));
             }

@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     dead_task: AtomicPtr<sys::lkl_task>,
     /// Linux's word for the disk that had to do with it last, or null.
     dead_disk: AtomicPtr<c_void>,
+    /// Of whose work it was, once Linux's disks are gone. 0: no account's.
+    pub(super) dead_account: AtomicU64,
     /// Linux's memory: there until Linux has gone and no request is under way.
     pub(crate) pool: Mutex<Option<Box<dyn Send + Sync>>>,
     /// What callers wait for before they are inside.
@@ -52,6 +54,7 @@ impl Shared {
             died: AtomicBool::new(false),
             dead_task: AtomicPtr::new(null_mut()),
             dead_disk: AtomicPtr::new(null_mut()),
+            dead_account: AtomicU64::new(0),
             pool: Mutex::new(None),
             waits,
             overlay_left: AtomicU64::new(host.overlay_most()),
