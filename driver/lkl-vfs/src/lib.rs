@@ -37,7 +37,7 @@ mod convert;
 mod life;
 mod node;
 
-pub use life::Origin;
+pub use life::{Devices, Origin, keeps_inode_numbers};
 pub use node::Node;
 
 use alloc::boxed::Box;
@@ -78,7 +78,13 @@ impl LklVolume {
         options: &MountOptions<'_>,
     ) -> Result<Self, MountError> {
         let mount = kernel.mount(&device, kind, options)?;
-        let first = Life::new(0, kernel.clone(), mount, device).map_err(MountError::of)?;
+        LklVolume::of(mount, device).map_err(MountError::of)
+    }
+
+    /// What is mounted, and the disk below it.
+    pub fn of(mount: Mount, device: BlockDevice) -> Result<Self, lkl::Errno> {
+        let kernel = mount.kernel().clone();
+        let first = Life::new(0, kernel, mount, device)?;
         Ok(LklVolume {
             lives: Lives::new(first),
         })
@@ -87,7 +93,21 @@ impl LklVolume {
     /// Has the volume live on in another Linux when this one dies. Of FAT and exFAT, whose inodes have no numbers of their own, the
     /// files cannot be told again, and `origin` is dropped.
     pub fn lives_on(&mut self, origin: Box<dyn Origin>) {
+        if self.lives.tells_files() {
+            self.lives.set_origin(origin);
+        }
+    }
+
+    /// As [`Self::lives_on`]; a volume whose files cannot be told again is mounted again, too, but all nodes except the root stay
+    /// behind: ESTALE.
+    pub fn comes_back(&mut self, origin: Box<dyn Origin>) {
         self.lives.set_origin(origin);
+    }
+
+    /// Whether a node has stayed behind, or will with its next use: it is to be looked up again. Does not wait.
+    pub fn is_left_behind(&self, node: &Node) -> bool {
+        let life = self.lives.current();
+        node.ends_with(life) && (node.at_once(life).is_none() || life.kernel.is_dead())
     }
 
     /// The mount that it began with: what it says of names and of the superblock holds for all.
@@ -110,8 +130,12 @@ impl LklVolume {
         let mut life = self.lives.current();
         let last = life.number.saturating_add(DEATHS);
         loop {
+            let was_dead = life.kernel.is_dead();
             match act(life) {
                 Err(lkl::Errno::ENODEV) if life.number < last && life.kernel.is_dead() => {
+                    if !was_dead && !self.lives.does_again(life) {
+                        return Err(errno(lkl::Errno::ENODEV));
+                    }
                     life = self.lives.after(life).map_err(errno)?;
                 }
                 result => return result.map_err(errno),

@@ -18,6 +18,13 @@ pub trait Origin: Send + Sync + 'static {
     /// Runs `act` while no other thread is in this method of this volume's. It may block for as long as a boot and a mount take.
     fn alone(&self, act: &mut dyn FnMut());
 
+    /// Whether a request that was under way when `dead` died is done again in the next one. It is not to be when Linux died of that
+    /// request. Blocks.
+    fn does_again(&self, dead: &Kernel) -> bool {
+        let _ = dead;
+        true
+    }
+
     /// Mounts the volume once more, as it was mounted first, in a Linux that came after `dead`. Blocks.
     ///
     /// # Errors
@@ -50,6 +57,11 @@ impl Life {
             next: OnceBox::new(),
         })
     }
+
+    /// Whether files of another life can be told here.
+    pub(crate) fn tells_files(&self) -> bool {
+        keeps_inode_numbers(self.mount.fs_name())
+    }
 }
 
 /// All lives of a volume.
@@ -68,11 +80,21 @@ impl Lives {
         }
     }
 
-    /// Lets the volume live on when its Linux dies, if it is of a kind whose files can be told again.
+    /// Lets the volume live on when its Linux dies.
     pub(crate) fn set_origin(&mut self, origin: Box<dyn Origin>) {
-        if keeps_inode_numbers(self.first.mount.fs_name()) {
-            self.origin = Some(origin);
-        }
+        self.origin = Some(origin);
+    }
+
+    /// Whether its files can be told again in another life.
+    pub(crate) fn tells_files(&self) -> bool {
+        self.first.tells_files()
+    }
+
+    /// Whether a request that was under way when its Linux died is done again.
+    pub(crate) fn does_again(&self, dead: &Life) -> bool {
+        self.origin
+            .as_ref()
+            .is_some_and(|origin| origin.does_again(&dead.kernel))
     }
 
     pub(crate) fn first(&self) -> &Life {
@@ -115,15 +137,12 @@ impl Lives {
 
     /// The device that a file is on, by the numbers of the first life: major << 32 | minor.
     pub(crate) fn device_of(&self, life: &Life, statx: &Statx) -> u64 {
-        if statx.dev == life.root {
-            return word(self.first.root);
-        }
-        self.devices.of(life.number, statx)
+        self.devices.of(life.number, life.root, statx)
     }
 }
 
-/// Whether an inode has the same number in each mount. FAT and exFAT have no numbers, and Linux counts as inodes come up.
-fn keeps_inode_numbers(fs_name: &str) -> bool {
+/// Whether an inode has the same number in each mount of a file system, by Linux's name for it. FAT and exFAT have no numbers, and Linux counts as inodes come up.
+pub fn keeps_inode_numbers(fs_name: &str) -> bool {
     !matches!(fs_name, "vfat" | "msdos" | "exfat")
 }
 
@@ -131,22 +150,29 @@ fn word(device: DeviceNumber) -> u64 {
     (u64::from(device.major) << 32) | u64::from(device.minor)
 }
 
-/// Devices besides the root's: a btrfs has one for each subvolume, with whichever number is free.
-struct Devices {
+/// The devices that a volume's files are on, by the numbers of its first life. Besides the root's there are some on btrfs, which has one
+/// for each subvolume, with whichever number is free.
+#[derive(Debug)]
+pub struct Devices {
     root: DeviceNumber,
     /// Numbers of subvolumes, and the devices that they were seen on first.
     subvolumes: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Devices {
-    fn new(root: DeviceNumber) -> Devices {
+    /// Those of a volume whose root is on this one.
+    pub fn new(root: DeviceNumber) -> Devices {
         Devices {
             root,
             subvolumes: Mutex::new(Vec::new()),
         }
     }
 
-    fn of(&self, life: u32, statx: &Statx) -> u64 {
+    /// The device that a file is on, as major << 32 | minor, in the life of that number, in which the root is on `root`.
+    pub fn of(&self, life: u32, root: DeviceNumber, statx: &Statx) -> u64 {
+        if statx.dev == root {
+            return word(self.root);
+        }
         let now = word(statx.dev);
         let Some(subvolume) = statx.subvol else {
             // It cannot be told again: in another life it is another device.

@@ -119,8 +119,20 @@ impl Node {
         Some(last)
     }
 
+    /// Whether it stays behind when its volume goes on in another life.
+    pub(crate) fn ends_with(&self, life: &Life) -> bool {
+        !self.path.is_empty() && !life.tells_files()
+    }
+
     fn find(&self, life: &Life) -> Result<Placed, Errno> {
         let mut place = life.mount.root()?;
+        if !life.tells_files() {
+            // The root is the root.
+            return match self.path.is_empty() {
+                true => Ok(Placed::new(life.number, place)),
+                false => Err(Errno::ESTALE),
+            };
+        }
         for name in self
             .path
             .split(|byte| *byte == b'/')
