@@ -5,6 +5,7 @@
 //! made a `Failure` here that names the image and says what to do.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use disk_partitions::{Part, Survey};
 use fs_probe::{Kind, Superblock};
@@ -19,7 +20,10 @@ use crate::partition;
 use crate::program::Program;
 use crate::watchdog;
 
+mod again;
 mod choice;
+
+pub use again::last_words;
 
 /// MiB that Linux gets unless told otherwise, and no journal asks for more.
 pub const MEMORY: u32 = 128;
@@ -86,6 +90,7 @@ pub struct Mounted {
     // In the order in which they must go: the mount before its device, the device before Linux.
     mount: Mount,
     device: BlockDevice,
+    disk: Arc<Section>,
     kernel: Kernel,
 }
 
@@ -108,7 +113,7 @@ pub fn look(image: &Image) -> Result<Survey, Failure> {
     })
 }
 
-/// Boots Linux with so many MiB of memory. A process has one Linux in its life.
+/// Boots Linux with so many MiB of memory. A process has one at a time.
 pub fn boot(program: &Program, memory: u32) -> Result<Kernel, Failure> {
     let pool_size = usize::try_from(memory)
         .unwrap_or(usize::MAX)
@@ -231,7 +236,7 @@ impl Session {
             .map_err(|error| other(format!("{}; close other programs", reason(&error))))?;
         let device = self
             .kernel
-            .add_disk(disk, DiskOptions::default())
+            .add_disk(Arc::clone(&disk) as Arc<dyn lkl::Disk>, DiskOptions::default())
             .map_err(|errno| {
                 other(format!(
                     "Linux does not take it as a disk: {errno}; try another {}",
@@ -251,6 +256,7 @@ impl Session {
                 part: part.number,
                 mount,
                 device,
+                disk,
                 kernel: self.kernel.clone(),
             }),
             Err(error) => Err(self.refusal(part, error, !extra.is_empty())),
@@ -281,7 +287,7 @@ impl Session {
         let message = if self.kernel.is_dead() {
             format!(
                 "{what}: Linux stopped while mounting it{}; the file system is damaged, repair a copy of it",
-                self.last_words()
+                last_words(&self.kernel.log())
             )
         } else if part.missing_bytes > 0 {
             format!("{what}: {error}; {}", missing(part))
@@ -313,18 +319,6 @@ impl Session {
                 message,
             ),
         }
-    }
-
-    /// Why Linux stopped, in its own words, if they are in the log.
-    fn last_words(&self) -> String {
-        let log = self.kernel.log();
-        let log = String::from_utf8_lossy(&log);
-        let line = log
-            .lines()
-            .rev()
-            .find(|line| line.contains("Kernel panic") || line.contains("kernel BUG"));
-        line.map(|line| format!(" ({})", crate::text::shown(line.trim().as_bytes())))
-            .unwrap_or_default()
     }
 
     fn dead_or(&self, exit: Exit) -> Exit {

@@ -10,6 +10,9 @@
 //!   damaged, cut off, of another format), is refused before a byte of it changes. The image is the writer's alone; several of its
 //!   partitions may be mounted (`disks`). A [`Draft`] is a file that gets its name when it is complete.
 //!
+//! A program that only reads, and for long, outlives its Linux: a [`Supervisor`] boots the next one, and what is [`Lasting`] is mounted
+//! in it again. Nothing that is written to lasts so: what Linux had not written when it died is lost.
+//!
 //! [`Interruption`] has a program that is asked to end do that with everything written.
 
 #![forbid(unsafe_code)]
@@ -18,12 +21,16 @@ mod contents;
 mod disks;
 mod draft;
 mod interruption;
+mod lasting;
+mod supervisor;
 mod volume;
 mod writable;
 
 pub use contents::{Contained, Contents, contents};
 pub use draft::{Draft, Publish, sync_folder};
 pub use interruption::Interruption;
+pub use lasting::Lasting;
 pub use lkl_session::exit::{self, Exit, Failure};
 pub use lkl_session::program::Program;
+pub use supervisor::Supervisor;
 pub use volume::{Linux, Options, Volume, open};

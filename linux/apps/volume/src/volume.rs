@@ -64,7 +64,8 @@ impl Options {
     }
 }
 
-/// The Linux of this process; it ends when this is dropped, and there is no other after it. Volumes go first.
+/// The Linux of this process; it ends when this is dropped. Volumes go first. When it dies there is no other after it: see
+/// [`crate::Supervisor`].
 #[derive(Debug)]
 pub struct Linux {
     kernel: Kernel,
