@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::program::{Holding, Shared};
 use crate::report::{Detail, Report};
-use crate::volumes::{self, Held, Placed};
+use crate::volumes::{self, Held, Placed, Purpose};
 
 /// What is mounted, its tree, and the kernel's server for it.
 pub struct Exported<Server> {
@@ -40,7 +40,7 @@ pub fn open(
         let words = "--native: Linux's own servers show images only";
         return Err(Failure::new(Exit::Usage, words));
     }
-    let (top, held) = volumes::open(program, shared, false)?;
+    let (top, held) = volumes::open(program, shared, Purpose::Exporting)?;
     drop(top);
     match tree(&held, path) {
         Ok(tree) => Ok((tree, held)),

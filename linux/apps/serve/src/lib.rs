@@ -4,7 +4,7 @@
 //!
 //! - [`tree`] is what a server knows of files: a [`tree::Node`] that has children, facts and bytes. [`native`] shows a folder of
 //!   this machine in that way (for tests and comparisons), [`menu`] a folder of other nodes: the server's top, an image's
-//!   partitions.
+//!   partitions. [`volumes`] opens the images; what is only read outlives its Linux ([`lasting`]).
 //! - [`place`] finds what a client's path means. A symbolic link leads nowhere but into its own volume.
 //! - [`ftp`] and [`dav`] are the protocols. Each client has a thread of its own, and on it an executor that serves this client
 //!   alone: a read in Linux may wait there without keeping another client waiting, and without passing it to another thread.
@@ -18,6 +18,7 @@ pub mod clients;
 pub mod dav;
 pub mod exported;
 pub mod ftp;
+pub mod lasting;
 pub mod menu;
 #[cfg(unix)]
 pub mod native;

@@ -96,11 +96,10 @@ impl Node for Menu {
         Err(Errno::EISDIR)
     }
 
-    /// The sum over what is in it.
+    /// The sum over what is in it, and can be asked.
     fn space(&self) -> Result<Space, Errno> {
         let mut sum = Space::default();
-        for node in self.entries.values() {
-            let space = node.space()?;
+        for space in self.entries.values().filter_map(|node| node.space().ok()) {
             sum.used = sum.used.saturating_add(space.used);
             sum.available = sum.available.saturating_add(space.available);
         }

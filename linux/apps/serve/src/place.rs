@@ -212,11 +212,23 @@ impl Walker {
         self.places.clear();
     }
 
+    /// Forgets the way if its volume has gone on without it.
+    fn catch_up(&mut self) {
+        if self
+            .places
+            .last()
+            .is_some_and(|place| place.node().is_left_behind())
+        {
+            self.forget();
+        }
+    }
+
     /// The place that a path names; if that is a link, what it leads to.
     pub fn find(&mut self, path: &[Vec<u8>]) -> Result<Place, Errno> {
         match path.split_last() {
             None => Ok(self.top.clone()),
             Some((last, folders)) => {
+                self.catch_up();
                 let known = self.names.len() >= path.len() && self.names[..path.len()] == *path;
                 match known.then(|| self.places.get(folders.len())).flatten() {
                     Some(place) => Ok(place.clone()),
@@ -236,6 +248,7 @@ impl Walker {
 
     /// The folder of this path, which is remembered.
     pub fn folder(&mut self, path: &[Vec<u8>]) -> Result<Place, Errno> {
+        self.catch_up();
         let same = self.names.iter().zip(path).take_while(|(a, b)| a == b).count();
         self.names.truncate(same);
         self.places.truncate(same);

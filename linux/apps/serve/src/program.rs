@@ -103,7 +103,7 @@ impl Shared {
 
 /// What a server holds while it runs: what is mounted, and what serves it.
 pub trait Holding {
-    /// The Linux that it is in; `None` where there is none.
+    /// The Linux that it ends with; `None` where there is none, or another comes after it.
     fn kernel(&self) -> Option<&Kernel>;
 
     /// Lets go of everything, when the last client has gone.
@@ -149,7 +149,8 @@ pub struct Start {
 impl Start {
     /// Takes the address, opens what is to be shown, serves it until a signal comes, and lets go of it in the reverse order.
     ///
-    /// `open` mounts; what it returns besides what is shown is held until the last client is gone. A Linux that stops ends the server.
+    /// `open` mounts; what it returns besides what is shown is held until the last client is gone. A Linux that stops ends the
+    /// server, unless another comes after it.
     pub fn run<Top, Held, Serve, Work>(
         &self,
         open: impl FnOnce() -> Result<(Top, Held), Failure>,

@@ -150,6 +150,11 @@ pub trait Node: Send + Sync {
         None
     }
 
+    /// Whether its volume goes on without it, so that it is to be looked up again.
+    fn is_left_behind(&self) -> bool {
+        false
+    }
+
     /// Whether it is the root of a volume: what a link's target begins at, and where its `..` ends.
     fn is_volume(&self) -> bool {
         false

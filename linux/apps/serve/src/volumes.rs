@@ -3,6 +3,7 @@
 //! The top is a folder with one entry an image, named as its file. An image with partitions is a folder of those that Linux can
 //! read: `part1`, `part2` as Linux numbers them, and `whole` if the disk is a file system besides, as a hybrid disc's is. An image
 //! without is its file system's root itself. All are mounted in one Linux, for reading or, when the operator says so, for writing.
+//! What this crate's own servers only read goes on in another Linux when that one has died ([`Purpose::Lasting`]).
 
 use std::ffi::OsStr;
 use std::ops::ControlFlow;
@@ -10,10 +11,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lkl::{Errno, Kernel, OpenMode, OwnedFd};
-use lkl_volume::{Contents, Exit, Failure, Linux, Options, Program, Volume};
+use lkl_volume::{Contents, Exit, Failure, Linux, Options, Program, Supervisor, Volume};
 
+use crate::lasting;
 use crate::menu::Menu;
 use crate::program::{Holding, Shared};
+use crate::report::Detail;
 use crate::tree::{Content, Kind, Node, Space, Stat, Time};
 
 /// MiB of Linux's memory, most of which is its cache: at least so many, and a quarter of what this machine has free up to the
@@ -27,6 +30,19 @@ pub struct Held {
     // In the order in which they must go.
     volumes: Vec<Placed>,
     linux: Option<Linux>,
+    /// In place of both, for what goes on when Linux dies.
+    supervisor: Option<Supervisor>,
+}
+
+/// What images are opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reading, in whichever Linux there is: the server outlives those that die.
+    Lasting,
+    /// Reading by servers of Linux's own, which end with it.
+    Exporting,
+    /// Writing. What was not written when Linux dies is lost, and the server ends.
+    Writing,
 }
 
 /// A volume, and where it is shown.
@@ -40,7 +56,7 @@ pub struct Placed {
 }
 
 impl Held {
-    /// What is mounted; nothing where folders of this machine are shown.
+    /// What is mounted and ends with Linux; nothing where folders of this machine are shown.
     pub fn volumes(&self) -> &[Placed] {
         &self.volumes
     }
@@ -52,18 +68,22 @@ impl Holding for Held {
     }
 
     fn close(self) -> Result<(), Failure> {
-        let Held { volumes, linux } = self;
+        let Held {
+            volumes,
+            linux,
+            supervisor,
+        } = self;
         let mut ended = Ok(());
         for placed in volumes {
             ended = ended.and(placed.volume.unmount());
         }
         drop(linux);
-        ended
+        supervisor.map_or(ended, |supervisor| supervisor.end())
     }
 }
 
 /// Opens what the command line names.
-pub fn open(program: Program, shared: &Shared, write: bool) -> Result<(Arc<dyn Node>, Held), Failure> {
+pub fn open(program: Program, shared: &Shared, purpose: Purpose) -> Result<(Arc<dyn Node>, Held), Failure> {
     #[cfg(unix)]
     if shared.native {
         return Ok((native(shared)?, Held::default()));
@@ -78,17 +98,22 @@ pub fn open(program: Program, shared: &Shared, write: bool) -> Result<(Arc<dyn N
         .iter()
         .map(|(_, contents)| contents.memory.saturating_sub(least));
     let memory = journals.fold(cache(), u32::saturating_add);
-    let linux = Linux::boot(&program, shared.memory.unwrap_or(memory))?;
-    let mut volumes = Vec::new();
+    let memory = shared.memory.unwrap_or(memory);
+    let mut held = Held::default();
+    let running = if purpose == Purpose::Lasting {
+        let report = shared.report();
+        let tell = move |line: &str| report.say(Detail::Quiet, None, format_args!("{line}"));
+        Running::Supervised(held.supervisor.insert(Supervisor::boot(program, memory, tell)?))
+    } else {
+        Running::Once(held.linux.insert(Linux::boot(&program, memory)?))
+    };
     let opening = Opening {
-        linux: &linux,
+        running,
         program,
         recovery: !shared.no_recovery,
-        write,
+        write: purpose == Purpose::Writing,
     };
-    let shown = opening.all(&images, &mut volumes);
-    let linux = Some(linux);
-    let held = Held { volumes, linux };
+    let shown = opening.all(&images, &mut held.volumes);
     match shown {
         Ok(top) => Ok((Arc::new(top), held)),
         Err(failure) => {
@@ -108,9 +133,25 @@ fn cache() -> u32 {
     quarter.unwrap_or(MEMORY).clamp(MEMORY, MOST_MEMORY)
 }
 
+/// The Linux that images are mounted in.
+#[derive(Clone, Copy)]
+enum Running<'a> {
+    Supervised(&'a Supervisor),
+    Once(&'a Linux),
+}
+
+impl Running<'_> {
+    fn is_dead(self) -> bool {
+        match self {
+            Running::Supervised(supervisor) => supervisor.deaths() > 0,
+            Running::Once(linux) => linux.kernel().is_dead(),
+        }
+    }
+}
+
 /// How images are opened.
 struct Opening<'a> {
-    linux: &'a Linux,
+    running: Running<'a>,
     program: Program,
     recovery: bool,
     write: bool,
@@ -146,14 +187,22 @@ impl Opening<'_> {
             write: self.write,
             ..Options::new(self.program, path)
         };
-        let volume = self.linux.open(&options)?;
-        let root = volume.root().map_err(|errno| {
+        let refused = |errno: Errno| {
             let path = path.display();
             Failure::new(
                 Exit::FileSystem,
                 format_args!("{path}: {errno}; repair a copy of it"),
             )
-        })?;
+        };
+        let linux = match self.running {
+            Running::Once(linux) => linux,
+            Running::Supervised(supervisor) => {
+                let volume = supervisor.open(&options)?;
+                return Ok(Arc::new(lasting::File::root(volume).map_err(refused)?));
+            }
+        };
+        let volume = linux.open(&options)?;
+        let root = volume.root().map_err(refused)?;
         let found = contents.parts.iter().find(|found| found.number == part);
         volumes.push(Placed {
             path: place,
@@ -191,7 +240,7 @@ impl Opening<'_> {
                 // One damaged partition does not keep the others from being shown, but a Linux that has stopped does, and an
                 // image that is not to be written at all.
                 Err(failure)
-                    if self.linux.kernel().is_dead() || matches!(failure.exit, Exit::Image | Exit::InUse) =>
+                    if self.running.is_dead() || matches!(failure.exit, Exit::Image | Exit::InUse) =>
                 {
                     return Err(failure);
                 }
@@ -222,7 +271,7 @@ fn native(shared: &Shared) -> Result<Arc<dyn Node>, Failure> {
     Ok(Arc::new(top))
 }
 
-/// A file or folder of a volume.
+/// A file or folder of a volume that ends with its Linux.
 struct File {
     /// As [`OpenMode::Path`].
     fd: OwnedFd,

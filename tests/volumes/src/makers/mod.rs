@@ -28,6 +28,7 @@ mod befs;
 mod bytes;
 pub mod damage;
 mod efs;
+pub mod fatal;
 mod hfsplus;
 mod objects;
 mod omfs;

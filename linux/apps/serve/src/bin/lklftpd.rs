@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use lkl_server::ftp;
 use lkl_server::program::{self, Shared, Start, Users};
-use lkl_server::{ftp, volumes};
+use lkl_server::volumes::{self, Purpose};
 use lkl_session::exit::{Exit, Failure, HELP};
 use lkl_session::program::Program;
 
@@ -126,8 +127,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
         last_wait: if cli.write { LAST_WAIT } else { program::LAST_WAIT },
         report,
     };
+    let purpose = if cli.write {
+        Purpose::Writing
+    } else {
+        Purpose::Lasting
+    };
     start.run(
-        || volumes::open(PROGRAM, &cli.shared, cli.write),
+        || volumes::open(PROGRAM, &cli.shared, purpose),
         |top| {
             let server = Arc::new(ftp::Server {
                 top,

@@ -10,7 +10,8 @@ use clap::{Parser, Subcommand};
 use lkl_net::Namespace;
 use lkl_server::exported::{self, Forwarder};
 use lkl_server::program::{self, Holding, Shared, Start, Users, is_loopback};
-use lkl_server::{dav, nfs, smb, volumes};
+use lkl_server::volumes::{self, Purpose};
+use lkl_server::{dav, nfs, smb};
 use lkl_session::exit::{Exit, Failure, HELP};
 use lkl_session::program::Program;
 
@@ -154,7 +155,7 @@ fn run_webdav(webdav: Webdav) -> Result<(), Failure> {
         report,
     };
     start.run(
-        || volumes::open(PROGRAM, &shared, false),
+        || volumes::open(PROGRAM, &shared, Purpose::Lasting),
         |top| {
             let server = Arc::new(dav::Server {
                 top,

@@ -103,7 +103,8 @@ pub fn answer(asked: &Asked<'_>, report: Report, who: SocketAddr) -> Result<Resp
     let content = asked.node.open()?;
     let name = shown(&written(asked.names));
     let progress = Progress::new(report, who, format!("GET {name}"), None);
-    let reply = Reply::parts(stretches, content, progress);
+    let mut reply = Reply::parts(stretches, content, progress);
+    reply.begin()?;
     let len = reply.len().unwrap_or(0);
     finish(response.header(CONTENT_LENGTH, len), reply)
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use lkl::Errno;
 
 use crate::report::Progress;
 use crate::tree::Content;
@@ -115,6 +116,26 @@ impl Reply {
         }
     }
 
+    /// Reads the first piece of a file now, so that one that cannot be read is refused, and not cut off.
+    ///
+    /// # Errors
+    /// EIO, whatever the reason, which is in the log.
+    pub fn begin(&mut self) -> Result<(), Errno> {
+        let Some(Stretch::File(at, left)) = self.stretches.front() else {
+            return Ok(());
+        };
+        let (at, left) = (*at, *left);
+        let bytes = self.read_or_tell(at, left).map_err(|_| Errno::EIO)?;
+        self.stretches.pop_front();
+        let len = bytes.len() as u64;
+        if len < left {
+            let rest = Stretch::File(at.saturating_add(len), left.saturating_sub(len));
+            self.stretches.push_front(rest);
+        }
+        self.stretches.push_front(Stretch::Bytes(bytes));
+        Ok(())
+    }
+
     /// How many bytes there are, if that is known.
     pub fn len(&self) -> Option<u64> {
         self.left
@@ -128,18 +149,13 @@ impl Reply {
                 let more = writer(&mut bytes);
                 (bytes.into(), more.then_some(Stretch::Written(writer)))
             }
-            Stretch::File(at, left) => match self.read(at, left) {
+            Stretch::File(at, left) => match self.read_or_tell(at, left) {
                 Ok(bytes) => {
                     let len = bytes.len() as u64;
                     let rest = Stretch::File(at.saturating_add(len), left.saturating_sub(len));
                     (bytes, (len < left).then_some(rest))
                 }
-                Err(error) => {
-                    if let Some(mut running) = self.running.take() {
-                        running.failure = Some(error.to_string());
-                    }
-                    return Some(Err(error));
-                }
+                Err(error) => return Some(Err(error)),
             },
         };
         if let Some(stretch) = put_back {
@@ -149,6 +165,15 @@ impl Reply {
             *left = left.saturating_sub(bytes.len() as u64);
         }
         Some(Ok(bytes))
+    }
+
+    /// Reads a piece, or has the log say why the transfer ends.
+    fn read_or_tell(&mut self, at: u64, left: u64) -> io::Result<Bytes> {
+        self.read(at, left).inspect_err(|error| {
+            if let Some(mut running) = self.running.take() {
+                running.failure = Some(error.to_string());
+            }
+        })
     }
 
     /// Reads a piece into a buffer that was sent before, if there is one.
