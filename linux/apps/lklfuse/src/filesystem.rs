@@ -305,9 +305,9 @@ impl Filesystem for Lklfuse {
         }
     }
 
-    fn readdir(&self, _: &Request, _: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+    fn readdir(&self, _: &Request, _: INodeNo, fh: FileHandle, mut offset: u64, mut reply: ReplyDirectory) {
         let (served, _turn) = self.turn();
-        match served.answer(|| served.list(fh.0, offset, &mut reply)) {
+        match served.answer(|| served.list(fh.0, &mut offset, &mut reply)) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
         }
@@ -318,11 +318,11 @@ impl Filesystem for Lklfuse {
         _: &Request,
         ino: INodeNo,
         fh: FileHandle,
-        offset: u64,
+        mut offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
         let (served, _turn) = self.turn();
-        match served.answer(|| served.list_with_attributes(ino.0, fh.0, offset, &mut reply)) {
+        match served.answer(|| served.list_with_attributes(ino.0, fh.0, &mut offset, &mut reply)) {
             Ok(()) => reply.ok(),
             Err(errno) => reply.error(errno),
         }

@@ -6,10 +6,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use lkl::{Errno, OwnedFd};
 
+use crate::nodes::Node;
+
+/// An open file.
+#[derive(Debug)]
+struct Open {
+    node: Arc<Node>,
+    file: Arc<OwnedFd>,
+}
+
 /// Open files.
 #[derive(Debug)]
 pub struct Handles {
-    files: RwLock<HashMap<u64, Arc<OwnedFd>>>,
+    files: RwLock<HashMap<u64, Open>>,
     next: AtomicU64,
 }
 
@@ -24,17 +33,28 @@ impl Default for Handles {
 
 impl Handles {
     /// Keeps an open file. Its number.
-    pub fn add(&self, file: Arc<OwnedFd>) -> u64 {
+    pub fn add(&self, node: Arc<Node>, file: Arc<OwnedFd>) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
-        files.insert(number, file);
+        files.insert(number, Open { node, file });
         number
     }
 
     /// The open file of this number. EBADF when there is none.
     pub fn get(&self, number: u64) -> Result<Arc<OwnedFd>, Errno> {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
-        files.get(&number).cloned().ok_or(Errno::EBADF)
+        let open = files.get(&number).ok_or(Errno::EBADF)?;
+        Ok(Arc::clone(&open.file))
+    }
+
+    /// Opens all of them again. What cannot be opened fails from then on as it did before.
+    pub fn open_again(&self, open: impl Fn(&Arc<Node>) -> Result<OwnedFd, Errno>) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        for one in files.values_mut() {
+            if let Ok(file) = open(&one.node) {
+                one.file = Arc::new(file);
+            }
+        }
     }
 
     /// Closes one.

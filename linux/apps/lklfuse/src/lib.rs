@@ -7,6 +7,7 @@
 //! - [`cli`] and [`mount_options`] are what the user says, [`run`] is the life of a mount, [`background`] its start as a daemon.
 //! - [`filesystem`] answers the kernel's requests: about names and what they stand for ([`nodes`]), and about open files
 //!   ([`handles`]). [`attributes`] is Linux's words in FUSE's.
+//! - [`revival`] has what is only read go on when Linux has died.
 //! - [`readers`] are the threads: one waits for requests, and others when it is held up.
 //! - The host's kernel caches names, attributes and pages for as long as it likes: nothing but this mount changes the volume.
 //!
@@ -23,5 +24,6 @@ pub mod handles;
 pub mod mount_options;
 pub mod nodes;
 pub mod readers;
+pub mod revival;
 pub mod run;
 pub mod served;

@@ -10,10 +10,11 @@
 //! Places change under the lock of the table. A thread that follows one without it may find that it has changed meanwhile, and looks again.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use lkl::{Errno, OpenMode, OwnedFd, Statx};
+use lkl::{DeviceNumber, Errno, OpenMode, OwnedFd, Statx};
+use lkl_vfs::Devices;
 
 mod absence;
 mod node;
@@ -35,6 +36,10 @@ const MOST_OPEN: usize = 8192;
 #[derive(Debug)]
 pub struct Nodes {
     root: Identity,
+    devices: Devices,
+    /// In which life of the volume this is, and what its root is on there. They change while no request is under way.
+    life: AtomicU32,
+    root_now: AtomicU64,
     table: RwLock<Table>,
     /// Those that are open, the oldest first.
     open: Mutex<VecDeque<Weak<Node>>>,
@@ -52,13 +57,17 @@ impl Nodes {
     /// The root alone.
     pub fn new(root: OwnedFd) -> Result<Nodes, Errno> {
         let stat = root.statx()?;
-        let node = Node::new(ROOT, (stat.dev, stat.ino), None);
+        let devices = Devices::new(stat.dev);
+        let node = Node::new(ROOT, (devices.of(0, stat.dev, &stat), stat.ino), None);
         *lock(&node.open) = Some(Arc::new(root));
         node.pins.store(1, Ordering::Relaxed);
         let mut table = Table::default();
         table.nodes.insert(ROOT, Arc::clone(&node));
         Ok(Nodes {
             root: node.identity,
+            devices,
+            life: AtomicU32::new(0),
+            root_now: AtomicU64::new(word(stat.dev)),
             table: RwLock::new(table),
             open: Mutex::default(),
         })
@@ -74,6 +83,32 @@ impl Nodes {
         lock(&self.open).clear();
     }
 
+    /// The volume goes on in another Linux, where this is its root. No request is under way.
+    pub fn go_on(&self, root: OwnedFd) -> Result<(), Errno> {
+        let stat = root.statx()?;
+        let table = self.write();
+        for node in table.nodes.values() {
+            *lock(&node.open) = None;
+        }
+        lock(&self.open).clear();
+        if let Some(node) = table.nodes.get(&ROOT) {
+            *lock(&node.open) = Some(Arc::new(root));
+        }
+        self.life.fetch_add(1, Ordering::Relaxed);
+        self.root_now.store(word(stat.dev), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What a file is, in each life.
+    pub fn identity(&self, stat: &Statx) -> Identity {
+        let root = self.root_now.load(Ordering::Relaxed);
+        if word(stat.dev) == root {
+            return (self.root.0, stat.ino);
+        }
+        let life = self.life.load(Ordering::Relaxed);
+        (self.devices.of(life, device(root), stat), stat.ino)
+    }
+
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Table> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,7 +121,7 @@ impl Nodes {
 
     /// The number that the kernel is told of a file. It is the file's own, where that can be.
     pub fn number(&self, stat: &Statx) -> u64 {
-        self.number_of((stat.dev, stat.ino))
+        self.number_of(self.identity(stat))
     }
 
     /// As [`Nodes::number`], of a file by its device and number in Linux.
@@ -109,7 +144,7 @@ impl Nodes {
 
     /// The kernel is told of an entry that was found in a folder. Its number.
     pub fn found(&self, folder: &Arc<Node>, name: &[u8], stat: &Statx) -> u64 {
-        self.found_as(folder, name, (stat.dev, stat.ino))
+        self.found_as(folder, name, self.identity(stat))
     }
 
     /// As [`Nodes::found`], of an entry that can be named and not looked at.
@@ -196,7 +231,7 @@ impl Nodes {
             };
             let folder = self.open(&place.folder)?;
             let refused = match act(&folder, &place.name) {
-                Ok((value, stat)) if node.is(&stat) => return Ok((value, stat)),
+                Ok((value, stat)) if node.identity == self.identity(&stat) => return Ok((value, stat)),
                 Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => Errno::ESTALE,
                 Err(errno) => errno,
             };
@@ -290,6 +325,17 @@ impl Nodes {
         }
         drop(open);
         drop(closed);
+    }
+}
+
+fn word(device: DeviceNumber) -> u64 {
+    u64::from(device.major) << 32 | u64::from(device.minor)
+}
+
+fn device(word: u64) -> DeviceNumber {
+    DeviceNumber {
+        major: (word >> 32) as u32,
+        minor: word as u32,
     }
 }
 

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use clap::CommandFactory;
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
+use lkl::{Errno, OwnedFd};
 use lkl_volume::exit::reason;
-use lkl_volume::{Exit, Failure, Interruption, Options, Program, Volume, contents};
+use lkl_volume::{Exit, Failure, Interruption, Options, Program, Supervisor, Volume, contents};
 
 use crate::background;
 use crate::cli::Cli;
 use crate::filesystem::Lklfuse;
 use crate::mount_options::MountOptions;
+use crate::revival::Revival;
 use crate::served::{Manners, Served, log, tell};
 
 /// What messages call this program and its options.
@@ -66,7 +68,46 @@ pub fn run(cli: &Cli) -> Result<u8, Failure> {
 #[derive(Clone)]
 struct Mounted {
     served: Arc<Served>,
-    volume: Arc<Mutex<Option<Volume>>>,
+    volume: Arc<Mutex<Option<Held>>>,
+}
+
+/// What a volume ends with.
+#[allow(clippy::large_enum_variant)] // there is one of it
+enum Held {
+    /// It is written to: what Linux had not written when it died is lost, and the mount is over.
+    Once(Volume),
+    /// It is only read, and goes on in another Linux.
+    Lasting(Supervisor),
+}
+
+/// A volume that was mounted, and its file system.
+struct Opened {
+    held: Held,
+    root: Result<OwnedFd, Errno>,
+    fs_name: String,
+    revival: Option<Revival>,
+}
+
+fn open(options: &Options, memory: u32) -> Result<Opened, Failure> {
+    if options.write {
+        let volume = lkl_volume::open(options, Some(memory))?;
+        return Ok(Opened {
+            root: volume.root(),
+            fs_name: volume.fs_name().to_owned(),
+            held: Held::Once(volume),
+            revival: None,
+        });
+    }
+    lkl_session::options::check(&options.program, options.options.as_deref())?;
+    let supervisor = Supervisor::boot(PROGRAM, memory, tell)?;
+    let mounted = supervisor.mount(options);
+    let (lasting, mount, device) = mounted.inspect_err(|_| drop(supervisor.end()))?;
+    Ok(Opened {
+        held: Held::Lasting(supervisor),
+        root: mount.root(),
+        fs_name: mount.fs_name().to_owned(),
+        revival: Some(Revival::new(lasting, mount, device)),
+    })
 }
 
 impl Mounted {
@@ -75,7 +116,11 @@ impl Mounted {
         // The second thread waits here for the first.
         let mut volume = self.volume.lock().unwrap_or_else(PoisonError::into_inner);
         self.served.close();
-        volume.take().map_or(Ok(()), Volume::unmount)
+        match volume.take() {
+            Some(Held::Once(volume)) => volume.unmount(),
+            Some(Held::Lasting(supervisor)) => supervisor.end(),
+            None => Ok(()),
+        }
     }
 }
 
@@ -84,7 +129,7 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
     let interruption = Interruption::watch(PROGRAM);
     // A user who looks at the mounts does not know where this was started.
     let image = std::path::absolute(image).unwrap_or_else(|_| image.to_path_buf());
-    let volume = lkl_volume::open(
+    let opened = open(
         &Options {
             part: options.part,
             fs: options.fs.clone(),
@@ -94,23 +139,26 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
             recovery: !options.no_recovery,
             ..Options::new(PROGRAM, &image)
         },
-        Some(match options.memory {
+        match options.memory {
             Some(memory) => memory,
             None => {
                 let least = if options.write { MEMORY_TO_WRITE } else { MEMORY };
                 contents(&image)?.memory.max(least)
             }
-        }),
+        },
     )?;
     let permissions = options.default_permissions || options.allow_other;
     let manners = Manners {
         writeback: options.writeback && options.write,
         permissions,
-        ..Manners::new(volume.fs_name(), options.write)
+        ..Manners::new(&opened.fs_name, options.write)
     };
-    let root = volume.root();
     let threads = threads(options);
-    let served = root.and_then(|root| Served::new(root, manners, threads, image.display().to_string()));
+    let Opened {
+        held, root, revival, ..
+    } = opened;
+    let name = image.display().to_string();
+    let served = root.and_then(|root| Served::new(root, manners, threads, name, revival));
     let served = served.map_err(|errno| {
         Failure::new(
             Exit::FileSystem,
@@ -119,7 +167,7 @@ fn serve(image: &Path, folder: &Path, options: &MountOptions, is_daemon: bool) -
     })?;
     let mounted = Mounted {
         served: Arc::new(served),
-        volume: Arc::new(Mutex::new(Some(volume))),
+        volume: Arc::new(Mutex::new(Some(held))),
     };
     let config = config(&image, options, permissions, threads);
     let session = Session::new(Lklfuse(Arc::clone(&mounted.served)), &folder, &config);
@@ -168,9 +216,7 @@ fn attend(served: &Arc<Served>, session: &Session<Lklfuse>) -> Option<JoinHandle
     let _ = served.notifier.set(session.notifier());
     let device = session.as_fd().try_clone_to_owned().ok()?;
     let watched = Arc::clone(served);
-    let watch = move || {
-        let _ = watched.notice_death();
-    };
+    let watch = move || watched.notice_death();
     served.readers.begin(device, watch).ok()
 }
 

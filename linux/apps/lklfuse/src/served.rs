@@ -9,13 +9,15 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use fuser::{FileAttr, INodeNo, Notifier};
-use lkl::{Errno, Kernel, OwnedFd, Statx};
+use lkl::{Errno, Kernel, OpenMode, OwnedFd, Statx};
+use lkl_session::session::last_words;
 use lkl_write::Users;
 
 use crate::attributes::attributes;
 use crate::handles::Handles;
 use crate::nodes::{Node, Nodes, ROOT};
 use crate::readers::Readers;
+use crate::revival::Revival;
 
 /// How long the kernel may believe what it was told: nothing else changes the volume.
 const LONG: Duration = Duration::from_secs(1 << 24);
@@ -73,16 +75,34 @@ pub struct Served {
     pub readers: Arc<Readers>,
     /// By which the kernel is told what has changed, once there is a mount.
     pub notifier: OnceLock<Notifier>,
-    kernel: Kernel,
-    /// Held for reading by each request; true once there are to be no more.
-    is_closed: RwLock<bool>,
+    /// By which it goes on when Linux dies, if it is only read.
+    revival: Option<Revival>,
+    /// Held for reading by each request.
+    state: RwLock<State>,
     has_told: AtomicBool,
     what: String,
 }
 
+#[derive(Debug)]
+struct State {
+    /// The Linux that the volume is mounted in.
+    kernel: Kernel,
+    /// There are to be no more requests.
+    is_closed: bool,
+}
+
+/// How many deaths of Linux a request lives through. It only reads, so that it is done again.
+const DEATHS: u32 = 3;
+
 impl Served {
     /// A volume by its root. `what` is what it is called in messages.
-    pub fn new(root: OwnedFd, manners: Manners, threads: usize, what: String) -> Result<Served, Errno> {
+    pub fn new(
+        root: OwnedFd,
+        manners: Manners,
+        threads: usize,
+        what: String,
+        revival: Option<Revival>,
+    ) -> Result<Served, Errno> {
         let kernel = root.kernel().clone();
         let has_values = ["user.a", "trusted.a", "security.a", "system.posix_acl_access"]
             .iter()
@@ -96,8 +116,11 @@ impl Served {
             has_values,
             notifier: OnceLock::new(),
             readers: Arc::new(Readers::new(threads)),
-            kernel,
-            is_closed: RwLock::new(false),
+            revival,
+            state: RwLock::new(State {
+                kernel,
+                is_closed: false,
+            }),
             has_told: AtomicBool::new(false),
             what,
         })
@@ -105,46 +128,100 @@ impl Served {
 
     /// Waits for the requests under way, and lets go of everything on the volume. Later requests fail.
     pub fn close(&self) {
-        let mut is_closed = self.is_closed.write().unwrap_or_else(PoisonError::into_inner);
-        *is_closed = true;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.is_closed = true;
         self.files.clear();
         self.folders.clear();
         self.nodes.clear();
+        if let Some(revival) = &self.revival {
+            revival.unmount();
+        }
     }
 
-    /// Answers a request, unless there are to be no more.
-    pub fn answer<T>(&self, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, fuser::Errno> {
-        let is_closed = self.is_closed.read().unwrap_or_else(PoisonError::into_inner);
-        if *is_closed {
+    /// Answers a request, unless there are to be no more. It is done again when Linux has died meanwhile and the volume goes on.
+    pub fn answer<T>(&self, mut act: impl FnMut() -> Result<T, Errno>) -> Result<T, fuser::Errno> {
+        for _ in 0..=DEATHS {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            if state.is_closed {
+                return Err(fuser::Errno::EIO);
+            }
+            let was_dead = state.kernel.is_dead();
+            match act() {
+                Err(Errno::ENODEV) if state.kernel.is_dead() => {
+                    let dead = state.kernel.clone();
+                    drop(state);
+                    self.go_on(&dead, was_dead)?;
+                }
+                // It was open on what could not be opened again.
+                Err(Errno::ENODEV) if self.revival.is_some() => return Err(fuser::Errno::EIO),
+                Err(errno) => return Err(fuser::Errno::from_i32(errno.number().into())),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        Err(fuser::Errno::EIO)
+    }
+
+    /// Has the volume go on in another Linux, for a request that found this one dead, or saw it die.
+    fn go_on(&self, dead: &Kernel, was_dead: bool) -> Result<(), fuser::Errno> {
+        let revival = self.revival.as_ref().filter(|revival| revival.is_possible());
+        let Some(revival) = revival else {
+            self.notice_death();
             return Err(fuser::Errno::EIO);
+        };
+        let done = match was_dead || revival.does_again(dead) {
+            true => self.mount_again(revival),
+            false => Err(Errno::ENODEV),
+        };
+        if done.is_err() && revival.is_over() {
+            self.forget();
         }
-        act().map_err(|errno| self.refused(errno))
+        done.map_err(|_| fuser::Errno::EIO)
     }
 
-    /// The error in the kernel's words.
-    fn refused(&self, errno: Errno) -> fuser::Errno {
-        if errno == Errno::ENODEV && self.notice_death() {
-            return fuser::Errno::EIO;
+    /// Waits for the requests under way, mounts the volume in another Linux, and opens there what is open.
+    fn mount_again(&self, revival: &Revival) -> Result<(), Errno> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if state.is_closed || !state.kernel.is_dead() {
+            // Another request has seen to it.
+            return Ok(());
         }
-        fuser::Errno::from_i32(errno.number().into())
+        let root = revival.mount()?;
+        let kernel = root.kernel().clone();
+        self.nodes.go_on(root)?;
+        let open = |node: &Arc<Node>, mode| self.nodes.open(node)?.reopen(mode);
+        self.files.open_again(|node| open(node, OpenMode::Read));
+        self.folders.open_again(|node| open(node, OpenMode::Directory));
+        state.kernel = kernel;
+        Ok(())
     }
 
-    /// Whether Linux has died. It is said once, and the kernel then forgets what it was told, so that all that is asked of the mount
-    /// comes here and fails.
-    pub fn notice_death(&self) -> bool {
-        if !self.kernel.is_dead() {
+    /// Sees whether Linux has died for good. It is said once, and the kernel then forgets what it was told.
+    pub fn notice_death(&self) {
+        if self.revival.as_ref().is_some_and(Revival::is_possible) {
+            // The next request sees to it.
+            return;
+        }
+        // While this waits, a request would not: one that is to be the last does.
+        let Ok(state) = self.state.try_read() else { return };
+        if state.kernel.is_dead() && !self.has_told.load(Ordering::Relaxed) {
+            let (what, why) = (&self.what, last_words(&state.kernel.log()));
+            if self.forget() {
+                tell(&format!(
+                    "{what}: Linux has stopped{why}, and everything there fails with EIO; unmount it, and check the file system"
+                ));
+            }
+        }
+    }
+
+    /// Has the kernel forget what it was told, so that all that is asked of the mount comes here and fails. False: it has been told.
+    fn forget(&self) -> bool {
+        if self.has_told.swap(true, Ordering::Relaxed) {
             return false;
         }
-        if !self.has_told.swap(true, Ordering::Relaxed) {
-            let (what, why) = (&self.what, last_words(&self.kernel.log()));
-            tell(&format!(
-                "{what}: Linux has stopped{why}, and everything there fails with EIO; unmount it, and check the file system"
-            ));
-            if let Some(notifier) = self.notifier.get().cloned() {
-                let nodes = self.nodes.all();
-                // The kernel waits for requests that are under way, this one perhaps.
-                let _ = std::thread::Builder::new().spawn(move || forget_all(&notifier, &nodes));
-            }
+        if let Some(notifier) = self.notifier.get().cloned() {
+            let nodes = self.nodes.all();
+            // The kernel waits for requests that are under way, this one perhaps.
+            let _ = std::thread::Builder::new().spawn(move || forget_all(&notifier, &nodes));
         }
         true
     }
@@ -173,15 +250,6 @@ fn forget_all(notifier: &Notifier, nodes: &[(u64, Option<Arc<[u8]>>)]) {
     for (number, _) in nodes {
         let _ = notifier.inval_inode(INodeNo(*number), 0, 0);
     }
-}
-
-/// Why Linux stopped, in its own words, if they are in its log.
-fn last_words(log: &[u8]) -> String {
-    let log = String::from_utf8_lossy(log);
-    let mut lines = log.lines().rev();
-    let line = lines.find(|line| line.contains("Kernel panic") || line.contains("kernel BUG"));
-    let words = line.map(|line| line.rsplit_once("] ").map_or(line, |(_, words)| words).trim());
-    words.map(|words| format!(" ({words})")).unwrap_or_default()
 }
 
 /// Says something to who watches: on stderr, and in the system's log.

@@ -77,7 +77,8 @@ impl Served {
     pub(super) fn open(&self, number: u64, flags: i32) -> Result<(u64, FopenFlags), Errno> {
         let (node, open) = self.node(number)?;
         if flags & O_ACCMODE == 0 {
-            return Ok((self.files.add(Arc::new(open.reopen(OpenMode::Read)?)), CACHED));
+            let file = Arc::new(open.reopen(OpenMode::Read)?);
+            return Ok((self.files.add(node, file), CACHED));
         }
         let (file, how) = match open.reopen_with(OpenOptions::WRITE) {
             // A file that may only grow. All that is written goes to its end, so it must not come from the kernel's cache.
@@ -89,17 +90,29 @@ impl Served {
         };
         let file = Arc::new(file);
         node.is_open_as(&file);
-        Ok((self.files.add(file), how))
+        Ok((self.files.add(node, file), how))
     }
 
     pub(super) fn read(&self, handle: u64, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
         self.readers.held_up();
-        self.files.get(handle)?.pread(buffer, offset)
+        let file = self.files.get(handle)?;
+        let mut done = 0;
+        while done < buffer.len() {
+            let rest = buffer.get_mut(done..).unwrap_or_default();
+            let at = u64::try_from(done).map_or(offset, |done| offset.saturating_add(done));
+            // An error behind some bytes ends a read, and the kernel would take that for the end of the file.
+            match file.pread(rest, at)? {
+                0 => break,
+                more => done += more,
+            }
+        }
+        Ok(done)
     }
 
     pub(super) fn open_folder(&self, number: u64) -> Result<u64, Errno> {
-        let (_, node) = self.node(number)?;
-        Ok(self.folders.add(Arc::new(node.reopen(OpenMode::Directory)?)))
+        let (node, open) = self.node(number)?;
+        let folder = Arc::new(open.reopen(OpenMode::Directory)?);
+        Ok(self.folders.add(node, folder))
     }
 
     pub(super) fn write(&self, handle: u64, bytes: &[u8], offset: u64, kill: bool) -> Result<u32, Errno> {

@@ -30,11 +30,23 @@ fn read(
 }
 
 impl Served {
-    pub(super) fn list(&self, handle: u64, offset: u64, reply: &mut ReplyDirectory) -> Result<(), Errno> {
+    /// Lists from `offset` on, which goes on with what the reply takes.
+    pub(super) fn list(
+        &self,
+        handle: u64,
+        offset: &mut u64,
+        reply: &mut ReplyDirectory,
+    ) -> Result<(), Errno> {
         let folder = self.folders.get(handle)?;
-        read(&folder, offset, &mut |entry| {
+        let mut has_died = false;
+        read(&folder, *offset, &mut |entry| {
             let known = entry_kind(entry.kind);
-            let kind = known.or_else(|| Some(kind(folder.statx_at(entry.name).ok()?.file_type())));
+            let stat = known.is_none().then(|| folder.statx_at(entry.name));
+            if matches!(stat, Some(Err(Errno::ENODEV))) && folder.kernel().is_dead() {
+                has_died = true;
+                return ControlFlow::Break(());
+            }
+            let kind = known.or_else(|| Some(kind(stat?.ok()?.file_type())));
             let kind = kind.unwrap_or(fuser::FileType::RegularFile);
             match reply.add(
                 INodeNo(entry.ino),
@@ -43,22 +55,28 @@ impl Served {
                 OsStr::from_bytes(entry.name),
             ) {
                 true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+                false => {
+                    *offset = entry.cookie;
+                    ControlFlow::Continue(())
+                }
             }
-        })
+        })?;
+        gone_on(has_died)
     }
 
+    /// As [`Served::list`].
     pub(super) fn list_with_attributes(
         &self,
         number: u64,
         handle: u64,
-        offset: u64,
+        offset: &mut u64,
         reply: &mut ReplyDirectoryPlus,
     ) -> Result<(), Errno> {
         let (node, folder) = (self.nodes.get(number)?, self.folders.get(handle)?);
         let ttl = self.manners.names.min(self.manners.attributes);
-        let device = folder.statx()?.dev;
-        read(&folder, offset, &mut |entry| {
+        let (device, _) = self.nodes.identity(&folder.statx()?);
+        let mut has_died = false;
+        read(&folder, *offset, &mut |entry| {
             // The kernel takes nothing of these but number and type.
             let is_dot = matches!(entry.name, b"." | b"..");
             let stat = match is_dot {
@@ -68,10 +86,15 @@ impl Served {
             let (identity, attributes, ttl) = match stat {
                 Ok(stat) => {
                     let attributes = attributes(self.nodes.number(&stat), &stat);
-                    ((stat.dev, stat.ino), attributes, ttl)
+                    (self.nodes.identity(&stat), attributes, ttl)
                 }
                 // It was removed meanwhile.
                 Err(Errno::ENOENT) => return ControlFlow::Continue(()),
+                // Linux has died, and this listing goes on in the next one.
+                Err(Errno::ENODEV) if !is_dot && folder.kernel().is_dead() => {
+                    has_died = true;
+                    return ControlFlow::Break(());
+                }
                 // It is damaged, which is told when the kernel asks again, at once.
                 Err(_) => {
                     let identity = (device, entry.ino);
@@ -92,10 +115,20 @@ impl Served {
             if reply.add(attributes.ino, entry.cookie, name, &ttl, &attributes, GENERATION) {
                 return ControlFlow::Break(());
             }
+            *offset = entry.cookie;
             if !is_dot {
                 self.nodes.found_as(&node, entry.name, identity);
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        gone_on(has_died)
+    }
+}
+
+/// An error if Linux has died in the middle of a listing.
+fn gone_on(has_died: bool) -> Result<(), Errno> {
+    match has_died {
+        true => Err(Errno::ENODEV),
+        false => Ok(()),
     }
 }

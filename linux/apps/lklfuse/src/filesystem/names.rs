@@ -105,7 +105,7 @@ impl Served {
             // No file is born with capabilities.
             node.capabilities.born();
         }
-        Ok((found, self.files.add(file)))
+        Ok((found, self.files.add(node, file)))
     }
 
     pub(super) fn link(&self, file: u64, folder: u64, name: &[u8]) -> Result<FileAttr, Errno> {

@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use lkl::{DeviceNumber, OwnedFd, Statx};
+use lkl::OwnedFd;
 
 use super::Absence;
 
-/// What a file is in Linux: its device and number.
-pub type Identity = (DeviceNumber, u64);
+/// What a file is in Linux: its device (as [`lkl_vfs::Devices`] has it) and its number.
+pub type Identity = (u64, u64);
 
 /// An entry that the kernel knows.
 #[derive(Debug)]
@@ -86,10 +86,6 @@ impl Node {
 
     pub(super) fn place(&self) -> Option<Place> {
         lock(&self.place).clone()
-    }
-
-    pub(super) fn is(&self, stat: &Statx) -> bool {
-        (stat.dev, stat.ino) == self.identity
     }
 
     pub(super) fn opened(&self) -> Option<Arc<OwnedFd>> {
