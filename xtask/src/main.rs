@@ -19,6 +19,7 @@ mod imports;
 mod library;
 mod licences;
 mod lint;
+mod machine;
 mod manifests;
 mod matrix;
 mod package;
@@ -36,7 +37,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use xshell::Shell;
 
@@ -65,6 +66,8 @@ enum Task {
         /// Leave out the build of the port against another Linux
         #[arg(long)]
         quick: bool,
+        #[command(flatten)]
+        machine: machine::Options,
     },
     /// Build lklfs.sys, check it and print its path
     Driver {
@@ -180,7 +183,17 @@ fn run(task: Task) -> Result<ExitCode> {
             println!("setup: everything is installed");
         }
         Task::Demo { image } => demo::run(&sh, image)?,
-        Task::Test { part: None, quick } => in_scratch(&sh, |sh| test::run(sh, quick))?,
+        Task::Test {
+            part: Some(test::Part::Machine),
+            machine,
+            ..
+        } => in_scratch(&sh, |sh| machine::run(sh, &machine))?,
+        Task::Test { machine, .. } if machine.are_given() => {
+            bail!("these options are for `cargo xtask test machine`")
+        }
+        Task::Test {
+            part: None, quick, ..
+        } => in_scratch(&sh, |sh| test::run(sh, quick))?,
         Task::Test { part: Some(part), .. } => in_scratch(&sh, |sh| test::run_part(sh, part))?,
         Task::Ci => in_scratch(&sh, |sh| test::run(sh, false))?,
         Task::Driver { release, selftest } => {

@@ -9,8 +9,8 @@ use crate::driver::Flavour;
 use crate::matrix::{self, Programs};
 use crate::steps::Steps;
 use crate::{
-    ahead, double, driver, failures, fuzz, library, licences, lint, package, pictures, repo, setup, userctl,
-    wine,
+    ahead, double, driver, failures, fuzz, library, licences, lint, machine, package, pictures, repo, setup,
+    userctl, wine,
 };
 
 /// Where Debian's package puts the Linux that the port is not developed on.
@@ -156,12 +156,15 @@ pub enum Part {
     Library,
     /// The fuzz targets for parsers, each for a while
     Parsers,
+    /// Random requests from many threads while disks come and go and Linux dies
+    Machine,
 }
 
 /// Runs one part.
 pub fn run_part(sh: &Shell, part: Part) -> Result<()> {
     match part {
         Part::Verifier => verifier(sh),
+        Part::Machine => machine::run(sh, &machine::Options::default()),
         Part::Parsers => {
             setup::ensure(sh, &[&setup::PROGRAMS])?;
             fuzz::bounded(sh)

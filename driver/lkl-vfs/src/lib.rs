@@ -91,17 +91,16 @@ impl LklVolume {
     }
 
     /// Has the volume live on in another Linux when this one dies. Of FAT and exFAT, whose inodes have no numbers of their own, the
-    /// files cannot be told again, and `origin` is dropped.
+    /// files cannot be told again: `origin` is told that the volume is over.
     pub fn lives_on(&mut self, origin: Box<dyn Origin>) {
-        if self.lives.tells_files() {
-            self.lives.set_origin(origin);
-        }
+        let lasts = self.lives.tells_files();
+        self.lives.set_origin(origin, lasts);
     }
 
     /// As [`Self::lives_on`]; a volume whose files cannot be told again is mounted again, too, but all nodes except the root stay
     /// behind: ESTALE.
     pub fn comes_back(&mut self, origin: Box<dyn Origin>) {
-        self.lives.set_origin(origin);
+        self.lives.set_origin(origin, true);
     }
 
     /// Whether a node has stayed behind, or will with its next use: it is to be looked up again. Does not wait.

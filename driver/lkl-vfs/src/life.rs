@@ -30,6 +30,10 @@ pub trait Origin: Send + Sync + 'static {
     /// # Errors
     /// When it is not to live on: ENODEV, or why it could not be mounted.
     fn mount_again(&self, dead: &Kernel) -> Result<(Mount, BlockDevice), Errno>;
+
+    /// The volume's Linux has died, and its files cannot be told again in another: it is over. Called by requests that find that
+    /// out, in any number; does not block.
+    fn is_over(&self) {}
 }
 
 /// One life.
@@ -68,6 +72,8 @@ impl Life {
 pub(crate) struct Lives {
     first: Life,
     origin: Option<Box<dyn Origin>>,
+    /// There is another life after each.
+    lasts: bool,
     devices: Devices,
 }
 
@@ -77,12 +83,14 @@ impl Lives {
             devices: Devices::new(first.root),
             first,
             origin: None,
+            lasts: false,
         }
     }
 
-    /// Lets the volume live on when its Linux dies.
-    pub(crate) fn set_origin(&mut self, origin: Box<dyn Origin>) {
+    /// Lets the volume live on when its Linux dies; if it does not last, `origin` is told then that it is over.
+    pub(crate) fn set_origin(&mut self, origin: Box<dyn Origin>, lasts: bool) {
         self.origin = Some(origin);
+        self.lasts = lasts;
     }
 
     /// Whether its files can be told again in another life.
@@ -119,6 +127,10 @@ impl Lives {
             return Ok(next);
         }
         let origin = self.origin.as_ref().ok_or(Errno::ENODEV)?;
+        if !self.lasts {
+            origin.is_over();
+            return Err(Errno::ENODEV);
+        }
         let mut result = Ok(());
         origin.alone(&mut || {
             if dead.next.get().is_none() {

@@ -14,6 +14,7 @@ use crate::volume::MountedVolume;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::num::NonZeroU64;
+use core::sync::atomic::{AtomicBool, Ordering};
 use lkl::{BlockDevice, DiskOptions, Errno, Kernel, Mount};
 use lkl_host_ntk::nt::PASSIVE;
 use lkl_host_ntk::sync::Event;
@@ -34,6 +35,8 @@ struct Mounting {
 pub struct Revival {
     mounting: Arc<Mounting>,
     alone: Guarded<()>,
+    /// It was said that the volume is over.
+    over: AtomicBool,
 }
 
 impl Revival {
@@ -55,6 +58,7 @@ impl Revival {
         lkl::try_box(Revival {
             mounting,
             alone: Guarded::new(())?,
+            over: AtomicBool::new(false),
         })
     }
 }
@@ -85,6 +89,15 @@ impl Origin for Revival {
         outcome.done.wait();
         outcome.result.lock().take().unwrap_or(Err(Errno::ENODEV))
     }
+
+    /// IRQL: <= APC_LEVEL.
+    fn is_over(&self) {
+        if !self.over.swap(true, Ordering::AcqRel) {
+            let queued = end(self.mounting.account, End::Untold);
+            // Without memory for that, another request says it.
+            self.over.store(queued, Ordering::Release);
+        }
+    }
 }
 
 /// What another thread comes to.
@@ -114,6 +127,7 @@ impl Mounting {
                 "volume {} does not live on: what is on its disk has changed",
                 self.account
             ));
+            let _ = end(self.account, End::Changed);
             return Err(Errno::ENODEV);
         }
         let kernel = driver.linux.after(self.account).map_err(|_| Errno::ENODEV)?;
@@ -124,35 +138,62 @@ impl Mounting {
             Ok(mount) => Ok((mount, device)),
             Err(error) => {
                 log::line(format_args!("volume {} does not live on: {error}", self.account));
+                // What may be gone the next time is no end.
+                if !matches!(error.errno, Errno::ENOMEM | Errno::EIO | Errno::ENODEV) {
+                    let _ = end(self.account, End::Changed);
+                }
                 Err(error.errno)
             }
         }
     }
 }
 
-/// Takes the volume of that number offline: its requests fail, and its next open mounts it afresh. Does not wait.
+/// Why a volume ends while others live on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Linux died of it.
+    Fatal,
+    /// Its files cannot be told again in another Linux.
+    Untold,
+    /// It cannot be mounted in another Linux as it was.
+    Changed,
+}
+
+/// Takes the volume of that number offline, of which Linux has died: its requests fail, and its next open mounts it afresh. Does not
+/// wait.
 ///
 /// IRQL: <= APC_LEVEL.
 pub fn offline(account: NonZeroU64) {
     // Without memory for that it goes with its requests, which find no Linux to go on in.
-    let _ = later::queue(move || {
+    let _ = end(account, End::Fatal);
+}
+
+/// The same for any reason; false for lack of memory.
+fn end(account: NonZeroU64, why: End) -> bool {
+    later::queue(move || {
         let Some(driver) = entry::driver() else { return };
         let volumes = driver.volumes.all().unwrap_or_default();
         if let Some(volume) = volumes.iter().find(|volume| volume.id == account.get()) {
-            take_offline(volume);
+            take_offline(volume, why);
         }
-    });
+    })
 }
 
-fn take_offline(volume: &Arc<MountedVolume>) {
-    if let (Some(driver), Some(key)) = (entry::driver(), &volume.key) {
+fn take_offline(volume: &Arc<MountedVolume>, why: End) {
+    if why == End::Fatal
+        && let (Some(driver), Some(key)) = (entry::driver(), &volume.key)
+    {
         driver.linux.note_fatal(key);
     }
-    log::line(format_args!(
-        "volume {} is offline: Linux has died of it; all others live on",
-        volume.id
-    ));
-    tell_event_log(volume);
+    let reason = match why {
+        End::Fatal => "Linux has died of it; all others live on",
+        End::Untold => "its Linux has died, and its files cannot be told again in another",
+        End::Changed => "its Linux has died, and in another it cannot be mounted as it was",
+    };
+    log::line(format_args!("volume {} is offline: {reason}", volume.id));
+    if why == End::Fatal {
+        tell_event_log(volume);
+    }
     let over = {
         let mut state = volume.state.lock();
         state.fatal = true;

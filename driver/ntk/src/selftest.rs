@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use conformance::{Outcome as Ending, Report, host};
+use core::num::NonZeroU64;
 use lkl_host_ntk::{NtkHost, stack};
 use lklfs_fsd::Outcome;
 use lklfs_nt::NtStatus;
@@ -16,16 +17,26 @@ use lklfs_nt::NtStatus;
 /// `CTL_CODE(0x9C4B, 0x8F0, METHOD_BUFFERED, FILE_WRITE_ACCESS)`: beyond what the shipped interface uses.
 pub const IOCTL: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f0 << 2);
 
-/// The next code: runs the test of the port whose number (`LKL_SELFTEST_*` of host_ops.h) the input is, eight bytes.
+/// The next code: runs the test of the port whose number (`LKL_SELFTEST_*` of host_ops.h) the input is, eight bytes. Eight more
+/// are the number of the volume for whose work that is.
 pub const IOCTL_OF: u32 = IOCTL + (1 << 2);
 
 /// Runs one test of the port's.
 ///
 /// IRQL: PASSIVE_LEVEL, on a large stack; blocks as long as the test does.
 pub fn one(driver: &Driver, input: &[u8]) -> Result<usize, NtStatus> {
-    let what = input.try_into().map_err(|_| NtStatus::INVALID_PARAMETER)?;
-    let kernel = driver.linux.booted().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    match kernel.self_test_of(u64::from_le_bytes(what)) {
+    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes);
+    let (what, volume) = match input.split_at_checked(8) {
+        Some((what, [])) => (word(what), None),
+        Some((what, volume)) => (word(what), NonZeroU64::new(word(volume).unwrap_or(0))),
+        None => return Err(NtStatus::INVALID_PARAMETER),
+    };
+    let what = what.map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let mut kernel = driver.linux.booted().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    if let Some(volume) = volume {
+        kernel = kernel.on_account(volume);
+    }
+    match kernel.self_test_of(what) {
         Ok(0) => Ok(0),
         Ok(_) => Err(NtStatus::UNSUCCESSFUL),
         Err(lkl::Errno::ENODEV) => Err(NtStatus::NO_SUCH_DEVICE),

@@ -17,7 +17,7 @@ pub const LIMIT: u64 = 6;
 pub const FAULT: u64 = 7;
 
 /// An image of the driver with the feature `selftest`.
-fn driver() -> PathBuf {
+pub fn driver() -> PathBuf {
     let path = std::env::var_os("LKLFS_SELFTEST_SYS");
     PathBuf::from(path.expect("LKLFS_SELFTEST_SYS names a driver: run this by `cargo xtask test`"))
 }
@@ -36,6 +36,13 @@ pub fn control(machine: &Machine) -> Handle {
     machine
         .open("\\??\\Lklfs", how)
         .expect("the control device opens")
+}
+
+/// Runs one of the self-tests for the work of a volume, by its number.
+pub fn ask_for(control: &Handle, what: u64, milliseconds: u64, volume: u64) -> NTSTATUS {
+    let mut input = (what | milliseconds << 8).to_le_bytes().to_vec();
+    input.extend(volume.to_le_bytes());
+    control.ioctl(SELF_TEST, &input, 0).status
 }
 
 /// Runs one of the self-tests.

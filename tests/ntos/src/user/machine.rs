@@ -140,6 +140,7 @@ impl Builder {
             seed: self.seed,
             options: self.options,
             disks: Vec::new(),
+            late: Mutex::default(),
             drivers: Vec::new(),
             pressure: None,
         };
@@ -181,6 +182,8 @@ pub struct Machine {
     seed: u64,
     options: Options,
     disks: Vec<Arc<Disk>>,
+    /// Plugged in while the machine is in use.
+    late: Mutex<Vec<Arc<Disk>>>,
     drivers: Vec<Driver>,
     pressure: Option<Pressure>,
 }
@@ -193,14 +196,35 @@ impl Machine {
 
     /// Plugs one more disk in.
     pub fn attach(&mut self, config: DiskConfig) -> Result<Arc<Disk>, MachineError> {
-        let seed = self
-            .seed
-            .wrapping_add(self.disks.len() as u64)
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let disk = disk::driver::attach(config, seed).map_err(MachineError::Image)?;
+        let disk = self.make_disk(config)?;
         self.disks.push(Arc::clone(&disk));
         pnp::plugged(&disk);
         Ok(disk)
+    }
+
+    /// The same while other threads use the machine. The disk is not among [`Machine::disks`].
+    pub fn plug(&self, config: DiskConfig) -> Result<Arc<Disk>, MachineError> {
+        let disk = self.make_disk(config)?;
+        self.late
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::clone(&disk));
+        pnp::plugged(&disk);
+        Ok(disk)
+    }
+
+    fn make_disk(&self, config: DiskConfig) -> Result<Arc<Disk>, MachineError> {
+        let seed = self
+            .seed
+            .wrapping_add(self.all_disks().len() as u64)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        disk::driver::attach(config, seed).map_err(MachineError::Image)
+    }
+
+    /// Those that were plugged in while the machine was in use come last.
+    fn all_disks(&self) -> Vec<Arc<Disk>> {
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        self.disks.iter().chain(late.iter()).map(Arc::clone).collect()
     }
 
     /// Pulls a disk out: its requests fail, what is mounted on it hears of it (IRP_MN_SURPRISE_REMOVAL), its letters go.
@@ -416,7 +440,7 @@ impl Machine {
             work::drain();
             // What is seen one after the other was so at one moment if no thread was woken in between.
             let waits = ps::drivers_threads_wait();
-            let quiet = self.disks.iter().all(|disk| disk.is_quiet());
+            let quiet = self.all_disks().iter().all(|disk| disk.is_quiet());
             let soon = ke::timer::is_due_within(SOON);
             let idle = quiet && !soon && work::busy() == 0;
             if waits.is_some() && idle && waits == ps::drivers_threads_wait() {
@@ -479,7 +503,7 @@ impl Machine {
         } else {
             troubles.push(format!("{} files are open on C:", hostfs::open_files()));
         }
-        let report = report::gather(&self.disks, troubles);
+        let report = report::gather(&self.all_disks(), troubles);
         for driver in images {
             forget(&driver);
             if report.is_clean() {
@@ -493,7 +517,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.relieve();
-        for disk in &self.disks {
+        for disk in self.all_disks() {
             disk.remove();
         }
         if self.drivers.is_empty() {
