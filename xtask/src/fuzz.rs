@@ -1,12 +1,13 @@
 //! `cargo xtask fuzz`: coverage-guided fuzzing.
 //!
 //! The targets of `tests/fuzz` give bytes to parsers of ours, in one program that libFuzzer drives ([`parsers`]). A target is a
-//! file there, whose first line says what it is of.
+//! file there, whose first line says what it is of. The targets of `linux/apps/fuzz` are of Linux itself ([`linux`]).
 //!
 //! The compiler on the machine is the stable one: libFuzzer's counters of edges are put in by LLVM's own pass, which stable
 //! compilers take by `-C passes`, into a target folder of its own.
 
 mod findings;
+mod linux;
 mod parsers;
 
 use std::fs;
@@ -17,13 +18,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xshell::Shell;
 
-use crate::repo;
+use crate::{repo, setup};
 
 /// What is asked.
 #[derive(clap::Args)]
 pub struct Options {
     /// The target; all are listed when left out
     target: Option<String>,
+    /// The volume, for the target `image`
+    #[arg(long, value_name = "VOLUME", default_value = "ext4")]
+    fs: String,
     /// For so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     time: u64,
@@ -51,8 +55,17 @@ pub fn run(sh: &Shell, options: &Options) -> Result<ExitCode> {
         for Target { name, about } in &targets {
             println!("{name:<12} {about}");
         }
+        println!(
+            "{:<12} {}: {}",
+            linux::IMAGE,
+            linux::ABOUT,
+            linux::volumes()?.join(", ")
+        );
         return Ok(ExitCode::SUCCESS);
     };
+    if name == linux::IMAGE {
+        return of_linux(sh, options);
+    }
     if !targets.iter().any(|target| target.name == *name) {
         bail!("there is no target \"{name}\"; `cargo xtask fuzz` lists them");
     }
@@ -85,6 +98,20 @@ pub fn run(sh: &Shell, options: &Options) -> Result<ExitCode> {
 /// Builds what drives the targets.
 pub fn build(sh: &Shell) -> Result<()> {
     parsers::build(sh).map(drop)
+}
+
+/// The target that is of Linux itself.
+fn of_linux(sh: &Shell, options: &Options) -> Result<ExitCode> {
+    if options.merge {
+        bail!("what is learned of Linux is kept on this machine alone: there is nothing to merge");
+    }
+    setup::ensure(sh, &[&setup::KERNEL])?;
+    let programs = linux::build(sh)?;
+    let order = match &options.input {
+        Some(input) => linux::Order::Input(input),
+        None => linux::Order::Time(options.time, options.seed),
+    };
+    linux::run(&programs, &options.fs, &order)
 }
 
 /// All targets for so many executions each, from the corpora that are kept in the tree and with the same seed: an error on a

@@ -43,7 +43,11 @@ const WITH_LINUX: &[&str] = &[
 const FOR_TOOLS: &[&str] = &["Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MPL-2.0", "NCSA"];
 
 /// The crates that link Linux, as a line of [`tree`] begins with them.
-const FLAVOURS: [&str; 2] = ["linux-driver ", "linux-full "];
+const FLAVOURS: [&str; 3] = ["linux-driver ", "linux-full ", "linux-fuzz "];
+
+/// libFuzzer's, in the one program that has it and Linux: LLVM's exception says that its code may be combined with what is under
+/// GPL-2.0, and NCSA's terms are among those of the GPL. That program is installed nowhere.
+const OF_LIBFUZZER: &[&str] = &["Apache-2.0 WITH LLVM-exception", "NCSA"];
 
 /// Checks both tables.
 pub fn check(sh: &Shell) -> Result<()> {
@@ -70,6 +74,11 @@ pub fn check(sh: &Shell) -> Result<()> {
     {
         bail!("libFuzzer would be linked with Linux");
     }
+    let with_linux = tree(
+        sh,
+        &["-p", "lkl-fuzz", "--features", "libfuzzer", "--edges", "normal"],
+    )?;
+    wrong.extend(refused(&with_linux, &[WITH_LINUX, OF_LIBFUZZER]).map(|line| format!("lkl-fuzz: {line}")));
     wrong.sort();
     wrong.dedup();
     if !wrong.is_empty() {

@@ -22,6 +22,7 @@ pub const KERNEL: Group = Group {
     packages: &[
         "bc",
         "bison",
+        "clang-19",
         "flex",
         "gcc",
         "libelf-dev",

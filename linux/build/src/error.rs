@@ -76,6 +76,9 @@ pub enum Error {
     /// The folder for patches is not empty: this builder applies none.
     #[error("{}: patches to Linux are not applied by this build; there must be none", .0.display())]
     Patches(PathBuf),
+    /// COFF was asked for of a kernel that programs on Linux alone have.
+    #[error("the configuration {0} is compiled by clang for programs on Linux: it has no COFF object")]
+    ElfOnly(String),
     /// The contract's header declares no function.
     #[error("{}: no function named linux_... is declared there", .0.display())]
     NoApi(PathBuf),

@@ -1,5 +1,6 @@
 //! For tests: compiles small sources as the kernel is compiled, and links them as the kernel is linked.
 
+use crate::compiler::Compiler;
 use crate::elf::Object;
 use crate::link;
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ pub fn object(dir: &Path) -> (PathBuf, Object) {
         objects.push(object);
     }
     let linked = dir.join("lkl.o");
-    link::link(&objects, &path("sections.lds"), &api(API), &linked).unwrap();
+    link::link(Compiler::Gcc, &objects, &path("sections.lds"), &api(API), &linked).unwrap();
     let object = parse(&linked);
     (linked, object)
 }
@@ -105,6 +106,7 @@ pub fn snippet(text: &str, extension: &str, flags: &[&str], names: &[&str]) -> O
     compile(&source, &dir.path().join("snippet.o"), flags);
     let linked = dir.path().join("linked.o");
     link::link(
+        Compiler::Gcc,
         &[dir.path().join("snippet.o")],
         &path("sections.lds"),
         &api(names),

@@ -6,6 +6,7 @@
 
 use crate::Error;
 use crate::cache;
+use crate::compiler::Compiler;
 use crate::error::io;
 use crate::fragment::Fragment;
 use std::collections::BTreeSet;
@@ -48,6 +49,8 @@ pub struct Kbuild {
     pub log: PathBuf,
     /// How many compilers run at once.
     pub jobs: usize,
+    /// Which one.
+    pub compiler: Compiler,
 }
 
 impl Kbuild {
@@ -113,6 +116,7 @@ impl Kbuild {
             .arg(format!("-j{}", self.jobs))
             .arg("--no-print-directory")
             .args(targets);
+        self.compiler.tell(&mut command, &self.tree);
         clean_environment(&mut command);
         command
             .envs(VARIABLES.iter().copied())
@@ -186,6 +190,7 @@ mod tests {
             objects: dir.path().join("obj"),
             log: dir.path().join("build.log"),
             jobs: 1,
+            compiler: Compiler::Gcc,
         };
         let object = kbuild.objects.join("kernel/fork.o");
         let write = |path: &Path| {

@@ -22,6 +22,7 @@ pub mod archive;
 pub mod cache;
 pub mod check;
 pub mod coff;
+pub mod compiler;
 pub mod elf;
 mod error;
 #[cfg(test)]
@@ -39,7 +40,7 @@ pub mod unwind;
 
 pub use error::Error;
 pub use pipeline::{build, build_port, relink};
-pub use request::{DRIVER, FULL, Request, Source, Target};
+pub use request::{DRIVER, FULL, FUZZ, Request, Source, Target};
 
 use std::path::PathBuf;
 

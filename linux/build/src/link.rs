@@ -4,6 +4,7 @@
 //! around them. Then everything but the functions that the contract's header declares is made local: a `memcpy` of
 //! Linux's that stayed visible would replace that of the program around it.
 
+use crate::compiler::Compiler;
 use crate::error::io;
 use crate::kbuild::clean_environment;
 use crate::{Error, cache};
@@ -70,7 +71,13 @@ fn declared(header: &str) -> Vec<String> {
 }
 
 /// Links `objects` by `script` into `output`, a relocatable object in which only the functions `api` are global.
-pub fn link(objects: &[PathBuf], script: &Path, api: &[String], output: &Path) -> Result<(), Error> {
+pub fn link(
+    compiler: Compiler,
+    objects: &[PathBuf],
+    script: &Path,
+    api: &[String],
+    output: &Path,
+) -> Result<(), Error> {
     let (joined, list) = (output.with_extension("joined.o"), output.with_extension("api"));
     let mut ld = Command::new("ld");
     ld.args(["-r", "-m", "elf_x86_64", "-z", "noexecstack", "-T"])
@@ -78,12 +85,19 @@ pub fn link(objects: &[PathBuf], script: &Path, api: &[String], output: &Path) -
         .arg("-o")
         .arg(&joined)
         .args(objects);
+    compiler.tell_linker(&mut ld);
     run(ld, "ld", output)?;
     io(fs::write(&list, api.join("\n") + "\n"), "cannot write", &list)?;
     let mut objcopy = Command::new("objcopy");
     objcopy
         .arg("--keep-global-symbols")
         .arg(&list)
+        .args(
+            compiler
+                .mentions()
+                .iter()
+                .map(|name| format!("--strip-symbol={name}")),
+        )
         .arg(&joined)
         .arg(output);
     run(objcopy, "objcopy", output)?;
@@ -109,7 +123,11 @@ pub fn tool_version(tool: &str) -> Result<String, Error> {
 }
 
 fn package(tool: &str) -> &'static str {
-    if tool == "gcc" { "gcc" } else { "binutils" }
+    match tool {
+        "gcc" => "gcc",
+        "clang-19" => "clang-19",
+        _ => "binutils",
+    }
 }
 
 fn run(mut command: Command, tool: &str, output: &Path) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 
 use crate::cache::{self, Key};
 use crate::check::{self, writes};
+use crate::compiler::Compiler;
 use crate::elf::Object;
 use crate::error::io;
 use crate::fragment::{self, Fragment};
@@ -20,6 +21,9 @@ use std::time::SystemTime;
 /// Builds the kernel library for `target`, or finds it in the cache.
 pub fn build(target: Target, request: &Request) -> Result<Artifacts, Error> {
     no_patches(&request.patches())?;
+    if target == Target::Coff && Compiler::of(&request.fragment())? == Compiler::Clang {
+        return Err(Error::ElfOnly(request.config.clone()));
+    }
     let source_id = source::identity(&request.source, &request.cache)?;
     let key = key(request, &source_id)?;
     let elf = artifacts(
@@ -104,9 +108,11 @@ fn key(request: &Request, source_id: &str) -> Result<String, Error> {
         "make",
         format!("{:?} {:?}", kbuild::VARIABLES, kbuild::TARGETS).as_bytes(),
     );
-    for tool in ["gcc", "ld"] {
-        key.part(tool, link::tool_version(tool)?.as_bytes());
-    }
+    key.part(
+        "compiler",
+        Compiler::of(&request.fragment())?.identity()?.as_bytes(),
+    );
+    key.part("ld", link::tool_version("ld")?.as_bytes());
     Ok(key.finish())
 }
 
@@ -203,6 +209,8 @@ struct Face {
     api: Vec<String>,
     /// Whether it can write to disks.
     can_write: bool,
+    /// What it was compiled by.
+    compiler: Compiler,
 }
 
 impl Face {
@@ -216,7 +224,11 @@ impl Face {
             }
         }
         let can_write = has(writes::SYMBOL);
-        Ok(Face { api, can_write })
+        Ok(Face {
+            api,
+            can_write,
+            compiler: Compiler::of(config)?,
+        })
     }
 }
 
@@ -233,7 +245,7 @@ fn finish(
     let face = Face::of(request, &out.join("config"))?;
     // First where a log or a refused object stays to be looked at.
     let linked = work.join("linked.o");
-    link::link(objects, script, &face.api, &linked)?;
+    link::link(face.compiler, objects, script, &face.api, &linked)?;
     let object = checked(&linked, &face)?;
     let path = out.join("lkl.o");
     io(fs::copy(&linked, &path).map(drop), "cannot write", &path)?;
@@ -274,6 +286,7 @@ fn prepare(tree: &Tree, request: &Request, work: &Path) -> Result<Kbuild, Error>
         objects: work.join("obj"),
         log: work.join("build.log"),
         jobs: request.jobs,
+        compiler: Compiler::of(&request.fragment())?,
     };
     kbuild.forget_other_headers(&request.overlay())?;
     cache::make_folder(&kbuild.objects)?;

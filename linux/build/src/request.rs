@@ -22,6 +22,9 @@ pub const DRIVER: &str = "driver";
 /// The configuration for programs that write to disks or speak to networks.
 pub const FULL: &str = "full";
 
+/// The configuration that is fuzzed.
+pub const FUZZ: &str = "fuzz";
+
 /// The kind of linker that takes the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
@@ -128,11 +131,13 @@ impl Request {
     }
 
     /// The headers with the functions of kernels that have more than that: what one has by which line of its configuration.
-    pub fn additions(&self) -> [(&'static str, PathBuf); 2] {
+    pub fn additions(&self) -> [(&'static str, PathBuf); 3] {
         let header = |name: &str| self.overlay().join("include/asm").join(name);
+        let instrumented = self.overlay().join("fuzz/headers/asm/host_fuzz.h");
         [
             (writes::SYMBOL, header("host_write.h")),
             ("CONFIG_LKL_HOSTNET=y", header("host_net.h")),
+            ("CONFIG_LKL_FUZZ=y", instrumented),
         ]
     }
 

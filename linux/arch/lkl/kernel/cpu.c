@@ -122,10 +122,14 @@ void lkl_cpu_put(void)
 /* The current task is detached, and somebody else must have its place: it is no longer to be chosen. */
 static void detach_current(void)
 {
-	if (is_idle_task(current))
+	if (is_idle_task(current)) {
 		tick_nohz_idle_exit();
-	else
-		__set_current_state(TASK_PARKED);
+		/* The idle task runs with preemption disabled, by its count; schedule() is to be called by one that has not. */
+		preempt_enable_no_resched();
+	} else {
+		/* Not by set_special_state(), which a task calls of itself: nobody runs this one, nor can wake it meanwhile. */
+		WRITE_ONCE(current->__state, TASK_PARKED);
+	}
 }
 
 /**
@@ -170,6 +174,7 @@ bool lkl_cpu_give_up(struct lkl_thread *me)
 			panic("a detached task was scheduled");
 		/* A request to reschedule was pending, but nobody wants to run: the idle task was chosen again. */
 		me->leaving = false;
+		preempt_disable();
 		tick_nohz_idle_enter();
 		return false;
 	case LKL_STILL_HELD:

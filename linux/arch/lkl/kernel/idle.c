@@ -33,6 +33,7 @@ void arch_cpu_idle(void)
 	lkl_wait_for_cpu(me);
 	lkl_idle_sleeps = false;
 	schedule_tail(me->last);
+	preempt_disable();
 	tick_nohz_idle_enter();
 	raw_local_irq_disable();
 }

@@ -41,6 +41,8 @@ void __init setup_arch(char **command_line)
 
 	/* What goes wrong from here on ends the boot. */
 	lkl_panic_init();
+	if (IS_ENABLED(CONFIG_KASAN))
+		kasan_init();
 	*command_line = boot_command_line;
 
 	memblock_add(0, lkl_pool_size);

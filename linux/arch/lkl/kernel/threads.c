@@ -88,6 +88,7 @@ static void hand_cpu_to(struct lkl_thread *to)
 static void go_idle(struct task_struct *prev)
 {
 	schedule_tail(prev);
+	preempt_disable();
 	tick_nohz_idle_enter();
 }
 

@@ -33,6 +33,14 @@ OUTPUT_ARCH(i386:x86-64)
 
 SECTIONS
 {
+#ifdef CONFIG_LKL_FUZZ
+	/* The compiler's own way to announce the tables of edges. kernel/coverage.c gives them to the host instead. */
+	/DISCARD/ : {
+		*(.text.sancov.module_ctor_*)
+		*(.init_array.2 .init_array.00002)
+	}
+#endif
+
 	.text 0 : ALIGN(PAGE_SIZE) {
 		_text = .;
 		_stext = .;
@@ -52,6 +60,10 @@ SECTIONS
 		INIT_TEXT
 		_einittext = .;
 		EXIT_TEXT
+#ifdef CONFIG_LKL_FUZZ
+		/* With a table of its edges each function has a section of its own. */
+		*(.text.*)
+#endif
 		_etext = .;
 	}
 
@@ -84,6 +96,10 @@ SECTIONS
 		INIT_CALLS
 		. = ALIGN(8);
 		CON_INITCALL
+#ifdef CONFIG_LKL_FUZZ
+		. = ALIGN(8);
+		BOUNDED(__sancov_pcs, lkl_edges_start, lkl_edges_stop)
+#endif
 		QUAD(0)		/* never empty */
 	}
 
@@ -119,6 +135,10 @@ SECTIONS
 		. = ALIGN(PAGE_SIZE);
 		__init_end = .;
 		_edata = .;
+#ifdef CONFIG_LKL_FUZZ
+		/* Outside of what is put back for the next boot: the fuzzer's. */
+		BOUNDED(__sancov_cntrs, lkl_counters_start, lkl_counters_stop)
+#endif
 	}
 
 	/* Two names for one variable: on a little-endian machine the low half of the 64-bit counter comes first. */

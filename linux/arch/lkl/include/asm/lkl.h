@@ -175,6 +175,9 @@ long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg);
 /* kernel/selftest.c */
 long lkl_run_selftest(unsigned long what);
 
+/* fuzz/kasan.c */
+void kasan_init(void);
+
 /* lib/selftest_bytes.c */
 bool lkl_selftest_bytes(void);
 

@@ -1,0 +1,40 @@
+//! The program that libFuzzer drives: the target *image* for one of the volumes in `seeds/`, which [`VOLUME`] names.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `LKLFS_FUZZ_VOLUME` | a name in `seeds/`: the file system, and behind a hyphen what is special |
+//! | `LKLFS_FUZZ_EDGES` | a file: which edges were reached is added to it now and then (see `reached.rs`) |
+//! | `LKLFS_FUZZ_EXECUTIONS` | after so many, the program ends with [`death::FRESH`], for another that begins anew |
+
+#![no_main]
+
+mod death;
+mod linux;
+mod reached;
+
+use libfuzzer_sys::{fuzz_mutator, fuzz_target};
+use linux::Linux;
+use std::cell::RefCell;
+
+thread_local! {
+    /// Linux, and all that belongs to it: the thread that libFuzzer runs inputs on has booted it. It is not halted: it ends with the
+    /// program.
+    static LINUX: RefCell<Option<&'static mut Linux>> = const { RefCell::new(None) };
+}
+
+fn with_linux<T>(act: impl FnOnce(&mut Linux) -> T) -> T {
+    LINUX.with_borrow_mut(|linux| act(linux.get_or_insert_with(|| Box::leak(Box::new(Linux::boot())))))
+}
+
+fuzz_target!(
+    init: with_linux(|_| ()),
+    |input: &[u8]| {
+        with_linux(|linux| linux.execute(input));
+    }
+);
+
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let input = with_linux(|linux| linux.structure().mutate(&data[..size], max_size, seed));
+    data[..input.len()].copy_from_slice(&input);
+    input.len()
+});

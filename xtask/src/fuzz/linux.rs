@@ -1,0 +1,94 @@
+//! Builds and runs the fuzz targets for Linux itself (`linux/apps/fuzz`).
+//!
+//! Two programs: one has Linux and libFuzzer in it and dies of each finding; the other one starts it, as often as it takes, and tells
+//! what came of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use std::process::{Command, ExitCode};
+use xshell::Shell;
+
+use crate::repo;
+
+/// The target whose inputs are changes of a volume.
+pub const IMAGE: &str = "image";
+/// What it is of.
+pub const ABOUT: &str = "Linux's file systems: a volume with changes (--fs), mounted, walked and unmounted";
+
+/// What is to be done.
+pub enum Order<'a> {
+    /// For so many seconds, from a seed.
+    Time(u64, u32),
+    /// One input, once.
+    Input(&'a Path),
+}
+
+/// The programs.
+pub struct Programs {
+    fuzzer: PathBuf,
+    campaign: PathBuf,
+}
+
+/// The volumes that there are and that the kernel which is fuzzed can mount.
+pub fn volumes() -> Result<Vec<String>> {
+    let folder = repo::root().join("linux/apps/fuzz/seeds");
+    let config = repo::root().join("linux/configs/fuzz.config");
+    let config = fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+    let has = |name: &str| {
+        let symbol = name.split('-').next().unwrap_or_default().to_uppercase();
+        let lines = [format!("CONFIG_{symbol}=y"), format!("CONFIG_{symbol}_FS=y")];
+        config
+            .lines()
+            .any(|line| lines.iter().any(|wanted| wanted == line))
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    names.retain(|name| has(name));
+    names.sort();
+    Ok(names)
+}
+
+/// Builds the programs.
+pub fn build(sh: &Shell) -> Result<Programs> {
+    sh.cmd("cargo")
+        .args(["build", "-q", "-p", "lkl-fuzz", "--features", "libfuzzer"])
+        .run()
+        .context("the fuzz targets for Linux do not build")?;
+    let folder = repo::target_dir().join("debug");
+    Ok(Programs {
+        fuzzer: folder.join("fuzz-linux"),
+        campaign: folder.join("fuzz-linux-campaign"),
+    })
+}
+
+/// Does what is ordered with a volume. The exit code is not 0 on a finding.
+pub fn run(programs: &Programs, volume: &str, order: &Order<'_>) -> Result<ExitCode> {
+    if !volumes()?.iter().any(|name| name == volume) {
+        bail!(
+            "there is no volume \"{volume}\"; there are {}",
+            volumes()?.join(", ")
+        );
+    }
+    let place = repo::target_dir().join("fuzz/linux").join(volume);
+    fs::create_dir_all(&place)?;
+    let words = match order {
+        Order::Time(seconds, seed) => vec!["time".to_owned(), seconds.to_string(), seed.to_string()],
+        Order::Input(file) => vec!["input".to_owned(), file.display().to_string()],
+    };
+    let status = Command::new(&programs.campaign)
+        .arg(&programs.fuzzer)
+        .arg(volume)
+        .arg(&place)
+        .args(words)
+        .status()
+        .context("cannot start the fuzz targets for Linux")?;
+    Ok(match status.code() {
+        Some(0) => ExitCode::SUCCESS,
+        Some(1) => ExitCode::FAILURE,
+        _ => bail!("the fuzz targets for Linux did not end as they should"),
+    })
+}
