@@ -18,7 +18,7 @@ use crate::sync::Guarded;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
-use lkl::{BootConfig, BootError, Halt, Kernel, Remains};
+use lkl::{BootConfig, BootError, Deaths, Halt, Kernel, MOST_DEATHS, Remains, WHILE};
 use lkl_host_ntk::sync::Event;
 use lkl_host_ntk::{NtkHost, clock, pool};
 use lklfs_nt::{LogEvent, NtStatus};
@@ -28,17 +28,11 @@ use lklfs_nt::{LogEvent, NtStatus};
 const POOL_BYTES: usize = 128 << 20;
 /// Messages up to and including warnings.
 const COMMAND_LINE: &str = "loglevel=5";
-/// How often Linux may die.
-const MOST_DEATHS: usize = 8;
-/// Within this time, in nanoseconds: ten minutes.
-const WHILE: u64 = 10 * NS_PER_MINUTE;
 const NS_PER_MINUTE: u64 = 60_000_000_000;
 /// How many Linuxes that are gone may have requests at disks.
 const MOST_REMAINS: usize = 2;
 /// Lines of what a Linux that has died said last.
 const LAST_WORDS: usize = 4;
-/// After so many deaths of Linux a volume is mounted on request only.
-const FATAL: u32 = 2;
 
 /// A boot, in nanoseconds of the clock that never goes back.
 #[derive(Clone, Copy, Debug)]
@@ -63,14 +57,8 @@ enum Stage {
 
 struct State {
     stage: Stage,
-    /// When the last ones died.
-    deaths: [Option<u64>; MOST_DEATHS],
-    /// How many have died in all.
-    dead: u32,
-    /// The volumes that one died of, by their numbers.
-    condemned: Vec<NonZeroU64>,
-    /// How many died of each volume, by what tells it wherever it is.
-    fatal: Vec<(VolumeKey, u32)>,
+    /// Of volumes by their numbers, and by what tells them wherever they are.
+    deaths: Deaths<VolumeKey>,
     remains: Vec<Remains>,
 }
 
@@ -85,10 +73,7 @@ impl Linux {
         Some(Linux {
             state: Guarded::new(State {
                 stage: Stage::Never,
-                deaths: [None; MOST_DEATHS],
-                dead: 0,
-                condemned: Vec::new(),
-                fatal: Vec::new(),
+                deaths: Deaths::new(),
                 remains: Vec::new(),
             })?,
         })
@@ -126,7 +111,7 @@ impl Linux {
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks for as long as a boot takes.
     pub fn after(&self, account: NonZeroU64) -> Result<Kernel, NtStatus> {
         let (kernel, _) = self.get_or_boot()?;
-        if self.state.lock().condemned.contains(&account) {
+        if self.state.lock().deaths.is_condemned(account) {
             return Err(NtStatus::NO_SUCH_DEVICE);
         }
         Ok(kernel.on_account(account))
@@ -136,18 +121,14 @@ impl Linux {
     ///
     /// IRQL: <= APC_LEVEL.
     pub fn is_fatal(&self, key: &VolumeKey) -> bool {
-        let state = self.state.lock();
-        state
-            .fatal
-            .iter()
-            .any(|(fatal, deaths)| fatal == key && *deaths >= FATAL)
+        self.state.lock().deaths.is_fatal(key)
     }
 
     /// An administrator asks for a volume in spite of that.
     ///
     /// IRQL: <= APC_LEVEL.
     pub fn forgive(&self, key: &VolumeKey) {
-        self.state.lock().fatal.retain(|(fatal, _)| fatal != key);
+        self.state.lock().deaths.forgive(key);
     }
 
     /// Linux has died of a volume. Without memory to remember it, it may be mounted as often as Linux may die.
@@ -155,15 +136,7 @@ impl Linux {
     /// IRQL: <= APC_LEVEL.
     pub fn note_fatal(&self, key: &VolumeKey) {
         let mut state = self.state.lock();
-        if let Some((_, deaths)) = state.fatal.iter_mut().find(|(fatal, _)| fatal == key) {
-            *deaths = deaths.saturating_add(1);
-            return;
-        }
-        if let Ok(copy) = crate::text::copy(key)
-            && state.fatal.try_reserve(1).is_ok()
-        {
-            state.fatal.push((copy, 1));
-        }
+        state.deaths.note_of(key, || crate::text::copy(key).ok());
     }
 
     /// The kernel if it was ever booted, dead or alive.
@@ -187,7 +160,7 @@ impl Linux {
         let state = self.state.lock();
         let now = u32::from(state.died());
         (
-            state.dead.saturating_add(now),
+            state.deaths.count().saturating_add(now),
             matches!(state.stage, Stage::Over(_)),
         )
     }
@@ -268,20 +241,13 @@ impl State {
 
     fn condemn(&mut self, account: NonZeroU64) {
         // Without memory to remember it, the volume lives on once more.
-        if !self.condemned.contains(&account) && self.condemned.try_reserve(1).is_ok() {
-            self.condemned.push(account);
-        }
+        self.deaths.condemn(account);
         revival::offline(account);
     }
 
     /// Linux has died, or has not come up: it is not started any more if that happens too often.
     fn note_death(&mut self) {
-        let now = clock::monotonic_ns();
-        self.dead = self.dead.saturating_add(1);
-        self.deaths.rotate_right(1);
-        let [latest, .., oldest] = &mut self.deaths;
-        *latest = Some(now);
-        if oldest.is_some_and(|oldest| now.saturating_sub(oldest) < WHILE) {
+        if !self.deaths.note(clock::monotonic_ns()) {
             log::line(format_args!(
                 "Linux has died {MOST_DEATHS} times within ten minutes: it is not started again until the driver is"
             ));
