@@ -279,6 +279,11 @@ fn mount_in_linux(
                 tell_of_holder(driver, found.as_ref());
             }
         }
+        if kernel.is_dead() {
+            // Linux's word for that is one for a volume of another kind, too: but the volume is known, and is no other's to take.
+            log::line(format_args!("{error}"));
+            return Err(NtStatus::NO_SUCH_DEVICE);
+        }
         if recognized && error.fs_name.is_none() && error.errno == lkl::Errno::EINVAL {
             // Linux was shown the disk and has seen nothing on it.
             return Err(lost(target));
