@@ -28,7 +28,7 @@ pub fn start(quick: bool) -> Result<Ahead> {
     let child = Command::new("nice")
         .args(["-n", "19"])
         // This very program, which the tests' own build may have replaced by then.
-        .arg("/proc/self/exe")
+        .arg(format!("/proc/{}/exe", std::process::id()))
         .arg("ahead")
         .args(quick.then_some("--quick"))
         .stdin(Stdio::null())
