@@ -105,7 +105,8 @@ fn of_linux(sh: &Shell, options: &Options) -> Result<ExitCode> {
     if options.merge {
         bail!("what is learned of Linux is kept on this machine alone: there is nothing to merge");
     }
-    setup::ensure(sh, &[&setup::KERNEL])?;
+    // clang is among the tools for Windows.
+    setup::ensure(sh, &[&setup::KERNEL, &setup::WINDOWS])?;
     let programs = linux::build(sh)?;
     let order = match &options.input {
         Some(input) => linux::Order::Input(input),

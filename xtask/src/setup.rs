@@ -22,7 +22,6 @@ pub const KERNEL: Group = Group {
     packages: &[
         "bc",
         "bison",
-        "clang-19",
         "flex",
         "gcc",
         "libelf-dev",
