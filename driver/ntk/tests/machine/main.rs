@@ -12,8 +12,11 @@ mod data;
 mod dice;
 mod fat;
 mod life;
+mod mounts;
 mod opens;
+mod points;
 mod queries;
+mod scenario;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

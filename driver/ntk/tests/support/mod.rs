@@ -12,6 +12,7 @@ use ntos::user::{Machine, OpenAs, Pending};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub mod faulty;
 pub mod selftest;
 
 /// The driver under test.

@@ -1,0 +1,160 @@
+//! Mounts and unmounts, thousands of them, end where they began: what Linux has free of its own memory, to the byte, and what the driver
+//! holds of NT's pool, but for threads of Linux's. It has as many workers as there was work at a time, and they go after five idle minutes.
+//!
+//! `LKLFS_MACHINE_MOUNTS` says how many.
+
+use super::support::{self, Control};
+use super::volumes_on_disk::{self, Volume};
+use super::world::disk_of;
+use lklfs_control::Request;
+use lklfs_control::reply;
+use ntos::disk::Disk;
+use ntos::nt::*;
+use ntos::user::{Machine, OpenAs};
+use ntos::verifier::{hang, ledger};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// When everything has been there once that stays: caches of Linux's for objects of each kind, tables that have grown.
+const WARM: usize = 64;
+/// How many mounts by default.
+const MOUNTS: usize = 160;
+/// Mounts in a row of which the least is taken: Linux gives some of its memory back after a grace period, or by a worker.
+const WINDOW: usize = 48;
+
+/// The most that a thread of Linux's has of NT's pool: its stack, and what is known of it.
+const THREAD: usize = 66_304;
+
+/// What is in use when nothing is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Memory {
+    /// Bytes of NT's pool.
+    pool: usize,
+    /// Threads of the driver's, Linux's among them.
+    threads: usize,
+    /// Bytes of Linux's own memory.
+    linux: u64,
+}
+
+impl Memory {
+    fn least(self, other: Memory) -> Memory {
+        Memory {
+            pool: self.pool.min(other.pool),
+            threads: self.threads.min(other.threads),
+            linux: self.linux.min(other.linux),
+        }
+    }
+}
+
+/// Bytes of NT's pool by the places that allocated them.
+fn pool() -> BTreeMap<String, (usize, usize)> {
+    let mut places: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for holding in ledger::holdings() {
+        if holding.kind == ledger::Kind::Pool {
+            let place = places.entry(holding.place).or_default();
+            *place = (place.0 + holding.bytes, place.1 + 1);
+        }
+    }
+    places
+}
+
+fn memory(machine: &Machine) -> Memory {
+    let control = Control::status(machine);
+    let bytes = control.ask(Request::Status).expect("everybody may ask");
+    let status = reply::read::<reply::Status>(&bytes).expect("a status").0;
+    drop(control);
+    let threads = ledger::holdings()
+        .iter()
+        .filter(|holding| holding.kind == ledger::Kind::Thread)
+        .count();
+    Memory {
+        pool: pool().values().map(|(bytes, _)| bytes).sum(),
+        threads,
+        linux: status.pool_size.get() - status.pool_free.get(),
+    }
+}
+
+/// Mounts the volume by opening a file, uses it, and has it dismounted.
+fn mount_once(machine: &Machine, disk: &Disk, volume: &Volume, number: usize) {
+    let path = disk.volumes()[0].path();
+    let item = volume.find("sizes\\65537");
+    let super::volumes_on_disk::Node::File(file) = &volume.items[item].node else {
+        panic!("it is a file");
+    };
+    let right = file.at(0, 65_537);
+    for how in [OpenAs::read(), OpenAs::read().uncached()] {
+        let name = format!("{path}\\{}", volume.items[item].name());
+        let handle = machine.open(&name, how).expect("mounts");
+        let read = handle.read(Some(0), 66_048);
+        assert!(read.bytes == right, "mount {number} of {}", volume.kind.name);
+    }
+    let root = machine.open(&format!("{path}\\"), OpenAs::read()).expect("opens");
+    assert_eq!(root.query_directory(37, 4096, None, 1).status, STATUS_SUCCESS);
+    drop(root);
+    let handle = machine.open(&path, OpenAs::volume()).expect("opens");
+    for code in [FSCTL_LOCK_VOLUME, FSCTL_DISMOUNT_VOLUME] {
+        let status = handle.fsctl(code, &[], 0).status;
+        assert_eq!(
+            status,
+            STATUS_SUCCESS,
+            "mount {number} of {}: {}",
+            volume.kind.name,
+            name(status)
+        );
+    }
+}
+
+fn number() -> usize {
+    let text = std::env::var("LKLFS_MACHINE_MOUNTS").ok();
+    text.map_or(MOUNTS, |text| text.parse().expect("a number"))
+}
+
+#[test]
+#[ignore = "takes minutes: cargo xtask test machine --mounts N"]
+fn mounts_and_unmounts_end_where_they_began() {
+    let volumes = volumes_on_disk::all();
+    let mut builder = Machine::builder().seed(1);
+    for volume in volumes {
+        builder = builder.disk(disk_of(volume));
+    }
+    let mut machine = builder.start().expect("the images are good");
+    machine.load_driver(&support::driver()).expect("the driver loads");
+    machine.settle();
+    let total = number();
+    let start = Instant::now();
+    let (mut warm, mut last) = (None, None);
+    for number in 0..total {
+        let at = number % volumes.len();
+        let watch = hang::watch("a mount and an unmount", Duration::from_secs(60));
+        mount_once(&machine, &machine.disks()[at], &volumes[at], number);
+        drop(watch);
+        if at + 1 < volumes.len() {
+            continue;
+        }
+        machine.trim();
+        let now = memory(&machine);
+        let least = |then: Option<Memory>| Some(then.map_or(now, |then| then.least(now)));
+        if (WARM..WARM + WINDOW).contains(&number) {
+            warm = least(warm);
+        }
+        if number + WINDOW >= total {
+            last = least(last);
+        }
+        if std::env::var_os("LKLFS_MACHINE_TELL").is_some() {
+            eprintln!("{number}: {now:?} {:#?}", pool());
+        }
+    }
+    eprintln!(
+        "machine: after {WARM} mounts {warm:?}, after {total} {last:?}, {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
+    let (warm, last) = (warm.expect("enough of them"), last.expect("enough of them"));
+    assert_eq!(warm.linux, last.linux);
+    let threads = last.threads.saturating_sub(warm.threads);
+    assert!(
+        last.pool <= warm.pool + threads * THREAD,
+        "{warm:?}, in the end {last:?}"
+    );
+    let report = machine.unload();
+    assert!(report.is_clean(), "left behind:\n{report}");
+}
