@@ -114,8 +114,9 @@ impl Library {
 
     fn binaries(&self, sh: &Shell, release: bool) -> Result<()> {
         sh.cmd("cargo")
-            .args(["build", "-q", "--lib"])
-            .args(repo::packages(&["lkl-c"], release))
+            // With its own features: with the workspace's it would need libraries that programs do not link.
+            .args(["build", "-q", "-p", "lkl-c"])
+            .args(release.then_some("--release"))
             .run()
             .context("the library does not build")?;
         let built = repo::target_dir().join(repo::profile(release));
