@@ -166,8 +166,10 @@ impl Campaign {
             finding.times += 1;
             return Ok(());
         }
+        // The last one: slow units come before, and the program goes on.
         let artifact = text
             .lines()
+            .rev()
             .find_map(|line| line.split_once("Test unit written to "));
         let artifact = PathBuf::from(artifact.map_or("", |(_, path)| path.trim()));
         let input = fs::read(&artifact)?;
