@@ -8,33 +8,16 @@
 mod moments;
 mod support;
 
-use lklfs_control::reply::{self, status_flags};
-use lklfs_control::{Code, Interface, Request};
+use lklfs_control::reply::status_flags;
 use moments::*;
 use ntos::nt::*;
-use ntos::user::{Machine, OpenAs};
+use ntos::user::OpenAs;
 use ntos::verifier::hang;
 use std::time::{Duration, Instant};
 use support::in_a_process;
 use support::selftest::{self, DEAF, RESTLESS, THREAD};
 
 const FOR_EVER: u64 = u64::MAX >> 8;
-
-fn flags(machine: &Machine) -> u32 {
-    let device = machine
-        .open(Interface::Status.device_name(), OpenAs::read())
-        .expect("everybody may read");
-    let request = Request::Status.encode().expect("encodes");
-    let bytes = device
-        .ioctl(Code::Status.number(), &request, 256)
-        .into_result()
-        .expect("tells");
-    reply::read::<reply::Status>(&bytes)
-        .expect("a status")
-        .0
-        .flags
-        .get()
-}
 
 /// Has a thread loop for so long after Linux's death. If it ends, all others go on in the next Linux, else they end. Then the machine's
 /// unload; its troubles in words.
@@ -88,7 +71,7 @@ fn others_go_on(what: u64, milliseconds: u64, ends: bool) -> String {
     } else {
         status_flags::LINUX_DEAD
     };
-    assert_eq!(flags(&machine), expected);
+    assert_eq!(support::status(&machine).flags.get(), expected);
     if ends {
         let expected = if what == THREAD {
             STATUS_SUCCESS

@@ -3,16 +3,14 @@
 //!
 //! `LKLFS_MACHINE_MOUNTS` says how many.
 
-use super::support::{self, Control};
+use super::support;
 use super::volumes_on_disk::{self, Volume};
 use super::world::disk_of;
-use lklfs_control::Request;
-use lklfs_control::reply;
 use ntos::disk::Disk;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
 use ntos::verifier::{hang, ledger};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// When everything has been there once that stays: caches of Linux's for objects of each kind, tables that have grown.
@@ -22,6 +20,8 @@ const MOUNTS: usize = 160;
 /// Mounts in a row of which the least is taken: Linux gives some of its memory back after a grace period, or by a worker.
 const WINDOW: usize = 48;
 
+/// How many callers of what allocates are told when there is more of it in the end.
+const CALLERS: usize = 10;
 /// The most that a thread of Linux's has of NT's pool: its stack, and what is known of it.
 const THREAD: usize = 66_304;
 
@@ -46,32 +46,45 @@ impl Memory {
     }
 }
 
-/// Bytes of NT's pool by the places that allocated them.
-fn pool() -> BTreeMap<String, (usize, usize)> {
-    let mut places: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+/// Blocks of NT's pool: how many there are of a size, by the places that allocated them.
+type Blocks = BTreeMap<(usize, String), usize>;
+
+fn pool() -> Blocks {
+    let mut blocks = Blocks::new();
     for holding in ledger::holdings() {
         if holding.kind == ledger::Kind::Pool {
-            let place = places.entry(holding.place).or_default();
-            *place = (place.0 + holding.bytes, place.1 + 1);
+            *blocks.entry((holding.bytes, holding.place)).or_default() += 1;
         }
     }
-    places
+    blocks
 }
 
-fn memory(machine: &Machine) -> Memory {
-    let control = Control::status(machine);
-    let bytes = control.ask(Request::Status).expect("everybody may ask");
-    let status = reply::read::<reply::Status>(&bytes).expect("a status").0;
-    drop(control);
+/// What one has more or fewer of than the other, in words.
+fn difference(then: &Blocks, now: &Blocks) -> String {
+    let mut text = String::new();
+    for key in then.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
+        let [then, now] = [then, now].map(|blocks| blocks.get(key).copied().unwrap_or(0));
+        if then != now {
+            let (bytes, place) = key;
+            text += &format!("\n{then} and then {now} of {bytes} bytes: {place}");
+        }
+    }
+    text
+}
+
+fn memory(machine: &Machine) -> (Memory, Blocks) {
+    let status = support::status(machine);
     let threads = ledger::holdings()
         .iter()
         .filter(|holding| holding.kind == ledger::Kind::Thread)
         .count();
-    Memory {
-        pool: pool().values().map(|(bytes, _)| bytes).sum(),
+    let blocks = pool();
+    let memory = Memory {
+        pool: blocks.iter().map(|((bytes, _), count)| bytes * count).sum(),
         threads,
         linux: status.pool_size.get() - status.pool_free.get(),
-    }
+    };
+    (memory, blocks)
 }
 
 /// Mounts the volume by opening a file, uses it, and has it dismounted.
@@ -118,11 +131,14 @@ fn mounts_and_unmounts_end_where_they_began() {
         builder = builder.disk(disk_of(volume));
     }
     let mut machine = builder.start().expect("the images are good");
+    ledger::note_callers(CALLERS);
     machine.load_driver(&support::driver()).expect("the driver loads");
     machine.settle();
     let total = number();
     let start = Instant::now();
     let (mut warm, mut last) = (None, None);
+    // What the pool had when it had least.
+    let (mut warm_blocks, mut last_blocks) = (Blocks::new(), Blocks::new());
     for number in 0..total {
         let at = number % volumes.len();
         let watch = hang::watch("a mount and an unmount", Duration::from_secs(60));
@@ -132,16 +148,21 @@ fn mounts_and_unmounts_end_where_they_began() {
             continue;
         }
         machine.trim();
-        let now = memory(&machine);
-        let least = |then: Option<Memory>| Some(then.map_or(now, |then| then.least(now)));
+        let (now, blocks) = memory(&machine);
+        let note = |least: &mut Option<Memory>, least_blocks: &mut Blocks| {
+            if least.is_none_or(|least| now.pool < least.pool) {
+                least_blocks.clone_from(&blocks);
+            }
+            *least = Some(least.map_or(now, |least| least.least(now)));
+        };
         if (WARM..WARM + WINDOW).contains(&number) {
-            warm = least(warm);
+            note(&mut warm, &mut warm_blocks);
         }
         if number + WINDOW >= total {
-            last = least(last);
+            note(&mut last, &mut last_blocks);
         }
         if std::env::var_os("LKLFS_MACHINE_TELL").is_some() {
-            eprintln!("{number}: {now:?} {:#?}", pool());
+            eprintln!("{number}: {now:?}");
         }
     }
     eprintln!(
@@ -153,7 +174,8 @@ fn mounts_and_unmounts_end_where_they_began() {
     let threads = last.threads.saturating_sub(warm.threads);
     assert!(
         last.pool <= warm.pool + threads * THREAD,
-        "{warm:?}, in the end {last:?}"
+        "{warm:?}, in the end {last:?}:{}",
+        difference(&warm_blocks, &last_blocks)
     );
     let report = machine.unload();
     assert!(report.is_clean(), "left behind:\n{report}");

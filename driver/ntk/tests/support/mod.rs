@@ -124,6 +124,14 @@ fn string(text: Text<'_>) -> String {
 /// A handle on a control device.
 pub struct Control(pub ntos::user::Handle);
 
+/// How the driver is doing.
+pub fn status(machine: &Machine) -> reply::Status {
+    let bytes = Control::status(machine)
+        .ask(Request::Status)
+        .expect("everybody may ask");
+    reply::read::<reply::Status>(&bytes).expect("a status").0
+}
+
 /// Texts of settings, which they borrow.
 #[derive(Clone, Copy, Default)]
 pub struct Said<'a> {

@@ -448,6 +448,14 @@ pub fn import_names() -> Vec<String> {
     names
 }
 
+/// Where in the driver the import that runs now was called, and the callers of that, innermost first.
+pub fn places() -> Vec<usize> {
+    match frames().first() {
+        Some(frame) => crate::ke::unwind::walk(crate::ke::unwind::Context::of_frame(frame)),
+        None => vec![0],
+    }
+}
+
 /// Where in the driver the current thread is, innermost first, in words.
 pub fn driver_stack() -> Vec<String> {
     let Some(thread) = ps::current_if_attached() else {

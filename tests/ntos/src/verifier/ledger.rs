@@ -1,6 +1,12 @@
 //! What the driver holds: every object that must be given back before unload.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 /// A kind of holding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
@@ -56,15 +62,15 @@ pub struct Holding {
     pub bytes: usize,
     /// Tag, name, or other words that find the culprit.
     pub detail: String,
-    /// The place in the driver that took it.
+    /// The place in the driver that took it, and its callers as far as they are noted ([`note_callers`]).
     pub place: String,
 }
 
-#[derive(Clone, Copy)]
 struct Entry {
     bytes: usize,
     count: usize,
-    place: usize,
+    /// Innermost first.
+    places: Vec<usize>,
 }
 
 struct Ledger {
@@ -75,6 +81,25 @@ struct Ledger {
 }
 
 static LEDGER: Mutex<Option<Ledger>> = Mutex::new(None);
+/// How many places of each holding are noted.
+static PLACES: AtomicUsize = AtomicUsize::new(1);
+
+/// From now on so many callers are noted of each holding, which takes time: all of the driver's memory comes from one place of its
+/// own.
+pub fn note_callers(callers: usize) {
+    PLACES.store(callers + 1, Ordering::Relaxed);
+}
+
+fn places() -> Vec<usize> {
+    match PLACES.load(Ordering::Relaxed) {
+        1 => vec![crate::ke::gate::caller()],
+        most => {
+            let mut places = crate::ke::gate::places();
+            places.truncate(most);
+            places
+        }
+    }
+}
 
 fn with<R>(act: impl FnOnce(&mut Ledger) -> R) -> R {
     let mut ledger = LEDGER.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -92,13 +117,13 @@ pub fn add(kind: Kind, address: usize, detail: impl Into<String>) {
 
 /// [`add`] for a holding of so many bytes; with no detail its place in the driver has to do.
 pub fn add_bytes(kind: Kind, address: usize, bytes: usize, detail: Option<String>) {
-    let place = crate::ke::gate::caller();
+    let places = places();
     with(|ledger| {
         let fresh = (
             Entry {
                 bytes,
                 count: 0,
-                place,
+                places,
             },
             detail,
         );
@@ -157,11 +182,9 @@ pub fn totals(kind: Kind) -> ((usize, usize), (usize, usize)) {
 
 /// Everything that is held, sorted by kind and address.
 pub fn holdings() -> Vec<Holding> {
-    let mut all: Vec<Holding> = with(|ledger| {
-        let list = ledger
-            .holdings
-            .iter()
-            .map(|(&(kind, address), (entry, detail))| Holding {
+    let all: Vec<(Holding, Vec<usize>)> = with(|ledger| {
+        let list = ledger.holdings.iter().map(|(&(kind, address), (entry, detail))| {
+            let holding = Holding {
                 kind,
                 address,
                 bytes: entry.bytes,
@@ -171,16 +194,21 @@ pub fn holdings() -> Vec<Holding> {
                     (None, 1) => String::new(),
                     (None, count) => format!("x{count}"),
                 },
-                place: entry.place.to_string(),
-            });
+                place: String::new(),
+            };
+            (holding, entry.places.clone())
+        });
         list.collect()
     });
-    for holding in &mut all {
-        let place = holding.place.parse().unwrap_or(0);
-        holding.place = crate::loader::describe(place);
-    }
-    all.sort_by_key(|holding| (holding.kind, holding.address));
-    all
+    // Not under the lock: images have one of their own.
+    let named = all.into_iter().map(|(mut holding, places)| {
+        let names: Vec<String> = places.into_iter().map(crate::loader::describe).collect();
+        holding.place = names.join(" < ");
+        holding
+    });
+    let mut named: Vec<Holding> = named.collect();
+    named.sort_by_key(|holding| (holding.kind, holding.address));
+    named
 }
 
 /// Stops when the driver left anything behind. The loader calls this after unload.
