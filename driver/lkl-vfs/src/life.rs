@@ -9,7 +9,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use lkl::{BlockDevice, DeviceNumber, Errno, Kernel, Mount, Statx};
+use lkl::{BlockDevice, DeviceNumber, Errno, Kernel, MOST_DEATHS, Mount, Statx};
 use once_cell::race::OnceBox;
 use spin::Mutex;
 
@@ -134,13 +134,7 @@ impl Lives {
         let mut result = Ok(());
         origin.alone(&mut || {
             if dead.next.get().is_none() {
-                result = origin.mount_again(&dead.kernel).and_then(|(mount, device)| {
-                    let kernel = mount.kernel().clone();
-                    let life = Life::new(dead.number.saturating_add(1), kernel, mount, device)?;
-                    // Alone, it is the first.
-                    drop(dead.next.set(lkl::try_box(life).ok_or(Errno::ENOMEM)?));
-                    Ok(())
-                });
+                result = begin_after(dead, &**origin);
             }
         });
         result?;
@@ -151,6 +145,24 @@ impl Lives {
     pub(crate) fn device_of(&self, life: &Life, statx: &Statx) -> u64 {
         self.devices.of(life.number, life.root, statx)
     }
+}
+
+/// Begins the life after one whose Linux has died, and once more if the next Linux dies meanwhile, of another volume.
+fn begin_after(dead: &Life, origin: &dyn Origin) -> Result<(), Errno> {
+    for _ in 0..MOST_DEATHS {
+        let (mount, device) = origin.mount_again(&dead.kernel)?;
+        let kernel = mount.kernel().clone();
+        match Life::new(dead.number.saturating_add(1), kernel.clone(), mount, device) {
+            Ok(life) => {
+                // Alone, it is the first.
+                drop(dead.next.set(lkl::try_box(life).ok_or(Errno::ENOMEM)?));
+                return Ok(());
+            }
+            Err(_) if kernel.is_dead() && origin.does_again(&kernel) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::ENODEV)
 }
 
 /// Whether an inode has the same number in each mount of a file system, by Linux's name for it. FAT and exFAT have no numbers, and Linux counts as inodes come up.

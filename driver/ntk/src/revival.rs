@@ -15,7 +15,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicBool, Ordering};
-use lkl::{BlockDevice, DiskOptions, Errno, Kernel, Mount};
+use lkl::{BlockDevice, DiskOptions, Errno, Kernel, MOST_DEATHS, Mount, MountError};
 use lkl_host_ntk::nt::PASSIVE;
 use lkl_host_ntk::sync::Event;
 use lkl_host_ntk::{DeviceDisk, pool, routines};
@@ -130,21 +130,35 @@ impl Mounting {
             let _ = end(self.account, End::Changed);
             return Err(Errno::ENODEV);
         }
-        let kernel = driver.linux.after(self.account).map_err(|_| Errno::ENODEV)?;
-        let disk: Arc<dyn lkl::Disk> = Arc::clone(&self.disk) as Arc<dyn lkl::Disk>;
-        let device = kernel.add_disk(disk, DiskOptions::default())?;
-        let (kind, options) = self.how.for_linux();
-        match kernel.mount(&device, kind, &options) {
-            Ok(mount) => Ok((mount, device)),
-            Err(error) => {
-                log::line(format_args!("volume {} does not live on: {error}", self.account));
-                // What may be gone the next time is no end.
-                if !matches!(error.errno, Errno::ENOMEM | Errno::EIO | Errno::ENODEV) {
-                    let _ = end(self.account, End::Changed);
-                }
-                Err(error.errno)
+        // Each round is a death of Linux's, and after so many there is none to mount it in.
+        for _ in 0..MOST_DEATHS {
+            let kernel = driver.linux.after(self.account).map_err(|_| Errno::ENODEV)?;
+            let error = match self.mount_in(&kernel) {
+                Ok(mounted) => return Ok(mounted),
+                Err(error) => error,
+            };
+            if kernel.is_dead() {
+                // Of this volume, which is told by `after`, or of another one meanwhile.
+                continue;
             }
+            log::line(format_args!("volume {} does not live on: {error}", self.account));
+            // What may be gone the next time is no end.
+            if !matches!(error.errno, Errno::ENOMEM | Errno::EIO | Errno::ENODEV) {
+                let _ = end(self.account, End::Changed);
+            }
+            return Err(error.errno);
         }
+        Err(Errno::ENODEV)
+    }
+
+    fn mount_in(&self, kernel: &Kernel) -> Result<(Mount, BlockDevice), MountError> {
+        let disk: Arc<dyn lkl::Disk> = Arc::clone(&self.disk) as Arc<dyn lkl::Disk>;
+        let device = kernel
+            .add_disk(disk, DiskOptions::default())
+            .map_err(MountError::of)?;
+        let (kind, options) = self.how.for_linux();
+        let mount = kernel.mount(&device, kind, &options)?;
+        Ok((mount, device))
     }
 }
 

@@ -12,9 +12,10 @@ mod moments;
 mod support;
 
 use lklfs_control::Request;
+use lklfs_control::reply::status_flags;
 use lklfs_nt::LogEvent;
-use moments::{data, disk, folder, on, path, run};
-use ntos::disk::DiskConfig;
+use moments::{data, disk, folder, on, other_disk, path, run};
+use ntos::disk::{Completion, DiskConfig};
 use ntos::io::errorlog;
 use ntos::nt::*;
 use ntos::user::{Machine, OpenAs};
@@ -26,6 +27,8 @@ use support::faulty::{CONTAINED, break_linux};
 use support::{Control, selftest};
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// What each read of a slow disk takes.
+const SLOW: Duration = Duration::from_millis(30);
 /// Names the kind of fault that a child process has.
 const KIND: &str = "LKLFS_FAULT_KIND";
 
@@ -196,6 +199,44 @@ fn a_storm_of_faults_ends_in_errors() {
         assert!(read_at(machine, &disks[0], "data.bin").is_err());
         assert!(Control::status(machine).ask(Request::Status).is_ok());
     });
+}
+
+/// The next Linux dies of another volume while it mounts this one: no request of this one's fails for that.
+#[test]
+fn a_volume_lives_on_when_the_next_linux_dies_of_another_one_while_it_is_mounted() {
+    let slow = disk().completion(Completion::Queued).delay(SLOW);
+    let machine = selftest::machine_with([slow, other_disk(1), other_disk(2)]);
+    let _watch = hang::watch("two deaths of two volumes", LIMIT);
+    for disk in machine.disks() {
+        assert!(read_at(&machine, disk, "data.bin").expect("sound") == data()[..4096]);
+    }
+    let guilty = [1, 2].map(|at| Arc::clone(&machine.disks()[at]));
+    let [first, second] = [0, 1].map(|at| selftest::volume_on(&machine, &guilty[at]).expect("mounted"));
+    let innocent = machine
+        .open(&path(&machine.disks()[0], "data.bin"), OpenAs::read().uncached())
+        .expect("opens");
+    let control = selftest::control(&machine);
+    let died = selftest::ask_for(&control, selftest::PANIC, 0, first);
+    assert_eq!(died, STATUS_NO_SUCH_DEVICE);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| innocent.read(Some(8192), 4096).into_result());
+        // It mounts a volume whose disk takes its time.
+        while support::status(&machine).flags.get() & status_flags::LINUX_RUNNING == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let died = selftest::ask_for(&control, selftest::PANIC, 0, second);
+        assert_eq!(died, STATUS_NO_SUCH_DEVICE);
+        assert!(!reader.is_finished(), "it was mounted before");
+        let read = reader.join().expect("it reads");
+        assert!(read.expect("lives on") == data()[8192..12288]);
+    });
+    assert_eq!(support::status(&machine).linux_panics.get(), 2);
+    for disk in &guilty {
+        assert!(read_afresh(&machine, disk, "data.bin") == data()[..4096]);
+    }
+    drop((innocent, control));
+    let report = machine.unload();
+    assert!(report.is_clean(), "{report}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use ntos::user::{Handle, Machine, OpenAs};
 use ntos::verifier::hang;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How long after a removal everything has to be over, by the wall clock.
@@ -79,6 +79,19 @@ pub fn folder() -> &'static Path {
 
 pub fn disk() -> DiskConfig {
     DiskConfig::image(folder().join("ext4.img")).completion(Completion::Seeded)
+}
+
+/// A disk with the same files on a volume of its own: another UUID for each number.
+pub fn other_disk(number: u32) -> DiskConfig {
+    static MADE: Mutex<()> = Mutex::new(());
+    let _made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = format!("ext4-{number}.img");
+    if !folder().join(&name).exists() {
+        let uuid = format!("00000000-0000-4000-8000-{number:012}");
+        let make = ["-q", "-F", "-b", "4096", "-U", &uuid, "-d", "tree", &name, "12M"];
+        run("mkfs.ext4", &make, folder());
+    }
+    DiskConfig::image(folder().join(name)).completion(Completion::Seeded)
 }
 
 /// Runs `act` on a machine with these disks and a mount manager, then unloads and looks at what is left.

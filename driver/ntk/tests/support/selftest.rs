@@ -1,8 +1,9 @@
 //! The driver with the port's self-tests, which make Linux loop or fault on request.
 
-use ntos::disk::DiskConfig;
+use super::Control;
+use ntos::disk::{Disk, DiskConfig};
 use ntos::nt::*;
-use ntos::user::{Handle, Machine, OpenAs};
+use ntos::user::{Builder, Handle, Machine, OpenAs};
 use std::path::PathBuf;
 
 /// `lklfs_ntk::selftest::IOCTL_OF`; that crate is empty on this system.
@@ -15,6 +16,9 @@ pub const THREAD: u64 = 3;
 pub const PANIC: u64 = 5;
 pub const LIMIT: u64 = 6;
 pub const FAULT: u64 = 7;
+pub const WAIT: u64 = 9;
+pub const LOCK: u64 = 10;
+pub const MEMORY: u64 = 11;
 
 /// An image of the driver with the feature `selftest`.
 pub fn driver() -> PathBuf {
@@ -24,7 +28,13 @@ pub fn driver() -> PathBuf {
 
 /// A machine with one disk and this driver, which the caller unloads.
 pub fn machine(disk: DiskConfig) -> Machine {
-    let mut machine = Machine::builder().disk(disk).start().expect("the image is good");
+    machine_with([disk])
+}
+
+/// The same with several disks.
+pub fn machine_with(disks: impl IntoIterator<Item = DiskConfig>) -> Machine {
+    let builder = disks.into_iter().fold(Machine::builder(), Builder::disk);
+    let mut machine = builder.start().expect("the images are good");
     machine.load_driver(&driver()).expect("the driver loads");
     machine.settle();
     machine
@@ -36,6 +46,14 @@ pub fn control(machine: &Machine) -> Handle {
     machine
         .open("\\??\\Lklfs", how)
         .expect("the control device opens")
+}
+
+/// The number of the volume on a disk, if it is mounted.
+pub fn volume_on(machine: &Machine, disk: &Disk) -> Option<u64> {
+    let path = disk.volumes()[0].path();
+    let volumes = Control::open(machine).volumes();
+    let listed = volumes.iter().find(|listed| listed.source == path);
+    listed.map(|listed| listed.record.volume.get())
 }
 
 /// Runs one of the self-tests for the work of a volume, by its number.
