@@ -40,6 +40,7 @@
 
 extern crate alloc;
 
+pub mod account;
 pub mod arrivals;
 pub mod backing;
 pub mod buffer;
@@ -48,6 +49,7 @@ pub mod cleanup;
 pub mod client;
 pub mod close;
 pub mod control;
+pub mod copies;
 pub mod create;
 pub mod devctrl;
 pub mod device;

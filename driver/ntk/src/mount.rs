@@ -10,14 +10,15 @@
 //
 // UNSAFETY: device objects and the VPB of the request.
 
+use crate::account::Account;
+use crate::copies;
 use crate::device::DeviceRef;
 use crate::entry::{self, Driver};
-use crate::eventlog;
 use crate::events;
 use crate::irp::Irp;
 use crate::later;
 use crate::leaving;
-use crate::log::{self, Wide};
+use crate::log;
 use crate::nt::{
     self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
     FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
@@ -27,17 +28,15 @@ use crate::revival::Revival;
 use crate::settings::{How, Settings};
 use crate::signature::{Found, ends_the_search, look};
 use crate::verify;
-use crate::volume::{self, Extension, Kind, MountedVolume, kind_of};
+use crate::volume::{Extension, Kind, MountedVolume, kind_of};
 use alloc::sync::Arc;
-use core::num::NonZeroU64;
 use core::ptr::null_mut;
-use lkl::probe;
 use lkl::{Cause, DiskOptions, MountError};
 use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
 use lklfs_fsd::{Errno, Geometry, Medium, Outcome, Vcb, volinfo};
-use lklfs_nt::{LogEvent, NtStatus};
+use lklfs_nt::NtStatus;
 
 /// How often a file system is mounted that a volume has which is going, with 10 ms in between.
 const ATTEMPTS: u32 = 300;
@@ -185,44 +184,8 @@ fn mount_recognized(
             status
         }
     });
-    let (volume, found) = volume.inspect_err(|_| note_death(driver, account, real, found.as_ref()))?;
+    let (volume, found) = volume.inspect_err(|_| account.note_death(driver, real, found.as_ref()))?;
     show(driver, account, real, (vpb, target), &disk, how, (volume, found))
-}
-
-/// The number of a volume that is being mounted, on whose account Linux works.
-#[derive(Clone, Copy)]
-struct Account(NonZeroU64);
-
-impl Account {
-    fn new() -> Result<Account, NtStatus> {
-        NonZeroU64::new(volume::next_id())
-            .map(Account)
-            .ok_or(NtStatus::INTERNAL_ERROR)
-    }
-
-    /// Whether it is this volume that Linux has died of.
-    fn has_killed(self, kernel: &lkl::Kernel) -> bool {
-        kernel.death_account() == Some(self.0)
-    }
-}
-
-/// A mount has failed: because Linux died of it, perhaps.
-fn note_death(driver: &Driver, account: Account, real: &DeviceRef, found: Option<&Found>) {
-    let dead = driver.linux.booted();
-    if !dead.is_some_and(|kernel| account.has_killed(&kernel)) {
-        return;
-    }
-    let superblock = found.map(|(superblock, _)| superblock);
-    if let Some(key) = superblock.and_then(policies::key) {
-        driver.linux.note_fatal(&key);
-    }
-    let device = real.name().unwrap_or_default();
-    let fs_name = superblock.map_or("no file system that is recognised", |found| found.kind.name());
-    eventlog::report(
-        LogEvent::VolumeNotMounted,
-        NtStatus::NO_SUCH_DEVICE,
-        &[&Wide(&device), &fs_name],
-    );
 }
 
 /// Mounts a disk in Linux; what was found on it.
@@ -245,7 +208,7 @@ fn mount_in_linux(
     let mut attempts = 0;
     loop {
         let (kernel, _) = driver.linux.get_or_boot()?;
-        let kernel = kernel.on_account(account.0);
+        let kernel = kernel.on_account(account.number());
         let as_disk: Arc<dyn lkl::Disk> = Arc::clone(disk) as Arc<dyn lkl::Disk>;
         let mounted = match kernel.add_disk(as_disk, DiskOptions::default()) {
             Ok(device) => LklVolume::mount(&kernel, device, kind, &options),
@@ -264,7 +227,7 @@ fn mount_in_linux(
         // btrfs says EEXIST of the same disk.
         if matches!(error.errno, lkl::Errno::EBUSY | lkl::Errno::EEXIST) {
             // A volume that was given up, or could not be taken, may be Linux's for a moment longer.
-            let is_held = has_holder(driver, found.as_ref());
+            let is_held = copies::has_holder(driver, found.as_ref());
             let most = if is_held {
                 ATTEMPTS_BESIDE_ANOTHER
             } else {
@@ -276,7 +239,7 @@ fn mount_in_linux(
                 continue;
             }
             if is_held {
-                tell_of_holder(driver, found.as_ref());
+                copies::tell_of_holder(driver, found.as_ref());
             }
         }
         if kernel.is_dead() {
@@ -303,7 +266,7 @@ fn show(
     (mut volume, found): (LklVolume, Option<Found>),
 ) -> Result<(), NtStatus> {
     let shown = core::mem::take(&mut how.volume);
-    let revival = Revival::new(Arc::clone(disk), how, found.clone(), account.0)
+    let revival = Revival::new(Arc::clone(disk), how, found.clone(), account.number())
         .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     volume.lives_on(revival);
     let vcb = Vcb::new(volume, geometry(target, disk), shown)?;
@@ -317,7 +280,7 @@ fn show(
     if vcb.geometry().characteristics & FILE_REMOVABLE_MEDIA != 0 && look(disk).ok() != found {
         return Err(NtStatus::VERIFY_REQUIRED);
     }
-    tell_of_copies(driver, found.as_ref());
+    copies::tell_of_copies(driver, found.as_ref());
     connect(driver, account, (vpb, target), vcb, disk, found, real.again())
 }
 
@@ -329,49 +292,6 @@ fn lost(target: PDEVICE_OBJECT) -> NtStatus {
     } else {
         NtStatus::INSUFFICIENT_RESOURCES
     }
-}
-
-fn uuid_of(found: Option<&Found>) -> Option<&probe::Uuid> {
-    found.and_then(|(superblock, _)| superblock.uuid.as_ref())
-}
-
-/// The numbers of the volumes that are mounted and have the UUID of this one.
-fn with_same_uuid(driver: &Driver, found: Option<&Found>, mut tell: impl FnMut(u64, &probe::Uuid)) {
-    let Some(uuid) = uuid_of(found) else { return };
-    let mounted = driver.volumes.all().unwrap_or_default();
-    for other in mounted {
-        if other.refusal().is_none() && uuid_of(other.found.as_ref()) == Some(uuid) {
-            tell(other.id, uuid);
-        }
-    }
-}
-
-/// Says so when the volume has the UUID of one that is mounted: the user may wonder which is which.
-fn tell_of_copies(driver: &Driver, found: Option<&Found>) {
-    with_same_uuid(driver, found, |other, uuid| {
-        log::line(format_args!(
-            "a copy of volume {other} is mounted beside it (the same UUID, {uuid}); both are shown"
-        ));
-    });
-}
-
-/// Whether a volume is mounted that may be another disk of the same file system. Linux mounts a btrfs once, whichever of its disks
-/// is asked for; of the others each copy is a volume.
-fn has_holder(driver: &Driver, found: Option<&Found>) -> bool {
-    let mut is_held = false;
-    if found.is_some_and(|(superblock, _)| superblock.kind == probe::Kind::Btrfs) {
-        with_same_uuid(driver, found, |_, _| is_held = true);
-    }
-    is_held
-}
-
-/// Says which volume a disk belongs to that Linux does not mount beside it.
-fn tell_of_holder(driver: &Driver, found: Option<&Found>) {
-    with_same_uuid(driver, found, |other, uuid| {
-        log::line(format_args!(
-            "a disk is not mounted, since volume {other} is another disk of the same file system (the same UUID, {uuid})"
-        ));
-    });
 }
 
 /// The device whose VPB this is.
@@ -460,7 +380,7 @@ fn connect(
     };
     let sector = u16::try_from(vcb.geometry().sector_size).unwrap_or(512);
     let place = driver.volumes.reserve()?;
-    let volume = MountedVolume::new(account.0.get(), vcb, Arc::clone(disk), found, real)
+    let volume = MountedVolume::new(account.number().get(), vcb, Arc::clone(disk), found, real)
         .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let mut device: PDEVICE_OBJECT = null_mut();
     // SAFETY: the driver object is ours, the pointers outlive the call.
