@@ -74,6 +74,13 @@ impl fmt::Display for Time {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub u64);
 
+impl Rate {
+    /// The same in bytes a second, as queues have it.
+    pub(crate) fn bytes_a_second(self) -> u64 {
+        (self.0 / 8).max(1)
+    }
+}
+
 impl FromStr for Rate {
     type Err = String;
 

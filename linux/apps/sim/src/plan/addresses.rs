@@ -2,8 +2,8 @@
 //! gives, or the next free one of 10.0.0.0/8, and of fd00::/48 for IPv6.
 
 use super::Plan;
-use super::check::Groups;
-use super::check::NO_IPV6;
+use super::flows::NO_IPV6;
+use super::groups::Groups;
 use crate::quantity::{Network, Version, number};
 use crate::topology::{NodeKind, Problem, Spanned, Topology};
 use std::collections::BTreeMap;

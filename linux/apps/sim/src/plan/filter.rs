@@ -1,7 +1,7 @@
 //! The rules of a node: what it does with packets besides forwarding them. They become a table of netfilter's.
 
 use super::Plan;
-use super::check::{find, numbers};
+use super::names::{find, numbers};
 use crate::topology::{NodeKind, Problem, Rule, RuleAction, RuleChain, Spanned, Topology};
 use lkl_net::config::{Action, Chain, ChainKind, Hook, Match, PacketRule, Table};
 use std::net::{IpAddr, SocketAddr};

@@ -2,13 +2,16 @@
 //! events by number. Making it is the check: what has a plan can be run.
 
 mod addresses;
-mod check;
 mod cover;
+mod events;
 mod filter;
+mod flows;
+mod groups;
+mod names;
+mod network;
 mod programs;
 mod routes;
 
-pub(crate) use check::bytes_a_second;
 pub use filter::TABLE;
 pub use programs::Program;
 
@@ -180,7 +183,7 @@ impl Plan {
     }
 
     fn with(topology: &Topology, routes: bool) -> Result<Plan, Problem> {
-        let mut plan = check::network(topology)?;
+        let mut plan = network::all(topology)?;
         for version in plan.versions.clone() {
             let segments = addresses::assign(&mut plan, topology, version)?;
             if routes {
@@ -191,8 +194,8 @@ impl Plan {
             routes::add_given(&mut plan, topology)?;
         }
         filter::add(&mut plan, topology)?;
-        check::flows(&mut plan, topology)?;
-        check::events(&mut plan, topology)?;
+        flows::add(&mut plan, topology)?;
+        events::add(&mut plan, topology)?;
         programs::add(&mut plan, topology)?;
         Ok(plan)
     }

@@ -1,7 +1,7 @@
 //! Programs in nodes: that there is a node, something to run, and a time for it.
 
 use super::Plan;
-use super::check::{find, new_name, numbers};
+use super::names::{find, new_name, numbers};
 use crate::quantity::Time;
 use crate::topology::{self, Problem, Spanned, Topology};
 use std::collections::BTreeMap;

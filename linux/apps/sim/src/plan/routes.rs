@@ -220,7 +220,7 @@ impl Graph {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{addresses, check};
+    use super::super::{addresses, network};
     use super::*;
     use std::collections::BTreeSet;
     use std::fmt::Write as _;
@@ -347,7 +347,7 @@ mod tests {
         for _ in 0..300 {
             let topology = Topology::parse(&by_chance(&mut chance)).unwrap();
             for version in Version::ALL {
-                let mut plan = check::network(&topology).unwrap();
+                let mut plan = network::all(&topology).unwrap();
                 let segments = addresses::assign(&mut plan, &topology, version).unwrap();
                 let mut of_node: Vec<Vec<usize>> = vec![Vec::new(); plan.nodes.len()];
                 for (number, segment) in segments.iter().enumerate() {

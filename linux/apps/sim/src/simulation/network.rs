@@ -9,8 +9,8 @@ mod node;
 mod workers;
 
 use super::isolate::common;
-use crate::plan::{Interface, Link, Plan, TABLE, bytes_a_second};
-use crate::quantity::Time;
+use crate::plan::{Interface, Link, Plan, TABLE};
+use crate::quantity::{Rate, Time};
 use crate::results::RuleResult;
 use crate::topology::Line;
 use linux_full::Networks as _;
@@ -285,7 +285,7 @@ impl Network {
             delay: line.delay.unwrap_or_default().duration(),
             jitter: line.jitter.unwrap_or_default().duration(),
             loss: line.loss.unwrap_or_default().0,
-            rate: line.rate.map_or(0, bytes_a_second),
+            rate: line.rate.map_or(0, Rate::bytes_a_second),
             limit: limit(line),
             seed: Some(seed_of(self.seed, &link.name, direction)),
             ..Netem::default()
@@ -320,7 +320,7 @@ fn limit(line: Line) -> u32 {
         .unwrap_or_default()
         .0
         .saturating_add(line.jitter.unwrap_or_default().0);
-    let bytes = u128::from(way) * u128::from(bytes_a_second(rate)) / 1_000_000_000;
+    let bytes = u128::from(way) * u128::from(rate.bytes_a_second()) / 1_000_000_000;
     let flying = u32::try_from(bytes.div_ceil(FRAME.into())).unwrap_or(1_000_000);
     line.queue
         .unwrap_or(QUEUE)
