@@ -1,13 +1,17 @@
-//! The ends of a node's interfaces in its process, and the clock that the coordinator drives.
+//! The ends of a node's interfaces in its process, and the clock that the rounds of all nodes drive.
 //!
-//! What Linux sends is kept, each frame with the time at which it comes to the other node, until Linux has come as far as the coordinator said.
-//! The coordinator gets all of it then, and says how far Linux goes next and what it receives until then.
+//! What Linux sends is kept, each frame with the time at which it comes to the other node, until Linux has come as far as it may. Then all of it
+//! goes into the channels to the other nodes, and when the node goes on it takes what came from them.
 //! Buffers of Linux's that are free are kept, and frames for which there is none.
 
-use super::wire::{Frame, Go, Idle, Kind, Wire};
+use super::channel::{Frame, Incoming, Outgoing};
+use super::rounds::Rounds;
+use super::shared::Shared;
+use crate::plan::Plan;
 use crate::simulation::network::Plug;
 use lkl_host_virtual::{Conductor, Step, World};
 use lkl_netdev::{Backend, Buffer, Buffers, Header, Packets, Received};
+use lkl_session::exit::reason;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,7 +26,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// All interfaces of a node.
 pub(super) struct Cables {
-    wire: Mutex<Wire>,
     course: Mutex<Course>,
     ports: Vec<Arc<Port>>,
     sent: Arc<Sent>,
@@ -33,19 +36,38 @@ pub(super) struct Cables {
 }
 
 /// How far Linux goes, and what it receives until then.
-#[derive(Default)]
 struct Course {
+    rounds: Rounds,
     limit: Option<u64>,
-    /// By time, and then in order.
-    frames: BTreeMap<(u64, u64), Frame>,
+    /// What is on its way to the node and comes later: by time, sender, and how the sender has sent it.
+    coming: BTreeMap<(u64, usize, u64), Arrival>,
+    /// What comes until the limit, in order.
+    arrivals: BTreeMap<(u64, u64), Arrival>,
     received: u64,
+    /// Of each interface.
+    lines: Vec<Line>,
+    /// How many frames the node has sent.
+    count: u64,
 }
 
-/// What Linux has sent since the coordinator has heard of it last.
+/// A frame, and the interface that it comes to.
+struct Arrival {
+    interface: usize,
+    bytes: Vec<u8>,
+}
+
+/// What is between an interface and that of another node.
+struct Line {
+    peer: usize,
+    outgoing: Outgoing,
+    incoming: Incoming,
+}
+
+/// What Linux has sent since the other nodes have heard of it last.
 #[derive(Default)]
 struct Sent {
-    frames: Mutex<Vec<Frame>>,
-    /// Whether the coordinator hears of it at once.
+    frames: Mutex<Vec<Departure>>,
+    /// Whether the others hear of it at once.
     stop: AtomicBool,
     /// Whether there is something to tell at once.
     due: AtomicBool,
@@ -54,9 +76,16 @@ struct Sent {
     clock: OnceLock<World>,
 }
 
+/// A frame, the interface that it has left by, and when it comes to the other node.
+struct Departure {
+    interface: usize,
+    time: u64,
+    bytes: Vec<u8>,
+}
+
 /// The other end of one interface.
 pub(super) struct Port {
-    number: u16,
+    number: usize,
     sent: Arc<Sent>,
     /// How long a frame then takes to the other node, in nanoseconds.
     delay: Arc<AtomicU64>,
@@ -104,7 +133,7 @@ impl Backend for Port {
         let mut frames = locked(&self.sent.frames);
         for packet in packets {
             let pieces: Vec<&[u8]> = packet.segments().collect();
-            frames.push(Frame {
+            frames.push(Departure {
                 interface: self.number,
                 time,
                 bytes: pieces.concat(),
@@ -132,9 +161,10 @@ impl Backend for Port {
 }
 
 impl Cables {
-    /// Those of a node with so many interfaces.
-    pub(super) fn new(wire: Wire, interfaces: usize) -> Cables {
+    /// Those of a node of a plan.
+    pub(super) fn new(plan: &Plan, node: usize, shared: &Arc<Shared>) -> Cables {
         let sent = Arc::new(Sent::default());
+        let interfaces = &plan.nodes[node].interfaces;
         let port = |number| {
             Arc::new(Port {
                 number,
@@ -143,10 +173,32 @@ impl Cables {
                 room: Mutex::default(),
             })
         };
+        let line = |(number, link): (usize, usize)| {
+            let [one, two] = plan.links[link].ends;
+            let (first, second) = (2 * link, 2 * link + 1);
+            let ((peer, _), out, into) = match one == (node, number) {
+                true => (two, first, second),
+                false => (one, second, first),
+            };
+            Line {
+                peer,
+                outgoing: Outgoing::new(shared, out),
+                incoming: Incoming::new(shared, into),
+            }
+        };
+        let links = interfaces.iter().map(|interface| interface.link);
+        let course = Course {
+            rounds: Rounds::new(shared, node),
+            limit: None,
+            coming: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            received: 0,
+            lines: links.enumerate().map(line).collect(),
+            count: 0,
+        };
         Cables {
-            wire: Mutex::new(wire),
-            course: Mutex::default(),
-            ports: (0..).map(port).take(interfaces).collect(),
+            course: Mutex::new(course),
+            ports: (0..interfaces.len()).map(port).collect(),
             sent: Arc::clone(&sent),
             done: AtomicBool::new(false),
             over: OnceLock::new(),
@@ -164,7 +216,7 @@ impl Cables {
             .collect()
     }
 
-    /// From now on frames go to the other nodes; `over` is called when the coordinator says that everything is over.
+    /// From now on frames go to the other nodes; `over` is called when everything is over.
     pub(super) fn plug_in(&self, clock: &World, over: impl Fn() + Send + Sync + 'static) {
         // Both are there once.
         let _ = self.over.set(Box::new(over));
@@ -172,38 +224,34 @@ impl Cables {
         self.sent.plugged.store(true, Ordering::Relaxed);
     }
 
-    /// Tells the coordinator, with what is told next, that the node's flows have come to their ends.
+    /// Tells the others, with what is told next, that the node's flows have come to their ends.
     pub(super) fn done(&self) {
         self.done.store(true, Ordering::Relaxed);
         self.sent.due.store(true, Ordering::Relaxed);
     }
 
-    /// The socket, while nobody else says anything.
-    pub(super) fn wire(&self) -> MutexGuard<'_, Wire> {
-        locked(&self.wire)
-    }
-
-    /// Says how far Linux has come, and hears how far it goes.
-    fn turn(&self, next: u64) -> io::Result<Go> {
-        let mut wire = self.wire();
+    /// Says how far Linux has come, and hears whether it goes on.
+    fn turn(&self, course: &mut Course, next: u64) -> io::Result<bool> {
         self.sent.due.store(false, Ordering::Relaxed);
-        wire.say_idle(&Idle {
-            next,
-            done: self.done.load(Ordering::Relaxed),
-            frames: std::mem::take(&mut *locked(&self.sent.frames)),
-        })?;
-        match wire.hear()? {
-            (Kind::Go, message) => Go::parse(&message),
-            _ => Err(io::ErrorKind::InvalidData.into()),
-        }
+        let frames = std::mem::take(&mut *locked(&self.sent.frames));
+        course.send(frames)?;
+        let coming = course.coming.first_key_value();
+        let next = coming.map_or(next, |((time, ..), _)| next.min(*time));
+        let Some(leave) = course.rounds.turn(next, self.done.load(Ordering::Relaxed)) else {
+            return Ok(false);
+        };
+        self.sent.stop.store(leave.stop, Ordering::Relaxed);
+        course.limit = Some(leave.limit);
+        course.receive(leave.limit)?;
+        Ok(true)
     }
 
     /// Hands the frames to Linux that have come until then.
     fn deliver(&self, course: &mut Course, until: u64) {
-        let later = course.frames.split_off(&(until.saturating_add(1), 0));
-        let frames = std::mem::replace(&mut course.frames, later);
-        for Frame { interface, bytes, .. } in frames.into_values() {
-            if let Some(port) = self.ports.get(usize::from(interface)) {
+        let later = course.arrivals.split_off(&(until.saturating_add(1), 0));
+        let arrivals = std::mem::replace(&mut course.arrivals, later);
+        for Arrival { interface, bytes } in arrivals.into_values() {
+            if let Some(port) = self.ports.get(interface) {
                 let mut room = locked(&port.room);
                 // What comes to an interface that is down is lost.
                 if room.open && room.frames.len() < MOST_WAITING {
@@ -218,15 +266,41 @@ impl Cables {
 impl Course {
     /// When the next frame comes.
     fn frame(&self) -> Option<u64> {
-        self.frames.first_key_value().map(|((time, _), _)| *time)
+        self.arrivals.first_key_value().map(|((time, _), _)| *time)
     }
 
-    fn go(&mut self, go: Go) {
-        self.limit = Some(go.limit);
-        for frame in go.frames {
-            self.frames.insert((frame.time, self.received), frame);
+    /// Sends frames to the nodes that they go to.
+    fn send(&mut self, frames: Vec<Departure>) -> io::Result<()> {
+        for Departure {
+            interface,
+            time,
+            bytes,
+        } in frames
+        {
+            let number = self.count;
+            self.count = self.count.wrapping_add(1);
+            if let Some(line) = self.lines.get_mut(interface) {
+                line.outgoing.add(&Frame { time, number, bytes });
+                self.rounds.sent(line.peer, time);
+            }
+        }
+        self.lines.iter_mut().try_for_each(|line| line.outgoing.send())
+    }
+
+    /// Takes what was sent to the node. What comes until the limit comes now.
+    fn receive(&mut self, limit: u64) -> io::Result<()> {
+        for (interface, line) in self.lines.iter_mut().enumerate() {
+            for Frame { time, number, bytes } in line.incoming.receive()? {
+                let place = (time, line.peer, number);
+                self.coming.insert(place, Arrival { interface, bytes });
+            }
+        }
+        let later = self.coming.split_off(&(limit.saturating_add(1), 0, 0));
+        for ((time, ..), arrival) in std::mem::replace(&mut self.coming, later) {
+            self.arrivals.insert((time, self.received), arrival);
             self.received = self.received.wrapping_add(1);
         }
+        Ok(())
     }
 }
 
@@ -257,19 +331,21 @@ impl Conductor for Cables {
                 }
             }
             let first = course.frame().map_or(next, |time| time.min(next));
-            let Ok(go) = self.turn(first) else {
-                // Without the coordinator there is nothing to simulate: it has ended, and says why if anyone does.
-                std::process::exit(1);
-            };
-            if go.over {
-                self.sent.plugged.store(false, Ordering::Relaxed);
-                if let Some(over) = self.over.get() {
-                    over();
+            match self.turn(&mut course, first) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.sent.plugged.store(false, Ordering::Relaxed);
+                    if let Some(over) = self.over.get() {
+                        over();
+                    }
+                    return None;
                 }
-                return None;
+                Err(error) => {
+                    // The coordinator says which process has ended.
+                    eprintln!("lklsim: frames between nodes: {}", reason(&error));
+                    std::process::exit(1);
+                }
             }
-            self.sent.stop.store(go.stop, Ordering::Relaxed);
-            course.go(go);
         }
     }
 }

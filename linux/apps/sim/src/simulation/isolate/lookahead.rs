@@ -5,60 +5,42 @@
 use crate::plan::{EventKind, Plan};
 use crate::topology::Line;
 
-/// Between all nodes, over as many links as need be.
-pub(super) struct Lookahead {
-    count: usize,
-    /// By the node that receives, and then by the one that sends; `u64::MAX` where there is no way. From a node to itself there and back.
-    ways: Vec<u64>,
-}
-
 /// How much of a line's delay all frames have, in nanoseconds.
 pub(in crate::simulation) fn common(line: Line) -> u64 {
     let [delay, jitter] = [line.delay, line.jitter].map(|time| time.unwrap_or_default().0);
     delay.saturating_sub(jitter)
 }
 
-impl Lookahead {
-    pub(super) fn new(plan: &Plan) -> Lookahead {
-        let mut least: Vec<[u64; 2]> = plan.links.iter().map(|link| link.lines.map(common)).collect();
-        let mut lines: Vec<[Line; 2]> = plan.links.iter().map(|link| link.lines).collect();
-        for event in &plan.events {
-            if let EventKind::Change(link, change) = &event.kind {
-                lines[*link] = lines[*link].map(|line| line.with(*change));
-                for (least, line) in least[*link].iter_mut().zip(lines[*link]) {
-                    *least = (*least).min(common(line));
-                }
+/// Of each node those that send to it, and how long that takes at least, whatever happens to the links.
+pub(super) fn neighbours(plan: &Plan) -> Vec<Vec<(usize, u64)>> {
+    let mut least: Vec<[u64; 2]> = plan.links.iter().map(|link| link.lines.map(common)).collect();
+    let mut lines: Vec<[Line; 2]> = plan.links.iter().map(|link| link.lines).collect();
+    for event in &plan.events {
+        if let EventKind::Change(link, change) = &event.kind {
+            lines[*link] = lines[*link].map(|line| line.with(*change));
+            for (least, line) in least[*link].iter_mut().zip(lines[*link]) {
+                *least = (*least).min(common(line));
             }
         }
-        let mut neighbours: Vec<Vec<(usize, u64)>> = vec![Vec::new(); plan.nodes.len()];
-        for (link, [forth, back]) in plan.links.iter().zip(least) {
-            let [(one, _), (two, _)] = link.ends;
-            neighbours[two].push((one, forth));
-            neighbours[one].push((two, back));
-        }
-        Lookahead::between(&neighbours)
     }
-
-    /// Of each node those that send to it, and how long that takes.
-    fn between(neighbours: &[Vec<(usize, u64)>]) -> Lookahead {
-        let count = neighbours.len();
-        let ways = (0..count).flat_map(|to| ways_to(to, neighbours)).collect();
-        Lookahead { count, ways }
+    let mut neighbours: Vec<Vec<(usize, u64)>> = vec![Vec::new(); plan.nodes.len()];
+    for (link, [forth, back]) in plan.links.iter().zip(least) {
+        let [(one, _), (two, _)] = link.ends;
+        neighbours[two].push((one, forth));
+        neighbours[one].push((two, back));
     }
-
-    /// The earliest time at which something can come to a node that is not sent yet, if each node has something to do at its time.
-    pub(super) fn reached(&self, node: usize, times: &[u64]) -> u64 {
-        let ways = &self.ways[node * self.count..][..self.count];
-        let reached = times
-            .iter()
-            .zip(ways)
-            .map(|(time, way)| time.saturating_add(*way));
-        reached.min().unwrap_or(u64::MAX)
-    }
+    neighbours
 }
 
-/// The shortest ways to a node, from all nodes.
-fn ways_to(to: usize, neighbours: &[Vec<(usize, u64)>]) -> Vec<u64> {
+/// The earliest time at which something can come to a node that is not sent yet, if each node has something to do at its time. `ways` are those
+/// to the node.
+pub(super) fn reached(times: &[u64], ways: impl Iterator<Item = u64>) -> u64 {
+    let reached = times.iter().zip(ways).map(|(time, way)| time.saturating_add(way));
+    reached.min().unwrap_or(u64::MAX)
+}
+
+/// The shortest ways to a node, from all nodes; `u64::MAX` where there is no way. From a node to itself there and back.
+pub(super) fn ways_to(to: usize, neighbours: &[Vec<(usize, u64)>]) -> Vec<u64> {
     use std::cmp::Reverse;
     use std::collections::BinaryHeap;
     let mut ways = vec![u64::MAX; neighbours.len()];
@@ -86,8 +68,7 @@ mod tests {
     fn a_node_is_reached_over_the_shortest_way_and_by_answers_to_what_it_sends_itself() {
         // 0 and 1 are 5 and 7 apart, 1 and 2 are 1 and 0, and 3 is alone.
         let neighbours = [vec![(1, 7)], vec![(0, 5), (2, 0)], vec![(1, 1)], vec![]];
-        let lookahead = Lookahead::between(&neighbours);
-        let reached = |node, times: [u64; 4]| lookahead.reached(node, &times);
+        let reached = |node, times: [u64; 4]| reached(&times, ways_to(node, &neighbours).into_iter());
         let never = u64::MAX;
         assert_eq!(reached(0, [100, never, never, 0]), 112);
         assert_eq!(reached(0, [100, never, 104, 0]), 111);

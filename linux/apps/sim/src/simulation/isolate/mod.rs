@@ -1,16 +1,20 @@
 //! A run in which each node is a process with a Linux of its own.
 //!
-//! This is the coordinator, which keeps virtual time. In each round it tells nodes how far they go ([`agenda`]), with the frames that come to them
-//! until then; each says what it has sent meanwhile, and when it has something to do next. Frames go in the order of their times, their senders'
+//! This is the coordinator, which starts the processes and puts their reports together. Virtual time passes in rounds, on which the processes agree
+//! by themselves in memory that they share ([`rounds`]): each node goes on as far as nothing can reach it ([`agenda`]), with the frames that come to it
+//! until then ([`channel`]). Frames go in the order of their times, their senders'
 //! numbers and how they were sent, so that nothing depends on the machine. Between the processes a frame takes the part of its link's delay that
 //! all frames have; what else a link does to it netem does at the interface that sends it, as in one Linux.
 
 mod agenda;
 mod cable;
+mod channel;
 mod lookahead;
 mod node;
 mod process;
 mod report;
+mod rounds;
+mod shared;
 mod wire;
 
 pub(super) use lookahead::common;
@@ -21,15 +25,16 @@ use crate::quantity::Time;
 use crate::results::Outcome;
 use crate::simulation::capture::more_descriptors;
 use crate::simulation::flow::FlowPart;
-use crate::simulation::{PREPARATION, STEPS, about_event};
-use agenda::Agenda;
-use lkl_session::exit::Failure;
+use crate::simulation::{PREPARATION, about_event};
+use lkl_session::exit::{Exit, Failure, reason};
 use process::Processes;
-use report::{Order, Report};
+use report::Order;
+use shared::Total;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
-use wire::{Go, Kind};
+use wire::Kind;
 
 /// Runs a plan, of which `topology` is the text, each node in a process.
 ///
@@ -55,7 +60,13 @@ pub fn run(
             .collect(),
         memory,
     };
-    let mut processes = Processes::start(plan, folder, order)?;
+    let shared = rounds::prepare(plan).map_err(|error| {
+        Failure::new(
+            Exit::Other,
+            format_args!("memory of all nodes: {}", reason(&error)),
+        )
+    })?;
+    let mut processes = Processes::start(plan, &shared, folder, order)?;
     let mut zero = 0;
     for node in 0..plan.nodes.len() {
         let elapsed: u64 = processes.hear(node, Kind::Built)?;
@@ -66,12 +77,11 @@ pub fn run(
     for node in 0..plan.nodes.len() {
         processes.say(node, Kind::Begin, &zero)?;
     }
-    conduct(plan, &mut processes, zero, progress)?;
+    let mut reports = processes.reports(&mut || {
+        let now = shared.total(Total::Now).load(Ordering::Relaxed);
+        progress(Time(now.saturating_sub(zero)));
+    })?;
     let wall = started.elapsed();
-    let mut reports = Vec::new();
-    for node in 0..plan.nodes.len() {
-        reports.push(processes.hear::<Report>(node, Kind::Report)?);
-    }
     processes.end();
     let samples = report::samples(plan, &mut reports);
     let mut outcome = Outcome {
@@ -110,37 +120,4 @@ pub fn run(
     let flows = flows.into_values();
     outcome.flows = flows.map(|part| part.result(plan, &outcome.samples)).collect();
     Ok(outcome)
-}
-
-/// Has the nodes go on, until their flows have come to their ends.
-fn conduct(
-    plan: &Plan,
-    processes: &mut Processes,
-    zero: u64,
-    progress: &mut dyn FnMut(Time),
-) -> Result<(), Failure> {
-    let count = plan.nodes.len();
-    let mut agenda = Agenda::new(plan);
-    for node in 0..count {
-        agenda.idle(plan, node, processes.hear_idle(node)?);
-    }
-    let step = (plan.duration.0 / STEPS).max(1);
-    let mut told = zero;
-    while let Some((now, going)) = agenda.next() {
-        if now >= told {
-            progress(Time(now - zero));
-            told = now.saturating_add(step);
-        }
-        for (node, go) in &going {
-            processes.say_go(*node, go)?;
-        }
-        for (node, _) in going {
-            agenda.idle(plan, node, processes.hear_idle(node)?);
-        }
-    }
-    let over = Go {
-        over: true,
-        ..Go::default()
-    };
-    (0..count).try_for_each(|node| processes.say_go(node, &over))
 }

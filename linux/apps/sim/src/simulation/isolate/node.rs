@@ -1,7 +1,9 @@
-//! The process of one node: a Linux whose clock the coordinator drives.
+//! The process of one node: a Linux whose clock goes on in rounds with those of the others.
 
 use super::cable::Cables;
 use super::report::{Fault, Order, Report};
+use super::rounds::layout;
+use super::shared::Shared;
 use super::wire::{Kind, Wire};
 use crate::plan::{Plan, Route};
 use crate::quantity::{Network as IpNetwork, Time};
@@ -12,6 +14,7 @@ use crate::simulation::world::World;
 use crate::simulation::{FLOW, MIB, flow, joined, start_events, until};
 use lkl_host_virtual::{BootConfig, Conductor, Halt, Kernel, Start};
 use lkl_session::exit::{Exit, Failure, reason};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -25,7 +28,7 @@ fn failed(error: &io::Error) -> Failure {
     Failure::new(Exit::Other, reason(error))
 }
 
-/// The process, from beginning to end. Its standard input is the socket to the coordinator.
+/// The process, from beginning to end. Its standard input is the socket to the coordinator, and its standard output the memory of all nodes.
 ///
 /// # Errors
 /// There is no coordinator. What else fails the coordinator hears, and tells.
@@ -45,16 +48,24 @@ pub fn run(folder: &Path) -> Result<(), Failure> {
         let to: IpNetwork = to.parse().map_err(|error| Failure::new(Exit::Usage, error))?;
         plan.nodes[order.node].routes.push(Route { to, via });
     }
-    let cables = Arc::new(Cables::new(wire, plan.nodes[order.node].interfaces.len()));
-    let told = match node(&plan, order.node, order.memory, &cables, folder) {
-        Ok(report) => cables.wire().say(Kind::Report, &report),
-        Err(failure) => cables.wire().say(Kind::Failure, &Fault::from(&failure)),
+    let shared = shared(&plan).map_err(|error| failed(&error))?;
+    let cables = Arc::new(Cables::new(&plan, order.node, &Arc::new(shared)));
+    let told = match node(&plan, order.node, order.memory, &cables, &mut wire, folder) {
+        Ok(report) => wire.say(Kind::Report, &report),
+        Err(failure) => wire.say(Kind::Failure, &Fault::from(&failure)),
     };
     // A coordinator that is not there any more has said why, or cannot.
     if told.is_ok() {
-        cables.wire().wait_for_end();
+        wire.wait_for_end();
     }
     Ok(())
+}
+
+/// The memory of all nodes, which is standard output. From then on standard output is nothing: what is written there must not get into the memory.
+fn shared(plan: &Plan) -> io::Result<Shared> {
+    let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    rustix::stdio::dup2_stdout(File::create("/dev/null")?)?;
+    Shared::of(file, layout(plan))
 }
 
 /// A seed of the node's own.
@@ -69,6 +80,7 @@ fn node(
     number: usize,
     memory: Option<u32>,
     cables: &Arc<Cables>,
+    wire: &mut Wire,
     folder: &Path,
 ) -> Result<Report, Failure> {
     let flows = plan.flows.iter();
@@ -88,7 +100,7 @@ fn node(
         let text = format!("Linux does not boot with {mib} MiB: {error:?}; say another --memory");
         Failure::new(Exit::Kernel, text)
     })?;
-    let report = within(plan, number, &kernel, &world, cables, folder);
+    let report = within(plan, number, &kernel, &world, cables, wire, folder);
     let report = report.map_err(|error| crate::simulation::failed(&kernel, &error))?;
     match kernel.halt() {
         Halt::Whole => Ok(report),
@@ -105,14 +117,12 @@ fn within(
     kernel: &Kernel,
     virtual_world: &lkl_host_virtual::World,
     cables: &Arc<Cables>,
+    wire: &mut Wire,
     folder: &Path,
 ) -> io::Result<Report> {
     let network = Arc::new(Network::build_node(kernel, plan, number, cables.plugs())?);
-    let zero: u64 = {
-        let mut wire = cables.wire();
-        wire.say(Kind::Built, &virtual_world.elapsed_ns())?;
-        wire.hear_of(Kind::Begin)?
-    };
+    wire.say(Kind::Built, &virtual_world.elapsed_ns())?;
+    let zero: u64 = wire.hear_of(Kind::Begin)?;
     // What is made before time begins is there for the packets of all nodes.
     let world = World::Virtual(virtual_world.clone());
     let clock = Clock::beginning_at(&world, zero);

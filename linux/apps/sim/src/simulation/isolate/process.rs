@@ -1,12 +1,15 @@
 //! The processes of the nodes, as the coordinator has them. None of them outlives this.
 //!
-//! A thread waits for the first process to end before its time. It then shuts all sockets down, so that the coordinator, which waits for one of
-//! them, notices whichever it was.
+//! A thread waits for the first process to end before its time. It then shuts all sockets down, so that the coordinator, which waits for them,
+//! notices it.
 
-use super::report::{Fault, Order};
-use super::wire::{Go, Idle, Kind, Wire};
+use super::report::{Fault, Order, Report};
+use super::shared::Shared;
+use super::wire::{Kind, Wire};
 use crate::plan::Plan;
 use lkl_session::exit::{Exit, Failure, reason};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +25,12 @@ use std::time::Duration;
 
 /// How long the thread that waits may take to say which process has ended, when a socket says that one has.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often one looks how far the simulation is.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
 
 struct Process {
     name: String,
@@ -44,6 +53,7 @@ impl Processes {
     /// Starts one for each node, and tells it its order.
     pub(super) fn start(
         plan: &Plan,
+        shared: &Shared,
         folder: &Path,
         order: impl Fn(usize) -> Order,
     ) -> Result<Processes, Failure> {
@@ -54,7 +64,7 @@ impl Processes {
             ended,
         };
         for node in &plan.nodes {
-            let process = one(&program, folder, &node.name);
+            let process = one(&program, shared, folder, &node.name);
             processes
                 .all
                 .push(process.map_err(|error| failed(&node.name, &error))?);
@@ -90,12 +100,6 @@ impl Processes {
         said.map_err(|error| self.lost(node, &error))
     }
 
-    /// Has a node go on.
-    pub(super) fn say_go(&mut self, node: usize, go: &Go) -> Result<(), Failure> {
-        let said = self.all[node].wire.say_go(go);
-        said.map_err(|error| self.lost(node, &error))
-    }
-
     fn message(&mut self, node: usize, kind: Kind) -> Result<Vec<u8>, Failure> {
         match self.all[node].wire.hear() {
             Ok((heard, message)) if heard == kind => Ok(message),
@@ -121,10 +125,32 @@ impl Processes {
         serde_json::from_slice(&message).map_err(|error| self.lost(node, &error.into()))
     }
 
-    /// Waits until nothing goes on in a node.
-    pub(super) fn hear_idle(&mut self, node: usize) -> Result<Idle, Failure> {
-        let message = self.message(node, Kind::Idle)?;
-        Idle::parse(&message).map_err(|error| self.lost(node, &error))
+    /// Waits for the reports of all nodes. Meanwhile `look` is called now and then.
+    pub(super) fn reports(&mut self, look: &mut dyn FnMut()) -> Result<Vec<Report>, Failure> {
+        let mut reports: Vec<Option<Report>> = Vec::new();
+        reports.resize_with(self.all.len(), || None);
+        while reports.iter().any(Option::is_none) {
+            let waiting: Vec<usize> = (0..self.all.len())
+                .filter(|node| reports[*node].is_none())
+                .collect();
+            let sockets = waiting
+                .iter()
+                .map(|node| PollFd::new(self.all[*node].wire.socket(), PollFlags::IN));
+            let mut sockets: Vec<PollFd<'_>> = sockets.collect();
+            match poll(&mut sockets, Some(&LOOK)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(failed("processes of nodes", &error.into())),
+            }
+            let told: Vec<bool> = sockets
+                .iter()
+                .map(|socket| !socket.revents().is_empty())
+                .collect();
+            for (node, _) in waiting.into_iter().zip(told).filter(|(_, told)| *told) {
+                reports[node] = Some(self.hear(node, Kind::Report)?);
+            }
+            look();
+        }
+        Ok(reports.into_iter().flatten().collect())
     }
 
     /// The memory of all of them, in bytes: pages that several processes have are divided between these.
@@ -163,13 +189,13 @@ impl Drop for Processes {
     }
 }
 
-fn one(program: &Path, folder: &Path, name: &str) -> io::Result<Process> {
+fn one(program: &Path, shared: &Shared, folder: &Path, name: &str) -> io::Result<Process> {
     let (here, there) = UnixStream::pair()?;
     let child = Command::new(program)
         .args(["node", name])
         .arg(folder)
         .stdin(Stdio::from(OwnedFd::from(there)))
-        .stdout(Stdio::null())
+        .stdout(Stdio::from(shared.file().try_clone()?))
         .spawn()?;
     Ok(Process {
         name: name.to_owned(),
