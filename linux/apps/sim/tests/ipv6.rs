@@ -62,8 +62,7 @@ fn addresses_and_routes_of_ipv6_are_the_files_or_follow_from_it() {
         + &link("r", "b", "");
     fs::write(&file, &text).unwrap();
     let output = lklsim(&["check", file.to_str().unwrap()]);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let rows: Vec<&str> = said.lines().skip(1).collect();
+    let rows: Vec<&str> = output.out.lines().skip(1).collect();
     assert_eq!(
         rows,
         [

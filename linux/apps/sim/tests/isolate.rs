@@ -3,16 +3,13 @@
 
 mod program;
 
+use processes::{kill, until};
 use program::{PROGRAM, Run, flow, link, lklsim, nodes, run, seconds, topology};
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
-
-/// In how long what takes seconds must be over.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn isolated(text: &str) -> Run {
     run(text, &["--isolate"])
@@ -131,26 +128,22 @@ fn rules_events_requests_and_ipv6_do_what_they_do_in_one_linux() {
 }
 
 /// The processes that run nodes with results in that folder: their names and numbers.
-fn processes(folder: &Path) -> Vec<(String, i32)> {
-    let folder = folder.to_str().unwrap();
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse() else {
-            continue;
-        };
-        let line = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-        let words: Vec<&str> = line.split('\0').collect();
-        if let [_, "node", name, place, ..] = words[..]
-            && place == folder
-        {
-            found.push((name.to_owned(), pid));
-        }
-    }
-    found
+fn nodes_of(folder: &Path) -> Vec<(String, u32)> {
+    let place = folder.as_os_str().as_encoded_bytes();
+    let all = processes::command_lines().into_iter();
+    all.filter_map(
+        |(pid, line)| match line.split(|byte| *byte == 0).collect::<Vec<_>>()[..] {
+            [_, b"node", name, folder, ..] if folder == place => {
+                Some((String::from_utf8_lossy(name).into_owned(), pid))
+            }
+            _ => None,
+        },
+    )
+    .collect()
 }
 
 /// Begins a run that would take hours, does something to it when all nodes are there, and gives how it ended, and what it said.
-fn interrupted(act: impl FnOnce(&[(String, i32)], i32)) -> (std::process::ExitStatus, String) {
+fn interrupted(act: impl FnOnce(&[(String, u32)], u32)) -> processes::Run {
     let folder = TempDir::new().unwrap();
     let text = seconds(1_000_000)
         + "capture = false\n"
@@ -162,58 +155,32 @@ fn interrupted(act: impl FnOnce(&[(String, i32)], i32)) -> (std::process::ExitSt
     let [file, out] = ["topology.toml", "out"].map(|name| folder.path().join(name));
     fs::write(&file, text).unwrap();
     // What a shell has in its background ignores interrupts.
-    let mut child = Command::new("env")
+    let child = Command::new("env")
         .args(["--default-signal", PROGRAM, "run", "--isolate", "--out"])
         .args([&out, &file])
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let began = Instant::now();
-    while processes(&out).len() < 3 && began.elapsed() < PATIENCE {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("all nodes are there", || nodes_of(&out).len() == 3);
     // Some of the simulation, too.
     std::thread::sleep(Duration::from_millis(700));
-    let nodes = processes(&out);
-    assert_eq!(nodes.len(), 3, "{nodes:?}");
-    act(&nodes, i32::try_from(child.id()).unwrap());
-    let began = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(began.elapsed() < PATIENCE, "it goes on");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    let began = Instant::now();
-    while !processes(&out).is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", processes(&out));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    (status, said)
-}
-
-fn signal(pid: i32, name: &str) {
-    let status = Command::new("kill")
-        .args(["-s", name, &pid.to_string()])
-        .status()
-        .unwrap();
-    assert!(status.success());
+    act(&nodes_of(&out), child.id());
+    let run = processes::Run::of(child, processes::LONGEST);
+    until("no process is left", || nodes_of(&out).is_empty());
+    run
 }
 
 #[test]
 fn the_death_of_one_nodes_process_ends_the_run_in_a_line_that_names_it_and_no_process_is_left() {
     for dies in ["r", "b"] {
-        let (status, said) = interrupted(|nodes, _| {
+        let run = interrupted(|nodes, _| {
             let (_, pid) = nodes.iter().find(|(name, _)| name == dies).unwrap();
-            signal(*pid, "KILL");
+            kill(*pid, "KILL");
         });
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(run.code, Some(1));
         assert_eq!(
-            said,
+            run.err,
             format!("lklsim: node {dies}: its process was ended by signal 9\n")
         );
     }
@@ -222,9 +189,9 @@ fn the_death_of_one_nodes_process_ends_the_run_in_a_line_that_names_it_and_no_pr
 #[test]
 fn a_run_that_is_interrupted_or_killed_leaves_no_process() {
     for name in ["INT", "KILL"] {
-        let (status, said) = interrupted(|_, pid| signal(pid, name));
-        assert!(!status.success());
-        assert_eq!(said, "");
+        let run = interrupted(|_, pid| kill(pid, name));
+        assert_ne!(run.code, Some(0));
+        assert_eq!(run.err, "");
     }
 }
 
@@ -243,7 +210,7 @@ fn what_a_node_cannot_do_ends_the_run_in_one_line() {
     let said = |more: &str| {
         let [file, out] = [&file, &out].map(|path| path.to_str().unwrap());
         let output = lklsim(&["run", file, "--out", out, "--isolate", more]);
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+        (output.code, output.err)
     };
     let (code, line) = said("--quiet");
     assert_eq!(code, Some(1), "{line}");
@@ -251,7 +218,7 @@ fn what_a_node_cannot_do_ends_the_run_in_one_line() {
         line,
         "lklsim: a: /proc/sys/net/ipv4/tcp_nonsense: no such file or directory; is the name right?\n"
     );
-    assert_eq!(processes(&out), []);
+    assert_eq!(nodes_of(&out), []);
     let (code, line) = said("--realtime");
     assert_eq!(code, Some(2));
     assert!(

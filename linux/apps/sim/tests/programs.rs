@@ -2,11 +2,11 @@
 
 mod program;
 
-use program::{Run, attempt, kill, link, nodes, program, run, seconds, topology};
+use processes::{ended, kill, sleeps, until};
+use program::{Run, attempt, link, nodes, program, run, seconds, topology};
 use serde_json::Value;
 use std::fs;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -168,31 +168,14 @@ fn a_program_that_is_not_there_or_ends_otherwise_makes_the_exit_code() {
     assert_eq!(end(&run, "five"), ["no", "5", ""]);
 }
 
-/// Whether a process with this argument is there.
-fn is_there(argument: &str) -> bool {
-    fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let mut words = line.split(|byte| *byte == 0);
-        line.starts_with(b"sleep") && words.any(|word| word == argument.as_bytes())
-    })
-}
-
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !condition() {
-        assert!(Instant::now() < end, "{what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Arguments of sleeps that no other test has.
-fn sleeps(test: u32) -> [String; 3] {
+fn sleeps_of(test: u32) -> [String; 3] {
     [1, 2, 3].map(|number| format!("{}{test}{number}.5", std::process::id()))
 }
 
 #[test]
 fn a_program_that_never_ends_is_stopped_then_killed_and_so_is_what_it_has_left() {
-    let [one, two, three] = sleeps(1);
+    let [one, two, three] = sleeps_of(1);
     let stubborn = format!("trap '' TERM; sleep {two}; sleep {two}");
     let topology = seconds(3)
         + &nodes("host", &["a", "b"])
@@ -215,7 +198,7 @@ fn a_program_that_never_ends_is_stopped_then_killed_and_so_is_what_it_has_left()
     assert!(time("stubborn", 2) >= 3.0);
     assert_eq!(end(&run, "daemon"), ["no", "0", ""]);
     for argument in [one, two, three] {
-        assert!(!is_there(&argument), "{argument}");
+        assert!(!sleeps(&argument), "{argument}");
     }
 }
 
@@ -223,7 +206,7 @@ fn a_program_that_never_ends_is_stopped_then_killed_and_so_is_what_it_has_left()
 fn no_process_is_left_when_lklsim_is_interrupted_terminated_or_killed() {
     for (number, signal) in [(2, "INT"), (3, "TERM"), (4, "KILL")] {
         let place = TempDir::new().unwrap();
-        let arguments = sleeps(number);
+        let arguments = sleeps_of(number);
         let [one, two, three] = &arguments;
         let script = format!("sleep {one} & setsid sleep {two} & (setsid sleep {three} &); wait");
         let topology = seconds(600)
@@ -239,13 +222,11 @@ fn no_process_is_left_when_lklsim_is_interrupted_terminated_or_killed() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        until("they start", || {
-            arguments.iter().all(|argument| is_there(argument))
-        });
+        until("they start", || arguments.iter().all(|argument| sleeps(argument)));
         kill(child.id(), signal);
-        child.wait().unwrap();
+        ended(&mut child);
         until("they are killed", || {
-            !arguments.iter().any(|argument| is_there(argument))
+            !arguments.iter().any(|argument| sleeps(argument))
         });
     }
 }

@@ -278,10 +278,9 @@ fn a_wrong_topology_is_refused_in_one_line_that_says_where_and_what() {
     let mut wrong = Vec::new();
     for (text, line) in table {
         fs::write(&file, &text).unwrap();
-        let output = lklsim(&["check", file_name]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let processes::Run { code, err: said, .. } = lklsim(&["check", file_name]);
         let expected = format!("lklsim: {file_name}:{line}\n");
-        if said != expected || output.status.code() != Some(2) {
+        if said != expected || code != Some(2) {
             wrong.push(format!("{said}instead of\n{expected}for\n{text}"));
         }
     }
@@ -293,9 +292,7 @@ fn what_is_right_is_checked_without_running_it() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("good.toml");
     fs::write(&file, pair() + &flow("ping", "")).unwrap();
-    let output = lklsim(&["check", file.to_str().unwrap()]);
-    assert!(output.status.success());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = lklsim(&["check", file.to_str().unwrap()]).well().out;
     let rest = said.split_once('\n').unwrap();
     assert!(
         rest.0
@@ -349,9 +346,12 @@ fn each_ending_has_its_exit_code_and_one_line() {
     });
     for (words, code, text) in table {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let output = lklsim(&words);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+        let processes::Run {
+            code: ended,
+            err: said,
+            ..
+        } = lklsim(&words);
+        assert_eq!(ended, Some(code), "{words:?}: {said}");
         assert_eq!(said.lines().count(), usize::from(code != 0), "{said}");
         assert!(said.contains(text), "{said}");
     }
@@ -360,13 +360,11 @@ fn each_ending_has_its_exit_code_and_one_line() {
 #[test]
 fn help_and_man_pages_tell_what_a_topology_is() {
     let folder = TempDir::new().unwrap();
-    let output = lklsim(&["--man", folder.path().to_str().unwrap()]);
-    assert!(output.status.success());
+    lklsim(&["--man", folder.path().to_str().unwrap()]).well();
     for name in ["lklsim.1", "lklsim-run.1", "lklsim-check.1"] {
         assert!(folder.path().join(name).is_file(), "{name}");
     }
-    let help = lklsim(&["--help"]);
-    let text = String::from_utf8_lossy(&help.stdout).into_owned();
+    let text = lklsim(&["--help"]).well().out;
     for word in [
         "[[node]]",
         "[[link]]",

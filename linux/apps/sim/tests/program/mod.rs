@@ -7,9 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -25,31 +23,11 @@ pub struct Run {
 const LONGEST: Duration = Duration::from_secs(300);
 
 /// Runs the program, for so long at most.
-pub fn lklsim(arguments: &[&str]) -> Output {
+pub fn lklsim(arguments: &[&str]) -> processes::Run {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).stdin(Stdio::null());
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let child = child.unwrap();
-    let pid = child.id();
-    let (ended, watch) = mpsc::channel::<()>();
-    let watchdog = thread::spawn(move || {
-        let late = watch.recv_timeout(LONGEST) == Err(mpsc::RecvTimeoutError::Timeout);
-        if late {
-            kill(pid, "KILL");
-        }
-        late
-    });
-    let output = child.wait_with_output().unwrap();
-    drop(ended);
-    assert!(!watchdog.join().unwrap(), "it did not end: {output:?}");
-    output
-}
-
-/// Sends a signal.
-pub fn kill(pid: u32, signal: &str) {
-    let mut command = Command::new("kill");
-    let sent = command.args([&format!("-{signal}"), &pid.to_string()]).status();
-    assert!(sent.unwrap().success());
+    processes::Run::of(child.unwrap(), LONGEST)
 }
 
 /// Runs a topology, which goes well.
@@ -67,12 +45,11 @@ pub fn attempt(topology: &str, arguments: &[&str]) -> (Run, Option<i32>, String)
     let out = folder.path().join("out");
     let [file, out] = [&file, &out].map(|path| path.to_str().unwrap());
     let output = lklsim(&[&["run", file, "--out", out], arguments].concat());
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let run = Run {
-        stdout: text(&output.stdout),
         folder,
+        stdout: output.out,
     };
-    (run, output.status.code(), text(&output.stderr))
+    (run, output.code, output.err)
 }
 
 /// One of the topologies that the README shows.
