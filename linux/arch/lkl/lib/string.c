@@ -3,6 +3,8 @@
  * Copying and filling. Little is moved by words, since the processor's own string instructions take some time to begin; much is
  * moved by those, which are fast on everything that runs 64-bit NT.
  */
+/* The functions below are what the checked ones of linux/fortify-string.h call. */
+#define __NO_FORTIFY
 #include <linux/export.h>
 #include <linux/string.h>
 #include <linux/types.h>

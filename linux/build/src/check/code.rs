@@ -10,8 +10,8 @@
 use super::{Finding, Rule};
 use crate::elf::{Object, Section};
 use iced_x86::{
-    Code, CpuidFeature, Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter, Mnemonic, OpKind,
-    Register,
+    Code, CpuidFeature, Decoder, DecoderOptions, Formatter, Instruction, InstructionInfoFactory,
+    IntelFormatter, Mnemonic, OpAccess, OpKind, Register, UsedRegister,
 };
 use object::elf;
 
@@ -63,6 +63,7 @@ fn function(section: &Section, start: u64, end: u64, places: &mut Vec<Place>) {
         return;
     };
     let mut frame = Frame::default();
+    let mut registers = InstructionInfoFactory::new();
     let mut instruction = Instruction::default();
     let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
     while decoder.can_decode() {
@@ -70,7 +71,7 @@ fn function(section: &Section, start: u64, end: u64, places: &mut Vec<Place>) {
         if let Some((rule, why)) = judge(&instruction) {
             places.push((rule, instruction.ip(), format!("{}{why}", text(&instruction))));
         }
-        frame.follow(&instruction);
+        frame.follow(&instruction, &mut registers);
     }
     if let Some((offset, depth)) = frame.red_zone() {
         let detail = format!(
@@ -196,11 +197,23 @@ struct Frame {
     variable: bool,
     /// The farthest access below the frame pointer: where, and how far.
     farthest: Option<(u64, u64)>,
+    /// `rbp` gets other values, too: it is a register like any other here.
+    general: bool,
 }
 
 impl Frame {
-    fn follow(&mut self, instruction: &Instruction) {
+    fn follow(&mut self, instruction: &Instruction, registers: &mut InstructionInfoFactory) {
         use Mnemonic as M;
+        let as_frame = matches!(instruction.mnemonic(), M::Pop | M::Leave)
+            || instruction.mnemonic() == M::Mov && instruction.op1_register() == Register::RSP;
+        let written = |used: &UsedRegister| {
+            used.register().full_register() == Register::RBP
+                && !matches!(
+                    used.access(),
+                    OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess
+                )
+        };
+        self.general |= !as_frame && registers.info(instruction).used_registers().iter().any(written);
         let first_is =
             |r: Register| instruction.op0_kind() == OpKind::Register && instruction.op0_register() == r;
         match instruction.mnemonic() {
@@ -245,6 +258,6 @@ impl Frame {
 
     fn red_zone(&self) -> Option<(u64, u64)> {
         self.farthest
-            .filter(|(_, below)| !self.variable && *below > self.depth)
+            .filter(|(_, below)| !self.variable && !self.general && *below > self.depth)
     }
 }

@@ -19,8 +19,9 @@
 extern unsigned long lkl_pool_base;
 extern unsigned long lkl_pool_size;
 
-void *memset(void *s, int c, __kernel_size_t n);
-void *memcpy(void *to, const void *from, __kernel_size_t n);
+/* In parentheses: where they are checked (CONFIG_FORTIFY_SOURCE), both are macros as well. */
+void *(memset)(void *s, int c, __kernel_size_t n);
+void *(memcpy)(void *to, const void *from, __kernel_size_t n);
 
 #define clear_page(page)			memset((page), 0, PAGE_SIZE)
 #define copy_page(to, from)			memcpy((to), (from), PAGE_SIZE)
