@@ -22,7 +22,7 @@ static struct task_struct *task_of(struct lkl_task *entry)
 }
 
 /* What is to be done before a return to user mode. */
-static void exit_to_host_work(void)
+void lkl_exit_work(void)
 {
 	clear_thread_flag(TIF_NOTIFY_RESUME);
 	clear_notify_signal();
@@ -53,7 +53,7 @@ long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg)
 
 	ret = fn(arg);
 
-	exit_to_host_work();
+	lkl_exit_work();
 	lkl_cpu_retire(me);
 	return ret;
 }

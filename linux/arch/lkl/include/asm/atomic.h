@@ -10,6 +10,7 @@
 #include <linux/types.h>
 #include <asm/barrier.h>
 #include <asm/cmpxchg.h>
+#include <asm/point.h>
 
 #define arch_atomic_read(v)		READ_ONCE((v)->counter)
 #define arch_atomic_set(v, i)		WRITE_ONCE((v)->counter, (i))
@@ -19,6 +20,7 @@
 #define LKL_ATOMIC_OP(prefix, type, value, op, c_op)				\
 static __always_inline void arch_##prefix##_##op(value i, type *v)		\
 {										\
+	lkl_point();								\
 	v->counter = v->counter c_op i;						\
 }
 
@@ -27,6 +29,7 @@ static __always_inline value arch_##prefix##_##op##_return(value i, type *v)	\
 {										\
 	value now;								\
 										\
+	lkl_point();								\
 	barrier();								\
 	now = v->counter c_op i;						\
 	v->counter = now;							\
@@ -39,6 +42,7 @@ static __always_inline value arch_##prefix##_fetch_##op(value i, type *v)	\
 {										\
 	value was;								\
 										\
+	lkl_point();								\
 	barrier();								\
 	was = v->counter;							\
 	v->counter = was c_op i;						\

@@ -9,6 +9,7 @@
 
 #include <linux/compiler.h>
 #include <asm/barrier.h>
+#include <asm/point.h>
 
 #include <asm-generic/bitops/builtin-__ffs.h>
 #include <asm-generic/bitops/builtin-ffs.h>
@@ -23,23 +24,28 @@
 
 static __always_inline void arch_set_bit(unsigned long nr, volatile unsigned long *addr)
 {
+	lkl_point();
 	LKL_BIT_WORD(nr, addr) |= BIT_MASK(nr);
 }
 
 static __always_inline void arch_clear_bit(unsigned long nr, volatile unsigned long *addr)
 {
+	lkl_point();
 	LKL_BIT_WORD(nr, addr) &= ~BIT_MASK(nr);
 }
 
 static __always_inline void arch_change_bit(unsigned long nr, volatile unsigned long *addr)
 {
+	lkl_point();
 	LKL_BIT_WORD(nr, addr) ^= BIT_MASK(nr);
 }
 
 static __always_inline int arch_test_and_set_bit(unsigned long nr, volatile unsigned long *addr)
 {
-	unsigned long was = LKL_BIT_WORD(nr, addr);
+	unsigned long was;
 
+	lkl_point();
+	was = LKL_BIT_WORD(nr, addr);
 	LKL_BIT_WORD(nr, addr) = was | BIT_MASK(nr);
 	barrier();
 	return (was & BIT_MASK(nr)) != 0;
@@ -47,8 +53,10 @@ static __always_inline int arch_test_and_set_bit(unsigned long nr, volatile unsi
 
 static __always_inline int arch_test_and_clear_bit(unsigned long nr, volatile unsigned long *addr)
 {
-	unsigned long was = LKL_BIT_WORD(nr, addr);
+	unsigned long was;
 
+	lkl_point();
+	was = LKL_BIT_WORD(nr, addr);
 	LKL_BIT_WORD(nr, addr) = was & ~BIT_MASK(nr);
 	barrier();
 	return (was & BIT_MASK(nr)) != 0;
@@ -56,8 +64,10 @@ static __always_inline int arch_test_and_clear_bit(unsigned long nr, volatile un
 
 static __always_inline int arch_test_and_change_bit(unsigned long nr, volatile unsigned long *addr)
 {
-	unsigned long was = LKL_BIT_WORD(nr, addr);
+	unsigned long was;
 
+	lkl_point();
+	was = LKL_BIT_WORD(nr, addr);
 	LKL_BIT_WORD(nr, addr) = was ^ BIT_MASK(nr);
 	barrier();
 	return (was & BIT_MASK(nr)) != 0;

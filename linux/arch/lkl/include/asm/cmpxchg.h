@@ -4,6 +4,7 @@
 #define _ASM_LKL_CMPXCHG_H
 
 #include <linux/compiler.h>
+#include <asm/point.h>
 
 #define arch_xchg(ptr, new)						\
 ({									\
@@ -11,6 +12,7 @@
 	typeof(*(ptr)) __xn = (new);					\
 	typeof(*(ptr)) __xo;						\
 									\
+	lkl_point();							\
 	barrier();							\
 	__xo = *(volatile typeof(*(ptr)) *)__xp;			\
 	*(volatile typeof(*(ptr)) *)__xp = __xn;			\
@@ -25,6 +27,7 @@
 	typeof(*(ptr)) __cn = (typeof(*(ptr)))(new);			\
 	typeof(*(ptr)) __cv;						\
 									\
+	lkl_point();							\
 	barrier();							\
 	__cv = *(volatile typeof(*(ptr)) *)__cp;			\
 	if (__cv == __co)						\

@@ -171,6 +171,7 @@ long lkl_syscall_dispatch(long number, const long args[6]);
 
 /* kernel/task.c */
 long lkl_enter_and(struct lkl_task *entry, long (*fn)(void *arg), void *arg);
+void lkl_exit_work(void);
 
 /* kernel/selftest.c */
 long lkl_run_selftest(unsigned long what);
