@@ -281,6 +281,23 @@ fn a_fault_on_a_thread_that_linux_made_is_contained() {
     assert!(report.is_clean(), "{report}");
 }
 
+/// An overrun of Linux's that leaves its memory by less than the guards around it harms no other memory, and the machine goes on.
+#[test]
+fn what_linux_writes_just_beyond_its_memory_reaches_no_other() {
+    let machine = selftest::machine(disk());
+    let disk = Arc::clone(&machine.disks()[0]);
+    assert!(read_at(&machine, &disk, "data.bin").is_ok());
+    let _watch = hang::watch("an overrun", LIMIT);
+    let control = selftest::control(&machine);
+    assert_eq!(selftest::ask(&control, selftest::BEYOND, 4096), STATUS_SUCCESS);
+    assert!(read_at(&machine, &disk, "data.bin").expect("lives on") == data()[..4096]);
+    drop(control);
+    let report = machine.unload();
+    assert!(report.is_clean(), "{report}");
+    let said = last_words();
+    assert!(said.contains("Linux has written beyond its memory"), "{said}");
+}
+
 #[test]
 fn an_image_that_makes_linux_divide_by_zero_ends_linux_and_not_the_machine() {
     let folder = folder();

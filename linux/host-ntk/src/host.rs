@@ -141,7 +141,12 @@ impl lkl::Host for NtkHost {
 
     unsafe fn pool_free(&self, _pool: NonNull<u8>, _size: usize) {
         // SAFETY: promised by the caller.
-        unsafe { self.pages.free() };
+        if !unsafe { self.pages.free() } {
+            debug_print(
+                DPFLTR_ERROR_LEVEL,
+                b"lklfs: Linux has written beyond its memory, where guards lie; no other memory was changed\n",
+            );
+        }
     }
 
     fn pages_map(&self, pages: &[usize]) -> Option<NonNull<u8>> {

@@ -5,6 +5,10 @@
 //! contiguously, and for disk reads ([`crate::disk`]). A kernel that cannot give so many pages, or cannot map them,
 //! gets the pool from non-paged pool instead.
 //!
+//! On either side of the pool lie [`GUARD`] bytes that Linux knows nothing of, and on either side of each view a page of
+//! them: what a fault of Linux's writes just beyond its memory reaches no other driver's, and ends in no page fault, which
+//! would stop the machine. At the pool's end [`Pages::free`] says whether it was written to.
+//!
 //! A mapping is found again by its address: the MDLs of all mappings hang in a hash table, chained by `MDL.Next`,
 //! which the kernel leaves to whoever owns the MDL.
 //
@@ -18,6 +22,7 @@ use crate::nt::{
 };
 use crate::sync::SpinLock;
 use crate::{pool, routines};
+use core::iter;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -25,6 +30,8 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 const NORMAL_PAGE_PRIORITY: u32 = 16;
 /// The most pages that an MDL's 16-bit size field can say: (32767 - 48) / 8.
 const MAX_MDL_PAGES: usize = 4089;
+/// Bytes that lie before the pool, and as many after it, for what is written beyond it.
+const GUARD: usize = 16 * PAGE_BYTES;
 /// Chains of mappings.
 const BUCKETS: usize = 256;
 
@@ -35,7 +42,9 @@ unsafe impl Send for Chains {}
 
 /// The pool and its views. One for each host.
 pub struct Pages {
+    /// Where the guard before the pool begins.
     base: AtomicPtr<u8>,
+    /// Bytes of the pool and of its guards.
     bytes: AtomicUsize,
     /// The pool's MDL; null when it came from non-paged pool.
     mdl: AtomicPtr<crate::nt::MDL>,
@@ -134,10 +143,22 @@ impl Pages {
     ///
     /// IRQL: PASSIVE_LEVEL.
     pub fn allocate(&self, bytes: usize) -> Option<NonNull<u8>> {
+        let bytes = bytes.checked_add(2 * GUARD)?;
         let base = self.take_pages(bytes).or_else(|| self.take_pool(bytes))?;
         self.bytes.store(bytes, Ordering::Release);
         self.base.store(base.as_ptr(), Ordering::Release);
-        Some(base)
+        NonNull::new(base.as_ptr().wrapping_add(GUARD))
+    }
+
+    /// Whether the guards are as they were made, all zeros.
+    fn guards_are_whole(&self) -> bool {
+        let base = self.base.load(Ordering::Acquire);
+        let last = self.bytes.load(Ordering::Acquire).wrapping_sub(GUARD);
+        [0, last].into_iter().all(|offset| {
+            // SAFETY: the first and the last bytes of what was allocated, which only a fault of Linux's writes to.
+            let guard = unsafe { core::slice::from_raw_parts(base.wrapping_add(offset), GUARD) };
+            guard.iter().all(|byte| *byte == 0)
+        })
     }
 
     fn take_pages(&self, bytes: usize) -> Option<NonNull<u8>> {
@@ -189,13 +210,14 @@ impl Pages {
     }
 
     /// Gives the pool back, and before it the views that Linux has left: parts of it keep theirs for good (EROFS its buffers for
-    /// unpacking), and a page must not go to another owner while it is mapped.
+    /// unpacking), and a page must not go to another owner while it is mapped. Whether Linux has kept to it.
     ///
     /// IRQL: PASSIVE_LEVEL.
     ///
     /// # Safety
-    /// Nothing uses it any more.
-    pub unsafe fn free(&self) {
+    /// [`Pages::allocate`] made one, and nothing uses it any more.
+    pub unsafe fn free(&self) -> bool {
+        let whole = self.guards_are_whole();
         while let Some(view) = self.any_view() {
             // SAFETY: map() made it, and nothing uses it any more.
             unsafe { self.unmap(view) };
@@ -213,6 +235,7 @@ impl Pages {
             // SAFETY: from_pool() allocated it.
             unsafe { pool::free(block) };
         }
+        whole
     }
 
     /// The frame of the page that `address` lies in: from the pool's own list, else from the page tables.
@@ -238,11 +261,13 @@ impl Pages {
     ///
     /// IRQL: <= DISPATCH_LEVEL.
     pub fn map(&self, pages: &[usize]) -> Option<NonNull<u8>> {
-        if pages.is_empty() || pages.len() > MAX_MDL_PAGES {
+        let guarded = pages.len().checked_add(2)?;
+        if pages.is_empty() || guarded > MAX_MDL_PAGES {
             return None;
         }
         let base = self.base.load(Ordering::Acquire);
-        let bytes = ULONG::try_from(pages.len().checked_mul(PAGE_BYTES)?).ok()?;
+        let last = self.bytes.load(Ordering::Acquire).wrapping_sub(PAGE_BYTES);
+        let bytes = ULONG::try_from(guarded.checked_mul(PAGE_BYTES)?).ok()?;
         // SAFETY: an MDL for that many bytes from address 0, not tied to an IRP.
         let mdl = unsafe { IoAllocateMdl(null_mut(), bytes, NO, NO, null_mut()) };
         if mdl.is_null() {
@@ -250,9 +275,11 @@ impl Pages {
         }
         // SAFETY: the MDL is ours and has room for one frame a page.
         let pfns = unsafe { mdl_pfns(mdl) };
-        for (index, page) in pages.iter().enumerate() {
-            let address = base.wrapping_add(page.wrapping_mul(PAGE_BYTES));
-            let pfn = self.pfn(address);
+        let inside = pages
+            .iter()
+            .map(|page| GUARD.wrapping_add(page.wrapping_mul(PAGE_BYTES)));
+        for (index, offset) in iter::once(0).chain(inside).chain(iter::once(last)).enumerate() {
+            let pfn = self.pfn(base.wrapping_add(offset));
             // SAFETY: as above.
             unsafe { *pfns.wrapping_add(index) = pfn };
         }
@@ -271,7 +298,7 @@ impl Pages {
             unsafe { (*mdl).Next = *chain };
             *chain = mdl;
         }
-        Some(view)
+        NonNull::new(view.as_ptr().wrapping_add(PAGE_BYTES))
     }
 
     /// Undoes [`Pages::map`].
@@ -281,27 +308,30 @@ impl Pages {
     /// # Safety
     /// `view` came from `map` and nothing uses it any more.
     pub unsafe fn unmap(&self, view: NonNull<u8>) {
-        let mdl = self.take_view(view);
+        let mapped = view.as_ptr().wrapping_sub(PAGE_BYTES);
+        let mdl = self.take_view(mapped);
         if mdl.is_null() {
             return;
         }
         // SAFETY: map() mapped this MDL there.
-        unsafe { MmUnmapLockedPages(view.as_ptr().cast(), mdl) };
+        unsafe { MmUnmapLockedPages(mapped.cast(), mdl) };
         // SAFETY: the MDL is ours.
         unsafe { IoFreeMdl(mdl) };
     }
 
-    /// A view that is there.
+    /// What [`Pages::map`] said of a view that is there.
     fn any_view(&self) -> Option<NonNull<u8>> {
         let views = self.views.lock();
         let mdl = views.0.iter().copied().find(|chain| !chain.is_null())?;
         // SAFETY: every chain leads to MDLs of map()'s, and the lock is held.
-        NonNull::new(unsafe { (*mdl).MappedSystemVa }.cast::<u8>())
+        let mapped = unsafe { (*mdl).MappedSystemVa }.cast::<u8>();
+        NonNull::new(mapped.wrapping_add(PAGE_BYTES))
     }
 
-    fn take_view(&self, view: NonNull<u8>) -> PMDL {
+    /// Takes the MDL that is mapped at `mapped` from its chain.
+    fn take_view(&self, mapped: *mut u8) -> PMDL {
         let mut views = self.views.lock();
-        let Some(chain) = views.0.get_mut(bucket(view.as_ptr())) else {
+        let Some(chain) = views.0.get_mut(bucket(mapped)) else {
             return null_mut();
         };
         let mut link: *mut PMDL = chain;
@@ -309,7 +339,7 @@ impl Pages {
         while let Some(mdl) = NonNull::new(unsafe { *link }) {
             let mdl = mdl.as_ptr();
             // SAFETY: as above.
-            if unsafe { (*mdl).MappedSystemVa } == view.as_ptr().cast() {
+            if unsafe { (*mdl).MappedSystemVa } == mapped.cast() {
                 // SAFETY: as above.
                 let next = unsafe { (*mdl).Next };
                 // SAFETY: as above.

@@ -1,4 +1,7 @@
 //! Linux's memory: one memory file, mapped once as a whole and in pieces wherever Linux wants pages side by side.
+//!
+//! Each mapping lies between guards, pages without access: what a fault of Linux's reads or writes just beyond its memory is a
+//! fault of the processor, of which Linux dies, and no other memory of the process.
 
 #![allow(unsafe_code)]
 
@@ -11,6 +14,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// Bytes of a page.
 const PAGE: usize = 4096;
+
+/// Bytes of a guard on either side of the pool.
+const POOL_GUARD: usize = 16 * PAGE;
+/// Bytes of a guard on either side of pages side by side.
+const VIEW_GUARD: usize = PAGE;
 
 /// Linux writes a record of every page at boot, at the beginning of the pool...
 const BYTES_OF_A_PAGE_RECORD: usize = 64;
@@ -32,19 +40,15 @@ impl Pool {
         }
         let file = memfd_create("lkl-pool", MemfdFlags::CLOEXEC).ok()?;
         ftruncate(&file, u64::try_from(size).ok()?).ok()?;
+        let base = reserve(size, POOL_GUARD)?;
+        let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        // SAFETY: a new mapping at an address of the kernel's choice.
-        let base = unsafe {
-            mmap(
-                null_mut(),
-                size,
-                protection,
-                MapFlags::SHARED | MapFlags::NORESERVE,
-                &file,
-                0,
-            )
-        };
-        let base: NonNull<u8> = NonNull::new(base.ok()?.cast())?;
+        // SAFETY: replaces the inside of the range that was just made and that nobody knows.
+        if unsafe { mmap(base.as_ptr().cast(), size, protection, flags, &file, 0) }.is_err() {
+            // SAFETY: as above.
+            unsafe { release(base, size, POOL_GUARD) };
+            return None;
+        }
         let touched = size.min(size / PAGE * BYTES_OF_A_PAGE_RECORD + TOUCHED_AT_BOOT);
         // A hint: page by page on demand would do as well.
         // SAFETY: a part of the mapping that was just made.
@@ -60,8 +64,7 @@ impl Pool {
     pub unsafe fn free(&self, base: NonNull<u8>, size: usize) {
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // SAFETY: the caller's promise.
-        let unmapped = unsafe { munmap(base.as_ptr().cast(), size) };
-        debug_assert!(unmapped.is_ok(), "the pool cannot be unmapped");
+        unsafe { release(base, size, POOL_GUARD) };
     }
 
     /// Maps pages of the pool side by side. None when one is outside, or the process has no more mappings to give.
@@ -71,24 +74,22 @@ impl Pool {
             return None;
         }
         let total = pages.len().checked_mul(PAGE)?;
-        // SAFETY: a new mapping at an address of the kernel's choice; it holds the range until it is filled.
-        let range =
-            unsafe { mmap_anonymous(null_mut(), total, ProtFlags::empty(), MapFlags::PRIVATE) }.ok()?;
+        let range = reserve(total, VIEW_GUARD)?;
         let mut at = 0;
         for run in runs(pages) {
             let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
             let protection = ProtFlags::READ | ProtFlags::WRITE;
-            let place = range.wrapping_byte_add(at);
+            let place = range.as_ptr().wrapping_add(at).cast();
             let (len, offset) = (run.len() * PAGE, (run[0] * PAGE) as u64);
             // SAFETY: replaces a part of the range that was just made and that nobody knows.
             if unsafe { mmap(place, len, protection, flags, &*file, offset) }.is_err() {
                 // SAFETY: as above.
-                let _ = unsafe { munmap(range, total) };
+                unsafe { release(range, total, VIEW_GUARD) };
                 return None;
             }
             at += len;
         }
-        NonNull::new(range.cast())
+        Some(range)
     }
 
     /// Undoes a `map`.
@@ -97,9 +98,27 @@ impl Pool {
     /// `addr` came from `map` with `count` pages, and nothing uses the range any more.
     pub unsafe fn unmap(&self, addr: NonNull<u8>, count: usize) {
         // SAFETY: the caller's promise.
-        let unmapped = unsafe { munmap(addr.as_ptr().cast(), count * PAGE) };
-        debug_assert!(unmapped.is_ok(), "a range of pages cannot be unmapped");
+        unsafe { release(addr, count * PAGE, VIEW_GUARD) };
     }
+}
+
+/// `size` bytes of address space without access, between guards of `guard` bytes each.
+fn reserve(size: usize, guard: usize) -> Option<NonNull<u8>> {
+    let whole = size.checked_add(2 * guard)?;
+    // SAFETY: a new mapping at an address of the kernel's choice.
+    let range = unsafe { mmap_anonymous(null_mut(), whole, ProtFlags::empty(), MapFlags::PRIVATE) };
+    NonNull::new(range.ok()?.cast::<u8>().wrapping_add(guard))
+}
+
+/// Undoes a [`reserve`], whatever was mapped in it since.
+///
+/// # Safety
+/// The three are those of `reserve`, and nothing uses the range any more.
+unsafe fn release(inside: NonNull<u8>, size: usize, guard: usize) {
+    let range = inside.as_ptr().wrapping_sub(guard);
+    // SAFETY: the caller's promise.
+    let unmapped = unsafe { munmap(range.cast(), size + 2 * guard) };
+    debug_assert!(unmapped.is_ok(), "a range of pages cannot be unmapped");
 }
 
 /// Splits page numbers into runs of neighbours, each of which one mapping does.

@@ -49,11 +49,15 @@ const THREAD: &str = "thread";
 /// Linux calls itself until the stack is used up. Not listed for NT's host: Wine 8 ends the thread and leaves the process, and no
 /// other judge is here.
 const OVERFLOW: &str = "stack-overflow";
+/// It writes beyond its memory. Not listed for NT's host, which has no guards there.
+const BEYOND: &str = "beyond";
 /// It reads by a null pointer before it has a thread.
 const BOOT: &str = "boot";
 // LKL_SELFTEST_* of host_ops.h.
 const FAULT_OF_A_THREAD: u64 = 7;
 const OVERFLOW_OF_THE_STACK: u64 = 8;
+/// So many bytes.
+const BEYOND_MEMORY: u64 = 12 | 8 << 8;
 
 /// What `linux_syscall()` has Linux run: the address that its `lea rsi, [rip + distance]` makes.
 fn where_calls_pass() -> *mut u8 {
@@ -127,7 +131,7 @@ fn main() -> ExitCode {
         KINDS.iter().for_each(|(name, _)| println!("{name}"));
         println!("{THREAD}\n{BOOT}");
         if cfg!(target_os = "linux") {
-            println!("{OVERFLOW}");
+            println!("{OVERFLOW}\n{BEYOND}");
         }
         return ExitCode::SUCCESS;
     };
@@ -144,6 +148,7 @@ fn main() -> ExitCode {
             }
         }
         (OVERFLOW, _) => assert_eq!(kernel.self_test_of(OVERFLOW_OF_THE_STACK), Err(Errno::ENODEV)),
+        (BEYOND, _) => assert_eq!(kernel.self_test_of(BEYOND_MEMORY), Err(Errno::ENODEV)),
         (_, Some((_, code))) => {
             let sound = replace(where_calls_pass(), code);
             assert_eq!(kernel.release(), Err(Errno::ENODEV));

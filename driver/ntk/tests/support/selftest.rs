@@ -19,6 +19,7 @@ pub const FAULT: u64 = 7;
 pub const WAIT: u64 = 9;
 pub const LOCK: u64 = 10;
 pub const MEMORY: u64 = 11;
+pub const BEYOND: u64 = 12;
 
 /// An image of the driver with the feature `selftest`.
 pub fn driver() -> PathBuf {

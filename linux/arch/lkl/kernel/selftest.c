@@ -439,6 +439,30 @@ static noinline unsigned long overflow(unsigned long depth)
 	return overflow(depth + 1) + frame[depth % sizeof(frame)];
 }
 
+/* What an overrun does that leaves Linux's memory. A host that has guards there lives on, or ends Linux. */
+static long write_beyond(unsigned long bytes)
+{
+	struct page *pages[2] = { alloc_page(GFP_KERNEL), alloc_page(GFP_KERNEL) };
+	unsigned char *view;
+
+	if (!pages[0] || !pages[1])
+		return -ENOMEM;
+	/* Never in this order, so that the host has to map them. */
+	if (page_to_pfn(pages[0]) < page_to_pfn(pages[1]))
+		swap(pages[0], pages[1]);
+	view = vm_map_ram(pages, 2, NUMA_NO_NODE);
+	if (view) {
+		memset(view - bytes, 0x5a, bytes);
+		memset(view + 2 * PAGE_SIZE, 0x5a, bytes);
+		vm_unmap_ram(view, 2);
+	}
+	__free_page(pages[0]);
+	__free_page(pages[1]);
+	memset((unsigned char *)lkl_pool_base - bytes, 0x5a, bytes);
+	memset((unsigned char *)lkl_pool_base + lkl_pool_size, 0x5a, bytes);
+	return 0;
+}
+
 static long try_death(unsigned long what, unsigned long milliseconds)
 {
 	switch (what) {
@@ -464,6 +488,8 @@ static long try_death(unsigned long what, unsigned long milliseconds)
 		return PTR_ERR_OR_ZERO(kthread_run(faulty_thread, NULL, "faulty"));
 	case LKL_SELFTEST_OVERFLOW:
 		return overflow(0);
+	case LKL_SELFTEST_BEYOND:
+		return write_beyond(milliseconds);
 	default:
 		return -EINVAL;
 	}

@@ -274,6 +274,7 @@ int linux_is_dead(void);
 #define LKL_SELFTEST_LIMIT	6UL	/* sets the watchdog's limit, in milliseconds */
 #define LKL_SELFTEST_FAULT	7UL	/* a thread of Linux's reads by a null pointer; the call returns */
 #define LKL_SELFTEST_OVERFLOW	8UL	/* calls itself until the stack is used up */
+#define LKL_SELFTEST_BEYOND	12UL	/* writes so many bytes before and after the pool, and pages mapped side by side */
 #define LKL_SELFTEST_FOR(what, milliseconds)	((what) | (unsigned long)(milliseconds) << 8)
 long linux_selftest(struct lkl_task *task, unsigned long what);
 
