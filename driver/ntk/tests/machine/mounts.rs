@@ -24,8 +24,10 @@ const WINDOW: usize = 48;
 
 /// How many callers of what allocates are told when there is more of it in the end.
 const CALLERS: usize = 10;
-/// The most that a thread has of NT's pool: its stack or its room for data, and what is known of it.
+/// The most that a thread has of NT's pool: its stack, and what is known of it.
 const THREAD: usize = 66_304;
+/// The most that a worker keeps as room for data: as much as was read at a time.
+const ROOM: usize = 66_048;
 /// What a task of Linux's has of it, ever after: a semaphore.
 const SEMAPHORE: usize = 32;
 /// The most that it has of Linux's memory: its stack, and what is known of it.
@@ -36,8 +38,10 @@ const MORE_TASKS: usize = 12;
 /// What is in use when nothing is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Memory {
-    /// Bytes of NT's pool.
+    /// Bytes of NT's pool, without the rooms.
     pool: usize,
+    /// Workers that have a room for data.
+    rooms: usize,
     /// Threads of the driver's, Linux's among them.
     threads: usize,
     /// Semaphores of Linux's: as many as it had tasks at a time, and a few.
@@ -50,6 +54,7 @@ impl Memory {
     fn least(self, other: Memory) -> Memory {
         Memory {
             pool: self.pool.min(other.pool),
+            rooms: self.rooms.min(other.rooms),
             threads: self.threads.min(other.threads),
             semaphores: self.semaphores.min(other.semaphores),
             linux: self.linux.min(other.linux),
@@ -68,6 +73,11 @@ fn pool() -> Blocks {
         }
     }
     blocks
+}
+
+/// Whether a block is a worker's room for data: that is all that its work leaves.
+fn is_room(bytes: usize, place: &str) -> bool {
+    (4096..=ROOM).contains(&bytes) && place.contains("serve_posts") && place.contains("try_reserve_exact")
 }
 
 /// What one has more or fewer of than the other, in words.
@@ -91,7 +101,16 @@ fn memory(machine: &Machine) -> (Memory, Blocks) {
         .count();
     let blocks = pool();
     let memory = Memory {
-        pool: blocks.iter().map(|((bytes, _), count)| bytes * count).sum(),
+        pool: blocks
+            .iter()
+            .filter(|((bytes, place), _)| !is_room(*bytes, place))
+            .map(|((bytes, _), count)| bytes * count)
+            .sum(),
+        rooms: blocks
+            .iter()
+            .filter(|((bytes, place), _)| is_room(*bytes, place))
+            .map(|(_, count)| count)
+            .sum(),
         threads,
         semaphores: blocks
             .iter()
@@ -192,6 +211,7 @@ fn mounts_and_unmounts_end_where_they_began() {
     let threads = last.threads.saturating_sub(warm.threads);
     let tasks = last.semaphores.saturating_sub(warm.semaphores);
     assert!(tasks <= MORE_TASKS, "{warm:?}, in the end {last:?}");
+    assert!(last.rooms <= last.threads, "{last:?}: each worker has one");
     assert!(
         last.linux <= warm.linux + tasks as u64 * TASK,
         "{warm:?}, in the end {last:?}"

@@ -7,7 +7,7 @@
 use super::dice::Dice;
 use super::scenario::{FOUR, Lost, Scenario};
 use super::support::faulty::{CONTAINED, break_linux};
-use super::support::{self, Control, selftest};
+use super::support::{self, selftest};
 use super::volumes_on_disk;
 use super::world::disk_of;
 use ntos::disk::Completion;
@@ -24,6 +24,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(2);
 /// Running time after which a loop is found, in milliseconds.
 const LOOP: u64 = 1000;
+const HOUR: Duration = Duration::from_secs(3600);
 /// How many points of each kind are tried by default.
 const FEW: usize = 8;
 
@@ -36,8 +37,21 @@ enum Way {
     Thread,
     /// A fault of the processor in the next call: by its place in the table.
     Fault(usize),
+    /// It need not die: the clock is set forwards by an hour.
+    Forwards,
+    /// The same, back.
+    Back,
+    /// An hour goes by while the machine sleeps.
+    Sleep,
     /// A loop for the work of a volume, which the watchdog finds.
     Loop,
+}
+
+impl Way {
+    /// Nothing dies of it.
+    fn is_harmless(self) -> bool {
+        matches!(self, Way::Forwards | Way::Back | Way::Sleep)
+    }
 }
 
 /// Where.
@@ -61,7 +75,10 @@ struct Tally {
 
 fn ways() -> Vec<Way> {
     let faults = (0..CONTAINED.len()).map(Way::Fault);
-    [Way::Panic, Way::Thread].into_iter().chain(faults).collect()
+    [Way::Panic, Way::Thread, Way::Forwards, Way::Back, Way::Sleep]
+        .into_iter()
+        .chain(faults)
+        .collect()
 }
 
 fn machine(way: Way) -> Machine {
@@ -108,14 +125,6 @@ fn count() -> (usize, u64) {
     (requests, reads)
 }
 
-/// The number of the volume in one of the four places, if it is mounted.
-fn volume_in(machine: &Machine, place: usize) -> u64 {
-    let path = machine.disks()[place].volumes()[0].path();
-    let volumes = Control::open(machine).volumes();
-    let listed = volumes.iter().find(|listed| listed.source == path);
-    listed.map_or(0, |listed| listed.record.volume.get())
-}
-
 /// Kills Linux, or has the next call of its do that while `act` runs. Whose it was when it is known.
 fn kill(machine: &Machine, way: Way, place: usize, act: impl FnOnce()) -> Option<usize> {
     if let Way::Fault(kind) = way {
@@ -145,8 +154,17 @@ fn broken(machine: &Machine, code: &[u8], act: impl FnOnce()) {
 }
 
 fn kill_now(machine: &Machine, way: Way, place: usize) -> Option<usize> {
+    match way {
+        Way::Forwards => machine.set_clock(HOUR, false),
+        Way::Back => machine.set_clock(HOUR, true),
+        Way::Sleep => machine.sleep_for(HOUR),
+        _ => {}
+    }
+    if way.is_harmless() {
+        return None;
+    }
     let control = selftest::control(machine);
-    let volume = volume_in(machine, place);
+    let volume = selftest::volume_on(machine, &machine.disks()[place]).unwrap_or(0);
     let victim = (volume != 0).then_some(place);
     match way {
         Way::Panic => {
@@ -162,7 +180,7 @@ fn kill_now(machine: &Machine, way: Way, place: usize) -> Option<usize> {
             selftest::ask(&control, selftest::FAULT, 0);
             None
         }
-        Way::Fault(_) => None,
+        Way::Fault(_) | Way::Forwards | Way::Back | Way::Sleep => None,
     }
 }
 
@@ -219,6 +237,9 @@ fn run(point: Point, way: Way, place: usize, tally: &mut Tally) {
         tally.runs += 1;
         tally.deaths += deaths;
         tally.lost += lost;
+        if way.is_harmless() {
+            assert_eq!((deaths, scenario.lost()), (0, Lost::default()), "{what}");
+        }
         assert_eq!(lost, 0, "{what}: {:?}, victim {victim:?}", scenario.lost());
     });
 }

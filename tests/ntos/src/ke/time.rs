@@ -1,11 +1,18 @@
 //! Clocks: system time (100 ns since 1601), interrupt time (100 ns since the double started), performance counter.
+//!
+//! The system time may be set ([`set_system_time`]), and all of them go on while the machine sleeps ([`sleep`]); times that count
+//! from now are none of those clocks' and go on as they were. Times of the day that threads or timers wait for are not moved, so that
+//! a clock may not be changed once there was one.
 
 #![allow(non_snake_case)]
 
 use crate::nt::*;
 use std::{
-    sync::LazyLock,
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 crate::table! {
@@ -15,7 +22,7 @@ crate::table! {
         KeQuerySystemTimePrecise <= HIGH since Nt62;
         KeQueryInterruptTime <= HIGH since Nt60;
         KeQueryInterruptTimePrecise <= HIGH since Nt62;
-        KeQueryUnbiasedInterruptTime = KeQueryInterruptTime, <= HIGH since Nt61;
+        KeQueryUnbiasedInterruptTime <= HIGH since Nt61;
         KeQueryTimeIncrement <= HIGH;
         KeQueryTickCount <= HIGH since Nt60;
         KeQueryPerformanceCounter <= HIGH;
@@ -38,15 +45,53 @@ static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 static TICK_COUNT: [u32; 4] = [0; 4];
 static PROCESSORS: i32 = 2;
 
+/// By how much the system time was set forwards, in 100 ns; below 0 it was set back.
+static SET: AtomicI64 = AtomicI64::new(0);
+/// How long the machine has slept, in 100 ns.
+static SLEPT: AtomicU64 = AtomicU64::new(0);
+/// A time of the day was waited for.
+static WAITED_FOR: AtomicBool = AtomicBool::new(false);
+
+fn in_100_ns(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos() / 100).expect("less than an age")
+}
+
 /// Now, in 100 ns since 1601.
 pub fn system_time() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EPOCH + (since.as_nanos() / 100) as i64
+    let slept = SLEPT.load(Ordering::SeqCst).cast_signed();
+    EPOCH + in_100_ns(since) + slept + SET.load(Ordering::SeqCst)
 }
 
 /// 100 ns since the double started, plus a second so that it is never 0.
 pub fn interrupt_time() -> u64 {
-    (STARTED.elapsed().as_nanos() / 100) as u64 + 10_000_000
+    (STARTED.elapsed().as_nanos() / 100) as u64 + 10_000_000 + SLEPT.load(Ordering::SeqCst)
+}
+
+/// 100 ns from now until a time of the day, which something waits for.
+pub(crate) fn until(system_time: i64) -> u64 {
+    WAITED_FOR.store(true, Ordering::SeqCst);
+    (system_time - self::system_time()).max(0).unsigned_abs()
+}
+
+fn expect_no_waits() {
+    assert!(
+        !WAITED_FOR.load(Ordering::SeqCst),
+        "the clock is changed, and something has waited for a time of the day: that is not modelled"
+    );
+}
+
+/// Sets the system time forwards by so much, or back.
+pub fn set_system_time(by: Duration, back: bool) {
+    expect_no_waits();
+    let by = in_100_ns(by);
+    SET.fetch_add(if back { -by } else { by }, Ordering::SeqCst);
+}
+
+/// So much time goes by while the machine sleeps.
+pub fn sleep(time: Duration) {
+    expect_no_waits();
+    SLEPT.fetch_add(in_100_ns(time).unsigned_abs(), Ordering::SeqCst);
 }
 
 unsafe extern "win64" fn KeQuerySystemTime(time: *mut i64) {
@@ -68,6 +113,10 @@ unsafe extern "win64" fn KeQueryInterruptTimePrecise(counter: *mut u64) -> u64 {
     // SAFETY: the driver passes a pointer for the performance counter's value.
     unsafe { *counter = now };
     now
+}
+
+unsafe extern "win64" fn KeQueryUnbiasedInterruptTime() -> u64 {
+    interrupt_time() - SLEPT.load(Ordering::SeqCst)
 }
 
 unsafe extern "win64" fn KeQueryTimeIncrement() -> ULONG {

@@ -170,7 +170,7 @@ fn set(timer: PKTIMER, due: i64, period_ms: i32, dpc: PRKDPC) -> BOOLEAN {
     let ticks = if due <= 0 {
         due.unsigned_abs()
     } else {
-        (due - time::system_time()).max(0).unsigned_abs()
+        time::until(due)
     };
     let when = Instant::now() + Duration::from_nanos(ticks.saturating_mul(100).min(u64::MAX >> 2));
     let period = Duration::from_millis(u64::try_from(period_ms).unwrap_or(0));

@@ -339,7 +339,7 @@ pub unsafe fn duration(timeout: PLARGE_INTEGER) -> Option<Duration> {
     let ticks = if value <= 0 {
         value.unsigned_abs()
     } else {
-        (value - ke::time::system_time()).max(0).unsigned_abs()
+        ke::time::until(value)
     };
     Some(Duration::from_nanos(ticks.saturating_mul(100)))
 }

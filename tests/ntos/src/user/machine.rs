@@ -255,6 +255,16 @@ impl Machine {
         self.settle();
     }
 
+    /// Sets the machine's clock forwards by so much, or back.
+    pub fn set_clock(&self, by: Duration, back: bool) {
+        ke::time::set_system_time(by, back);
+    }
+
+    /// Sleeps as [`Machine::sleep`] does, and so much time goes by.
+    pub fn sleep_for(&self, time: Duration) {
+        self.sleep(|| ke::time::sleep(time));
+    }
+
     /// Asks politely for a disk, as "Safely Remove Hardware" does, and takes it if nobody objects. What the one that
     /// objected said; the disk is there still then.
     pub fn eject(&self, disk: &Arc<Disk>) -> Result<(), NTSTATUS> {
