@@ -74,7 +74,13 @@ impl Trouble {
             (Trouble::Asked, true) => &[STATUS_ACCESS_DENIED, STATUS_NO_SUCH_DEVICE],
             (Trouble::Locked, false) => &[],
             (Trouble::Locked, true) => &[STATUS_ACCESS_DENIED],
-            (Trouble::Unreadable, false) => &[STATUS_IO_DEVICE_ERROR, STATUS_IN_PAGE_ERROR],
+            // A read of the volume itself ends with what the disk has said.
+            (Trouble::Unreadable, false) => &[
+                STATUS_IO_DEVICE_ERROR,
+                STATUS_DEVICE_DATA_ERROR,
+                STATUS_CRC_ERROR,
+                STATUS_IN_PAGE_ERROR,
+            ],
             (Trouble::Unreadable, true) => &[STATUS_IO_DEVICE_ERROR],
             (Trouble::Short, _) => &[STATUS_INSUFFICIENT_RESOURCES],
             (Trouble::Cancelled, _) => &[STATUS_CANCELLED],
