@@ -22,7 +22,7 @@ const REACH: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_secs(90);
 /// How long a call of Linux's is waited for.
 const SOON: Duration = Duration::from_secs(2);
-/// Running time after which a loop is found, in milliseconds.
+/// Running time after which a loop is found, or a wait, in milliseconds.
 const LOOP: u64 = 1000;
 const HOUR: Duration = Duration::from_secs(3600);
 /// How many points of each kind are tried by default.
@@ -37,6 +37,8 @@ enum Way {
     Thread,
     /// A fault of the processor in the next call: by its place in the table.
     Fault(usize),
+    /// All memory is used up by the work of a volume.
+    Memory,
     /// It need not die: the clock is set forwards by an hour.
     Forwards,
     /// The same, back.
@@ -45,6 +47,8 @@ enum Way {
     Sleep,
     /// A loop for the work of a volume, which the watchdog finds.
     Loop,
+    /// The directories of a volume stay locked, which the watchdog finds.
+    Lock,
 }
 
 impl Way {
@@ -75,10 +79,17 @@ struct Tally {
 
 fn ways() -> Vec<Way> {
     let faults = (0..CONTAINED.len()).map(Way::Fault);
-    [Way::Panic, Way::Thread, Way::Forwards, Way::Back, Way::Sleep]
-        .into_iter()
-        .chain(faults)
-        .collect()
+    [
+        Way::Panic,
+        Way::Thread,
+        Way::Memory,
+        Way::Forwards,
+        Way::Back,
+        Way::Sleep,
+    ]
+    .into_iter()
+    .chain(faults)
+    .collect()
 }
 
 fn machine(way: Way) -> Machine {
@@ -180,6 +191,17 @@ fn kill_now(machine: &Machine, way: Way, place: usize) -> Option<usize> {
             selftest::ask(&control, selftest::FAULT, 0);
             None
         }
+        Way::Memory => {
+            selftest::ask_for(&control, selftest::MEMORY, 0, volume);
+            // A thread of Linux's may be the first that finds none.
+            None
+        }
+        Way::Lock => {
+            selftest::ask(&control, selftest::WAIT, LOOP);
+            // They are mounted one after the other. One that is not, is not locked.
+            selftest::ask(&control, selftest::LOCK, place as u64);
+            victim
+        }
         Way::Fault(_) | Way::Forwards | Way::Back | Way::Sleep => None,
     }
 }
@@ -278,11 +300,14 @@ fn linux_dies_at_any_point_and_three_of_four_volumes_stay_right() {
         let way = ways[(number + seed as usize) % ways.len()];
         run(point, way, dice.below(FOUR.len()), &mut tally);
     }
-    // A loop takes its time to be found.
-    for point in some(requests, few.div_ceil(FEW), &mut dice) {
+    // These take their time to be found.
+    for (number, point) in some(requests, few.div_ceil(FEW).saturating_mul(2), &mut dice)
+        .into_iter()
+        .enumerate()
+    {
         run(
             Point::Request(point),
-            Way::Loop,
+            [Way::Loop, Way::Lock][number % 2],
             dice.below(FOUR.len()),
             &mut tally,
         );

@@ -41,6 +41,7 @@ static void read_done(struct lkl_irq_event *event)
 	struct hostblk *disk = rq->q->queuedata;
 
 	lkl_disk_answered = disk->host_disk;
+	lkl_disks_answered++;
 	if (!request->error)
 		hostblk_overlay_read(disk, rq);
 	blk_mq_end_request(rq, errno_to_blk_status(request->error));
@@ -103,6 +104,7 @@ static void start_read(struct hostblk *disk, struct request *rq)
 	read->segment_count = hostblk_segments(rq, request->segments);
 	read->segments = request->segments;
 	cut_padding(disk, read, request->segments);
+	lkl_disks_asked++;
 	if (!read->len) {
 		linux_disk_read_done(read, 0);
 		return;

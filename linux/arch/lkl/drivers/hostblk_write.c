@@ -86,6 +86,7 @@ static void hostblk_write_ended(struct lkl_irq_event *event)
 	const struct hostblk *disk = rq->q->queuedata;
 
 	lkl_disk_answered = disk->host_disk;
+	lkl_disks_answered++;
 	blk_mq_end_request(rq, errno_to_blk_status(request->error));
 }
 
@@ -135,6 +136,7 @@ blk_status_t hostblk_write_start(struct hostblk *disk, struct request *rq)
 	}
 	if (!start)
 		return BLK_STS_NOTSUPP;
+	lkl_disks_asked++;
 	start(ops->disk, write);
 	return BLK_STS_OK;
 }

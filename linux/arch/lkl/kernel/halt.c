@@ -42,17 +42,20 @@ void lkl_disk_asked(void *disk)
 		WRITE_ONCE(lkl_running->disk, disk);
 }
 
-/* The thread that holds the CPU, if any, is looked at from wherever death is noticed: records stay until the end. */
-static void tell_host(const char *why)
+/*
+ * It died at the work of a thread: the one that holds the CPU, unless another one waited for ever. That is looked at from wherever
+ * death is noticed: records stay until the end.
+ */
+static void tell_host(const char *why, const struct lkl_thread *waits)
 {
-	const struct lkl_thread *me = READ_ONCE(lkl_running);
+	const struct lkl_thread *me = waits ?: READ_ONCE(lkl_running);
 	struct lkl_death death = {
 		.why = why,
 		.why_len = strlen(why),
 		.disk = READ_ONCE(lkl_disk_answered),
 	};
 
-	if (me && !READ_ONCE(lkl_irqs_served)) {
+	if (me && (waits || !READ_ONCE(lkl_irqs_served))) {
 		if (me->entry)
 			death.task = (const struct lkl_task *)me->task;
 		if (READ_ONCE(me->disk))
@@ -101,19 +104,20 @@ static void die(const char *why)
 	struct lkl_thread *me = lkl_running;
 
 	if (!__atomic_exchange_n(&lkl_dead, 1, __ATOMIC_SEQ_CST))
-		tell_host(why);
+		tell_host(why, NULL);
 	wake_everybody();
 	lkl_cpu_put();
 	lkl_go_home(me);
 }
 
 /**
- * lkl_condemn - declares Linux dead while a thread runs it
+ * lkl_condemn - declares Linux dead from outside
  * @why: for the host
+ * @waits: an entry task that waits for ever; NULL when a thread runs Linux, and does not leave it
  *
  * Any context. Return: false when it was dead already.
  */
-bool lkl_condemn(const char *why)
+bool lkl_condemn(const char *why, struct lkl_thread *waits)
 {
 	int alive = 0;
 
@@ -122,7 +126,7 @@ bool lkl_condemn(const char *why)
 	WRITE_ONCE(condemned, true);
 	/* So that the thread looks. */
 	__atomic_fetch_or(&lkl_irqs_pending, 1UL << LKL_IRQ_TIMER, __ATOMIC_SEQ_CST);
-	tell_host(why);
+	tell_host(why, waits);
 	wake_everybody();
 	return true;
 }
@@ -159,7 +163,7 @@ void linux_fault(const char *why)
 static void die_outside(const char *why)
 {
 	if (!__atomic_exchange_n(&lkl_dead, 1, __ATOMIC_SEQ_CST))
-		tell_host(why);
+		tell_host(why, NULL);
 	wake_everybody();
 }
 

@@ -5,6 +5,7 @@
  */
 #include <linux/completion.h>
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/hrtimer.h>
 #include <linux/interrupt.h>
@@ -431,6 +432,79 @@ static int __init fault_early(char *unused)
 }
 early_param("lkl_selftest_fault", fault_early);
 
+/* ---- what does not come back ---- */
+
+struct volume_choice {
+	unsigned long number;
+	unsigned int locked;
+};
+
+static void lock_directories(struct super_block *sb, void *arg)
+{
+	struct volume_choice *choice = arg;
+	struct inode *inode;
+
+	if (!sb->s_bdev || choice->number--)
+		return;
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list)
+		if (S_ISDIR(inode->i_mode) && inode_trylock(inode) && igrab(inode))
+			choice->locked++;
+	spin_unlock(&sb->s_inode_list_lock);
+}
+
+static long lock_volume(unsigned long number)
+{
+	struct volume_choice choice = { .number = number };
+
+	iterate_supers(lock_directories, &choice);
+	return choice.locked ? 0 : -ENOENT;
+}
+
+struct hoard {
+	unsigned long milliseconds;
+	struct completion has_all;
+};
+
+static int hoarder(void *arg)
+{
+	struct hoard *hoard = arg;
+	unsigned long milliseconds = hoard->milliseconds;
+	struct page *page, *next;
+	LIST_HEAD(pages);
+
+	for (;;) {
+		page = alloc_page(GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
+		if (!page)
+			break;
+		list_add(&page->lru, &pages);
+	}
+	/* The hoard is gone from here on. */
+	complete(&hoard->has_all);
+	do
+		msleep(min_t(unsigned long, milliseconds, MSEC_PER_SEC * 1000));
+	while (milliseconds >= FOR_EVER);
+	list_for_each_entry_safe(page, next, &pages, lru)
+		__free_page(page);
+	return 0;
+}
+
+static long use_up_memory(unsigned long milliseconds)
+{
+	struct hoard hoard = { .milliseconds = milliseconds };
+
+	if (!milliseconds) {
+		while (alloc_page(GFP_KERNEL))
+			;
+		return -ENOMEM;
+	}
+	init_completion(&hoard.has_all);
+	if (IS_ERR(kthread_run(hoarder, &hoard, "hoarder")))
+		return -ENOMEM;
+	wait_for_completion(&hoard.has_all);
+	return 0;
+}
+
 static noinline unsigned long overflow(unsigned long depth)
 {
 	volatile char frame[256];
@@ -486,6 +560,13 @@ static long try_death(unsigned long what, unsigned long milliseconds)
 		return 0;
 	case LKL_SELFTEST_FAULT:
 		return PTR_ERR_OR_ZERO(kthread_run(faulty_thread, NULL, "faulty"));
+	case LKL_SELFTEST_WAIT:
+		lkl_watch_set_wait(milliseconds * NSEC_PER_MSEC);
+		return 0;
+	case LKL_SELFTEST_LOCK:
+		return lock_volume(milliseconds);
+	case LKL_SELFTEST_MEMORY:
+		return use_up_memory(milliseconds);
 	case LKL_SELFTEST_OVERFLOW:
 		return overflow(0);
 	case LKL_SELFTEST_BEYOND:

@@ -36,6 +36,21 @@ static void waiters_changed(void)
 			 __ATOMIC_RELEASE);
 }
 
+/*
+ * Whether a caller waits in Linux, and is not to be disturbed: for the disk, for a lock. Any context: what is read may be a
+ * moment old.
+ */
+bool lkl_waits_uninterruptibly(const struct lkl_thread *thread)
+{
+	const struct task_struct *task = READ_ONCE(thread->task);
+	unsigned int state;
+
+	if (!READ_ONCE(thread->entry) || !task || list_empty(&thread->waiters))
+		return false;
+	state = READ_ONCE(task->__state);
+	return (state & TASK_UNINTERRUPTIBLE) && !(state & TASK_NOLOAD);
+}
+
 /* Has somebody who waits look for interrupts. Any context. */
 void lkl_call_server(void)
 {

@@ -50,7 +50,7 @@ struct lkl_disk_read {
 struct lkl_task;			/* an entry task */
 
 /*
- * Of what Linux has died, and at whose work. `task` is the entry task in whose call it was. When a thread of Linux's own or an
+ * Of what Linux has died, and at whose work. `task` is the entry task in whose call it was, or which waited longest. When a thread of Linux's own or an
  * interrupt died, it is NULL, and `disk` is the best guess: the disk that the thread sent its last request to, or else the one
  * that was answered last. Both are there to be compared with what the host has: they may be gone.
  */
@@ -76,8 +76,8 @@ struct lkl_host_ops {
 	void (*print)(void *host, const char *text, unsigned long len);
 
 	/*
-	 * Linux has died: it panicked, hit a bug, or the watchdog found it in a loop. Called once, before Linux sends its
-	 * threads away. It returns, and must not call into Linux. Every system call in progress or to come returns -ENODEV
+	 * Linux has died: it panicked, hit a bug, or the watchdog found it in a loop, or a caller that waits in it for
+	 * what does not come. Called once, before Linux sends its threads away. It returns, and must not call into Linux. Every system call in progress or to come returns -ENODEV
 	 * (-19) afterwards, but for the one that is in the loop. Any context.
 	 */
 	void (*panicked)(void *host, const struct lkl_death *death);
@@ -263,7 +263,7 @@ int linux_is_dead(void);
  *
  * LKL_SELFTEST_ALL: cpu, irq, threads, timer; returns the number of failed tests, and each prints a TAP line. The others
  * try death and the watchdog: what loops does so until Linux is dead, and for so many milliseconds beyond that (~0: for ever), as
- * LKL_SELFTEST_FOR(what, milliseconds) says.
+ * LKL_SELFTEST_FOR(what, milliseconds) says; LKL_SELFTEST_LOCK takes the number of a volume instead.
  */
 #define LKL_SELFTEST_ALL	0UL
 #define LKL_SELFTEST_DEAF	1UL	/* a loop with interrupts off */
@@ -274,6 +274,9 @@ int linux_is_dead(void);
 #define LKL_SELFTEST_LIMIT	6UL	/* sets the watchdog's limit, in milliseconds */
 #define LKL_SELFTEST_FAULT	7UL	/* a thread of Linux's reads by a null pointer; the call returns */
 #define LKL_SELFTEST_OVERFLOW	8UL	/* calls itself until the stack is used up */
+#define LKL_SELFTEST_WAIT	9UL	/* sets the limit of waits for what does not come, in milliseconds */
+#define LKL_SELFTEST_LOCK	10UL	/* locks all directories in memory of a volume for ever: of the first one mounted (0), the next */
+#define LKL_SELFTEST_MEMORY	11UL	/* 0: uses up all memory, and dies; else a thread has all of it for so long, the call returns */
 #define LKL_SELFTEST_BEYOND	12UL	/* writes so many bytes before and after the pool, and pages mapped side by side */
 #define LKL_SELFTEST_FOR(what, milliseconds)	((what) | (unsigned long)(milliseconds) << 8)
 long linux_selftest(struct lkl_task *task, unsigned long what);

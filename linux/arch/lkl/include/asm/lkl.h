@@ -10,7 +10,7 @@
  *   kernel/idle.c     nothing to do
  *   kernel/time.c     clock, tick and timers
  *   kernel/halt.c     the end: panic, fault, halt
- *   kernel/watch.c    a loop that does not leave the processor is the end, too
+ *   kernel/watch.c    a loop that does not leave the processor is the end, too, and a wait for what does not come
  *   kernel/syscalls.c the calls offered
  *   mm/vmap.c         scattered pages side by side
  *   drivers/hostblk.c disks
@@ -55,6 +55,7 @@ enum { LKL_HANDED_ON = 1, LKL_STILL_HELD = 2 };
  * @entries: how often a host thread came in as this task
  * @host_thread: the host's name for the thread, for the watchdog
  * @seen: what the watchdog saw here last: in which turn, of which thread, and what that had run
+ * @waits: what the watchdog saw of its waits: how often the task had been switched, and at how many looks since
  * @disk: the host's, of the last request that this thread sent
  * @fn: what the task runs
  * @arg: its argument
@@ -81,6 +82,10 @@ struct lkl_thread {
 	struct {
 		unsigned long turn, host_thread, ran;
 	} seen;
+	struct {
+		unsigned long switches;
+		unsigned int looks;
+	} waits;
 	void *disk;
 	int (*fn)(void *arg);
 	void *arg;
@@ -112,6 +117,7 @@ void lkl_cpu_serve(struct lkl_thread *me);
 /* kernel/threads.c */
 void lkl_wait_for_cpu(struct lkl_thread *me);
 void lkl_call_server(void);
+bool lkl_waits_uninterruptibly(const struct lkl_thread *thread);
 extern bool lkl_idle_sleeps;
 int lkl_entry_task(void *unused);
 /* The newest record. Whoever holds the CPU adds to the list, anybody may walk it, in any context. */
@@ -146,13 +152,16 @@ extern void *lkl_disk_answered;
 void lkl_disk_asked(void *disk);
 void lkl_panic_init(void);
 void lkl_go_home(struct lkl_thread *me) __noreturn;
-bool lkl_condemn(const char *why);
+bool lkl_condemn(const char *why, struct lkl_thread *waits);
 bool lkl_is_stuck(void);
 
 /* kernel/watch.c */
 extern bool lkl_watch_sleeps;
+/* Requests that hosts were given, and that they have ended. Whoever holds the CPU counts. */
+extern unsigned long lkl_disks_asked, lkl_disks_answered;
 bool lkl_watch_start(void);
 void lkl_watch_set(unsigned long ns);
+void lkl_watch_set_wait(unsigned long ns);
 void lkl_watch_booted(struct lkl_thread *me);
 void lkl_watch_wake(void);
 void lkl_watch_call_off(void);
