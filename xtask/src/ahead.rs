@@ -52,5 +52,6 @@ pub fn run(sh: &Shell, quick: bool) {
     told("programs for Wine", wine::build(sh).map(drop));
     told("the library for Windows", library::build_dll(sh).map(drop));
     told("the fuzz targets", fuzz::build(sh));
+    told("the fuzz targets for Linux", fuzz::build_ahead(sh));
     told("clippy", lint::clippy(sh));
 }

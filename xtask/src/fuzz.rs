@@ -25,7 +25,7 @@ use crate::{repo, setup};
 pub struct Options {
     /// The target; all are listed when left out
     target: Option<String>,
-    /// The volume, for the target `image`
+    /// The volume, for the targets `image` and `calls`
     #[arg(long, value_name = "VOLUME", default_value = "ext4")]
     fs: String,
     /// For so many seconds
@@ -55,16 +55,14 @@ pub fn run(sh: &Shell, options: &Options) -> Result<ExitCode> {
         for Target { name, about } in &targets {
             println!("{name:<12} {about}");
         }
-        println!(
-            "{:<12} {}: {}",
-            linux::IMAGE,
-            linux::ABOUT,
-            linux::volumes()?.join(", ")
-        );
+        for (name, about) in linux::TARGETS.iter().chain([&linux::PLANTED]) {
+            println!("{name:<12} {about}");
+        }
+        println!("{:<12} {}", "volumes:", linux::volumes()?.join(", "));
         return Ok(ExitCode::SUCCESS);
     };
-    if name == linux::IMAGE {
-        return of_linux(sh, options);
+    if linux::has(name) || name == linux::PLANTED.0 {
+        return of_linux(sh, name, options);
     }
     if !targets.iter().any(|target| target.name == *name) {
         bail!("there is no target \"{name}\"; `cargo xtask fuzz` lists them");
@@ -100,19 +98,48 @@ pub fn build(sh: &Shell) -> Result<()> {
     parsers::build(sh).map(drop)
 }
 
-/// The target that is of Linux itself.
-fn of_linux(sh: &Shell, options: &Options) -> Result<ExitCode> {
+/// The targets that are of Linux itself.
+fn of_linux(sh: &Shell, name: &str, options: &Options) -> Result<ExitCode> {
     if options.merge {
         bail!("what is learned of Linux is kept on this machine alone: there is nothing to merge");
     }
-    // clang is among the tools for Windows.
-    setup::ensure(sh, &[&setup::KERNEL, &setup::WINDOWS])?;
-    let programs = linux::build(sh)?;
+    let programs = build_linux(sh)?;
+    if name == linux::PLANTED.0 {
+        return linux::planted(&programs, options.time);
+    }
     let order = match &options.input {
         Some(input) => linux::Order::Input(input),
         None => linux::Order::Time(options.time, options.seed),
     };
-    linux::run(&programs, &options.fs, &order)
+    linux::run(&programs, name, &options.fs, &order)
+}
+
+/// Builds what drives the targets that are of Linux itself, and that Linux.
+pub fn build_linux(sh: &Shell) -> Result<linux::Programs> {
+    // clang is among the tools for Windows.
+    setup::ensure(sh, &[&setup::KERNEL, &setup::WINDOWS])?;
+    linux::build(sh)
+}
+
+/// The same, and the tests of them, before they are run.
+pub fn build_ahead(sh: &Shell) -> Result<()> {
+    build_linux(sh)?;
+    test_linux(sh, &["--no-run"])
+}
+
+fn test_linux(sh: &Shell, more: &[&str]) -> Result<()> {
+    sh.cmd("cargo")
+        .args(["test", "-q", "-p", "lkl-fuzz", "--features", "libfuzzer"])
+        .args(more)
+        .run()
+        .context("a test of the fuzz targets for Linux failed")
+}
+
+/// The targets that are of Linux itself, each for so many executions, and the tests of what they rely on: an error on a finding that is
+/// not known.
+pub fn bounded_linux(sh: &Shell) -> Result<()> {
+    linux::bounded(&build_linux(sh)?)?;
+    test_linux(sh, &[])
 }
 
 /// All targets for so many executions each, from the corpora that are kept in the tree and with the same seed: an error on a

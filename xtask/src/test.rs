@@ -66,6 +66,7 @@ pub fn run(sh: &Shell, quick: bool) -> Result<()> {
         lint::clippy(sh)
     });
     steps.run("parsers, fuzzed for a while", || fuzz::bounded(sh));
+    steps.run("Linux, fuzzed for a while", || fuzz::bounded_linux(sh));
     steps.run("the host of the Apache Portable Runtime", || {
         let mut cmd = Command::new("cargo");
         cmd.args(["test", "-p", "lkl-host-apr", "--features", "apr"])
@@ -156,6 +157,8 @@ pub enum Part {
     Library,
     /// The fuzz targets for parsers, each for a while
     Parsers,
+    /// The fuzz targets for Linux, each for a while
+    Linux,
     /// Random requests from many threads while disks come and go and Linux dies
     Machine,
 }
@@ -169,6 +172,7 @@ pub fn run_part(sh: &Shell, part: Part) -> Result<()> {
             setup::ensure(sh, &[&setup::PROGRAMS])?;
             fuzz::bounded(sh)
         }
+        Part::Linux => fuzz::bounded_linux(sh),
         Part::Library => {
             setup::ensure(
                 sh,

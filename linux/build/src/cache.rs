@@ -38,10 +38,10 @@ impl Key {
         }
     }
 
-    /// Adds every file under `dir`: its path within, its bytes, and whether it may be executed.
-    pub fn tree(&mut self, name: &str, dir: &Path) -> Result<(), Error> {
+    /// Adds every file under `dir` that counts: its path within, and its bytes.
+    pub fn tree(&mut self, name: &str, dir: &Path, counts: impl Fn(&Path) -> bool) -> Result<(), Error> {
         self.part(name, b"");
-        for file in files_under(dir)? {
+        for file in files_under(dir)?.into_iter().filter(|file| counts(file)) {
             let bytes = io(fs::read(dir.join(&file)), "cannot read", &dir.join(&file))?;
             self.part(&file.to_string_lossy(), &bytes);
         }

@@ -100,7 +100,11 @@ fn key(request: &Request, source_id: &str) -> Result<String, Error> {
     let mut key = Key::new();
     key.part("builder", env!("LKL_BUILD_SELF").as_bytes());
     key.part("source", source_id.as_bytes());
-    key.tree("overlay", &request.overlay())?;
+    let compiler = Compiler::of(&request.fragment())?;
+    // What an instrumented kernel alone has is no reason to build the others anew.
+    key.tree("overlay", &request.overlay(), |file| {
+        compiler == Compiler::Clang || !file.starts_with("fuzz")
+    })?;
     for fragment in fragment::files(&request.fragment()) {
         key.part("fragment", &io(fs::read(&fragment), "cannot read", &fragment)?);
     }
@@ -108,10 +112,7 @@ fn key(request: &Request, source_id: &str) -> Result<String, Error> {
         "make",
         format!("{:?} {:?}", kbuild::VARIABLES, kbuild::TARGETS).as_bytes(),
     );
-    key.part(
-        "compiler",
-        Compiler::of(&request.fragment())?.identity()?.as_bytes(),
-    );
+    key.part("compiler", compiler.identity()?.as_bytes());
     key.part("ld", link::tool_version("ld")?.as_bytes());
     Ok(key.finish())
 }

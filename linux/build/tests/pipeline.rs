@@ -209,6 +209,8 @@ fn what_the_object_depends_on_changes_the_key_and_nothing_else_does() {
     let key = || build(Target::Elf, &world.directory()).unwrap().key;
     let first = key();
     world.write("repo/README.md", "elsewhere");
+    // Of a kernel that is not instrumented.
+    world.write("repo/linux/arch/lkl/fuzz/planted.c", "/* a bug */");
     assert_eq!(key(), first);
     world.write("repo/linux/arch/lkl/kernel/port.c", &format!("{PORT}/* more */"));
     let port = key();

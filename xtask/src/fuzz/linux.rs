@@ -12,10 +12,33 @@ use xshell::Shell;
 
 use crate::repo;
 
-/// The target whose inputs are changes of a volume.
-pub const IMAGE: &str = "image";
-/// What it is of.
-pub const ABOUT: &str = "Linux's file systems: a volume with changes (--fs), mounted, walked and unmounted";
+/// The targets, and what each is of.
+pub const TARGETS: [(&str, &str); 4] = [
+    (
+        IMAGE,
+        "Linux's file systems: a volume with changes (--fs), mounted, walked and unmounted",
+    ),
+    (
+        CALLS,
+        "Linux's file systems: system calls on a volume (--fs) that is mounted for writing",
+    ),
+    (
+        "packets",
+        "Linux's networks: frames for an interface, and sockets behind it",
+    ),
+    (
+        "netlink",
+        "Linux's networks: messages of rtnetlink, nfnetlink and generic netlink",
+    ),
+];
+/// Those of a volume.
+const IMAGE: &str = "image";
+const CALLS: &str = "calls";
+/// Not a target: has each bug found that was planted in the Linux that is fuzzed.
+pub const PLANTED: (&str, &str) = (
+    "planted",
+    "has ten planted bugs found, each within --time, and prints a table",
+);
 
 /// What is to be done.
 pub enum Order<'a> {
@@ -36,7 +59,7 @@ pub fn volumes() -> Result<Vec<String>> {
     let folder = repo::root().join("linux/apps/fuzz/seeds");
     let config = repo::root().join("linux/configs/fuzz.config");
     let config = fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
-    let has = |name: &str| {
+    let can_mount = |name: &str| {
         let symbol = name.split('-').next().unwrap_or_default().to_uppercase();
         let lines = [format!("CONFIG_{symbol}=y"), format!("CONFIG_{symbol}_FS=y")];
         config
@@ -47,7 +70,7 @@ pub fn volumes() -> Result<Vec<String>> {
     for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
-    names.retain(|name| has(name));
+    names.retain(|name| can_mount(name));
     names.sort();
     Ok(names)
 }
@@ -65,23 +88,53 @@ pub fn build(sh: &Shell) -> Result<Programs> {
     })
 }
 
-/// Does what is ordered with a volume. The exit code is not 0 on a finding.
-pub fn run(programs: &Programs, volume: &str, order: &Order<'_>) -> Result<ExitCode> {
-    if !volumes()?.iter().any(|name| name == volume) {
+/// Whether Linux's is the target of that name.
+pub fn has(target: &str) -> bool {
+    TARGETS.iter().any(|(name, _)| *name == target)
+}
+
+/// Does what is ordered with a target, and a volume if it is of one. The exit code is not 0 on a finding.
+pub fn run(programs: &Programs, target: &str, volume: &str, order: &Order<'_>) -> Result<ExitCode> {
+    let of_volume = target == IMAGE || target == CALLS;
+    if of_volume && !volumes()?.iter().any(|name| name == volume) {
         bail!(
             "there is no volume \"{volume}\"; there are {}",
             volumes()?.join(", ")
         );
     }
-    let place = repo::target_dir().join("fuzz/linux").join(volume);
-    fs::create_dir_all(&place)?;
-    let words = match order {
+    let mut words = vec![
+        target.to_owned(),
+        if of_volume {
+            volume.to_owned()
+        } else {
+            String::new()
+        },
+    ];
+    words.extend(match order {
         Order::Time(seconds, seed) => vec!["time".to_owned(), seconds.to_string(), seed.to_string()],
         Order::Input(file) => vec!["input".to_owned(), file.display().to_string()],
-    };
+    });
+    campaign(programs, &words)
+}
+
+/// Has each planted bug found within so many seconds.
+pub fn planted(programs: &Programs, seconds: u64) -> Result<ExitCode> {
+    campaign(programs, &[PLANTED.0.to_owned(), seconds.to_string()])
+}
+
+/// All targets for so many executions each, with the same seed: an error on a finding that is not known.
+pub fn bounded(programs: &Programs) -> Result<()> {
+    if campaign(programs, &["bounded".to_owned()])? != ExitCode::SUCCESS {
+        bail!("a target has a finding");
+    }
+    Ok(())
+}
+
+fn campaign(programs: &Programs, words: &[String]) -> Result<ExitCode> {
+    let place = repo::target_dir().join("fuzz/linux");
+    fs::create_dir_all(&place)?;
     let status = Command::new(&programs.campaign)
         .arg(&programs.fuzzer)
-        .arg(volume)
         .arg(&place)
         .args(words)
         .status()

@@ -1,9 +1,9 @@
-//! A run of the fuzzing program, as often as it takes: it ends with each finding, and when Linux is old.
+//! A run of the fuzzing program for one target, as often as it takes: it ends with each finding, and when Linux is old.
 //!
 //! Findings are told apart by the top of their stack in Linux ([`Verdict::kind`]); of each kind one is kept, made smaller, and shown to
 //! be a finding by itself, in a program that has seen nothing else.
 
-use crate::smaller::smaller;
+use crate::target::Target;
 use crate::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,10 @@ use std::{fs, io};
 const FRESH: i32 = 88;
 /// Executions of one program.
 const EXECUTIONS: u64 = 20_000;
-/// Bytes of the longest input, seconds of the longest execution, and MiB of memory.
-const LIMITS: [&str; 5] = [
+/// Bytes of the longest input, seconds of the longest execution, and MiB of memory. No weights by the rarity of what an input reaches: with
+/// so many features an execution, keeping them takes longer than Linux does.
+const LIMITS: [&str; 6] = [
+    "-entropic=0",
     "-max_len=2048",
     "-len_control=0",
     "-timeout=60",
@@ -33,6 +35,8 @@ pub enum Limit {
     Time(Duration),
     /// After so many executions.
     Runs(u64),
+    /// With the first finding, or when so much time has passed.
+    Finding(Duration),
 }
 
 /// A kind of finding.
@@ -72,8 +76,14 @@ pub struct Outcome {
 pub struct Campaign {
     /// The fuzzing program.
     pub program: PathBuf,
-    /// The volume.
+    /// What is fuzzed.
+    pub target: Target,
+    /// The volume; empty for a target without one.
     pub volume: String,
+    /// The planted bug that is awake; 0 for none.
+    pub bug: u32,
+    /// The processor that it runs on; `None`: the one where it is started.
+    pub processor: Option<usize>,
     /// A folder for inputs that reach something, for findings, and for which edges were reached.
     pub place: PathBuf,
     /// Where chance begins.
@@ -83,8 +93,13 @@ pub struct Campaign {
 impl Campaign {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
+        if let Some(processor) = self.processor {
+            command.env("LKLFS_FUZZ_PROCESSOR", processor.to_string());
+        }
         command
+            .env("LKLFS_FUZZ_TARGET", self.target.name())
             .env("LKLFS_FUZZ_VOLUME", &self.volume)
+            .env("LKLFS_FUZZ_BUG", self.bug.to_string())
             .env("LKLFS_FUZZ_EDGES", self.place.join("edges"))
             .env("LKLFS_FUZZ_EXECUTIONS", EXECUTIONS.to_string())
             .args(LIMITS)
@@ -106,6 +121,27 @@ impl Campaign {
         }
     }
 
+    /// What an execution takes whose Linux is booted for it: the mean of some, of the input that is empty.
+    ///
+    /// # Errors
+    /// The program does not run, or the sound volume is a finding.
+    pub fn with_boot(&self) -> io::Result<Duration> {
+        const BOOTS: u32 = 3;
+        fs::create_dir_all(&self.place)?;
+        let empty = self.place.join("empty");
+        fs::write(&empty, [])?;
+        let start = Instant::now();
+        for _ in 0..BOOTS {
+            if let Some(verdict) = self.once(&empty)? {
+                return Err(io::Error::other(format!(
+                    "the empty input is a finding: {}",
+                    verdict.what
+                )));
+            }
+        }
+        Ok(start.elapsed() / BOOTS)
+    }
+
     /// Fuzzes.
     ///
     /// # Errors
@@ -120,7 +156,7 @@ impl Campaign {
         let mut fuzzing = Duration::ZERO;
         loop {
             let left = match limit {
-                Limit::Time(time) => format!(
+                Limit::Time(time) | Limit::Finding(time) => format!(
                     "-max_total_time={}",
                     time.saturating_sub(fuzzing).as_secs().max(1)
                 ),
@@ -149,6 +185,7 @@ impl Campaign {
             }
             let over = match limit {
                 Limit::Time(time) => fuzzing >= time,
+                Limit::Finding(time) => fuzzing >= time || !outcome.findings.is_empty(),
                 Limit::Runs(runs) => outcome.runs >= runs,
             };
             if over {
@@ -178,7 +215,7 @@ impl Campaign {
         if alone {
             let scratch = artifact.with_extension("try");
             let start = Instant::now();
-            let small = smaller(&input, |input| {
+            let small = self.target.smaller(&input, |input| {
                 let tried = start.elapsed() < SMALLER && fs::write(&scratch, input).is_ok();
                 tried
                     && self

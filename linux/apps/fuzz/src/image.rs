@@ -1,9 +1,10 @@
-//! A seed with changes, as a disk of Linux's. What Linux writes goes to its overlay, not here.
+//! A seed with changes, as a disk of Linux's.
 
 use crate::seed::{PAGE, Seed};
 use lkl::{Disk, ReadRequest};
+use lkl_write::{Abilities, Operation, WritableDisk, WriteRequest};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A volume.
 #[derive(Clone, Debug)]
@@ -81,46 +82,77 @@ impl Image {
         }
     }
 
+    /// Zeros from `at` up to `end`. The volume has no page for what was zeros before.
+    pub fn clear(&mut self, at: u64, end: u64) {
+        let end = end.min(self.size());
+        if at >= end {
+            return;
+        }
+        let numbers = at / PAGE as u64..end.div_ceil(PAGE as u64);
+        let in_seed = self.seed.pages.range(numbers.clone()).map(|(number, _)| *number);
+        let in_changes = self.changed.range(numbers).map(|(number, _)| *number);
+        let there: BTreeSet<u64> = in_seed.chain(in_changes).collect();
+        for number in there {
+            let start = (number * PAGE as u64).max(at);
+            let count = ((number + 1) * PAGE as u64).min(end) - start;
+            self.write(start, &[0; PAGE][..usize::try_from(count).unwrap_or(0)]);
+        }
+    }
+
     /// The numbers of the pages that are changed.
     pub fn changed(&self) -> Vec<u64> {
         self.changed.keys().copied().collect()
     }
 }
 
-/// An image as a disk, which remembers what was read of it.
+/// What a disk of Linux's shows, and what happened to it.
 #[derive(Debug)]
-pub struct ImageDisk {
+struct Inside {
     image: Image,
-    read: Option<Mutex<BTreeSet<u64>>>,
+    /// The numbers of the sectors of 512 bytes that were read; `None`: that is not noted.
+    read: Option<BTreeSet<u64>>,
 }
 
+/// A disk that stays while what it shows is another volume for each input. What Linux writes lies over that volume, and is gone with
+/// it.
+#[derive(Debug)]
+pub struct ImageDisk(Mutex<Inside>);
+
 impl ImageDisk {
-    /// Of an image.
+    /// Shows an image.
     pub fn new(image: Image) -> ImageDisk {
-        ImageDisk { image, read: None }
+        ImageDisk(Mutex::new(Inside { image, read: None }))
     }
 
-    /// One that remembers.
-    pub fn watched(image: Image) -> ImageDisk {
-        ImageDisk {
-            image,
-            read: Some(Mutex::default()),
-        }
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The numbers of the sectors of 512 bytes that were read.
+    /// Shows another image of the same size from now on. Nothing of the disk is mounted, or in Linux's memory.
+    pub fn show(&self, image: Image) {
+        self.inside().image = image;
+    }
+
+    /// Notes what is read from now on.
+    pub fn watch(&self) {
+        self.inside().read = Some(BTreeSet::new());
+    }
+
+    /// The numbers of the sectors of 512 bytes that were read since [`ImageDisk::watch`], which ends.
     pub fn sectors_read(&self) -> Vec<u64> {
-        let read = self
-            .read
-            .as_ref()
-            .map(|read| read.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let read = self.inside().read.take();
         read.unwrap_or_default().into_iter().collect()
+    }
+
+    /// What it shows, with what Linux has written.
+    pub fn image(&self) -> Image {
+        self.inside().image.clone()
     }
 }
 
 impl Disk for ImageDisk {
     fn size_bytes(&self) -> u64 {
-        self.image.size()
+        self.inside().image.size()
     }
 
     fn block_size(&self) -> u32 {
@@ -128,17 +160,48 @@ impl Disk for ImageDisk {
     }
 
     fn read(&self, mut request: ReadRequest) {
+        let mut inside = self.inside();
         let mut at = request.offset();
-        if let Some(read) = &self.read {
-            let end = at + request.len() as u64;
-            read.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend(at / 512..end.div_ceil(512));
+        let end = at + request.len() as u64;
+        if let Some(read) = &mut inside.read {
+            read.extend(at / 512..end.div_ceil(512));
         }
         for piece in request.segments() {
-            self.image.read(at, piece);
+            inside.image.read(at, piece);
             at += piece.len() as u64;
         }
+        drop(inside);
+        request.complete(Ok(()));
+    }
+}
+
+impl WritableDisk for ImageDisk {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            flush: true,
+            fua: true,
+            discard: true,
+            discard_granularity: 0,
+            write_zeroes: false,
+        }
+    }
+
+    fn change(&self, request: WriteRequest) {
+        let mut inside = self.inside();
+        let mut at = request.offset();
+        let end = at + request.len() as u64;
+        match request.operation() {
+            Operation::Write { .. } => {
+                for piece in request.segments() {
+                    inside.image.write(at, piece);
+                    at += piece.len() as u64;
+                }
+            }
+            // What was discarded reads as zeros.
+            Operation::Discard | Operation::WriteZeroes { .. } => inside.image.clear(at, end),
+            Operation::Flush => {}
+        }
+        drop(inside);
         request.complete(Ok(()));
     }
 }
@@ -159,5 +222,8 @@ mod tests {
         assert_eq!(image.bytes(3 * PAGE as u64 - 2, 4), [1, 9, 0, 0]);
         assert_eq!(image.changed(), [0, 1, 2]);
         assert_eq!(Image::new(&seed).bytes(0, volume.len()), volume);
+        image.clear(PAGE as u64 - 1, 3 * PAGE as u64 - 2);
+        assert_eq!(image.bytes(PAGE as u64 - 3, 6), [1, 5, 0, 0, 0, 0]);
+        assert_eq!(image.bytes(3 * PAGE as u64 - 4, 5), [0, 0, 1, 9, 0]);
     }
 }

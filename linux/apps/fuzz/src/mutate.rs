@@ -122,7 +122,7 @@ impl Structure {
 }
 
 /// A field of so many bytes with another value.
-fn changed(old: &[u8], rng: &mut Rng) -> Vec<u8> {
+pub(crate) fn changed(old: &[u8], rng: &mut Rng) -> Vec<u8> {
     let mut new = old.to_vec();
     if new.len() > 8 {
         let at = rng.below(new.len());

@@ -1,5 +1,7 @@
 //! What the fuzzing program said when it ended, read: of what Linux died, and where.
 
+use crate::planted;
+
 /// Parts of Linux that tell of a fault and are not where it is.
 const MESSENGERS: [&str; 8] = [
     "/linux/mm/kasan/",
@@ -46,7 +48,8 @@ impl Verdict {
             else {
                 continue;
             };
-            let messenger = MESSENGERS.iter().any(|messenger| place.starts_with(messenger));
+            let messenger = MESSENGERS.iter().any(|messenger| place.starts_with(messenger))
+                && !place["/linux/".len()..].starts_with(planted::FILE);
             let function = pair[0]
                 .trim_start()
                 .split_once(": ")
@@ -60,6 +63,11 @@ impl Verdict {
             frames,
             words: words.map(str::to_owned).collect(),
         })
+    }
+
+    /// Whether it is of a bug that was planted.
+    pub fn is_planted(&self) -> bool {
+        self.frames.iter().any(|frame| frame.contains(planted::FILE))
     }
 
     /// What is the same in two deaths of one kind: the functions on top of the stack; else the words.

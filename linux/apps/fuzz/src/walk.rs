@@ -1,12 +1,11 @@
 //! What is done with a volume: it is mounted, all that it shows is looked at, within bounds, and it is unmounted.
 
 use crate::image::ImageDisk;
-use lkl::{DiskOptions, EntryKind, FileType, FsKind, Kernel, MountOptions, OpenMode, OwnedFd};
+use lkl::{FileType, Kernel, OpenMode, OwnedFd};
+use lkl_write::{MountFlags, Volume, WritableDevice};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Bytes of an overlay: a volume's journal, replayed.
-const OVERLAY: u64 = 16 << 20;
 /// Bytes of a piece that is read of a file.
 const PIECE: usize = 16 << 10;
 
@@ -15,16 +14,22 @@ const PIECE: usize = 16 << 10;
 pub struct Extent {
     /// Entries of directories in all.
     pub entries: usize,
+    /// Files, links and directories that are opened, in all: of the rest only the inode is looked at.
+    pub opened: usize,
     /// Bytes of files in all.
     pub bytes: usize,
     /// Levels of directories.
     pub depth: usize,
 }
 
+/// Files and links that are opened in one directory.
+const OPENED_HERE: usize = 6;
+
 /// All of a small volume.
 pub const WHOLE: Extent = Extent {
     entries: 200,
-    bytes: 1 << 20,
+    opened: 24,
+    bytes: 256 << 10,
     depth: 6,
 };
 
@@ -42,77 +47,109 @@ pub struct Visit {
     pub bytes: usize,
 }
 
-/// Mounts the volume on a disk as `fs`, looks at it and unmounts it.
-pub fn visit(kernel: &Kernel, disk: Arc<ImageDisk>, fs: &str, recovery: bool, extent: &Extent) -> Visit {
+/// A disk that Linux has, and what it shows.
+#[derive(Debug)]
+pub struct Device {
+    /// Linux's end.
+    pub linux: WritableDevice,
+    /// The other one.
+    pub disk: Arc<ImageDisk>,
+}
+
+/// Mounts the volume on a device as `fs`, read-only, looks at it and unmounts it.
+pub fn visit(kernel: &Kernel, device: &Device, fs: &str, recovery: bool, extent: &Extent) -> Visit {
     let mut visit = Visit::default();
-    let options = DiskOptions {
-        overlay_limit: Some(OVERLAY),
-        ..DiskOptions::default()
+    let flags = MountFlags {
+        read_only: true,
+        ..MountFlags::default()
     };
-    let Ok(device) = kernel.add_disk(disk, options) else {
+    let Ok(volume) = Volume::mount_with(kernel, &device.linux, fs, &options_of(fs, recovery), flags) else {
         return visit;
     };
-    let options = MountOptions {
-        extra: options_of(fs),
-        recovery,
-    };
-    if let Ok(mount) = kernel.mount(&device, FsKind::Named(fs), &options) {
-        visit.mounted = true;
-        let _ = mount.statfs();
-        if let Ok(root) = mount.root() {
-            let mut left = *extent;
+    visit.mounted = true;
+    if let Ok(root) = volume.root() {
+        let _ = root.statfs();
+        let mut left = *extent;
+        if let Ok(root) = root.open_at(b".", OpenMode::Directory) {
             directory(&root, &mut left, extent.depth);
-            visit.entries = extent.entries - left.entries;
-            visit.bytes = extent.bytes - left.bytes;
         }
-        mount.unmount();
+        visit.entries = extent.entries - left.entries;
+        visit.bytes = extent.bytes - left.bytes;
     }
-    let _ = device.remove();
+    let _ = volume.unmount();
     visit
 }
 
-/// What Linux must be told of a volume in `seeds/`: its UFS does not look which of its kinds it has.
-fn options_of(fs: &str) -> &'static str {
-    match fs {
+/// What Linux must be told of a volume in `seeds/`: its UFS does not look which of its kinds it has, and ext4 may not be told by a superblock to
+/// panic.
+pub fn options_of(fs: &str, recovery: bool) -> String {
+    let always = match fs {
         "ufs" => "ufstype=44bsd",
+        "ext4" => "errors=continue",
         _ => "",
-    }
+    };
+    let quiet = match fs {
+        _ if recovery => "",
+        "ext4" => "noload",
+        "xfs" | "f2fs" => "norecovery",
+        "btrfs" => "rescue=nologreplay",
+        _ => "",
+    };
+    let comma = if always.is_empty() || quiet.is_empty() {
+        ""
+    } else {
+        ","
+    };
+    format!("{always}{comma}{quiet}")
 }
 
-fn directory(folder: &OwnedFd, left: &mut Extent, depth: usize) {
-    attributes(folder);
-    let Ok(open) = folder.reopen(OpenMode::Directory) else {
-        return;
-    };
-    let mut names: Vec<(Vec<u8>, EntryKind)> = Vec::new();
+fn directory(open: &OwnedFd, left: &mut Extent, depth: usize) {
+    attributes(open);
+    let mut names: Vec<Vec<u8>> = Vec::new();
     let _ = open.read_dir(0, &mut |entry| {
         if left.entries == 0 {
             return ControlFlow::Break(());
         }
         left.entries -= 1;
         if entry.name != b"." && entry.name != b".." {
-            names.push((entry.name.to_vec(), entry.kind));
+            names.push(entry.name.to_vec());
         }
         ControlFlow::Continue(())
     });
     // One that is not there: what a lookup does besides.
-    let _ = folder.statx_at(b"absent");
-    for (name, _) in names {
-        let Ok(entry) = folder.open_at(&name, OpenMode::Path) else {
-            continue;
-        };
-        let Ok(stat) = entry.statx() else { continue };
+    let _ = open.statx_at(b"absent");
+    let mut folders = Vec::new();
+    let mut here = OPENED_HERE;
+    for name in names {
+        let Ok(stat) = open.statx_at(&name) else { continue };
         match stat.file_type() {
-            FileType::Directory if depth > 0 => directory(&entry, left, depth - 1),
+            FileType::Directory if depth > 0 => folders.push(name),
+            _ if here.min(left.opened) == 0 => {}
             FileType::Symlink => {
-                attributes(&entry);
-                let _ = entry.read_link();
+                here -= 1;
+                left.opened -= 1;
+                if let Ok(link) = open.open_at(&name, OpenMode::Path) {
+                    attributes(&link);
+                    let _ = link.read_link();
+                }
             }
             FileType::Regular => {
-                attributes(&entry);
-                contents(&entry, stat.size, left);
+                here -= 1;
+                left.opened -= 1;
+                if let Ok(file) = open.open_at(&name, OpenMode::Read) {
+                    attributes(&file);
+                    contents(&file, stat.size, left);
+                }
             }
-            _ => attributes(&entry),
+            _ => {}
+        }
+    }
+    for name in folders {
+        if left.opened > 0
+            && let Ok(folder) = open.open_at(&name, OpenMode::Directory)
+        {
+            left.opened -= 1;
+            directory(&folder, left, depth - 1);
         }
     }
 }
@@ -130,13 +167,10 @@ fn attributes(entry: &OwnedFd) {
 }
 
 /// The first bytes of a file, the last ones, and those of its stretches that are no holes.
-fn contents(entry: &OwnedFd, size: u64, left: &mut Extent) {
+fn contents(file: &OwnedFd, size: u64, left: &mut Extent) {
     if left.bytes == 0 {
         return;
     }
-    let Ok(file) = entry.reopen(OpenMode::Read) else {
-        return;
-    };
     let mut buffer = vec![0; PIECE];
     let mut starts = vec![0, size.saturating_sub(PIECE as u64 / 2)];
     let mut at = 0;

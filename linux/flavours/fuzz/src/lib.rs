@@ -8,8 +8,11 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+use lkl::{Errno, Kernel};
+use lkl_write::{WritableDevice, WritableDisk};
 use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags};
+use std::sync::Arc;
 
 /// `CONFIG_KASAN_SHADOW_OFFSET` of arch/lkl.
 const SHADOW: usize = 0x7fff_8000;
@@ -73,10 +76,39 @@ pub fn coverage() -> Coverage {
     }
 }
 
-/// The function that `host_fuzz.h` declares.
+/// Disks that this Linux writes to.
+pub trait WritableDisks {
+    /// Announces one. At most `queue_depth` requests are under way at once; 0 lets Linux choose.
+    ///
+    /// # Errors
+    /// Linux's.
+    fn add_writable_disk(
+        &self,
+        disk: Arc<dyn WritableDisk>,
+        queue_depth: u32,
+    ) -> Result<WritableDevice, Errno>;
+}
+
+impl WritableDisks for Kernel {
+    #[allow(unsafe_code)]
+    fn add_writable_disk(
+        &self,
+        disk: Arc<dyn WritableDisk>,
+        queue_depth: u32,
+    ) -> Result<WritableDevice, Errno> {
+        // SAFETY: the function is that of the Linux that this crate links, and there is one in a program.
+        unsafe {
+            lkl_write::door::add_writable_disk(self, disk, queue_depth, contract::linux_disk_add_writable)
+        }
+    }
+}
+
+/// The functions that `host_fuzz.h` and `host_write.h` declare.
 #[allow(unsafe_code, non_camel_case_types)]
 mod contract {
     use super::Edge;
+    use lkl::sys::{Long, lkl_disk_info, lkl_disk_params, lkl_task};
+    use lkl_write::sys::lkl_disk_write_ops;
 
     #[repr(C)]
     pub(super) struct lkl_coverage {
@@ -87,5 +119,11 @@ mod contract {
 
     unsafe extern "sysv64" {
         pub(super) fn linux_coverage(coverage: *mut lkl_coverage);
+        pub(super) fn linux_disk_add_writable(
+            task: *mut lkl_task,
+            params: *const lkl_disk_params,
+            ops: *const lkl_disk_write_ops,
+            info: *mut lkl_disk_info,
+        ) -> Long;
     }
 }

@@ -1,16 +1,25 @@
-//! The program that libFuzzer drives: the target *image* for one of the volumes in `seeds/`, which [`VOLUME`] names.
+//! The program that libFuzzer drives, for one target.
 //!
 //! | variable | meaning |
 //! |---|---|
-//! | `LKLFS_FUZZ_VOLUME` | a name in `seeds/`: the file system, and behind a hyphen what is special |
+//! | `LKLFS_FUZZ_TARGET` | a name of a [`Target`](lkl_fuzz::target::Target) |
+//! | `LKLFS_FUZZ_VOLUME` | for *image* and *calls* a name in `seeds/`: the file system, and behind a hyphen what is special |
+//! | `LKLFS_FUZZ_BUG` | the planted bug that is awake |
+//! | `LKLFS_FUZZ_PROCESSOR` | the one that the program runs on (see `stacks.rs`) |
+//! | `LKLFS_FUZZ_LAST` | a file: the edges that the last input has reached (see `reached.rs`) |
 //! | `LKLFS_FUZZ_EDGES` | a file: which edges were reached is added to it now and then (see `reached.rs`) |
 //! | `LKLFS_FUZZ_EXECUTIONS` | after so many, the program ends with [`death::FRESH`], for another that begins anew |
 
 #![no_main]
 
+mod calls;
 mod death;
+mod door;
 mod linux;
+mod netlink;
+mod packets;
 mod reached;
+mod stacks;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
 use linux::Linux;
@@ -34,7 +43,7 @@ fuzz_target!(
 );
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    let input = with_linux(|linux| linux.structure().mutate(&data[..size], max_size, seed));
+    let input = with_linux(|linux| linux.mutate(&data[..size], max_size, seed));
     data[..input.len()].copy_from_slice(&input);
     input.len()
 });

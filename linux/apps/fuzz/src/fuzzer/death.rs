@@ -3,7 +3,8 @@
 //!
 //! A panic of Linux's comes here as a call of the host's hook, on the stack of the thread that panics. A fault of the processor comes
 //! as a signal, to a handler that stands before the host's own: the host would have Linux panic, and the place would be lost. It
-//! runs on the stack that the fault happened on, so a stack that has run out ends the program without a word.
+//! runs on a stack of its own (`stacks.rs`), since the thread's may have run out. A sleep where none may be is what Linux only says;
+//! that is taken for a death here.
 //
 // UNSAFETY: signal handlers are installed, and the program is left without its ending.
 
@@ -14,8 +15,13 @@ use std::sync::{Mutex, PoisonError};
 
 /// The exit code of a program that has had its time: not a finding.
 pub const FRESH: i32 = 88;
+/// Bytes between a stack pointer and an access that is to the stack.
+const NEAR: usize = 16 << 10;
 /// Bytes that are kept of what Linux says.
 const MOST: usize = 64 << 10;
+
+/// What Linux says of a sleep where none may be.
+const SLEEP: &[u8] = b"BUG: sleeping function called from invalid context";
 
 /// What Linux has said since the input was begun.
 static SAID: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -38,6 +44,10 @@ pub fn hooks() -> Hooks {
             let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
             if said.len() < MOST {
                 said.extend_from_slice(text);
+            }
+            drop(said);
+            if text.windows(SLEEP.len()).any(|words| words == SLEEP) {
+                tell(&String::from_utf8_lossy(text));
             }
         })),
         panicked: Some(Box::new(|why| tell(&String::from_utf8_lossy(why)))),
@@ -63,12 +73,16 @@ fn tell(why: &str) -> ! {
     std::process::abort();
 }
 
-extern "C" fn fault(signal: i32, info: *mut libc::siginfo_t, _context: *mut c_void) {
+extern "C" fn fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes it.
     let info = unsafe { &*info };
     // SAFETY: for signals of faults the field is filled.
     let address = unsafe { info.si_addr() };
+    // SAFETY: the kernel passes a ucontext_t.
+    let registers = unsafe { &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let stack = registers[libc::REG_RSP as usize] as usize;
     let what = match signal {
+        libc::SIGSEGV if address.addr().abs_diff(stack) < NEAR => "a stack that has run out",
         libc::SIGSEGV => "bad access",
         libc::SIGBUS => "bus error",
         libc::SIGILL => "illegal instruction",
@@ -84,22 +98,15 @@ pub fn watch_faults() {
         let mut action = unsafe { std::mem::zeroed::<libc::sigaction>() };
         let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut c_void) = fault;
         action.sa_sigaction = handler as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | libc::SA_ONSTACK;
         // SAFETY: the handler ends the program.
         unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
     }
 }
 
 /// Ends the program, for another one to go on.
-pub fn leave(short: bool) -> ! {
-    eprintln!(
-        "FRESH: {}",
-        if short {
-            "memory is short"
-        } else {
-            "enough executions"
-        }
-    );
+pub fn leave(why: &str) -> ! {
+    eprintln!("FRESH: {why}");
     // SAFETY: libFuzzer takes an ordinary end for a finding.
     unsafe { libc::_exit(FRESH) };
 }
