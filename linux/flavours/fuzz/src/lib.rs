@@ -8,6 +8,8 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+pub mod schedule;
+
 use lkl::{Errno, Kernel};
 use lkl_write::{WritableDevice, WritableDisk};
 use rustix::io;

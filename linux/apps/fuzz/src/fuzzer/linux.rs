@@ -109,6 +109,7 @@ impl Linux {
     pub fn boot() -> Linux {
         let target = std::env::var(TARGET).ok().and_then(|name| Target::named(&name));
         let target = target.unwrap_or_else(|| panic!("{TARGET} names no target"));
+        stacks::at_the_same_addresses();
         stacks::on_one_processor();
         stacks::second();
         linux_fuzz::map_shadow().expect("room for KASAN's shadow");

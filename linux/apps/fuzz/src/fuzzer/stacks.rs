@@ -6,10 +6,12 @@
 //! A Rust program's threads get such stacks from the standard library, if that has begun the program. libFuzzer begins this
 //! one. So `pthread_create`, which makes them all, is one of ours that calls the system's.
 //
-// UNSAFETY: a function of the C library is replaced, and memory is mapped.
+// UNSAFETY: a function of the C library is replaced, memory is mapped, and the process' personality is set.
 
 use libc::{c_int, c_void, pthread_attr_t, pthread_t};
 use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr::null_mut;
 
 /// Bytes of a second stack. Finding the names of a stack's functions is another thread's.
@@ -90,6 +92,30 @@ pub unsafe extern "C" fn pthread_create(
         drop(unsafe { Box::from_raw(body) });
     }
     error
+}
+
+/// Begins the program again with every mapping at the same address in each run, unless it is: Linux hashes addresses, so that they
+/// decide which way it goes.
+///
+/// # Panics
+/// When the program cannot be begun again.
+pub fn at_the_same_addresses() {
+    // SAFETY: asks alone.
+    let now = unsafe { libc::personality(0xffff_ffff) };
+    if now & libc::ADDR_NO_RANDOMIZE != 0 {
+        return;
+    }
+    let Ok(fixed) = libc::c_ulong::try_from(now | libc::ADDR_NO_RANDOMIZE) else {
+        return;
+    };
+    // SAFETY: counts for the program that is begun below.
+    if unsafe { libc::personality(fixed) } == -1 {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    let error = Command::new("/proc/self/exe").arg0(name).args(arguments).exec();
+    panic!("the program cannot be begun again: {error}");
 }
 
 /// Names a processor.
