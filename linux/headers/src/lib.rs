@@ -50,7 +50,7 @@ pub fn headers(request: &Request) -> Result<PathBuf> {
     let mut key = Key::new();
     key.part("generator", env!("LKL_HEADERS_SELF").as_bytes());
     key.part("source", source_id.as_bytes());
-    key.tree("overlay", &request.overlay().join("include"))?;
+    key.tree("overlay", &request.overlay().join("include"), |_| true)?;
     let dir = request.cache.join("headers").join(key.finish());
     let mut failed = None;
     let made = cache::once(&dir, |partial| {

@@ -31,7 +31,7 @@ use crate::report::{Listing, Report};
 pub struct Cli {
     /// What is copied from the image, and last where it goes: into that folder if it is one, otherwise it gets that name; of
     /// FOLDER/. what is in the folder
-    #[arg(value_name = "SRC... DST", value_hint = ValueHint::AnyPath, num_args = 2.., required_unless_present = "man")]
+    #[arg(value_name = "SRC... DST", value_hint = ValueHint::AnyPath, num_args = 2.., required = true)]
     pub paths: Vec<PathBuf>,
     /// The image
     #[command(flatten)]
@@ -51,9 +51,6 @@ pub struct Cli {
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
-    /// Write the man page into a directory
-    #[arg(long, value_name = "DIRECTORY", hide = true)]
-    pub man: Option<PathBuf>,
 }
 
 const MORE: &str = "\
@@ -70,12 +67,8 @@ cannot be written, 9 the time limit passed, 13 the image is in use, 130 interrup
 impl Command for Cli {
     const PROGRAM: Program = named("cpfromfs");
 
-    fn man(&self) -> Option<&Path> {
-        self.man.as_deref()
-    }
-
     fn run(self) -> Result<(), Failure> {
-        let image = self.named.image.clone().ok_or_else(|| missing("the image"))?;
+        let image = self.named.image.clone();
         let Some((target, sources)) = self.paths.split_last() else {
             return Err(missing("what is copied"));
         };

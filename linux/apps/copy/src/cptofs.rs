@@ -1,6 +1,6 @@
 //! `cptofs`: this machine's files into a file system of an image.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Parser, ValueHint};
 use lkl::OwnedFd;
@@ -30,7 +30,7 @@ use crate::report::{Listing, Report};
 pub struct Cli {
     /// What is copied, and last where it goes in the image: into that folder if it is one, otherwise it gets that name; of FOLDER/.
     /// what is in the folder
-    #[arg(value_name = "SRC... DST", value_hint = ValueHint::AnyPath, num_args = 2.., required_unless_present = "man")]
+    #[arg(value_name = "SRC... DST", value_hint = ValueHint::AnyPath, num_args = 2.., required = true)]
     pub paths: Vec<PathBuf>,
     /// The image
     #[command(flatten)]
@@ -44,9 +44,6 @@ pub struct Cli {
     /// What is copied
     #[command(flatten)]
     pub selection: Selection,
-    /// Write the man page into a directory
-    #[arg(long, value_name = "DIRECTORY", hide = true)]
-    pub man: Option<PathBuf>,
 }
 
 const MORE: &str = "\
@@ -64,12 +61,8 @@ is wrong, 3 the image cannot be read or written, 4 no file system or a damaged o
 impl Command for Cli {
     const PROGRAM: Program = named("cptofs");
 
-    fn man(&self) -> Option<&Path> {
-        self.man.as_deref()
-    }
-
     fn run(self) -> Result<(), Failure> {
-        let image = self.named.image.clone().ok_or_else(|| missing("the image"))?;
+        let image = self.named.image.clone();
         let Some((target, sources)) = self.paths.split_last() else {
             return Err(missing("what is copied"));
         };

@@ -13,7 +13,7 @@ use lkl_tree::scratch::{self, Scratch};
 use lkl_volume::{Interruption, Program};
 
 use crate::choice::Choices;
-use crate::program::{Command, Opening, Selection, missing, named};
+use crate::program::{Command, Opening, Selection, named};
 use crate::report::{Listing, Report};
 use crate::to_tar::{ToTar, written};
 
@@ -26,11 +26,11 @@ use crate::to_tar::{ToTar, written};
 #[command(name = "fs2tar", version, after_help = MORE, max_term_width = 100)]
 pub struct Cli {
     /// The image: a file (raw, VHD, VHDX, qcow2) or a disk
-    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "man")]
-    pub image: Option<PathBuf>,
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
     /// The archive that is made; - for standard output
-    #[arg(value_name = "OUT.tar", value_hint = ValueHint::FilePath, required_unless_present = "man")]
-    pub archive: Option<PathBuf>,
+    #[arg(value_name = "OUT.tar", value_hint = ValueHint::FilePath)]
+    pub archive: PathBuf,
     /// How the image is opened
     #[command(flatten)]
     pub opening: Opening,
@@ -49,9 +49,6 @@ pub struct Cli {
     /// Give up after so many seconds
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
-    /// Write the man page into a directory
-    #[arg(long, value_name = "DIRECTORY", hide = true)]
-    pub man: Option<PathBuf>,
 }
 
 const MORE: &str = "\
@@ -74,13 +71,8 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 impl Command for Cli {
     const PROGRAM: Program = named("fs2tar");
 
-    fn man(&self) -> Option<&Path> {
-        self.man.as_deref()
-    }
-
     fn run(self) -> Result<(), Failure> {
-        let image = self.image.clone().ok_or_else(|| missing("the image"))?;
-        let target = self.archive.clone().ok_or_else(|| missing("the archive"))?;
+        let (image, target) = (self.image.clone(), self.archive.clone());
         let to_output = target.as_os_str() == "-";
         check(&image, &target, to_output)?;
         let choices = Choices::new(&self.selection.exclude, self.selection.one_file_system)?;

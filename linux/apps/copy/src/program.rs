@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, ValueHint};
-use lkl_session::exit::{Exit, Failure, end_on_panic};
-use lkl_session::frame::man_pages;
+use lkl_session::exit::{Exit, Failure};
 use lkl_session::text::plain;
 use lkl_volume::{Options, Program, Volume};
 
@@ -27,21 +26,13 @@ pub trait Command: Parser {
     /// What messages call it.
     const PROGRAM: Program;
 
-    /// The directory that its man page is wanted in.
-    fn man(&self) -> Option<&Path>;
-
     /// Does what it was asked for.
     fn run(self) -> Result<(), Failure>;
 }
 
 /// A program from beginning to end.
 pub fn main<C: Command>() -> ExitCode {
-    end_on_panic();
-    let command = C::parse();
-    C::PROGRAM.end(match command.man() {
-        Some(directory) => man_pages::<C>(directory, "name a directory that you may write"),
-        None => command.run(),
-    })
+    C::PROGRAM.main(C::run)
 }
 
 /// How an image is opened.
@@ -68,8 +59,8 @@ pub struct Opening {
 #[derive(Args, Clone, Debug)]
 pub struct Named {
     /// The image: a file or a disk
-    #[arg(short = 'i', long = "filesystem-image", value_name = "IMAGE", value_hint = ValueHint::FilePath, required_unless_present = "man")]
-    pub image: Option<PathBuf>,
+    #[arg(short = 'i', long = "filesystem-image", value_name = "IMAGE", value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
 }
 
 /// What copies get in place of what their originals have.

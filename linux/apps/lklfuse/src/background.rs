@@ -4,7 +4,7 @@
 //! It does not fork: Linux has threads, and is booted by the process that serves.
 
 use std::io::{Read, Write};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
 use lkl_volume::exit::reason;
 use lkl_volume::{Exit, Failure};
@@ -14,7 +14,7 @@ const READY: &[u8] = b"mounted\n";
 
 /// Starts the program again in the background with the same arguments, and waits for it. Its exit code if it has failed: what
 /// it had to say it has said.
-pub fn start() -> Result<u8, Failure> {
+pub fn start() -> Result<ExitCode, Failure> {
     let failed = |error: std::io::Error| {
         Failure::new(
             Exit::Other,
@@ -34,11 +34,12 @@ pub fn start() -> Result<u8, Failure> {
         output.read_to_end(&mut said).map_err(failed)?;
     }
     if said == READY {
-        return Ok(Exit::Ok as u8);
+        return Ok(ExitCode::SUCCESS);
     }
     let status: ExitStatus = child.wait().map_err(failed)?;
     let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.filter(|code| *code != 0).unwrap_or(Exit::Other as u8))
+    let code = code.filter(|code| *code != 0);
+    Ok(ExitCode::from(code.unwrap_or(Exit::Other as u8)))
 }
 
 /// The process in the background has mounted, and lets go of the terminal and of the folder it was started in.

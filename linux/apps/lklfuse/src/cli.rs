@@ -13,11 +13,11 @@ use clap::{Parser, ValueHint};
 #[command(name = "lklfuse", version, after_help = MORE, max_term_width = 100)]
 pub struct Cli {
     /// The image: a file (raw, VHD, VHDX, qcow2) or a disk
-    #[arg(value_hint = ValueHint::FilePath, required_unless_present = "man")]
-    pub image: Option<PathBuf>,
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub image: PathBuf,
     /// The folder that is to show it
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath, required_unless_present = "man")]
-    pub folder: Option<PathBuf>,
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
     /// Options, separated by commas; may be given again
     #[arg(short, value_name = "OPTIONS")]
     pub options: Vec<String>,
@@ -30,9 +30,6 @@ pub struct Cli {
     /// This is the process in the background
     #[arg(long, hide = true)]
     pub daemon: bool,
-    /// Write the man page into a directory
-    #[arg(long, value_name = "DIRECTORY", hide = true)]
-    pub man: Option<PathBuf>,
 }
 
 const MORE: &str = "\

@@ -2,11 +2,11 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use clap::CommandFactory;
 use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use lkl::{Errno, OwnedFd};
 use lkl_volume::exit::reason;
@@ -39,29 +39,13 @@ const MEMORY_TO_WRITE: u32 = 256;
 const THREADS: usize = 8;
 
 /// Does what `cli` asks for. The exit code.
-pub fn run(cli: &Cli) -> Result<u8, Failure> {
-    if let Some(directory) = &cli.man {
-        clap_mangen::generate_to(Cli::command(), directory).map_err(|error| {
-            let (directory, why) = (directory.display(), reason(&error));
-            Failure::new(
-                Exit::Destination,
-                format_args!("{directory}: {why}; name a directory that you may write"),
-            )
-        })?;
-        return Ok(Exit::Ok as u8);
-    }
-    let (Some(image), Some(folder)) = (&cli.image, &cli.folder) else {
-        return Err(Failure::new(
-            Exit::Usage,
-            "an image and a folder are wanted; see lklfuse --help",
-        ));
-    };
+pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let options = MountOptions::parse(cli.options.iter().map(String::as_str))?;
     if !cli.foreground && !cli.daemon {
         return background::start();
     }
-    serve(image, folder, &options, cli.daemon)?;
-    Ok(Exit::Ok as u8)
+    serve(&cli.image, &cli.folder, &options, cli.daemon)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The volume, until one of those who may end the mount has unmounted it.
