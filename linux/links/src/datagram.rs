@@ -3,7 +3,7 @@
 //!
 //! The interface's MTU must leave room for an Ethernet header in what a datagram carries: 65,493 bytes by UDP over loopback.
 
-use crate::LinkError;
+use crate::error::{Kind, LinkError};
 use crate::pump::Pump;
 use lkl_netdev::Backend;
 use std::io;
@@ -22,7 +22,11 @@ pub fn udp(local: &str, remote: &str) -> Result<Arc<dyn Backend>, LinkError> {
     };
     match connected() {
         Ok(pump) => Ok(Arc::new(pump)),
-        Err(error) => Err(LinkError::new(&format!("UDP from {local} to {remote}"), error)),
+        Err(error) => Err(LinkError::new(
+            Kind::Listener,
+            &format!("UDP from {local} to {remote}"),
+            error,
+        )),
     }
 }
 
@@ -67,7 +71,7 @@ pub fn unix_datagram(
         Ok(pump) => Ok(Arc::new(pump)),
         Err(error) => {
             let what = format!("UNIX socket from {} to {}", local.display(), remote.display());
-            Err(LinkError::new(&what, error))
+            Err(LinkError::new(Kind::Listener, &what, error))
         }
     }
 }
@@ -97,7 +101,11 @@ pub fn unix_packets(path: &std::path::Path) -> Result<Arc<dyn Backend>, LinkErro
     };
     match connected() {
         Ok(pump) => Ok(Arc::new(pump)),
-        Err(error) => Err(LinkError::new(&format!("UNIX packets {}", path.display()), error)),
+        Err(error) => Err(LinkError::new(
+            Kind::Listener,
+            &format!("UNIX packets {}", path.display()),
+            error,
+        )),
     }
 }
 

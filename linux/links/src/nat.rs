@@ -4,7 +4,7 @@
 //! libslirp is one thread's: [`Slirp`] lives on a thread of the interface's. Packets that Linux sends wait for it in a queue; those
 //! that libslirp sends are copied into Linux's buffers there, and given to Linux as many at once as there are.
 
-use crate::LinkError;
+use crate::error::{Kind, LinkError};
 use crate::slirp::{Outlet, Slirp};
 use lkl_netdev::{Backend, Buffer, Buffers, Header, Packet, Packets, Received};
 use rustix::event::{EventfdFlags, eventfd};
@@ -23,7 +23,7 @@ use std::thread::JoinHandle;
 pub fn nat() -> Result<Arc<dyn Backend>, LinkError> {
     match start() {
         Ok(nat) => Ok(Arc::new(nat)),
-        Err(error) => Err(LinkError::new("user-mode NAT", error)),
+        Err(error) => Err(LinkError::new(Kind::Listener, "user-mode NAT", error)),
     }
 }
 

@@ -5,8 +5,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::LinkError;
 use crate::descriptor::{Descriptor, Preamble};
+use crate::error::{Kind, LinkError};
 use crate::pump::Pump;
 use lkl_netdev::{Backend, Offloads};
 use std::ffi::CString;
@@ -37,7 +37,7 @@ pub fn raw(name: &str, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
             Pump::new(Descriptor::new(fd, Preamble::Short, known)?)
         })
         .map(|pump| Arc::new(pump) as Arc<dyn Backend>)
-        .map_err(|error| LinkError::new(&what, error))
+        .map_err(|error| LinkError::new(Kind::Interface, &what, error))
 }
 
 fn open(name: &str) -> io::Result<OwnedFd> {

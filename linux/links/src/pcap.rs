@@ -1,6 +1,6 @@
 //! A file at the other end: what Linux sends is recorded as Wireshark and tcpdump read it, and nothing ever answers.
 
-use crate::LinkError;
+use crate::error::{Kind, LinkError};
 use lkl_netdev::{Backend, Buffer, Buffers, Packets};
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, TsResolution};
@@ -23,7 +23,8 @@ pub fn pcap(path: &Path) -> Result<Arc<dyn Backend>, LinkError> {
         };
         PcapWriter::with_header(File::create(path)?, header).map_err(io::Error::other)
     };
-    let writer = create().map_err(|error| LinkError::new(&format!("record {}", path.display()), error))?;
+    let writer =
+        create().map_err(|error| LinkError::new(Kind::File, &format!("record {}", path.display()), error))?;
     Ok(Arc::new(Record {
         writer: Mutex::new(writer),
         buffers: Mutex::default(),

@@ -157,6 +157,7 @@ impl Spec {
             Spec::Pcap(path) => crate::pcap(path),
             #[cfg(not(target_os = "linux"))]
             other => Err(LinkError::new(
+                crate::error::Kind::Interface,
                 &other.to_string(),
                 std::io::Error::new(
                     std::io::ErrorKind::Unsupported,
@@ -171,7 +172,7 @@ impl Spec {
 #[cfg(all(target_os = "linux", not(all(feature = "slirp", feature = "dpdk"))))]
 fn not_built_in(what: &str) -> LinkError {
     let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "it is not built in");
-    LinkError::new(what, error)
+    LinkError::new(crate::error::Kind::File, what, error)
 }
 
 #[cfg(test)]

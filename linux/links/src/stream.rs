@@ -1,8 +1,8 @@
 //! Another network stack at the other end of a stream, each packet behind its length: four bytes, the highest first. QEMU calls it
 //! `stream`; passt (user-mode NAT, without root) speaks it, too. When the program at the other end goes, Linux's carrier does.
 
-use crate::LinkError;
 use crate::descriptor::written;
+use crate::error::{Kind, LinkError};
 use crate::pump::{Medium, Pump};
 use lkl_netdev::{Backend, Buffer, Header, Packet};
 use mio::unix::SourceFd;
@@ -26,7 +26,7 @@ pub fn unix_stream(path: &Path) -> Result<Arc<dyn Backend>, LinkError> {
             let writer = socket.try_clone()?;
             Frames::connected(socket.into(), writer.into(), Writer::Socket)
         })
-        .map_err(|error| LinkError::new(&what, error))
+        .map_err(|error| LinkError::new(Kind::Listener, &what, error))
 }
 
 /// A TCP connection to `address`, which a program listens to; or any other that there is.
@@ -41,7 +41,7 @@ pub fn tcp_stream(address: &str) -> Result<Arc<dyn Backend>, LinkError> {
             let writer = socket.try_clone()?;
             Frames::connected(socket.into(), writer.into(), Writer::Socket)
         })
-        .map_err(|error| LinkError::new(&what, error))
+        .map_err(|error| LinkError::new(Kind::Listener, &what, error))
 }
 
 /// Two pipes or FIFOs, one to read and one to write, as `mkfifo` makes them. Opening waits for the other end.
@@ -54,7 +54,7 @@ pub fn pipe(read: &Path, write: &Path) -> Result<Arc<dyn Backend>, LinkError> {
     // Both for reading and writing, so that neither waits, and neither ends when the peer is started again.
     open(read)
         .and_then(|read| Frames::connected(read.into(), open(write)?.into(), Writer::Pipe))
-        .map_err(|error| LinkError::new(&what, error))
+        .map_err(|error| LinkError::new(Kind::File, &what, error))
 }
 
 /// The longest packet that is believed.

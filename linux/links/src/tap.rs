@@ -6,8 +6,8 @@
 
 #![allow(unsafe_code)]
 
-use crate::LinkError;
 use crate::descriptor::{Descriptor, Preamble};
+use crate::error::{Kind, LinkError};
 use crate::pump::Pump;
 use lkl_netdev::{Backend, MacAddress, Offloads};
 use std::ffi::CString;
@@ -45,7 +45,7 @@ pub fn tap(name: &str, offloads: bool) -> Result<Arc<dyn Backend>, LinkError> {
 /// Those of [`tap`].
 pub fn tap_with(name: &str, offloads: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
     let what = format!("TAP device {name}");
-    let error = |error| LinkError::new(&what, error);
+    let error = |error| LinkError::new(Kind::Interface, &what, error);
     let offloads = possible(offloads);
     exists(name).map_err(error)?;
     let device = open(Path::new("/dev/net/tun")).map_err(error)?;
@@ -69,9 +69,9 @@ pub fn macvtap(path: &Path, offloads: bool) -> Result<Arc<dyn Backend>, LinkErro
 pub fn macvtap_with(path: &Path, offloads: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
     let what = format!("macvtap {}", path.display());
     let offloads = possible(offloads);
-    let device = open(path).map_err(|error| LinkError::new(&what, error))?;
-    attach(&device, "", offloads).map_err(|error| LinkError::new(&what, error))?;
-    let hardware = hardware(&device).map_err(|error| LinkError::new(&what, error))?;
+    let device = open(path).map_err(|error| LinkError::new(Kind::Interface, &what, error))?;
+    attach(&device, "", offloads).map_err(|error| LinkError::new(Kind::Interface, &what, error))?;
+    let hardware = hardware(&device).map_err(|error| LinkError::new(Kind::Interface, &what, error))?;
     connected(device, &what, offloads, Some(hardware))
 }
 
@@ -182,7 +182,9 @@ fn connected(
     };
     let descriptor = Descriptor::new(OwnedFd::from(device), preamble, known);
     let pump = descriptor.and_then(|descriptor| Pump::new(descriptor.for_hardware(hardware)));
-    Ok(Arc::new(pump.map_err(|error| LinkError::new(what, error))?))
+    Ok(Arc::new(
+        pump.map_err(|error| LinkError::new(Kind::Interface, what, error))?,
+    ))
 }
 
 /// The TUN driver's word for what it is to give.

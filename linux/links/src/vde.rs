@@ -3,8 +3,8 @@
 //! One joins at the socket `ctl` in the switch's folder: a request says where the one who joins has a socket for datagrams, and the
 //! answer says where the switch has one. A packet is a datagram, plain. The connection to `ctl` stays; its end is the end of the port.
 
-use crate::LinkError;
 use crate::descriptor::{Descriptor, Preamble};
+use crate::error::{Kind, LinkError};
 use crate::pump::{Medium, Pump};
 use lkl_netdev::{Backend, Buffer, Header, Offloads, Packet};
 use mio::unix::SourceFd;
@@ -40,7 +40,11 @@ pub fn vde(path: &Path) -> Result<Arc<dyn Backend>, LinkError> {
     let port = Port::joined(path).and_then(Pump::new);
     match port {
         Ok(pump) => Ok(Arc::new(pump)),
-        Err(error) => Err(LinkError::new(&format!("VDE switch {}", path.display()), error)),
+        Err(error) => Err(LinkError::new(
+            Kind::Listener,
+            &format!("VDE switch {}", path.display()),
+            error,
+        )),
     }
 }
 

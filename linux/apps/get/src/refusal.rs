@@ -114,6 +114,9 @@ fn certificate(why: &CertificateError) -> String {
             "no authority that is trusted has signed it; name one with --cacert".to_owned()
         }
         CertificateError::Revoked => "it was revoked; do not use this server".to_owned(),
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "it is an authority's own, and none for a server; the server needs another".to_owned()
+        }
         other => format!("{other}; the server needs another"),
     }
 }
@@ -134,15 +137,24 @@ pub fn status(url: &str, status: StatusCode) -> Failure {
 }
 
 /// An exchange that ended before its end. `kept`: what came is kept.
-pub fn cut(url: &str, error: &dyn Error, kept: bool) -> Failure {
+pub fn cut(url: &str, error: &(dyn Error + 'static), kept: bool) -> Failure {
     let mut text = error.to_string();
     let mut cause = error.source();
+    let is_parse = |error: &(dyn Error + 'static)| error.downcast_ref().is_some_and(hyper::Error::is_parse);
+    let mut garbage = is_parse(error);
     while let Some(inner) = cause {
+        garbage |= is_parse(inner);
         let words = inner.to_string();
         if !text.contains(&words) {
             text = format!("{text}: {words}");
         }
         cause = inner.source();
+    }
+    if garbage {
+        return Failure::new(
+            Exit::Other,
+            format_args!("{url}: what answers there does not speak HTTP ({text}); look at the port"),
+        );
     }
     let advice = if kept { "go on with -C" } else { "try again" };
     Failure::new(

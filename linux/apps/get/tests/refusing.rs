@@ -61,6 +61,12 @@ fn each_fault_has_a_line_that_says_what_to_do_and_an_exit_code() {
             &["certificate is wrong", "another name"],
         ),
         (&[&format!("https://{server}/n/1")], 1, &["TLS", "http://"]),
+        // It answers an alert of TLS's.
+        (
+            &[&format!("http://{secure}/n/1")],
+            1,
+            &["does not speak HTTP", "look at the port"],
+        ),
         (&["--cacert", none, &at("/n/1")], 1, &["none.pem", "PEM"]),
         (&["-o", "there", &at("/n/1")], 8, &["exists already", "--force"]),
         (&["-o", "none/x", &at("/n/1")], 8, &["none/x", "-o"]),
@@ -98,7 +104,16 @@ fn an_end_that_cannot_be_opened_is_told_before_linux_boots() {
     for (net, code, words) in [
         ("raw:lklnone", 1, &["lklnone", "no such interface", "ip link"][..]),
         ("tap:a-name-that-is-too-long", 1, &["longer than 15"]),
-        ("unix:/nonexistent/socket", 1, &["/nonexistent/socket"]),
+        (
+            "unix:/nonexistent/socket",
+            1,
+            &["/nonexistent/socket", "start the program"],
+        ),
+        (
+            "pcap:/nonexistent/file",
+            1,
+            &["/nonexistent/file", "look at the path"],
+        ),
         ("ethernet:eth0", 2, &["ethernet:eth0", "slirp"]),
     ] {
         check(&[net], run(net), code, words);

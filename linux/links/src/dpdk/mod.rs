@@ -10,7 +10,7 @@ mod eal;
 mod port;
 mod sys;
 
-use crate::LinkError;
+use crate::error::{Kind, LinkError};
 use lkl_netdev::{Backend, Buffer, Buffers, Cable, MacAddress, Offloads, Packet, Packets, Received};
 use port::{Outgoing, Port, Taken};
 use std::collections::VecDeque;
@@ -37,7 +37,7 @@ pub fn dpdk(arguments: &str) -> Result<Arc<dyn Backend>, LinkError> {
     };
     match open() {
         Ok(device) => Ok(Arc::new(device)),
-        Err(error) => Err(LinkError::new("DPDK", error)),
+        Err(error) => Err(LinkError::new(Kind::Interface, "DPDK", error)),
     }
 }
 
