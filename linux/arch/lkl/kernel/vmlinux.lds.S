@@ -34,7 +34,7 @@ OUTPUT_ARCH(i386:x86-64)
 SECTIONS
 {
 #ifdef CONFIG_LKL_FUZZ
-	/* The compiler's own way to announce the tables of edges. kernel/coverage.c gives them to the host instead. */
+	/* The compiler's own way to announce the tables of edges. fuzz/coverage.c gives them to the host instead. */
 	/DISCARD/ : {
 		*(.text.sancov.module_ctor_*)
 		*(.init_array.2 .init_array.00002)
