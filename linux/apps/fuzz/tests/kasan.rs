@@ -8,12 +8,11 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
-use lkl::{BootConfig, Errno};
-use lkl_host_posix::Hooks;
-use lkl_host_virtual::Start;
-use std::sync::{Arc, Mutex};
+mod booted;
 
-const POOL: usize = 128 << 20;
+use booted::{POOL, boot};
+use lkl::Errno;
+
 /// `getcwd(2)` and `openat(2)`.
 const GETCWD: i64 = 79;
 const OPENAT: i64 = 257;
@@ -28,18 +27,7 @@ fn pool() -> usize {
 
 #[test]
 fn an_access_to_memory_that_nothing_has_allocated_is_reported() {
-    linux_fuzz::map_shadow().expect("room for the shadow");
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&said);
-    let hooks = Hooks {
-        print: Some(Box::new(move |text| into.lock().unwrap().extend_from_slice(text))),
-        panicked: None,
-    };
-    let config = BootConfig {
-        pool_size: POOL,
-        command_line: "panic_on_warn=1",
-    };
-    let (kernel, _world) = lkl_host_virtual::boot(hooks, Start::default(), &config).expect("boots");
+    let (kernel, _world, said) = boot("");
     let mut own = [0u8; 64];
     let good = own.as_mut_ptr().expose_provenance();
     // SAFETY: as much room as is said.

@@ -9,23 +9,25 @@
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code)]
 
+mod booted;
+
+use booted::boot;
 use linux_fuzz::WritableDisks;
 use linux_fuzz::schedule::{self, Call, Schedule, Trace};
-use lkl::{BootConfig, Kernel};
+use lkl::Kernel;
 use lkl_fuzz::image::{Image, ImageDisk};
 use lkl_fuzz::seed::Seed;
-use lkl_host_posix::Hooks;
-use lkl_host_virtual::Start;
 use lkl_write::Volume;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Schedules until one finds the race, at most.
 const SCHEDULES: u64 = 40;
 /// A task is interrupted at one point in so many: where tasks meet closely, and where one is away for long.
 const ONE_IN: [u64; 4] = [16, 50, 100, 200];
-const POOL: usize = 128 << 20;
+/// Has Linux's random numbers the same in each run.
+const SEEDED: &str = "loglevel=6 lkl_seed=6c6b6c66757a7a6c6b6c66757a7a6c6b6c66757a7a6c6b6c66757a7a6c6b6c66";
 /// `racy` or `object`, in a child's environment; then its seed and its volume.
 const RACE: &str = "LKLFS_RACE";
 const SEED: &str = "LKLFS_RACE_SEED";
@@ -57,26 +59,6 @@ fn alone(kernel: &Kernel, number: i64, args: &[i64]) -> i64 {
     // SAFETY: as the head of this file says.
     let done = unsafe { kernel.syscall(number, call(number, args).args) };
     done.unwrap_or_else(|error| panic!("call {number}: {error:?}")) as i64
-}
-
-/// Linux, and what it has said.
-fn boot() -> (Kernel, Arc<Mutex<Vec<u8>>>) {
-    linux_fuzz::map_shadow().expect("room for the shadow");
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&said);
-    let hooks = Hooks {
-        print: Some(Box::new(move |text| into.lock().unwrap().extend_from_slice(text))),
-        panicked: None,
-    };
-    let config = BootConfig {
-        pool_size: POOL,
-        command_line: "panic_on_warn=1 loglevel=6 \
-            lkl_seed=6c6b6c66757a7a6c6b6c66757a7a6c6b6c66757a7a6c6b6c66757a7a6c6b6c66",
-    };
-    let (kernel, world) = lkl_host_virtual::boot(hooks, Start::default(), &config).expect("boots");
-    // It ends with the process.
-    std::mem::forget(world);
-    (kernel, said)
 }
 
 fn plan() -> Schedule {
@@ -153,7 +135,8 @@ fn racy(kernel: &Kernel) -> (Trace, bool) {
 #[test]
 #[ignore = "a child of the others"]
 fn child() {
-    let (kernel, said) = boot();
+    // The world ends with the process.
+    let (kernel, _world, said) = boot(SEEDED);
     let (trace, found) = match std::env::var(RACE).unwrap().as_str() {
         "object" => {
             let trace = object(&kernel);
