@@ -14,6 +14,7 @@ use crate::records::Grammar;
 use crate::rng::Rng;
 
 mod frames;
+mod igmp;
 
 pub use frames::{Segment, follow, mend, segment};
 

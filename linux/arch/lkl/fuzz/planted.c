@@ -104,9 +104,11 @@ struct inode *__wrap_fat_build_inode(struct super_block *sb, struct msdos_dir_en
 	if (awake == LATE_CREATION) {
 		/* A second and 99 hundredths at most. */
 		int left = 2 - de->ctime_cs / 100;
+		int share = 1000 / left;
 
-		OPTIMIZER_HIDE_VAR(left);
-		if (1000 / left > 1000)
+		/* Without a use that the compiler cannot see through there would be no division. */
+		OPTIMIZER_HIDE_VAR(share);
+		if (share > 1000)
 			return ERR_PTR(-EIO);
 	}
 	return __real_fat_build_inode(sb, de, pos);

@@ -189,12 +189,19 @@ impl Network {
             let _ = self.door.call(LISTEN, &[Number(socket), Number(4)]);
         }
         let group = self.bound(INET, DATAGRAM, 0, &ip4(1, 7))?;
-        // Joins 239.1.1.1.
-        let place = self.door.put(0, &[239, 1, 1, 1, 10, 0, 0, 1]);
-        let _ = self.door.call(
-            SETSOCKOPT,
-            &[Number(group), Number(0), Number(35), place, Number(8)],
-        );
+        // Joins 239.1.1.1, and 239.1.1.2 for what one sender sends.
+        let own = [10, 0, 0, 1];
+        for (option, joined) in [
+            (35, [&[239, 1, 1, 1][..], &own].concat()),
+            (39, [&[239, 1, 1, 2][..], &own, &[10, 0, 0, 2]].concat()),
+        ] {
+            let place = self.door.put(0, &joined);
+            let length = Number(joined.len() as i64);
+            let _ = self.door.call(
+                SETSOCKOPT,
+                &[Number(group), Number(0), Number(option), place, length],
+            );
+        }
         // Those of all frames have their number in the network's order.
         self.receivers = vec![
             group,

@@ -1,5 +1,6 @@
 //! Frames: what one is made from, and its lengths and checksums.
 
+use super::igmp;
 use crate::rng::Rng;
 use crc::{CRC_32_ISCSI, Crc};
 
@@ -9,12 +10,14 @@ const CRC32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 /// Linux's hardware address.
 pub const OURS: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// Linux's address.
+pub(super) const US: [u8; 4] = [10, 0, 0, 1];
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
 
 const ICMP: u8 = 1;
-const IGMP: u8 = 2;
+pub(super) const IGMP: u8 = 2;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
@@ -179,9 +182,9 @@ fn ethernet(to: [u8; 6], kind: u16) -> Vec<u8> {
     [&to[..], &PEER, &kind.to_be_bytes()].concat()
 }
 
-fn ipv4(protocol: u8, to: [u8; 4], options: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(super) fn ipv4(protocol: u8, to: [u8; 4], options: &[u8], payload: &[u8]) -> Vec<u8> {
     let to_mac = if to[0] >= 224 {
-        [1, 0, 0x5e, 0, 0, to[3]]
+        [1, 0, 0x5e, to[1] & 0x7f, to[2], to[3]]
     } else {
         OURS
     };
@@ -251,7 +254,6 @@ fn udp(port: u16, data: &[u8]) -> Vec<u8> {
 
 /// A frame.
 pub fn template(rng: &mut Rng) -> Vec<u8> {
-    const US: [u8; 4] = [10, 0, 0, 1];
     const SYN_OPTIONS: [u8; 20] = [2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7];
     let port = 5000 + rng.below(3) as u16;
     let data = b"GET / HTTP/1.0\r\n\r\n";
@@ -293,27 +295,7 @@ pub fn template(rng: &mut Rng) -> Vec<u8> {
                 &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &inner[14..]].concat(),
             )
         }
-        15 => {
-            let group = [239, 1, 1, 1];
-            match rng.below(3) {
-                0 => ipv4(
-                    IGMP,
-                    [224, 0, 0, 1],
-                    &[0x94, 4, 0, 0],
-                    &[0x11, 10, 0, 0, 0, 0, 0, 0, 2, 20, 0, 0],
-                ),
-                1 => ipv4(
-                    IGMP,
-                    group,
-                    &[0x94, 4, 0, 0],
-                    &[&[0x16, 0, 0, 0][..], &group].concat(),
-                ),
-                _ => {
-                    let report = [&[0x22, 0, 0, 0, 0, 0, 0, 1, 4, 0, 0, 0][..], &group].concat();
-                    ipv4(IGMP, [224, 0, 0, 22], &[0x94, 4, 0, 0], &report)
-                }
-            }
-        }
+        15 => igmp::message(rng),
         16 => {
             // A fragment; the next one may fit.
             let mut frame = ipv4(UDP, US, &[], &[udp(53, data), vec![7; 6]].concat());
