@@ -42,6 +42,9 @@ const MEDIUM: Token = Token(0);
 const WAKER: Token = Token(1);
 /// The most packets that are given to Linux at once.
 const BATCH: usize = 64;
+/// With so many bytes they are given to Linux though there may be more. Linux then works on them while the next are read, with buffers that
+/// it has not lent; and what it copies on is in the processor's caches still.
+const ENOUGH: usize = 128 << 10;
 
 #[derive(Default)]
 struct State {
@@ -185,6 +188,9 @@ impl<M: Medium> Shared<M> {
             let mut batch: VecDeque<Buffer> = {
                 let mut state = locked(&self.state);
                 let now = state.buffers.len().min(BATCH);
+                if state.ended {
+                    return;
+                }
                 if now == 0 {
                     state.starved = true;
                     return;
@@ -193,9 +199,17 @@ impl<M: Medium> Shared<M> {
             };
             let mut received = Received::default();
             let mut more = true;
-            while more && let Some(mut buffer) = batch.pop_front() {
+            let (mut bytes, mut turns) = (0usize, 0usize);
+            // A turn without a packet counts, so that a peer that sends nothing but nonsense does not keep the interface from going down.
+            while more
+                && bytes < ENOUGH
+                && turns < BATCH
+                && let Some(mut buffer) = batch.pop_front()
+            {
+                turns = turns.saturating_add(1);
                 match self.medium.receive(&mut buffer) {
                     Ok((len, header)) => {
+                        bytes = bytes.saturating_add(len);
                         // One that is longer than any that may come is lost.
                         let _ = received.push(buffer, len, header);
                     }
