@@ -17,6 +17,8 @@ mod dpdk;
 #[path = "dpdk/words.rs"]
 mod dpdk_words;
 mod error;
+#[cfg(unix)]
+mod framing;
 #[cfg(all(target_os = "linux", feature = "slirp"))]
 mod nat;
 mod nat_addresses;

@@ -3,6 +3,7 @@
 
 use crate::descriptor::written;
 use crate::error::{Kind, LinkError};
+use crate::framing::{Deframer, Nonsense};
 use crate::pump::{Medium, Pump};
 use lkl_netdev::{Backend, Buffer, Header, Packet};
 use mio::unix::SourceFd;
@@ -57,19 +58,6 @@ pub fn pipe(read: &Path, write: &Path) -> Result<Arc<dyn Backend>, LinkError> {
         .map_err(|error| LinkError::new(Kind::File, &what, error))
 }
 
-/// The longest packet that is believed.
-const MOST: usize = 65535 + 18;
-/// How much is read at once.
-const CHUNK: usize = 256 << 10;
-
-/// What came and was not taken yet.
-struct Incoming {
-    bytes: Vec<u8>,
-    start: usize,
-    /// The stream made no sense, and is not read any more.
-    broken: bool,
-}
-
 /// What packets are written to.
 #[derive(Debug, Clone, Copy)]
 enum Writer {
@@ -81,7 +69,7 @@ struct Frames {
     read: OwnedFd,
     write: OwnedFd,
     writer: Writer,
-    incoming: Mutex<Incoming>,
+    incoming: Mutex<Deframer>,
     /// The rest of a packet of which the stream has taken a part.
     rest: Mutex<Vec<u8>>,
 }
@@ -98,11 +86,7 @@ impl Frames {
             read,
             write,
             writer,
-            incoming: Mutex::new(Incoming {
-                bytes: Vec::with_capacity(CHUNK),
-                start: 0,
-                broken: false,
-            }),
+            incoming: Mutex::new(Deframer::new()),
             rest: Mutex::default(),
         };
         Ok(Arc::new(Pump::new(frames)?))
@@ -122,42 +106,6 @@ impl Frames {
             rest.drain(..written);
         }
         Ok(())
-    }
-}
-
-impl Incoming {
-    /// The bytes of the next packet, if they are all there.
-    fn next(&mut self) -> io::Result<Option<&[u8]>> {
-        let there = self.bytes.get(self.start..).unwrap_or(&[]);
-        let Some((length, behind)) = there.split_first_chunk() else {
-            return Ok(None);
-        };
-        let length = u32::from_be_bytes(*length) as usize;
-        if length > MOST {
-            self.broken = true;
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if behind.len() < length {
-            return Ok(None);
-        }
-        let start = self.start.saturating_add(4);
-        self.start = start.saturating_add(length);
-        Ok(self.bytes.get(start..self.start))
-    }
-
-    /// Room for more, behind what was not taken yet.
-    fn room(&mut self) -> &mut [u8] {
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        let len = self.bytes.len();
-        self.bytes.resize(len.saturating_add(CHUNK), 0);
-        self.bytes.get_mut(len..).unwrap_or(&mut [])
-    }
-
-    /// So many bytes of the room were not needed.
-    fn unused(&mut self, count: usize) {
-        let len = self.bytes.len().saturating_sub(count);
-        self.bytes.truncate(len);
     }
 }
 
@@ -203,23 +151,17 @@ impl Medium for Frames {
     fn receive(&self, buffer: &mut Buffer) -> io::Result<(usize, Header)> {
         let mut incoming = locked(&self.incoming);
         loop {
-            if incoming.broken {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if let Some(packet) = incoming.next()? {
+            let next = incoming.next();
+            if let Some(packet) = next.map_err(|Nonsense| io::ErrorKind::UnexpectedEof)? {
                 let (len, copied) = (packet.len(), buffer.copy_from(packet));
                 if copied < len || len == 0 {
                     return Err(io::ErrorKind::InvalidData.into());
                 }
                 return Ok((len, Header::default()));
             }
-            let room = incoming.room();
-            let whole = room.len();
-            let read = rustix::io::read(&self.read, room);
-            let count = *read.as_ref().unwrap_or(&0);
-            incoming.unused(whole.saturating_sub(count));
-            if read? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+            match rustix::io::read(&self.read, incoming.room())? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => incoming.filled(count),
             }
         }
     }

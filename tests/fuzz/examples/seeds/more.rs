@@ -22,6 +22,7 @@ pub fn all() {
     attributes();
     requests();
     links();
+    streams();
     unpack();
 }
 
@@ -337,4 +338,29 @@ fn unpack() {
         "packed-deflate",
         &[&[4 | 2 | 48][..], b"the lazy dog, 0123456789"].concat(),
     );
+}
+
+/// Streams of packets, whole and cut, as they are and described.
+fn streams() {
+    let mut plain = vec![0, 9, 0, 0, 0, 2, 0, 0, 1];
+    for packet in [&b"a packet"[..], b"", b"and another one"] {
+        plain.extend((packet.len() as u32).to_be_bytes());
+        plain.extend(packet);
+    }
+    keep("streams", "plain", &plain);
+    plain.extend(65_554u32.to_be_bytes());
+    keep("streams", "too-long", &plain);
+    plain.truncate(plain.len() - 5);
+    keep("streams", "cut", &plain);
+    // Packets of 2 x 750 and 2 x 32,000 bytes, and one of which less comes than it has; reads of 64 KiB and of some bytes.
+    let mut described = vec![7, 0xff, 0x0f, 3, 0, 0xff, 0xff, 0, 1];
+    for (length, half) in [(0u32, 750u16), (0, 32_000), (0, 0)] {
+        described.extend(length.to_le_bytes());
+        described.extend(half.to_le_bytes());
+    }
+    keep("streams", "described", &described);
+    described[0] = 5;
+    described.extend(60_000u32.to_le_bytes());
+    described.extend(16u16.to_le_bytes());
+    keep("streams", "missing", &described);
 }

@@ -23,6 +23,7 @@ targets! {
     reparse
     replies
     requests
+    streams
     superblocks
     unpack
 }
