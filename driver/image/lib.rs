@@ -12,8 +12,8 @@
 mod panic;
 mod runtime;
 
-use lkl_host_ntk::nt::{NTSTATUS, PDRIVER_OBJECT, PUNICODE_STRING};
-use lklfs_ntk::NtPool;
+use lklfs_kernel::nt::{NTSTATUS, PDRIVER_OBJECT, PUNICODE_STRING};
+use lklfs_kernel::pool::NtPool;
 
 /// Memory behind `alloc`: non-paged, non-executable pool.
 #[global_allocator]

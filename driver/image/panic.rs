@@ -11,8 +11,8 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-use lkl_host_ntk::nt::{APC, DbgPrintEx, KERNEL_MODE, KeDelayExecutionThread, NO, large};
-use lkl_host_ntk::routines;
+use lklfs_kernel::nt::{APC, DbgPrintEx, KERNEL_MODE, KeDelayExecutionThread, NO, large};
+use lklfs_kernel::routines;
 
 /// DPFLTR_IHVDRIVER_ID and DPFLTR_ERROR_LEVEL: errors of drivers that are not Microsoft's.
 const COMPONENT: u32 = 77;

@@ -155,7 +155,7 @@ fn begin_after(dead: &Life, origin: &dyn Origin) -> Result<(), Errno> {
         match Life::new(dead.number.saturating_add(1), kernel.clone(), mount, device) {
             Ok(life) => {
                 // Alone, it is the first.
-                drop(dead.next.set(lkl::try_box(life).ok_or(Errno::ENOMEM)?));
+                drop(dead.next.set(fallible::try_box(life).ok_or(Errno::ENOMEM)?));
                 return Ok(());
             }
             Err(_) if kernel.is_dead() && origin.does_again(&kernel) => {}

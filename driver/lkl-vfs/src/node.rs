@@ -83,7 +83,7 @@ impl Node {
     /// Remembers what the inode is told by.
     pub(crate) fn note(&self, statx: &Statx) {
         if self.identity.get().is_none()
-            && let Some(identity) = lkl::try_box(Identity::of(statx))
+            && let Some(identity) = fallible::try_box(Identity::of(statx))
         {
             // Another thread may have been faster; it has seen the same.
             drop(self.identity.set(identity));
@@ -101,7 +101,7 @@ impl Node {
                 Some(next) => last = next,
                 None => {
                     let again = self.find(life)?;
-                    let again = lkl::try_box(again).ok_or(Errno::ENOMEM)?;
+                    let again = fallible::try_box(again).ok_or(Errno::ENOMEM)?;
                     // If another thread was faster, its place is looked at, and this one is closed.
                     drop(last.next.set(again));
                 }
@@ -169,7 +169,7 @@ impl Placed {
             _ => return Err(Errno::EINVAL),
         }
         let open = self.place.reopen(OpenMode::Read)?;
-        let open: Box<OwnedFd> = lkl::try_box(open).ok_or(Errno::ENOMEM)?;
+        let open: Box<OwnedFd> = fallible::try_box(open).ok_or(Errno::ENOMEM)?;
         // If another thread was faster, its descriptor stays and this one is closed.
         drop(self.data.set(open));
         self.data.get().ok_or(Errno::EBADF)

@@ -22,17 +22,18 @@ use crate::entry::{self, Driver};
 use crate::later;
 use crate::letters::{self, Opened};
 use crate::log::{self, Wide};
-use crate::nt::{
+use crate::places::{self, Seen};
+use crate::signature;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use lkl_host_ntk::{DeviceDisk, NtkHost};
+use lklfs_kernel::nt::{
     self, _IO_NOTIFICATION_EVENT_CATEGORY, DEVICE_INTERFACE_CHANGE_NOTIFICATION, FILE_READ_ATTRIBUTES,
     FILE_REMOVABLE_MEDIA, GUID, IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification,
     KERNEL_MODE, KeDelayExecutionThread, NO, NTSTATUS, PVOID, large, raw_status,
 };
-use crate::places::{self, Seen};
-use crate::signature;
-use crate::text;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use lkl_host_ntk::{DeviceDisk, NtkHost, pool};
+use lklfs_kernel::pool;
+use lklfs_kernel::text;
 use lklfs_nt::NtStatus;
 use lklfs_nt::diskio::{
     DriveLayout, IOCTL_DISK_GET_DRIVE_LAYOUT_EX, IOCTL_MOUNTDEV_QUERY_DEVICE_NAME, PARTITION_STYLE_RAW,

@@ -6,19 +6,19 @@
 //
 // UNSAFETY: file handles and the calls that take them.
 
-use crate::nt::{
+use alloc::vec::Vec;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU32, Ordering};
+use disk_images::{Reference, Unresolved};
+use lkl::probe::{ReadAt, ReadError};
+use lklfs_kernel::nt::{
     self, _FILE_INFORMATION_CLASS, FILE_NON_DIRECTORY_FILE, FILE_OPEN, FILE_RANDOM_ACCESS,
     FILE_READ_ATTRIBUTES, FILE_READ_DATA, FILE_SHARE_READ, FILE_STANDARD_INFORMATION,
     FILE_SYNCHRONOUS_IO_NONALERT, HANDLE, IO_STATUS_BLOCK, OBJ_CASE_INSENSITIVE, OBJ_FORCE_ACCESS_CHECK,
     OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, SYNCHRONIZE, UNICODE_STRING, ZwClose, ZwCreateFile,
     ZwQueryInformationFile, ZwReadFile, large,
 };
-use crate::text::copy;
-use alloc::vec::Vec;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU32, Ordering};
-use disk_images::{Reference, Unresolved};
-use lkl::probe::{ReadAt, ReadError};
+use lklfs_kernel::text::copy;
 use lklfs_nt::NtStatus;
 
 /// The longest path, in UTF-16 units.

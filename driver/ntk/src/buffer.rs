@@ -1,5 +1,5 @@
 //! Callers' buffers. What the core writes to is memory that is locked and mapped into system space, so that no page
-//! of it can go away and nothing faults; only locking it can fault, and that happens under [`crate::fault`].
+//! of it can go away and nothing faults; only locking it can fault, and that happens under [`lklfs_kernel::fault`].
 //!
 //! A caller may offer any amount of memory, and locked memory is everybody's loss. So no more than [`MOST_LOCKED`] of a buffer
 //! is locked for the whole request; what is written beyond that is locked piece by piece, for the moment of the copy, in the
@@ -7,15 +7,15 @@
 //
 // UNSAFETY: MDLs of callers' memory.
 
-use crate::fault;
 use crate::irp::Irp;
-use crate::nt::{
+use core::ptr::null_mut;
+use lklfs_kernel::mdl;
+use lklfs_fsd::Requestor;
+use lklfs_kernel::fault;
+use lklfs_kernel::nt::{
     self, _LOCK_OPERATION, IoAllocateMdl, IoFreeMdl, IoGetRequestorProcess, MDL_MAPPED_TO_SYSTEM_VA,
     MDL_SOURCE_IS_NONPAGED_POOL, MmProbeAndLockPages, MmProbeAndLockProcessPages, MmUnlockPages, PMDL, PVOID,
 };
-use core::ptr::null_mut;
-use lkl_host_ntk::memory::map_mdl;
-use lklfs_fsd::Requestor;
 use lklfs_nt::NtStatus;
 
 /// The most of a buffer that is locked for the whole request, bytes.
@@ -79,7 +79,7 @@ fn system_address(mdl: PMDL) -> Option<PVOID> {
         unsafe { (*mdl).MappedSystemVa }
     } else {
         // SAFETY: the pages of an IRP's MDL are locked.
-        unsafe { map_mdl(mdl) }
+        unsafe { mdl::map(mdl) }
     };
     if address.is_null() { None } else { Some(address) }
 }

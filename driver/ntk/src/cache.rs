@@ -2,15 +2,15 @@
 //
 // UNSAFETY: Cc* calls and callbacks.
 
-use crate::fault;
 use crate::later;
-use crate::nt::{
+use crate::open::{FcbBlock, Open};
+use core::ptr::null_mut;
+use lklfs_kernel::fault;
+use lklfs_kernel::nt::{
     self, _MMFLUSH_TYPE, BOOLEAN, CACHE_MANAGER_CALLBACKS, CC_FILE_SIZES, CcInitializeCacheMap,
     CcPurgeCacheSection, CcUninitializeCacheMap, IoGetTopLevelIrp, IoSetTopLevelIrp, MmFlushImageSection,
     PFILE_OBJECT, PVOID, large,
 };
-use crate::open::{FcbBlock, Open};
-use core::ptr::null_mut;
 use lklfs_nt::NtStatus;
 
 /// `FSRTL_CACHE_TOP_LEVEL_IRP`: the thread's top-level "IRP" while the cache manager reads ahead.

@@ -6,12 +6,12 @@ use crate::cache;
 use crate::create::give_share_access_back;
 use crate::events::{self, Event};
 use crate::irp::Irp;
-use crate::nt::{
-    FO_CLEANUP_COMPLETE, FsRtlFastUnlockAll, FsRtlNotifyCleanup, IoGetRequestorProcess, NTSTATUS,
-};
 use crate::open::Open;
 use core::ptr::null_mut;
 use lklfs_fsd::{Outcome, cleanup};
+use lklfs_kernel::nt::{
+    FO_CLEANUP_COMPLETE, FsRtlFastUnlockAll, FsRtlNotifyCleanup, IoGetRequestorProcess, NTSTATUS,
+};
 
 /// Does what the core's plan says, in its order. Always succeeds.
 ///

@@ -8,11 +8,11 @@
 // UNSAFETY: takes the open off the file object.
 
 use crate::irp::Irp;
-use crate::nt::NTSTATUS;
 use crate::open::{Open, OpenRef};
 use crate::work::Blocking;
-use lkl_host_ntk::stack;
 use lklfs_fsd::{Outcome, close};
+use lklfs_kernel::nt::NTSTATUS;
+use lklfs_kernel::stack;
 
 /// Always succeeds.
 ///

@@ -4,7 +4,6 @@
 //
 // UNSAFETY: references the file object; opens the disk of a device that it has a reference to.
 
-use crate::client::Client;
 use crate::device::{DeviceRef, Mounter};
 use crate::driveletter::Wanted;
 use crate::entry::{Driver, driver};
@@ -12,26 +11,28 @@ use crate::irp::Irp;
 use crate::letters::Opened;
 use crate::log::{self, Wide};
 use crate::mounts::{Known, Source};
-use crate::nt::{
-    self, FILE_READ_ATTRIBUTES, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
-};
 use crate::open::FileRef;
 use crate::places::{self, Seen};
 use crate::settings::Settings;
 use crate::standby;
-use crate::text::{self, units};
 use crate::volume::MountedVolume;
 use crate::work::{self, Kept, Output, Scratch};
 use crate::{refuse, signature};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl::probe::ReadAt;
-use lkl_host_ntk::{DeviceDisk, NtkHost, clock, pool, stack};
+use lkl_host_ntk::{DeviceDisk, NtkHost};
 use lklfs_control::reply::{
     self, ListWriter, PlaceRecord, PolicyEntry, VolumeRecord, place_flags, status_flags, volume_flags,
 };
 use lklfs_control::{self as control, Interface, LogSource, Mount, Refusal, Request, Text};
 use lklfs_fsd::{Medium, Outcome, Volume as _};
+use lklfs_kernel::impersonation::Client;
+use lklfs_kernel::nt::{
+    self, FILE_READ_ATTRIBUTES, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
+};
+use lklfs_kernel::text::{self, units};
+use lklfs_kernel::{clock, pool, stack};
 use lklfs_nt::NtStatus;
 
 /// The largest input: a record and its longest texts.

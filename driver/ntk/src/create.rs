@@ -8,15 +8,9 @@
 
 use crate::irp::Irp;
 use crate::later::Room;
-use crate::nt::{
-    self, FO_CACHE_SUPPORTED, FO_NO_INTERMEDIATE_BUFFERING, IRP_MJ_CREATE, IoCheckShareAccess,
-    IoRemoveShareAccess, NTSTATUS, PFILE_OBJECT, SL_CASE_SENSITIVE, SL_OPEN_PAGING_FILE,
-    SL_OPEN_TARGET_DIRECTORY, YES,
-};
 use crate::open::{CacheUsers, Cursors, FcbHandle, Open, OpenRef};
 use crate::pended;
 use crate::secur::{self, Subject};
-use crate::sync::{Guarded, SpinLock};
 use crate::verify;
 use crate::volume::{MountedVolume, volume_of};
 use crate::work::{self, Blocking, Kept};
@@ -25,10 +19,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use core::sync::atomic::AtomicU8;
-use lkl_host_ntk::{pool, stack};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::create::{self, Opening, Plan, Reparse};
 use lklfs_fsd::{Ccb, FcbKind, IrpContext, Metadata, Outcome};
+use lklfs_kernel::nt::{
+    self, FO_CACHE_SUPPORTED, FO_NO_INTERMEDIATE_BUFFERING, IRP_MJ_CREATE, IoCheckShareAccess,
+    IoRemoveShareAccess, NTSTATUS, PFILE_OBJECT, SL_CASE_SENSITIVE, SL_OPEN_PAGING_FILE,
+    SL_OPEN_TARGET_DIRECTORY, YES,
+};
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::sync::SpinLock;
+use lklfs_kernel::{pool, stack};
 use lklfs_nt::{AccessMask, CreateDisposition, CreateInformation, CreateOptions, NtStatus};
 
 /// How often a CREATE looks whether its device has another VPB, with 10 ms in between: the I/O manager parses a name 32 times, and
@@ -231,7 +232,7 @@ impl Asked {
             match plan {
                 Plan::Reparse(reparse) => Ok(Decided::Reparse(reparse)),
                 Plan::Open(opening) => {
-                    let entered = lkl::try_box(enter(volume, opening)?);
+                    let entered = fallible::try_box(enter(volume, opening)?);
                     entered.map(Decided::Open).ok_or(NtStatus::INSUFFICIENT_RESOURCES)
                 }
             }

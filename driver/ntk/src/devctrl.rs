@@ -3,9 +3,9 @@
 // UNSAFETY: passes the IRP to the device below.
 
 use crate::irp::Irp;
-use crate::nt::NTSTATUS;
 use crate::open::Open;
 use lklfs_fsd::devctrl::{self, Plan};
+use lklfs_kernel::nt::NTSTATUS;
 use lklfs_nt::ControlCode;
 
 /// Passes it down, or completes it.

@@ -4,14 +4,14 @@
 
 use crate::entry;
 use crate::letters::Opened;
-use crate::nt::{
+use alloc::vec::Vec;
+use core::ptr::null_mut;
+use lklfs_kernel::nt::{
     self, FILE_OBJECT, IoAcquireVpbSpinLock, IoGetRelatedDeviceObject, IoReleaseVpbSpinLock, KIRQL,
     OBJECT_NAME_INFORMATION, ObQueryNameString, ObReferenceObjectByHandle, ObfDereferenceObject,
     ObfReferenceObject, PDEVICE_OBJECT, PFILE_OBJECT, VPB_MOUNTED,
 };
-use crate::text;
-use alloc::vec::Vec;
-use core::ptr::null_mut;
+use lklfs_kernel::text;
 use lklfs_nt::NtStatus;
 
 /// The raw file system, which takes what nobody else knows.

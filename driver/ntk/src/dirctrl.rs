@@ -5,20 +5,21 @@
 // UNSAFETY: FsRtl's notification list.
 
 use crate::irp::Irp;
-use crate::nt::{
-    self, FsRtlNotifyFullChangeDirectory, NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN,
-    SL_RETURN_SINGLE_ENTRY, SL_WATCH_TREE, STRING, raw_status,
-};
 use crate::open::Open;
 use crate::pended::Held;
 use crate::work::{Blocking, Output};
-use crate::{buffer, fault, verify, work};
+use crate::{buffer, verify, work};
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
-use lkl_host_ntk::stack;
 use lklfs_fsd::Outcome;
 use lklfs_fsd::dirctrl::{self, NotifyPlan, Query};
+use lklfs_kernel::fault;
+use lklfs_kernel::nt::{
+    self, FsRtlNotifyFullChangeDirectory, NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN,
+    SL_RETURN_SINGLE_ENTRY, SL_WATCH_TREE, STRING, raw_status,
+};
+use lklfs_kernel::stack;
 use lklfs_nt::{FileInformationClass, NtStatus};
 
 /// The name that every notification is pended with. FsRtl keeps the pointer until the handle goes, and matches names only when

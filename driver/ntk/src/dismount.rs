@@ -5,8 +5,8 @@
 
 use crate::device::{DeviceRef, Mounter};
 use crate::letters::Opened;
-use crate::nt::{self, FILE_READ_DATA, IO_STATUS_BLOCK, ZwFsControlFile};
 use core::ptr::null_mut;
+use lklfs_kernel::nt::{self, FILE_READ_DATA, IO_STATUS_BLOCK, ZwFsControlFile};
 use lklfs_nt::{ControlCode, NtStatus};
 
 fn control(volume: &Opened, code: ControlCode) -> Result<(), NtStatus> {

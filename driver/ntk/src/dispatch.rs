@@ -7,15 +7,6 @@
 
 use crate::fsctrl::METHOD_NEITHER;
 use crate::irp::Irp;
-use crate::nt::{
-    IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_DIRECTORY_CONTROL,
-    IRP_MJ_FILE_SYSTEM_CONTROL, IRP_MJ_FLUSH_BUFFERS, IRP_MJ_LOCK_CONTROL, IRP_MJ_PNP, IRP_MJ_QUERY_EA,
-    IRP_MJ_QUERY_INFORMATION, IRP_MJ_QUERY_SECURITY, IRP_MJ_QUERY_VOLUME_INFORMATION, IRP_MJ_READ,
-    IRP_MJ_SET_EA, IRP_MJ_SET_INFORMATION, IRP_MJ_SET_SECURITY, IRP_MJ_SET_VOLUME_INFORMATION,
-    IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IRP_MN_MOUNT_VOLUME, IRP_MN_NOTIFY_CHANGE_DIRECTORY,
-    IRP_MN_QUERY_DIRECTORY, IoGetTopLevelIrp, IoSetTopLevelIrp, KeEnterCriticalRegion, KeLeaveCriticalRegion,
-    NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIRP, SACL_SECURITY_INFORMATION, raw_status,
-};
 use crate::open::Open;
 use crate::volume::{Kind, kind_of};
 use crate::work::{self, Blocking, Kept};
@@ -25,10 +16,19 @@ use crate::{
 };
 use alloc::sync::Arc;
 use core::ptr::{NonNull, null_mut};
-use lkl_host_ntk::routines;
 use lklfs_control::Interface;
 use lklfs_fsd::secur::Operation;
 use lklfs_fsd::{FcbKind, Outcome, Requestor};
+use lklfs_kernel::nt::{
+    IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IRP_MJ_DIRECTORY_CONTROL,
+    IRP_MJ_FILE_SYSTEM_CONTROL, IRP_MJ_FLUSH_BUFFERS, IRP_MJ_LOCK_CONTROL, IRP_MJ_PNP, IRP_MJ_QUERY_EA,
+    IRP_MJ_QUERY_INFORMATION, IRP_MJ_QUERY_SECURITY, IRP_MJ_QUERY_VOLUME_INFORMATION, IRP_MJ_READ,
+    IRP_MJ_SET_EA, IRP_MJ_SET_INFORMATION, IRP_MJ_SET_SECURITY, IRP_MJ_SET_VOLUME_INFORMATION,
+    IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IRP_MN_MOUNT_VOLUME, IRP_MN_NOTIFY_CHANGE_DIRECTORY,
+    IRP_MN_QUERY_DIRECTORY, IoGetTopLevelIrp, IoSetTopLevelIrp, KeEnterCriticalRegion, KeLeaveCriticalRegion,
+    NTSTATUS, PASSIVE, PDEVICE_OBJECT, PIRP, SACL_SECURITY_INFORMATION, raw_status,
+};
+use lklfs_kernel::routines;
 use lklfs_nt::NtStatus;
 
 /// The MajorFunction of every major.

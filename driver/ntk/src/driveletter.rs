@@ -4,9 +4,9 @@
 use crate::entry::Driver;
 use crate::letters::{self, Assigned, Wish};
 use crate::log::{self, Wide};
-use crate::name::Name;
 use crate::{places, policies};
 use lklfs_control::LetterRule;
+use lklfs_kernel::name::Name;
 use lklfs_nt::NtStatus;
 
 /// Which letter.

@@ -3,14 +3,15 @@
 // UNSAFETY: copies the caller's list of names, which may be in user memory.
 
 use crate::irp::Irp;
-use crate::nt::{NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN, SL_RETURN_SINGLE_ENTRY};
 use crate::open::Open;
 use crate::work::{Blocking, Output};
-use crate::{buffer, fault, work};
+use crate::{buffer, work};
 use alloc::vec::Vec;
-use lkl_host_ntk::stack;
 use lklfs_fsd::Outcome;
 use lklfs_fsd::ea::{self, Query};
+use lklfs_kernel::fault;
+use lklfs_kernel::nt::{NTSTATUS, SL_INDEX_SPECIFIED, SL_RESTART_SCAN, SL_RETURN_SINGLE_ENTRY};
+use lklfs_kernel::stack;
 use lklfs_nt::NtStatus;
 
 /// The longest list of names that is looked at, bytes: what one request may carry.

@@ -16,12 +16,6 @@ use crate::later::Threads;
 use crate::linux::Linux;
 use crate::log;
 use crate::mounts::Mounts;
-use crate::name::Name;
-use crate::nt::{
-    self, DO_DEVICE_INITIALIZING, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IoCreateDevice,
-    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, KeFlushQueuedDpcs, NTSTATUS, PDEVICE_OBJECT,
-    PDRIVER_OBJECT, PUNICODE_STRING, raw_status,
-};
 use crate::places::{self, Places, Seen};
 use crate::policies::Policies;
 use crate::posts::Posts;
@@ -29,7 +23,6 @@ use crate::power::Power;
 use crate::protect::{self, Audience};
 use crate::standby::Standby;
 use crate::stranded;
-use crate::text;
 use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
 use crate::volumes::Volumes;
 use crate::workers::Workers;
@@ -37,9 +30,16 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
-use lkl_host_ntk::routines::Lacking;
-use lkl_host_ntk::{pool, routines, stack};
 use lklfs_control::Interface;
+use lklfs_kernel::name::Name;
+use lklfs_kernel::nt::{
+    self, DO_DEVICE_INITIALIZING, FILE_DEVICE_SECURE_OPEN, FILE_DEVICE_UNKNOWN, IoCreateDevice,
+    IoCreateSymbolicLink, IoDeleteDevice, IoDeleteSymbolicLink, KeFlushQueuedDpcs, NTSTATUS, PDEVICE_OBJECT,
+    PDRIVER_OBJECT, PUNICODE_STRING, raw_status,
+};
+use lklfs_kernel::routines::Lacking;
+use lklfs_kernel::text;
+use lklfs_kernel::{pool, routines, stack};
 use lklfs_nt::NtStatus;
 
 /// What lives as long as the driver.
@@ -153,7 +153,7 @@ unsafe fn start(object: PDRIVER_OBJECT, service: PUNICODE_STRING) -> Result<(), 
     let workers = Workers::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let posts = pool::try_arc(Posts::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let later = Threads::new().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
-    let mut driver = lkl::try_box(Driver {
+    let mut driver = fallible::try_box(Driver {
         object,
         control: [null_mut(); 2],
         standby: Standby::new(),

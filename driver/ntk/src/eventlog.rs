@@ -4,8 +4,8 @@
 // UNSAFETY: a packet that the I/O manager gives out and takes back.
 
 use crate::entry;
-use crate::nt::{self, IO_ERROR_LOG_PACKET, IoAllocateErrorLogEntry, IoWriteErrorLogEntry};
 use core::fmt::{Display, Write};
+use lklfs_kernel::nt::{self, IO_ERROR_LOG_PACKET, IoAllocateErrorLogEntry, IoWriteErrorLogEntry};
 use lklfs_nt::{LogEvent, NtStatus};
 
 /// Bytes of the largest packet, `ERROR_LOG_MAXIMUM_SIZE`.

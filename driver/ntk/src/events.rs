@@ -10,8 +10,8 @@
 use crate::device;
 use crate::later;
 use crate::letters::Opened;
-use crate::nt::{FILE_READ_ATTRIBUTES, FsRtlNotifyVolumeEvent, PFILE_OBJECT};
 use crate::volume::MountedVolume;
+use lklfs_kernel::nt::{FILE_READ_ATTRIBUTES, FsRtlNotifyVolumeEvent, PFILE_OBJECT};
 
 /// What happens to a volume, by FSRTL_VOLUME_*.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,11 @@
 //
 // UNSAFETY: callbacks of the I/O manager with raw file objects and buffers.
 
-use crate::nt::{
+use crate::open::Open;
+use core::cell::UnsafeCell;
+use lklfs_fsd::FcbKind;
+use lklfs_fsd::fileinfo::{self, FileObjectState};
+use lklfs_kernel::nt::{
     self, _FS_FILTER_SECTION_SYNC_TYPE, BOOLEAN, FAST_IO_DISPATCH, FILE_BASIC_INFORMATION,
     FILE_NETWORK_OPEN_INFORMATION, FILE_STANDARD_INFORMATION, FS_FILTER_CALLBACK_DATA, FS_FILTER_CALLBACKS,
     FsRtlCopyRead, FsRtlFastCheckLockForRead, FsRtlMdlReadCompleteDev, FsRtlMdlReadDev,
@@ -11,10 +15,6 @@ use crate::nt::{
     NTSTATUS, PAGE_EXECUTE_READWRITE, PAGE_READWRITE, PDEVICE_OBJECT, PDRIVER_OBJECT, PFILE_OBJECT,
     PLARGE_INTEGER, PVOID, ULONG, raw_status,
 };
-use crate::open::Open;
-use core::cell::UnsafeCell;
-use lklfs_fsd::FcbKind;
-use lklfs_fsd::fileinfo::{self, FileObjectState};
 use lklfs_nt::{FileInformationClass, NtStatus};
 
 struct Table(UnsafeCell<FAST_IO_DISPATCH>);

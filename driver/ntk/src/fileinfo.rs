@@ -3,12 +3,12 @@
 // UNSAFETY: the file object's position and flags.
 
 use crate::irp::Irp;
-use crate::nt::{self, FILE_OBJECT, NTSTATUS, large};
 use crate::open::Open;
 use crate::work::{self, Blocking, Output};
-use lkl_host_ntk::stack;
 use lklfs_fsd::fileinfo::{self, FileObjectState, SetPlan};
 use lklfs_fsd::{Outcome, known};
+use lklfs_kernel::nt::{self, FILE_OBJECT, NTSTATUS, large};
+use lklfs_kernel::stack;
 use lklfs_nt::{CreateOptions, FileInformationClass, NtStatus};
 
 /// What the file object knows beside the open: its position, and its flags as the create options that they came from.

@@ -4,16 +4,17 @@
 
 use crate::events::{self, Event};
 use crate::irp::Irp;
-use crate::nt::{self, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
 use crate::open::{FileRef, Open};
 use crate::volume::MountedVolume;
 use crate::work::{Blocking, Kept, Output, Request};
-use crate::{buffer, fault, work};
+use crate::{buffer, work};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use lkl_host_ntk::stack;
 use lklfs_fsd::fsctrl::{self, Plan};
 use lklfs_fsd::{FcbKind, Outcome, Requestor, linuxinfo, ranges};
+use lklfs_kernel::fault;
+use lklfs_kernel::nt::{self, IRP_MN_KERNEL_CALL, IRP_MN_USER_FS_REQUEST, NTSTATUS, raw_status};
+use lklfs_kernel::stack;
 use lklfs_nt::{ControlCode, NtStatus};
 
 /// The largest input that is looked at, bytes.

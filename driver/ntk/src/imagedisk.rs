@@ -24,31 +24,30 @@ use crate::imageid;
 use crate::irp::Irp;
 use crate::later;
 use crate::log;
-use crate::name::Name;
-use crate::nt::{
-    self, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN,
-    FILE_READ_ONLY_DEVICE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
-    IRP_MJ_FLUSH_BUFFERS, IRP_MJ_READ, IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IoCreateDevice, IoDeleteDevice,
-    NTSTATUS, PDEVICE_OBJECT,
-};
 use crate::protect::{self, Audience};
 use crate::stranded;
-use crate::sync::{Event, Guarded, SpinLock};
 use crate::volume::{self, Extension, Kind};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use disk_images::{Cache, Image};
 use lkl::probe::{ReadAt, ReadError};
-use lkl::{Thread as _, ThreadBody};
-use lkl_host_ntk::pool;
-use lkl_host_ntk::thread::Thread;
 use lklfs_fsd::Outcome;
 use lklfs_fsd::imagedisk::ImageDisk as Answers;
+use lklfs_kernel::name::Name;
+use lklfs_kernel::nt::{
+    self, DO_DEVICE_INITIALIZING, DO_DIRECT_IO, FILE_DEVICE_DISK, FILE_DEVICE_SECURE_OPEN,
+    FILE_READ_ONLY_DEVICE, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
+    IRP_MJ_FLUSH_BUFFERS, IRP_MJ_READ, IRP_MJ_SHUTDOWN, IRP_MJ_WRITE, IoCreateDevice, IoDeleteDevice,
+    NTSTATUS, PDEVICE_OBJECT,
+};
+use lklfs_kernel::pool;
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::sync::{Event, SpinLock};
+use lklfs_kernel::thread::Thread;
 use lklfs_nt::NtStatus;
 
 /// The most bytes that identify a volume to the mount manager.
@@ -142,7 +141,7 @@ pub struct ImageDisk {
     /// Something is queued, or the disk is gone.
     wake: Box<Event>,
     gone: AtomicBool,
-    thread: SpinLock<Option<Box<Thread>>>,
+    thread: SpinLock<Option<Thread>>,
     /// The thread is about to end.
     ended: Arc<Event>,
 }
@@ -186,7 +185,7 @@ impl ImageDisk {
         wanted_link: Option<Name>,
     ) -> Result<Arc<Self>, NtStatus> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let wake = lkl::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        let wake = fallible::try_box(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         wake.init();
         let ended = pool::try_arc(Event::uninit()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         ended.init();
@@ -241,14 +240,10 @@ impl ImageDisk {
         unsafe { volume::set_kind(device, Kind::ImageDisk) };
         // SAFETY: as above; it is a disk's.
         unsafe { volume::set_image_disk(device, Some(Arc::clone(&disk))) };
-        let context = Arc::into_raw(Arc::clone(&disk)).cast_mut().cast::<c_void>();
-        // SAFETY: the entry takes the count that was just made for it, once.
-        let body = unsafe { ThreadBody::new(serve, context) };
-        match Thread::spawn(body) {
+        let served = Arc::clone(&disk);
+        match Thread::spawn_on_large_stack(move || serve(served)) {
             Some(thread) => *disk.thread.lock() = Some(thread),
             None => {
-                // SAFETY: the thread never ran, so its count is still ours.
-                drop(unsafe { Arc::from_raw(context.cast::<ImageDisk>().cast_const()) });
                 disk.remove();
                 return Err(NtStatus::INSUFFICIENT_RESOURCES);
             }
@@ -436,9 +431,8 @@ impl ImageDisk {
 }
 
 /// The thread's entry.
-unsafe extern "sysv64" fn serve(context: *mut c_void) {
-    // SAFETY: create() made a count for this thread.
-    let disk = unsafe { Arc::from_raw(context.cast::<ImageDisk>().cast_const()) };
+/// What the disk's thread does.
+fn serve(disk: Arc<ImageDisk>) {
     disk.serve();
     let ended = Arc::clone(&disk.ended);
     // With this the image may be closed, before anybody hears that the thread has ended.

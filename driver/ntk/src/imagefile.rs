@@ -4,12 +4,12 @@
 use crate::backing::BackingFile;
 use crate::imagedisk::{IDENTITY, OpenImage, Window};
 use crate::log;
-use crate::text::copy;
 use alloc::vec::Vec;
 use disk_images::Error;
 use disk_partitions::Unchosen;
 use lkl::probe;
 use lklfs_control::Format;
+use lklfs_kernel::text::copy;
 use lklfs_nt::NtStatus;
 
 /// Opens an image with all files that it needs.

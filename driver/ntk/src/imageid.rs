@@ -2,8 +2,8 @@
 //! volume, what their images are called, too.
 
 use crate::log;
-use crate::sync::SpinLock;
 use alloc::vec::Vec;
+use lklfs_kernel::sync::SpinLock;
 use lklfs_nt::NtStatus;
 
 /// Identities of the disks that there are, by their numbers.

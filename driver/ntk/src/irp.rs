@@ -6,15 +6,15 @@
 //
 // UNSAFETY: reads and writes the fields of IRPs that belong to this driver.
 
-use crate::nt::{
-    self, ACCESS_MASK, FILE_OBJECT, IO_STACK_LOCATION, IRP, IRP_NOCACHE, IRP_PAGING_IO, IofCompleteRequest,
-    NTSTATUS, PACCESS_STATE, PDEVICE_OBJECT, PDRIVER_CANCEL, PFILE_OBJECT, PIRP, PMDL, PVOID, PVPB, quad,
-};
 use crate::volume;
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use lklfs_fsd::{IrpContext, Outcome, Requestor};
+use lklfs_kernel::nt::{
+    self, ACCESS_MASK, FILE_OBJECT, IO_STACK_LOCATION, IRP, IRP_NOCACHE, IRP_PAGING_IO, IofCompleteRequest,
+    NTSTATUS, PACCESS_STATE, PDEVICE_OBJECT, PDRIVER_CANCEL, PFILE_OBJECT, PIRP, PMDL, PVOID, PVPB, quad,
+};
 use lklfs_nt::NtStatus;
 
 /// `IO_DISK_INCREMENT`: the boost of a thread that waited for a disk.

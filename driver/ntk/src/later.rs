@@ -8,22 +8,20 @@
 // UNSAFETY: the threads' entry; a work item that gives back the last reference to a file object.
 
 use crate::entry;
-use crate::nt::{
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU32, Ordering};
+use lklfs_kernel::nt::{
     _WORK_QUEUE_TYPE, IoAllocateWorkItem, IoFreeWorkItem, IoGetTopLevelIrp, IoQueueWorkItem,
     IoSetTopLevelIrp, KERNEL_MODE, KeDelayExecutionThread, NO, ObfDereferenceObject, PDEVICE_OBJECT,
     PFILE_OBJECT, PIO_WORKITEM, PVOID, large,
 };
-use crate::sync::SpinLock;
-use alloc::boxed::Box;
-use alloc::vec::Vec;
-use core::ffi::c_void;
-use core::mem::MaybeUninit;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU32, Ordering};
-use lkl::{Semaphore as _, Thread as _, ThreadBody};
-use lkl_host_ntk::stack;
-use lkl_host_ntk::sync::Semaphore;
-use lkl_host_ntk::thread::Thread;
+use lklfs_kernel::stack;
+use lklfs_kernel::sync::Semaphore;
+use lklfs_kernel::sync::SpinLock;
+use lklfs_kernel::thread::Thread;
 
 /// The most threads.
 const MOST: usize = 32;
@@ -120,7 +118,7 @@ impl<A: Act + 'static> Room<A> {
     ///
     /// IRQL: <= DISPATCH_LEVEL.
     pub fn reserve() -> Option<Self> {
-        lkl::try_box(MaybeUninit::uninit()).map(Room)
+        fallible::try_box(MaybeUninit::uninit()).map(Room)
     }
 
     /// Has a thread do `what`.
@@ -147,8 +145,7 @@ struct State {
     ready: Option<Task>,
     /// Threads that wait and were not woken.
     idle: u32,
-    #[allow(clippy::vec_box, reason = "a thread is joined in the box that it was made in")]
-    threads: Vec<Box<Thread>>,
+    threads: Vec<Thread>,
     /// Threads that are being started; the list has room for them.
     starting: usize,
     stopping: bool,
@@ -208,23 +205,20 @@ impl Threads {
             }
             state.starting = starting;
         }
-        let context = (&raw const *self).cast_mut().cast::<c_void>();
-        // SAFETY: the caller promises that this outlives the thread.
-        let body = unsafe { ThreadBody::new(serve, context) };
-        let started = Thread::spawn_small(body);
+        let started = Thread::spawn_with(Place(self), serve);
         let mut state = self.state.lock();
         state.starting = state.starting.saturating_sub(1);
         match started {
-            Some(thread) => {
+            Ok(thread) => {
                 if state.threads.is_empty() {
                     // It is there as long as any disk is.
-                    Thread::issue_reads(Some(&thread));
+                    lkl_host_ntk::issue_reads_for(Some(&thread));
                 }
                 // There is room: see above.
                 state.threads.push(thread);
                 true
             }
-            None => false,
+            Err(_) => false,
         }
     }
 
@@ -275,16 +269,22 @@ impl Threads {
         for _ in 0..idle {
             self.wake.up();
         }
-        Thread::issue_reads(None);
+        lkl_host_ntk::issue_reads_for(None);
         for thread in threads {
             thread.join();
         }
     }
 }
 
-unsafe extern "sysv64" fn serve(threads: *mut c_void) {
+/// Where the threads' list is.
+struct Place(*const Threads);
+
+// SAFETY: the list is shared by all threads, and outlives each, as the caller of start_one() promises.
+unsafe impl Send for Place {}
+
+fn serve(Place(threads): Place) {
     // SAFETY: start_one() passes the threads, which outlive each of them.
-    let threads = unsafe { &*threads.cast::<Threads>() };
+    let threads = unsafe { &*threads };
     while let Some((mut task, alone)) = threads.next() {
         if alone {
             // Without one, what comes meanwhile waits for this.
@@ -332,7 +332,7 @@ pub unsafe fn release(file: PFILE_OBJECT) {
         unsafe { IoAllocateWorkItem(driver.any_device()) }
     });
     if !item.is_null() {
-        if let Some(context) = lkl::try_box(Release { item, file }) {
+        if let Some(context) = fallible::try_box(Release { item, file }) {
             let context: PVOID = Box::into_raw(context).cast();
             // SAFETY: the item is ours, and the context is taken back by the callback.
             unsafe { IoQueueWorkItem(item, Some(released), _WORK_QUEUE_TYPE::DelayedWorkQueue, context) };

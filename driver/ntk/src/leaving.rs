@@ -10,15 +10,15 @@
 
 use crate::entry;
 use crate::later;
-use crate::nt::{
+use crate::volume::{self, MountedVolume};
+use alloc::sync::Arc;
+use core::ptr::{self, null_mut};
+use lklfs_kernel::nt::{
     CcWaitForCurrentLazyWriterActivity, DEVICE_OBJECT, FILE_DEVICE_DISK, IoAcquireVpbSpinLock,
     IoCreateDevice, IoDeleteDevice, IoReleaseVpbSpinLock, KIRQL, NO, ObfDereferenceObject, PDEVICE_OBJECT,
     PVPB, VPB_MOUNTED, VPB_PERSISTENT, VPB_REMOVE_PENDING,
 };
-use crate::volume::{self, MountedVolume};
-use alloc::sync::Arc;
-use core::ptr::{self, null_mut};
-use lkl_host_ntk::pool;
+use lklfs_kernel::pool;
 
 /// How often a drain looks for file objects that are left, with a pause of 10 ms in between.
 const ATTEMPTS: u32 = 50;

@@ -7,14 +7,14 @@
 
 use crate::log::{self, Wide};
 use crate::mountmanager::{self, create_point, delete_letter, is_taken, letter_of, next};
-use crate::name::{Name, string};
-use crate::nt::{
+use alloc::vec::Vec;
+use core::ptr::null_mut;
+use lklfs_kernel::name::{Name, string};
+use lklfs_kernel::nt::{
     self, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_SYNCHRONOUS_IO_NONALERT, HANDLE, IO_STATUS_BLOCK,
     IoCreateSymbolicLink, IoDeleteSymbolicLink, OBJ_CASE_INSENSITIVE, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES,
     SYNCHRONIZE, ZwClose, ZwDeviceIoControlFile, ZwOpenFile,
 };
-use alloc::vec::Vec;
-use core::ptr::null_mut;
 use lklfs_nt::NtStatus;
 use lklfs_nt::record::Field;
 

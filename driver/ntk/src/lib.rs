@@ -1,4 +1,4 @@
-//! The edge between the safe core (`lklfs-fsd`) and the NT kernel.
+//! The edge between the safe core (`lklfs-fsd`) and the NT kernel (`lklfs-kernel`).
 //!
 //! The life of a request: the kernel calls one of the callbacks in [`dispatch`]; the IRP becomes an [`irp::Irp`],
 //! which is linear (only completing, posting or handing on consumes it); the file for its major function decodes the
@@ -12,12 +12,12 @@
 //! | [`volume`], [`open`] | a mounted volume (behind its device), an inode in use and an open of it (behind a file object) |
 //! | [`mount`], [`fsctrl`], [`create`], [`cleanup`], [`close`], [`read`], [`dirctrl`], [`fileinfo`], [`volinfo`], [`lockctrl`], [`devctrl`], [`secur`], [`ea`], [`pnp`], [`refuse`] | one for each major function |
 //! | [`mounts`], [`imagefile`], [`imagedisk`], [`backing`], [`driveletter`], [`letters`], [`dismount`], [`arrivals`], [`places`] | image files as disks, drive letters, volumes that arrive, where volumes may be |
-//! | [`policies`], [`settings`], [`registry`] | what is kept for a volume, and how it is mounted |
+//! | [`policies`], [`settings`] | what is kept for a volume, and how it is mounted |
 //! | [`revival`] | volumes live on when Linux dies, but for the one that it died of |
 //! | [`power`] | sleep, after which every volume is verified |
 //! | [`fastio`], [`cache`] | the kernel's short ways in, and the cache manager |
-//! | [`device`], [`client`], [`log`], [`eventlog`] | devices of others; whoever sent a request; the driver's own log, and Windows' |
-//! | [`nt`], [`name`], [`text`], [`sync`], [`buffer`], [`fault`] | NT's names, short names, copies of texts, locks, callers' buffers, and the one place that survives a fault |
+//! | [`device`], [`buffer`] | devices of others; callers' buffers |
+//! | [`log`], [`eventlog`] | the driver's own log, and Windows' |
 //!
 //! `unsafe` stands in most of these files, because most of them talk to NT; each says why in its `UNSAFETY` line.
 //! What decides is in the core.
@@ -46,7 +46,6 @@ pub mod backing;
 pub mod buffer;
 pub mod cache;
 pub mod cleanup;
-pub mod client;
 pub mod close;
 pub mod control;
 pub mod copies;
@@ -62,7 +61,6 @@ pub mod entry;
 pub mod eventlog;
 pub mod events;
 pub mod fastio;
-pub mod fault;
 pub mod fileinfo;
 pub mod fsctrl;
 pub mod imagedisk;
@@ -78,8 +76,6 @@ pub mod log;
 pub mod mount;
 pub mod mountmanager;
 pub mod mounts;
-pub mod name;
-pub mod nt;
 pub mod open;
 pub mod pended;
 pub mod places;
@@ -90,7 +86,6 @@ pub mod power;
 pub mod protect;
 pub mod read;
 pub mod refuse;
-pub mod registry;
 pub mod revival;
 pub mod secur;
 #[cfg(feature = "selftest")]
@@ -99,8 +94,6 @@ pub mod settings;
 pub mod signature;
 pub mod standby;
 pub mod stranded;
-pub mod sync;
-pub mod text;
 pub mod verify;
 pub mod volinfo;
 pub mod volume;
@@ -109,4 +102,3 @@ pub mod work;
 pub mod workers;
 
 pub use entry::driver_entry;
-pub use lkl_host_ntk::pool::NtPool;

@@ -14,13 +14,14 @@ use crate::eventlog;
 use crate::log;
 use crate::policies::VolumeKey;
 use crate::revival;
-use crate::sync::Guarded;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
 use lkl::{BootConfig, BootError, Deaths, Halt, Kernel, MOST_DEATHS, Remains, WHILE};
-use lkl_host_ntk::sync::Event;
-use lkl_host_ntk::{NtkHost, clock, pool};
+use lkl_host_ntk::NtkHost;
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::sync::Event;
+use lklfs_kernel::{clock, pool};
 use lklfs_nt::{LogEvent, NtStatus};
 
 /// Bytes that Linux manages: its page cache, its slabs, and the overlays of volumes that need a replay (64 MiB each
@@ -136,7 +137,7 @@ impl Linux {
     /// IRQL: <= APC_LEVEL.
     pub fn note_fatal(&self, key: &VolumeKey) {
         let mut state = self.state.lock();
-        state.deaths.note_of(key, || crate::text::copy(key).ok());
+        state.deaths.note_of(key, || lklfs_kernel::text::copy(key).ok());
     }
 
     /// The kernel if it was ever booted, dead or alive.

@@ -3,10 +3,10 @@
 // UNSAFETY: hands the IRP to FsRtl.
 
 use crate::irp::Irp;
-use crate::nt::{FsRtlProcessFileLock, NTSTATUS};
 use crate::open::Open;
 use crate::pended::Held;
 use lklfs_fsd::lockctrl::{self, Plan};
+use lklfs_kernel::nt::{FsRtlProcessFileLock, NTSTATUS};
 
 /// Lets FsRtl work on the FCB's locks, or refuses.
 pub fn lock_control(irp: Irp, open: &Open) -> NTSTATUS {

@@ -10,7 +10,7 @@ use core::fmt::{Arguments, Write};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use lkl::LogRing;
-use lkl_host_ntk::clock;
+use lklfs_kernel::clock;
 
 /// The longest line, in bytes.
 const LINE: usize = 512;
@@ -23,7 +23,7 @@ static RING: AtomicPtr<LogRing> = AtomicPtr::new(null_mut());
 ///
 /// IRQL: <= DISPATCH_LEVEL; called once, by DriverEntry.
 pub fn start() {
-    if let Some(ring) = LogRing::new().and_then(lkl::try_box) {
+    if let Some(ring) = LogRing::new().and_then(fallible::try_box) {
         RING.store(Box::into_raw(ring), Ordering::Release);
     }
 }
@@ -83,7 +83,7 @@ pub fn line(text: Arguments<'_>) {
     // Writing to a line cannot fail.
     let _ = write!(line, "[{seconds:5}.{micros:06}] lklfs: ");
     let _ = line.write_fmt(text);
-    lkl_host_ntk::print_line(&line.bytes);
+    lklfs_kernel::debugger::print_line(&line.bytes);
     if let Some(end) = line.bytes.get_mut(line.used) {
         *end = b'\n';
     }

@@ -19,10 +19,6 @@ use crate::irp::Irp;
 use crate::later;
 use crate::leaving;
 use crate::log;
-use crate::nt::{
-    self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
-    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
-};
 use crate::policies::{self, Kept};
 use crate::revival::Revival;
 use crate::settings::{How, Settings};
@@ -32,10 +28,15 @@ use crate::volume::{Extension, Kind, MountedVolume, kind_of};
 use alloc::sync::Arc;
 use core::ptr::null_mut;
 use lkl::{Cause, DiskOptions, MountError};
-use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost, pool, stack};
+use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost};
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
 use lklfs_fsd::{Errno, Geometry, Medium, Outcome, Vcb, volinfo};
+use lklfs_kernel::nt::{
+    self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
+    FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
+};
+use lklfs_kernel::{pool, stack};
 use lklfs_nt::NtStatus;
 
 /// How often a file system is mounted that a volume has which is going, with 10 ms in between.

@@ -4,9 +4,9 @@
 //! Windows of them. It gives a volume one letter at most.
 
 use crate::letters::{Opened, control};
-use crate::name::Name;
-use crate::nt::FILE_READ_ATTRIBUTES;
 use alloc::vec::Vec;
+use lklfs_kernel::name::Name;
+use lklfs_kernel::nt::FILE_READ_ATTRIBUTES;
 use lklfs_nt::diskio::{self, CreatePoint, DriveLetter, MountPoint};
 use lklfs_nt::record::Field;
 use lklfs_nt::{ControlCode, NtStatus};

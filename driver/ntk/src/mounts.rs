@@ -21,18 +21,18 @@ use crate::imagedisk::ImageDisk;
 use crate::imagefile::{choose, identity, mark, open};
 use crate::letters::{self, Assigned, Opened};
 use crate::log::{self, Wide};
-use crate::nt::{FILE_READ_ATTRIBUTES, FILE_READ_DATA};
 use crate::places::{self, Seen};
 use crate::policies::{self, Kept, VolumeKey};
 use crate::settings::Settings;
-use crate::sync::Guarded;
-use crate::text::copy;
 use crate::volume::{self, MountedVolume};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 use lklfs_control::reply::UNKNOWN;
 use lklfs_control::{Format, LetterRule};
+use lklfs_kernel::nt::{FILE_READ_ATTRIBUTES, FILE_READ_DATA};
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::text::copy;
 use lklfs_nt::NtStatus;
 
 /// Something that was mounted on request.

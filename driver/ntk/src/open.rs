@@ -9,13 +9,7 @@
 
 use crate::close;
 use crate::later::{self, Act, Room};
-use crate::nt::{
-    self, AdvancedFcbHeader, FAST_MUTEX, FILE_LOCK, FILE_OBJECT, FsRtlInitializeFileLock,
-    FsRtlTeardownPerStreamContexts, FsRtlUninitializeFileLock, KeInitializeEvent, LIST_ENTRY,
-    ObfDereferenceObject, ObfReferenceObject, PFILE_OBJECT, PVOID, SECTION_OBJECT_POINTERS, SHARE_ACCESS,
-};
 use crate::pended;
-use crate::sync::{Guarded, Resource, SpinLock};
 use crate::volume::MountedVolume;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -24,11 +18,18 @@ use core::marker::PhantomPinned;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicU8};
-use lkl_host_ntk::pool;
 use lkl_vfs::LklVolume;
 use lklfs_fsd::dirctrl::DirCursor;
 use lklfs_fsd::ea::EaCursor;
 use lklfs_fsd::{Ccb, Fcb, FcbKind};
+use lklfs_kernel::nt::{
+    self, AdvancedFcbHeader, FAST_MUTEX, FILE_LOCK, FILE_OBJECT, FsRtlInitializeFileLock,
+    FsRtlTeardownPerStreamContexts, FsRtlUninitializeFileLock, KeInitializeEvent, LIST_ENTRY,
+    ObfDereferenceObject, ObfReferenceObject, PFILE_OBJECT, PVOID, SECTION_OBJECT_POINTERS, SHARE_ACCESS,
+};
+use lklfs_kernel::pool;
+use lklfs_kernel::resource::{Guarded, Resource};
+use lklfs_kernel::sync::SpinLock;
 use lklfs_nt::NtStatus;
 
 /// `FSRTL_FLAG_ADVANCED_HEADER`: the fields from `fast_mutex` on are there.
@@ -89,7 +90,7 @@ impl FcbHandle {
         let allocation = i64::try_from(fcb.allocation_size(sector_size)).unwrap_or(i64::MAX);
         let cacheable = fcb.kind() == FcbKind::File;
         // The place first: a block that was not initialised must not be dropped.
-        let place = lkl::try_box(MaybeUninit::<FcbBlock>::uninit())?;
+        let place = fallible::try_box(MaybeUninit::<FcbBlock>::uninit())?;
         let block = FcbBlock {
             header: UnsafeCell::new(AdvancedFcbHeader {
                 node_type_code: NODE_TYPE_FCB,

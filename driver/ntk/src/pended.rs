@@ -9,17 +9,17 @@
 // UNSAFETY: references file objects, and calls FsRtl on what stands behind them.
 
 use crate::irp::Irp;
-use crate::nt::{
-    self, FsRtlFastUnlockAll, FsRtlNotifyCleanup, IoGetRequestorProcess, NTSTATUS, ObfDereferenceObject,
-    ObfReferenceObject, PEPROCESS, PFILE_OBJECT, PIRP, PVOID,
-};
 use crate::open::Open;
-use crate::sync::SpinLock;
 use crate::volume::MountedVolume;
 use alloc::vec::Vec;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering;
 use lklfs_fsd::{FcbKind, Outcome};
+use lklfs_kernel::nt::{
+    self, FsRtlFastUnlockAll, FsRtlNotifyCleanup, IoGetRequestorProcess, NTSTATUS, ObfDereferenceObject,
+    ObfReferenceObject, PEPROCESS, PFILE_OBJECT, PIRP, PVOID,
+};
+use lklfs_kernel::sync::SpinLock;
 use lklfs_nt::NtStatus;
 
 /// Values of [`Open::pended`], which changes under the list's lock.

@@ -4,14 +4,14 @@
 use crate::device::{DeviceRef, Mounter};
 use crate::entry::Driver;
 use crate::letters::{self, Assigned, Opened};
-use crate::nt::FILE_READ_ATTRIBUTES;
 use crate::policies::VolumeKey;
-use crate::sync::Guarded;
-use crate::text::copy;
 use alloc::vec::Vec;
 use lkl::probe::Superblock;
 use lkl_host_ntk::DeviceDisk;
 use lklfs_control::reply::UNKNOWN;
+use lklfs_kernel::nt::FILE_READ_ATTRIBUTES;
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::text::copy;
 use lklfs_nt::NtStatus;
 use lklfs_nt::diskio::{self, DeviceNumber, HotplugInfo, PartitionInformationEx};
 use lklfs_nt::record::{Field, Record};

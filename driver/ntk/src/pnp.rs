@@ -4,14 +4,14 @@
 
 use crate::entry;
 use crate::irp::Irp;
-use crate::nt::{
+use crate::volume::{MountedVolume, volume_of};
+use alloc::sync::Arc;
+use lklfs_fsd::pnp::{self, Minor, Plan};
+use lklfs_kernel::nt::{
     IRP_MN_CANCEL_REMOVE_DEVICE, IRP_MN_QUERY_REMOVE_DEVICE, IRP_MN_REMOVE_DEVICE, IRP_MN_SURPRISE_REMOVAL,
     NTSTATUS,
 };
-use crate::volume::{MountedVolume, volume_of};
-use alloc::sync::Arc;
-use lkl_host_ntk::stack;
-use lklfs_fsd::pnp::{self, Minor, Plan};
+use lklfs_kernel::stack;
 use lklfs_nt::NtStatus;
 
 /// Does what the core says, then passes the request down.

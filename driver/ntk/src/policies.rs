@@ -11,13 +11,13 @@
 //! An administrator may write them with other tools, too: a value of the wrong type is none, and what makes no sense keeps
 //! the volume from being mounted, which the log says.
 
-use crate::registry::Key;
 use crate::settings::{self, Settings};
-use crate::sync::Guarded;
-use crate::text::{copy, units};
 use alloc::vec::Vec;
 use lkl::probe::{Superblock, Uuid};
 use lklfs_control::{LetterRule, Policy, Text};
+use lklfs_kernel::registry::Key;
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::text::{copy, units};
 use lklfs_nt::NtStatus;
 
 const PARAMETERS: &str = "Parameters";

@@ -10,14 +10,14 @@
 use crate::create;
 use crate::irp::Irp;
 use crate::later::Later;
-use crate::nt::{IRP, IoReleaseCancelSpinLock, PDEVICE_OBJECT, PIRP};
-use crate::sync::SpinLock;
 use crate::work::Task;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use lklfs_fsd::Outcome;
+use lklfs_kernel::nt::{IRP, IoReleaseCancelSpinLock, PDEVICE_OBJECT, PIRP};
+use lklfs_kernel::sync::SpinLock;
 use lklfs_nt::NtStatus;
 
 /// The most worker threads that one of these has at a time.

@@ -10,16 +10,16 @@
 use crate::entry::{self, Driver};
 use crate::later::{self, Act, Room};
 use crate::log;
-use crate::name::Name;
-use crate::nt::{
-    DO_VERIFY_VOLUME, ExCreateCallback, ExRegisterCallback, ExUnregisterCallback, NO, OBJ_CASE_INSENSITIVE,
-    OBJECT_ATTRIBUTES, ObfDereferenceObject, PASSIVE, PCALLBACK_OBJECT, PVOID, YES,
-};
-use crate::sync::SpinLock;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use lkl_host_ntk::{routines, stack};
+use lklfs_kernel::name::Name;
+use lklfs_kernel::nt::{
+    DO_VERIFY_VOLUME, ExCreateCallback, ExRegisterCallback, ExUnregisterCallback, NO, OBJ_CASE_INSENSITIVE,
+    OBJECT_ATTRIBUTES, ObfDereferenceObject, PASSIVE, PCALLBACK_OBJECT, PVOID, YES,
+};
+use lklfs_kernel::sync::SpinLock;
+use lklfs_kernel::{routines, stack};
 
 /// The kernel's callback object for changes of the machine's power state.
 const POWER_STATE: &str = "\\Callback\\PowerState";

@@ -2,12 +2,12 @@
 //
 // UNSAFETY: a handle of a device of ours, and the call that takes a descriptor's bytes.
 
-use crate::nt::{
+use core::ptr::null_mut;
+use lklfs_control::Interface;
+use lklfs_kernel::nt::{
     self, HANDLE, OBJ_KERNEL_HANDLE, ObOpenObjectByPointer, PDEVICE_OBJECT, WRITE_DAC, ZwClose,
     ZwSetSecurityObject,
 };
-use core::ptr::null_mut;
-use lklfs_control::Interface;
 use lklfs_nt::NtStatus;
 
 /// `DACL_SECURITY_INFORMATION | PROTECTED_DACL_SECURITY_INFORMATION`.

@@ -11,19 +11,21 @@
 
 use crate::cache::CacheUse;
 use crate::irp::Irp;
-use crate::nt::{
+use crate::open::{FileRef, Open};
+use crate::work::{Blocking, Gone, Kept, Request, Scratch};
+use crate::{buffer, verify, work};
+use alloc::sync::Arc;
+use core::ptr::null_mut;
+use lkl_host_ntk::DiskError;
+use lklfs_fsd::read::{self, Plan};
+use lklfs_fsd::{FcbKind, Outcome};
+use lklfs_kernel::fault;
+use lklfs_kernel::nt::{
     self, CcCopyRead, CcMdlRead, CcMdlReadComplete, FILE_OBJECT, FO_SYNCHRONOUS_IO,
     FsRtlCheckLockForReadAccess, IO_STATUS_BLOCK, IRP_MN_COMPLETE, IRP_MN_MDL, NTSTATUS, PFILE_OBJECT, PMDL,
     large,
 };
-use crate::open::{FileRef, Open};
-use crate::work::{Blocking, Gone, Kept, Request, Scratch};
-use crate::{buffer, fault, verify, work};
-use alloc::sync::Arc;
-use core::ptr::null_mut;
-use lkl_host_ntk::{DiskError, stack};
-use lklfs_fsd::read::{self, Plan};
-use lklfs_fsd::{FcbKind, Outcome};
+use lklfs_kernel::stack;
 use lklfs_nt::NtStatus;
 
 /// `FILE_USE_FILE_POINTER_POSITION` with the high half that goes with it.

@@ -1,9 +1,9 @@
 //! The major functions that would change a volume: each is refused by the core, by name.
 
 use crate::irp::Irp;
-use crate::nt::NTSTATUS;
 use core::sync::atomic::{AtomicU64, Ordering};
 use lklfs_fsd::{ea, secur, volinfo, write as fsd_write};
+use lklfs_kernel::nt::NTSTATUS;
 use lklfs_nt::FsInformationClass;
 
 static WRITES: AtomicU64 = AtomicU64::new(0);

@@ -9,17 +9,18 @@ use crate::later;
 use crate::log::{self, Wide};
 use crate::settings::How;
 use crate::signature::{self, Found};
-use crate::sync::Guarded;
 use crate::volume::MountedVolume;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicBool, Ordering};
 use lkl::{BlockDevice, DiskOptions, Errno, Kernel, MOST_DEATHS, Mount, MountError};
-use lkl_host_ntk::nt::PASSIVE;
-use lkl_host_ntk::sync::Event;
-use lkl_host_ntk::{DeviceDisk, pool, routines};
+use lkl_host_ntk::DeviceDisk;
 use lkl_vfs::Origin;
+use lklfs_kernel::nt::PASSIVE;
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::sync::Event;
+use lklfs_kernel::{pool, routines};
 use lklfs_nt::{LogEvent, NtStatus};
 
 /// How a volume was mounted.
@@ -55,7 +56,7 @@ impl Revival {
             found,
             account,
         })?;
-        lkl::try_box(Revival {
+        fallible::try_box(Revival {
             mounting,
             alone: Guarded::new(())?,
             over: AtomicBool::new(false),

@@ -5,15 +5,15 @@
 
 use crate::buffer;
 use crate::irp::Irp;
-use crate::nt::{
-    self, GENERIC_MAPPING, IoGetFileObjectGenericMapping, NTSTATUS, ObfDereferenceObject, ObfReferenceObject,
-    PRIVILEGE_SET, PRIVILEGE_SET_ALL_NECESSARY, SE_MANAGE_VOLUME_PRIVILEGE, SECURITY_SUBJECT_CONTEXT,
-    SeAccessCheck, SeFreePrivileges, SePrivilegeCheck, TOKEN_HAS_TRAVERSE_PRIVILEGE,
-};
 use crate::open::{FcbHandle, Open};
 use crate::volume::MountedVolume;
 use core::ptr::null_mut;
 use lklfs_fsd::{Metadata, Requestor, secur};
+use lklfs_kernel::nt::{
+    self, GENERIC_MAPPING, IoGetFileObjectGenericMapping, NTSTATUS, ObfDereferenceObject, ObfReferenceObject,
+    PRIVILEGE_SET, PRIVILEGE_SET_ALL_NECESSARY, SE_MANAGE_VOLUME_PRIVILEGE, SECURITY_SUBJECT_CONTEXT,
+    SeAccessCheck, SeFreePrivileges, SePrivilegeCheck, TOKEN_HAS_TRAVERSE_PRIVILEGE,
+};
 use lklfs_nt::{AccessMask, NtStatus};
 
 /// What the opener is granted: what the core worked out (`wanted`, with all that reading allows if MAXIMUM_ALLOWED is

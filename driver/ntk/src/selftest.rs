@@ -10,8 +10,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use conformance::{Outcome as Ending, Report, host};
 use core::num::NonZeroU64;
-use lkl_host_ntk::{NtkHost, stack};
+use lkl_host_ntk::NtkHost;
 use lklfs_fsd::Outcome;
+use lklfs_kernel::stack;
 use lklfs_nt::NtStatus;
 
 /// `CTL_CODE(0x9C4B, 0x8F0, METHOD_BUFFERED, FILE_WRITE_ACCESS)`: beyond what the shipped interface uses.

@@ -3,10 +3,10 @@
 //! What the reads fail with is told apart in one respect: whether there is anything to be looked at at all
 //! ([`ends_the_search`]).
 
-use crate::nt::{self, NTSTATUS};
 use core::cell::Cell;
 use lkl::probe::{self, ReadAt, ReadError};
 use lkl_host_ntk::{DeviceDisk, DiskError};
+use lklfs_kernel::nt::{self, NTSTATUS};
 use lklfs_nt::NtStatus;
 
 /// How often a disk is looked at whose medium is changed meanwhile.

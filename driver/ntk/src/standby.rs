@@ -14,17 +14,17 @@ use crate::arrivals::Arrivals;
 use crate::entry::{self, Driver};
 use crate::later;
 use crate::log;
-use crate::nt::{
-    DO_DEVICE_INITIALIZING, DO_LOW_PRIORITY_FILESYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM,
-    FILE_DEVICE_DISK_FILE_SYSTEM, IoDeleteDevice, IoRegisterFileSystem, IoUnregisterFileSystem,
-    ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT,
-};
 use crate::power::Power;
 use crate::stranded;
 use crate::volume::{self, Kind};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use lklfs_control::Interface;
+use lklfs_kernel::nt::{
+    DO_DEVICE_INITIALIZING, DO_LOW_PRIORITY_FILESYSTEM, FILE_DEVICE_CD_ROM_FILE_SYSTEM,
+    FILE_DEVICE_DISK_FILE_SYSTEM, IoDeleteDevice, IoRegisterFileSystem, IoUnregisterFileSystem,
+    ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PDRIVER_OBJECT,
+};
 use lklfs_nt::NtStatus;
 
 /// The devices that are registered as file systems.
@@ -42,7 +42,7 @@ pub struct Standby {
     /// It does not serve, or is about to end serving.
     on: AtomicBool,
     /// In the order of [`FILE_SYSTEMS`]; null while they are not registered.
-    file_systems: [AtomicPtr<crate::nt::DEVICE_OBJECT>; 2],
+    file_systems: [AtomicPtr<lklfs_kernel::nt::DEVICE_OBJECT>; 2],
     /// File objects of the control devices, each from its CREATE to its CLOSE: so long the I/O manager counts it, too. One whose
     /// handle has gone lives on while a request of it is under way.
     controls: AtomicU32,

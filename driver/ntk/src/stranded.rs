@@ -1,15 +1,13 @@
 //! Threads of image disks that wait for a file system that answers no more. Each keeps its image until it comes back; it is
 //! joined when it has ended, or by the unload.
 
-use crate::sync::{Event, SpinLock};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use lkl::Thread as _;
-use lkl_host_ntk::thread::Thread;
+use lklfs_kernel::sync::{Event, SpinLock};
+use lklfs_kernel::thread::Thread;
 
 /// Threads that did not come back, each of which keeps its disk, with what they set at their end.
-static STRANDED: SpinLock<Vec<(Arc<Event>, Box<Thread>)>> = SpinLock::new(Vec::new());
+static STRANDED: SpinLock<Vec<(Arc<Event>, Thread)>> = SpinLock::new(Vec::new());
 
 /// Waits for all threads that are stranded: until whatever they wait for has an end.
 ///
@@ -28,7 +26,7 @@ pub fn join_all() {
 /// Keeps a thread that did not come back; without memory for that, it is waited for.
 ///
 /// IRQL: PASSIVE_LEVEL; blocks then.
-pub fn keep(ended: &Arc<Event>, thread: Box<Thread>) {
+pub fn keep(ended: &Arc<Event>, thread: Thread) {
     let mut list = STRANDED.lock();
     if list.try_reserve(1).is_ok() {
         list.push((Arc::clone(ended), thread));

@@ -22,17 +22,17 @@
 use crate::irp::Irp;
 use crate::later::{self, Act, Room};
 use crate::log;
-use crate::nt::{
-    self, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoGetLowerDeviceObject,
-    IoVerifyVolume, NO, NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PASSIVE, PDEVICE_OBJECT,
-};
 use crate::signature;
-use crate::sync::Event;
 use crate::volume::{MountedVolume, volume_of};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicI32, Ordering};
-use lkl_host_ntk::{routines, stack};
 use lklfs_fsd::Outcome;
+use lklfs_kernel::nt::{
+    self, DO_VERIFY_VOLUME, FILE_REMOVABLE_MEDIA, IRP_MN_VERIFY_VOLUME, IoGetLowerDeviceObject,
+    IoVerifyVolume, NO, NTSTATUS, ObfDereferenceObject, ObfReferenceObject, PASSIVE, PDEVICE_OBJECT,
+};
+use lklfs_kernel::sync::Event;
+use lklfs_kernel::{routines, stack};
 use lklfs_nt::NtStatus;
 
 /// How long a volume that was replaced waits for the I/O manager to put another VPB in the place of its own: 10 ms each.

@@ -1,11 +1,11 @@
 //! `IRP_MJ_QUERY_VOLUME_INFORMATION`.
 
 use crate::irp::Irp;
-use crate::nt::NTSTATUS;
 use crate::open::Open;
 use crate::work::{self, Blocking, Output};
-use lkl_host_ntk::stack;
 use lklfs_fsd::{Outcome, volinfo};
+use lklfs_kernel::nt::NTSTATUS;
+use lklfs_kernel::stack;
 use lklfs_nt::{FsInformationClass, NtStatus};
 
 /// Answers a query of the volume into the system buffer, at once if nothing has to be waited for.

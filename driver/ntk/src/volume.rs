@@ -10,16 +10,11 @@ use crate::cache;
 use crate::device::DeviceRef;
 use crate::imagedisk::ImageDisk;
 use crate::leaving;
-use crate::nt::{
-    self, FsRtlNotifyInitializeSync, FsRtlNotifyUninitializeSync, IoAcquireVpbSpinLock, IoReleaseVpbSpinLock,
-    KIRQL, LIST_ENTRY, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PNOTIFY_SYNC, PVPB,
-};
 use crate::open::FcbHandle;
 use crate::pended::Pended;
 use crate::policies::{self, VolumeKey};
 use crate::posts::Posts;
 use crate::signature::Found;
-use crate::sync::{Guarded, SpinLock};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -27,10 +22,17 @@ use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use lkl_host_ntk::{DeviceDisk, pool, stack};
+use lkl_host_ntk::DeviceDisk;
 use lkl_vfs::LklVolume;
 use lklfs_fsd::known::KnownIds;
 use lklfs_fsd::{FcbTable, Vcb, VolumeState};
+use lklfs_kernel::nt::{
+    self, FsRtlNotifyInitializeSync, FsRtlNotifyUninitializeSync, IoAcquireVpbSpinLock, IoReleaseVpbSpinLock,
+    KIRQL, LIST_ENTRY, ObfDereferenceObject, ObfReferenceObject, PDEVICE_OBJECT, PNOTIFY_SYNC, PVPB,
+};
+use lklfs_kernel::resource::Guarded;
+use lklfs_kernel::sync::SpinLock;
+use lklfs_kernel::{pool, stack};
 use lklfs_nt::NtStatus;
 
 /// What a device of this driver is. Zero, which a new extension holds, is [`Kind::Unready`].
@@ -275,7 +277,7 @@ impl MountedVolume {
         mounted_on: DeviceRef,
     ) -> Option<Arc<Self>> {
         let key = vcb.volume().mounted().superblock().and_then(policies::key);
-        let list = lkl::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
+        let list = fallible::try_box(UnsafeCell::new(LIST_ENTRY::default()))?;
         let posts = pool::try_arc(Posts::new())?;
         let sector_posts = pool::try_arc(Posts::new())?;
         let state = Guarded::new(VolumeState::default())?;
@@ -294,7 +296,7 @@ impl MountedVolume {
             unsafe { FsRtlNotifyInitializeSync(&mut sync) }
         };
         // SAFETY: it raises only for lack of pool, which guarded() turns into an error.
-        let made = unsafe { crate::fault::guarded(make) };
+        let made = unsafe { lklfs_kernel::fault::guarded(make) };
         if made.is_err() {
             return None;
         }

@@ -1,9 +1,9 @@
 //! The list of mounted volumes.
 
-use crate::sync::SpinLock;
 use crate::volume::MountedVolume;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
+use lklfs_kernel::sync::SpinLock;
 use lklfs_nt::NtStatus;
 
 /// The volumes that are or were mounted, as long as they live.

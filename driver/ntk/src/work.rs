@@ -13,7 +13,6 @@
 // UNSAFETY: IRPs, which belong to the worker only while it says so; counts the open behind a file object.
 
 use crate::irp::Irp;
-use crate::nt::{IRP, NTSTATUS, PFILE_OBJECT, raw_status};
 use crate::open::{FileRef, Open, OpenRef};
 use crate::posts::{Admitted, Posts};
 use crate::volume::MountedVolume;
@@ -23,6 +22,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use lklfs_fsd::Outcome;
+use lklfs_kernel::nt::{IRP, NTSTATUS, PFILE_OBJECT, raw_status};
 use lklfs_nt::NtStatus;
 
 /// Where a request may wait.
@@ -376,7 +376,7 @@ pub fn post(
     kept: Kept,
     act: impl FnOnce(Request, &mut Scratch) -> NTSTATUS + Send + 'static,
 ) -> NTSTATUS {
-    let Some(act) = lkl::try_box(act) else {
+    let Some(act) = fallible::try_box(act) else {
         return irp.fail(NtStatus::INSUFFICIENT_RESOURCES);
     };
     let Some(raw) = NonNull::new(irp.as_ptr()) else {

@@ -1,28 +1,24 @@
 //! The driver's own worker threads, for what [`crate::work`] posts. The system's are few and everybody's, and these may wait
 //! for as long as a disk does not answer. They are started as they are needed, and stay until the unload.
 //
-// UNSAFETY: the threads' entry.
+// UNSAFETY: the threads reach the list that they are in by its address.
 
 use crate::later;
-use crate::nt::{KeEnterCriticalRegion, KeLeaveCriticalRegion};
-use crate::sync::SpinLock;
 use crate::work::{Scratch, Task};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ffi::c_void;
-use core::mem::MaybeUninit;
-use lkl::{Semaphore as _, Thread as _, ThreadBody};
-use lkl_host_ntk::sync::Semaphore;
-use lkl_host_ntk::thread::Thread;
+use lklfs_kernel::nt::{KeEnterCriticalRegion, KeLeaveCriticalRegion};
+use lklfs_kernel::sync::Semaphore;
+use lklfs_kernel::sync::SpinLock;
+use lklfs_kernel::thread::Thread;
 
 struct State {
     ready: VecDeque<Task>,
     /// Threads that wait and were not woken.
     idle: u32,
-    #[allow(clippy::vec_box, reason = "a thread is joined in the box that it was made in")]
-    threads: Vec<Box<Thread>>,
+    threads: Vec<Thread>,
     /// Threads that are being started; the list has room for them.
     starting: usize,
     stopping: bool,
@@ -39,6 +35,9 @@ struct Start {
     workers: *const Workers,
     task: Task,
 }
+
+// SAFETY: the workers are shared by all threads, and outlive each: the unload joins it.
+unsafe impl Send for Start {}
 
 impl Workers {
     /// No thread yet. `None` for lack of memory.
@@ -87,18 +86,9 @@ impl Workers {
         }
     }
 
-    fn start_thread(&self, task: Task) -> Result<Box<Thread>, Task> {
-        let Some(place) = lkl::try_box(MaybeUninit::<Start>::uninit()) else {
-            return Err(task);
-        };
-        let start = Box::into_raw(Box::write(place, Start { workers: self, task }));
-        // SAFETY: the entry takes the box, once. The workers outlive the thread: the unload joins it.
-        let body = unsafe { ThreadBody::new(serve, start.cast()) };
-        Thread::spawn_small(body).ok_or_else(|| {
-            // SAFETY: the thread never ran, so the box is still ours.
-            let start = unsafe { Box::from_raw(start) };
-            start.task
-        })
+    fn start_thread(&self, task: Task) -> Result<Thread, Task> {
+        let start = Start { workers: self, task };
+        Thread::spawn_with(start, serve).map_err(|start| start.task)
     }
 
     /// What a thread does next. `None`: it ends.
@@ -139,9 +129,7 @@ impl Workers {
     }
 }
 
-unsafe extern "sysv64" fn serve(start: *mut c_void) {
-    // SAFETY: start_thread() made it of a box, for this thread.
-    let Start { workers, task } = *unsafe { Box::from_raw(start.cast::<Start>()) };
+fn serve(Start { workers, task }: Start) {
     // SAFETY: the workers outlive their threads.
     let workers = unsafe { &*workers };
     let mut scratch = Scratch::new();

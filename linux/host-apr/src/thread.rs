@@ -51,7 +51,7 @@ impl Thread {
             work,
             name: Arc::clone(&name),
         };
-        let start = Box::into_raw(lkl::try_box(start)?);
+        let start = Box::into_raw(fallible::try_box(start)?);
         let mut thread = null_mut();
         // SAFETY: `run` takes such a box, once, on the new thread.
         let status =

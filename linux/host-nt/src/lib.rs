@@ -91,11 +91,11 @@ impl Host for NtHost {
     }
 
     fn semaphore(&self, count: u32) -> Option<Box<sem::Semaphore>> {
-        sem::Semaphore::new(count).and_then(lkl::try_box)
+        sem::Semaphore::new(count).and_then(fallible::try_box)
     }
 
     fn thread(&self, body: ThreadBody) -> Option<Box<thread::Thread>> {
-        thread::Thread::start(body).and_then(lkl::try_box)
+        thread::Thread::start(body).and_then(fallible::try_box)
     }
 
     fn exit_thread(&self) -> ! {
@@ -148,7 +148,7 @@ impl Host for NtHost {
     }
 
     fn timer(&self, alarm: Alarm) -> Option<Box<timer::Timer>> {
-        self.timers.timer(alarm).and_then(lkl::try_box)
+        self.timers.timer(alarm).and_then(fallible::try_box)
     }
 
     fn yield_now(&self) {

@@ -35,7 +35,7 @@ unsafe impl Send for Thread {}
 impl Thread {
     /// Starts a thread that runs `body`. `None` when there is none to be had.
     pub fn start(body: ThreadBody) -> Option<Thread> {
-        let body = Box::into_raw(lkl::try_box(body)?);
+        let body = Box::into_raw(fallible::try_box(body)?);
         let flags = STACK_SIZE_PARAM_IS_A_RESERVATION;
         // SAFETY: `run` takes such a box, once.
         let handle = unsafe { CreateThread(null(), STACK_SIZE, Some(run), body.cast(), flags, null_mut()) };

@@ -94,11 +94,11 @@ impl Host for PosixHost {
     }
 
     fn semaphore(&self, count: u32) -> Option<Box<sem::Semaphore>> {
-        lkl::try_box(sem::Semaphore::new(count))
+        fallible::try_box(sem::Semaphore::new(count))
     }
 
     fn thread(&self, body: ThreadBody) -> Option<Box<thread::Thread>> {
-        thread::Thread::start(body).ok().and_then(lkl::try_box)
+        thread::Thread::start(body).ok().and_then(fallible::try_box)
     }
 
     fn exit_thread(&self) -> ! {
@@ -148,7 +148,7 @@ impl Host for PosixHost {
     }
 
     fn timer(&self, alarm: Alarm) -> Option<Box<timer::Timer>> {
-        self.timers.timer(alarm).and_then(lkl::try_box)
+        self.timers.timer(alarm).and_then(fallible::try_box)
     }
 
     fn yield_now(&self) {

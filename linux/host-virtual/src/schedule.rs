@@ -10,7 +10,8 @@ mod bell;
 pub use bell::Bell;
 
 use crate::conductor::{Conductor, Step};
-use lkl::{Alarm, try_box};
+use fallible::try_box;
+use lkl::Alarm;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

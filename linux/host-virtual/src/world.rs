@@ -210,7 +210,7 @@ impl Host for VirtualHost {
     }
 
     fn semaphore(&self, count: u32) -> Option<Box<Semaphore>> {
-        lkl::try_box(Semaphore::new(&self.schedule, count))
+        fallible::try_box(Semaphore::new(&self.schedule, count))
     }
 
     fn thread(&self, body: ThreadBody) -> Option<Box<Thread>> {
@@ -233,7 +233,7 @@ impl Host for VirtualHost {
                 schedule.leave();
             });
         match thread {
-            Ok(handle) => lkl::try_box(Thread { handle, ended }),
+            Ok(handle) => fallible::try_box(Thread { handle, ended }),
             Err(_) => {
                 self.schedule.forget(&strand);
                 None

@@ -19,12 +19,12 @@ use crate::call::{self, CName, Fd, OpenHow};
 use crate::dir::{self, DirEntry};
 use crate::errno::Errno;
 use crate::kernel::Kernel;
-use crate::memory::try_zeroed;
 use crate::stat::{StatFs, Statx};
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{ControlFlow, Range};
 use core::sync::atomic::{AtomicU64, Ordering};
+use fallible::try_zeroed;
 
 const O_NONBLOCK: u64 = 0o4000;
 const O_LARGEFILE: u64 = 0o100_000;

@@ -1,7 +1,7 @@
 //! The gate under many threads.
 
 use super::*;
-use crate::memory::try_box;
+use fallible::try_box;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;

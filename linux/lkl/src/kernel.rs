@@ -23,7 +23,6 @@ use crate::disk::{Attached, BlockDevice, Disk, DiskLink, DiskOptions, DiskStats}
 use crate::errno::Errno;
 use crate::extend::{Announce, Attachments};
 use crate::image::Image;
-use crate::memory::try_arc;
 use crate::mount::{FsKind, Mount, MountError, MountOptions};
 use crate::tasks::TaskPool;
 use alloc::boxed::Box;
@@ -33,6 +32,7 @@ use core::fmt;
 use core::num::NonZeroU64;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use fallible::try_arc;
 use shared::{Marks, NoMarks, Seam};
 use spin::Mutex;
 

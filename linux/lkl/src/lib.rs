@@ -2,7 +2,7 @@
 //!
 //! The story of one read, from the top:
 //!
-//! 1. A host (`linux/host-posix`, `host-nt`, `host-ntk`) implements [`Host`]: semaphores, threads, memory, clocks,
+//! 1. A host (`linux/host-posix`, `linux/host-nt`, `driver/host-ntk`) implements [`Host`]: semaphores, threads, memory, clocks,
 //!    timers. [`Kernel::boot`] turns it into the C table of `host_ops.h` ([`ops`]) and boots Linux with it.
 //! 2. A [`Disk`] answers read requests; [`Kernel::add_disk`] makes it a block device of Linux ([`BlockDevice`]).
 //! 3. [`Kernel::mount`] mounts it read-only and returns a [`Mount`]; everything below is reached from
@@ -60,7 +60,6 @@ mod host;
 mod image;
 mod kernel;
 mod log;
-mod memory;
 mod mount;
 mod one_disk;
 mod ops;
@@ -85,7 +84,6 @@ pub use fs_probe as probe;
 pub use host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
 pub use kernel::{BootConfig, BootError, Halt, Kernel, Remains};
 pub use log::LogRing;
-pub use memory::{try_arc, try_box};
 pub use mount::{Cause, FsKind, Mount, MountError, MountOptions};
 pub use options::{names_a_disk, refused_option};
 pub use stat::{DeviceNumber, FileType, StatFs, Statx, Timestamp};

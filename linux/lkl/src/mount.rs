@@ -19,7 +19,6 @@ use crate::disk::BlockDevice;
 use crate::errno::Errno;
 use crate::fd::{OpenMode, OwnedFd};
 use crate::kernel::Kernel;
-use crate::memory::{try_copy, try_zeroed};
 use crate::one_disk;
 use crate::options::refused_option;
 use crate::refusal;
@@ -28,6 +27,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::Ordering;
+use fallible::{try_copy, try_zeroed};
 use fs_probe::{Kind, Superblock};
 
 const MOUNT_ATTR_RDONLY: u32 = 0x1;

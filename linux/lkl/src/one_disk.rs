@@ -18,8 +18,8 @@ use crate::disk::BlockDevice;
 use crate::errno::Errno;
 use crate::fd::{OpenMode, OwnedFd};
 use crate::kernel::Kernel;
-use crate::memory::try_zeroed;
 use crate::stat::Statx;
+use fallible::try_zeroed;
 use fs_probe::{Kind, ReadAt};
 
 /// The first F2FS superblock, the distance of its copy, and in each the place of the second disk's path.

@@ -12,12 +12,12 @@ use crate::disk_request::ReadRequest;
 use crate::errno::Errno;
 use crate::host::{Alarm, Host, Semaphore, Thread, ThreadBody, Timer};
 use crate::kernel::Shared;
-use crate::memory::try_box;
 use crate::sys::{self, Entry, lkl_death, lkl_disk_read, lkl_host_ops};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
+use fallible::try_box;
 
 /// What the table's `host` word points to.
 pub(crate) struct Context<H> {

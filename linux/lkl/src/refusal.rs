@@ -5,8 +5,8 @@
 //! messages tell; they are stable, and a phrase that is not known here is taken for damage as before.
 
 use crate::kernel::Kernel;
-use crate::memory::try_zeroed;
 use alloc::string::String;
+use fallible::try_zeroed;
 
 /// Phrases by which Linux says that a volume needs what it does not have.
 const UNSUPPORTED: &[&str] = &[

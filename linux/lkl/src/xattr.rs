@@ -7,8 +7,8 @@
 use crate::call::{self, CName};
 use crate::errno::Errno;
 use crate::fd::{OwnedFd, decimal};
-use crate::memory::try_zeroed;
 use alloc::vec::Vec;
+use fallible::try_zeroed;
 
 /// The most that Linux returns for one value or for all names (XATTR_SIZE_MAX, XATTR_LIST_MAX), bytes.
 const MOST: usize = 65536;

@@ -8,7 +8,6 @@ use crate::errno::Errno;
 use crate::extend::Attachments;
 use crate::host::{Host, Semaphore};
 use crate::image::Image;
-use crate::memory::{try_arc, try_box, try_zeroed};
 use crate::ops::{self, Context};
 use crate::sys;
 use crate::tasks::{TaskPool, Waits};
@@ -19,6 +18,7 @@ use core::fmt;
 use core::mem::ManuallyDrop;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64};
+use fallible::{try_arc, try_box, try_zeroed};
 use spin::Mutex;
 
 /// How to boot.

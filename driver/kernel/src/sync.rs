@@ -1,7 +1,7 @@
 //! NT's dispatcher objects and spin locks as Rust types: [`Semaphore`], [`Event`], [`SpinLock`].
 //!
-//! The kernel links dispatcher objects into its own lists by address, so they must not move: a [`Semaphore`] lives
-//! in a box from its birth, an [`Event`] is pinned by being used behind a shared reference only after `init`.
+//! The kernel links dispatcher objects into its own lists by address, so they must not move: each is pinned by being used
+//! behind a shared reference only after its `init`, where it stays.
 //
 // UNSAFETY: calls Ke* on objects that it owns.
 
@@ -49,27 +49,38 @@ unsafe impl Send for Semaphore {}
 unsafe impl Sync for Semaphore {}
 
 impl Semaphore {
-    /// A semaphore that starts at `count`; `None` for lack of memory.
-    pub fn new(count: u32) -> Option<Box<Self>> {
-        let count = LONG::try_from(count).ok()?;
-        let semaphore = lkl::try_box(Semaphore {
+    /// A semaphore that is not usable before [`Semaphore::init`].
+    pub fn uninit() -> Self {
+        Semaphore {
             object: UnsafeCell::new(KSEMAPHORE::default()),
             _pinned: PhantomPinned,
-        })?;
-        // SAFETY: the object is ours and is where it will stay.
-        unsafe { KeInitializeSemaphore(semaphore.object.get(), count, LONG::MAX) };
+        }
+    }
+
+    /// Makes the semaphore usable, with `count` tokens in it. It must not move any more. IRQL: any.
+    pub fn init(&self, count: u16) {
+        // SAFETY: the object is ours; no thread waits for a semaphore that was not initialised.
+        unsafe { KeInitializeSemaphore(self.object.get(), LONG::from(count), LONG::MAX) };
+    }
+
+    /// A semaphore in a box of its own, with `count` tokens in it; `None` for lack of memory.
+    ///
+    /// IRQL: <= DISPATCH_LEVEL.
+    pub fn new(count: u16) -> Option<Box<Self>> {
+        let semaphore = fallible::try_box(Semaphore::uninit())?;
+        semaphore.init(count);
         Some(semaphore)
     }
-}
 
-impl lkl::Semaphore for Semaphore {
-    fn up(&self) {
-        // SAFETY: initialised by new(). The limit cannot be reached: Linux' tokens are far fewer than 2^31.
+    /// Puts a token in. IRQL: <= DISPATCH_LEVEL.
+    pub fn up(&self) {
+        // SAFETY: initialised before it was shared. The limit cannot be reached: there are far fewer tokens than 2^31.
         unsafe { KeReleaseSemaphore(self.object.get(), 0, 1, NO) };
     }
 
-    fn down(&self) {
-        // SAFETY: initialised by new(), and borrowed for the wait.
+    /// Takes a token, waiting for one. IRQL: <= APC_LEVEL.
+    pub fn down(&self) {
+        // SAFETY: initialised before it was shared, and borrowed for the wait.
         unsafe { wait(self.object.get().cast()) };
     }
 }

@@ -14,20 +14,17 @@
 //
 // UNSAFETY: builds MDLs by hand, maps and unmaps them, and keeps raw pointers to them.
 
-use crate::nt::{
-    _MEMORY_CACHING_TYPE, IoAllocateMdl, IoFreeMdl, KERNEL_MODE, MDL_MAPPING_NO_EXECUTE, MDL_PAGES_LOCKED,
-    MM_ALLOCATE_FULLY_REQUIRED, MmAllocatePagesForMdlEx, MmFreePagesFromMdl, MmGetPhysicalAddress,
-    MmMapLockedPagesSpecifyCache, MmUnmapLockedPages, NO, PAGE_BYTES, PAGE_SHIFT, PMDL, PVOID, Pfn, ULONG,
-    ZwQuerySystemInformation, large, mdl_pfns, quad,
-};
-use crate::sync::SpinLock;
-use crate::{pool, routines};
 use core::iter;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use lklfs_kernel::nt::{
+    _MEMORY_CACHING_TYPE, IoAllocateMdl, IoFreeMdl, MDL_PAGES_LOCKED, MM_ALLOCATE_FULLY_REQUIRED, MmAllocatePagesForMdlEx,
+    MmFreePagesFromMdl, MmGetPhysicalAddress, MmUnmapLockedPages, NO, PAGE_BYTES, PAGE_SHIFT, PMDL, Pfn,
+    ULONG, large, mdl_pfns, quad,
+};
+use lklfs_kernel::sync::SpinLock;
+use lklfs_kernel::{mdl, pool};
 
-/// `NormalPagePriority`.
-const NORMAL_PAGE_PRIORITY: u32 = 16;
 /// The most pages that an MDL's 16-bit size field can say: (32767 - 48) / 8.
 const MAX_MDL_PAGES: usize = 4089;
 /// Bytes that lie before the pool, and as many after it, for what is written beyond it.
@@ -47,78 +44,10 @@ pub struct Pages {
     /// Bytes of the pool and of its guards.
     bytes: AtomicUsize,
     /// The pool's MDL; null when it came from non-paged pool.
-    mdl: AtomicPtr<crate::nt::MDL>,
+    mdl: AtomicPtr<lklfs_kernel::nt::MDL>,
     /// The block in non-paged pool, which need not start on a page; null when the pool has an MDL.
     block: AtomicPtr<core::ffi::c_void>,
     views: SpinLock<Chains>,
-}
-
-/// `SYSTEM_BASIC_INFORMATION`.
-#[repr(C)]
-#[derive(Default)]
-struct SystemBasicInformation {
-    reserved: u32,
-    timer_resolution: u32,
-    page_size: u32,
-    physical_pages: u32,
-    lowest_page: u32,
-    highest_page: u32,
-    address_granularity: u32,
-    least_address: usize,
-    most_address: usize,
-    processors_mask: usize,
-    processors: u8,
-}
-
-const _: () = assert!(size_of::<SystemBasicInformation>() == 64);
-
-/// Bytes of memory that the machine has; 0 when the kernel does not tell.
-///
-/// IRQL: PASSIVE_LEVEL.
-pub fn machine_bytes() -> u64 {
-    const SYSTEM_BASIC_INFORMATION: u32 = 0;
-    let mut basic = SystemBasicInformation::default();
-    let length = size_of::<SystemBasicInformation>() as ULONG;
-    // SAFETY: the record is as long as it is said to be.
-    let status = unsafe {
-        ZwQuerySystemInformation(
-            SYSTEM_BASIC_INFORMATION,
-            (&raw mut basic).cast(),
-            length,
-            null_mut(),
-        )
-    };
-    if status < 0 {
-        return 0;
-    }
-    u64::from(basic.physical_pages).saturating_mul(basic.page_size.into())
-}
-
-/// The priority argument of a mapping: not executable where the kernel knows the flag.
-fn priority() -> u32 {
-    if routines::has_no_execute() {
-        NORMAL_PAGE_PRIORITY | MDL_MAPPING_NO_EXECUTE
-    } else {
-        NORMAL_PAGE_PRIORITY
-    }
-}
-
-/// Maps a locked MDL into system space; null when there is no room.
-///
-/// # Safety
-/// `mdl` describes locked pages.
-pub unsafe fn map_mdl(mdl: PMDL) -> PVOID {
-    // SAFETY: promised by the caller. FALSE: no bug check on failure.
-    unsafe {
-        MmMapLockedPagesSpecifyCache(
-            mdl,
-            KERNEL_MODE,
-            _MEMORY_CACHING_TYPE::MmCached,
-            null_mut(),
-            ULONG::from(NO),
-            priority() as _,
-        )
-    }
 }
 
 impl Default for Pages {
@@ -182,7 +111,7 @@ impl Pages {
         let whole = usize::try_from(unsafe { (*mdl).ByteCount }).is_ok_and(|given| given == bytes);
         let base = if whole {
             // SAFETY: pages of such an MDL are locked.
-            unsafe { map_mdl(mdl) }
+            unsafe { mdl::map(mdl) }
         } else {
             null_mut()
         };
@@ -286,7 +215,7 @@ impl Pages {
         // SAFETY: the MDL is ours; the pool's pages never leave memory, which is what "locked" says.
         unsafe { (*mdl).MdlFlags |= MDL_PAGES_LOCKED as i16 };
         // SAFETY: the pages are locked.
-        let view = unsafe { map_mdl(mdl) };
+        let view = unsafe { mdl::map(mdl) };
         let Some(view) = NonNull::new(view.cast::<u8>()) else {
             // SAFETY: the MDL is ours and not mapped.
             unsafe { IoFreeMdl(mdl) };
@@ -364,5 +293,5 @@ fn free_pages(mdl: PMDL) {
     // SAFETY: the MDL and its pages came from MmAllocatePagesForMdlEx and are not mapped.
     unsafe { MmFreePagesFromMdl(mdl) };
     // SAFETY: the header is pool that the kernel allocated for us; its tag is the kernel's.
-    unsafe { crate::nt::ExFreePool(mdl.cast()) };
+    unsafe { lklfs_kernel::nt::ExFreePool(mdl.cast()) };
 }

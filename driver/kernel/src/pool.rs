@@ -1,7 +1,7 @@
 //! The allocator behind `alloc`: non-paged, non-executable pool with the tag `LkFs`.
 //!
 //! Everything that the driver allocates may be touched at DISPATCH_LEVEL (a disk read ends there), so all of it is
-//! non-paged; the one big block, Linux's pool of pages, is [`crate::memory`]'s. Blocks of a page and more start on a
+//! non-paged; the one big block, Linux's pool of pages, is the matter of Linux's host. Blocks of a page and more start on a
 //! page, smaller ones on 16 bytes, which is what Rust's types ask for.
 //!
 //! A block may be set aside for the next allocation of a thread ([`set_aside_for`]), so that it cannot fail: that is how
@@ -148,7 +148,7 @@ pub fn take_back(layout: Layout) {
 /// IRQL: <= DISPATCH_LEVEL, if dropping the value may happen there.
 pub fn try_arc<T>(value: T) -> Option<Arc<T>> {
     const { assert!(align_of::<T>() <= POOL_ALIGNMENT) };
-    lkl::try_arc(set_aside_for, take_back, value)
+    fallible::try_arc(set_aside_for, take_back, value)
 }
 
 /// A new block, counted if there is one.

@@ -1,12 +1,13 @@
-//! NT's names: `wdk-sys`, plus what it or the headers below it lack.
+//! NT's names: `wdk-sys`, plus what it or the headers below it lack or have too short.
 //!
-//! One door for both crates that talk to the kernel (this one and `lklfs-ntk`). Only functions that every x64 NT
-//! exports may be named here; newer ones go through [`crate::routines`].
+//! The one door to them for every crate of the driver. Only functions that every x64 NT exports may be named here; newer ones
+//! go through [`crate::routines`].
 //
 // UNSAFETY: declarations of foreign functions, and two raw field accesses that NT's headers have as macros.
 
 #![allow(missing_docs)] // the names are NT's; the DDI reference documents them
 
+use lklfs_nt::NtStatus;
 pub use wdk_sys::ntddk::*;
 pub use wdk_sys::*;
 
@@ -48,6 +49,29 @@ unsafe extern "C" {
     ) -> NTSTATUS;
 }
 
+/// `FSRTL_ADVANCED_FCB_HEADER` as today's kernels have it (0x70 bytes; version 1 is announced, which ends at 0x58, so
+/// that older and newer kernels read what is there and nothing else).
+#[repr(C)]
+pub struct AdvancedFcbHeader {
+    pub node_type_code: i16,
+    pub node_byte_size: i16,
+    pub flags: u8,
+    pub is_fast_io_possible: u8,
+    pub flags2: u8,
+    /// Low half reserved, high half the version.
+    pub version: u8,
+    pub resource: *mut ERESOURCE,
+    pub paging_io_resource: *mut ERESOURCE,
+    pub allocation_size: i64,
+    pub file_size: i64,
+    pub valid_data_length: i64,
+    pub fast_mutex: *mut FAST_MUTEX,
+    pub filter_contexts: LIST_ENTRY,
+    pub push_lock: usize,
+    pub file_context_support: *mut PVOID,
+    pub newer: [usize; 3],
+}
+
 /// A LARGE_INTEGER of a value.
 pub fn large(value: i64) -> LARGE_INTEGER {
     LARGE_INTEGER { QuadPart: value }
@@ -57,6 +81,21 @@ pub fn large(value: i64) -> LARGE_INTEGER {
 pub fn quad(value: &LARGE_INTEGER) -> i64 {
     // SAFETY: all members of the union are plain integers of the same eight bytes.
     unsafe { value.QuadPart }
+}
+
+/// A status as NT's functions have it.
+pub fn raw_status(status: NtStatus) -> NTSTATUS {
+    i32::from_ne_bytes(status.0.to_ne_bytes())
+}
+
+/// A status as the core has it.
+pub fn status(raw: NTSTATUS) -> NtStatus {
+    NtStatus(u32::from_ne_bytes(raw.to_ne_bytes()))
+}
+
+/// Whether a status is a success or informational.
+pub fn succeeded(status: NtStatus) -> bool {
+    status.0 < 0x8000_0000
 }
 
 /// The array of page frame numbers that follows an MDL's header.
@@ -83,4 +122,24 @@ const _: () = {
     assert!(size_of::<IO_STACK_LOCATION>() == 0x48);
     assert!(core::mem::offset_of!(IO_STACK_LOCATION, DeviceObject) == 0x28);
     assert!(core::mem::offset_of!(IO_STACK_LOCATION, Parameters) == 0x08);
+    assert!(size_of::<AdvancedFcbHeader>() == 0x70);
+    assert!(core::mem::offset_of!(AdvancedFcbHeader, resource) == 0x08);
+    assert!(core::mem::offset_of!(AdvancedFcbHeader, allocation_size) == 0x18);
+    assert!(core::mem::offset_of!(AdvancedFcbHeader, fast_mutex) == 0x30);
+    assert!(core::mem::offset_of!(AdvancedFcbHeader, filter_contexts) == 0x38);
+    assert!(core::mem::offset_of!(AdvancedFcbHeader, push_lock) == 0x48);
+    assert!(core::mem::offset_of!(AdvancedFcbHeader, newer) == 0x58);
+    assert!(size_of::<ERESOURCE>() == 0x68);
+    assert!(size_of::<FAST_MUTEX>() == 0x38);
+    assert!(size_of::<FILE_OBJECT>() == 0xd8);
+    assert!(core::mem::offset_of!(FILE_OBJECT, FsContext) == 0x18);
+    assert!(core::mem::offset_of!(FILE_OBJECT, Flags) == 0x50);
+    assert!(core::mem::offset_of!(FILE_OBJECT, FileName) == 0x58);
+    assert!(core::mem::offset_of!(FILE_OBJECT, CurrentByteOffset) == 0x68);
+    assert!(core::mem::offset_of!(DEVICE_OBJECT, Flags) == 0x30);
+    assert!(core::mem::offset_of!(DEVICE_OBJECT, Vpb) == 0x38);
+    assert!(core::mem::offset_of!(DEVICE_OBJECT, DeviceExtension) == 0x40);
+    assert!(core::mem::offset_of!(DEVICE_OBJECT, SectorSize) == 0x130);
+    assert!(size_of::<SECTION_OBJECT_POINTERS>() == 0x18);
+    assert!(size_of::<SHARE_ACCESS>() == 0x1c);
 };

@@ -17,17 +17,17 @@
 use crate::disk::{
     DeviceDisk, STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, errno, is_shortage, outcome,
 };
-use crate::nt::{
-    IoAllocateIrp, IoFreeIrp, IoReuseIrp, IofCallDriver, MDL, NO, NTSTATUS, PAGE_BYTES, PDEVICE_OBJECT, PIRP,
-    PMDL, PVOID, Pfn, STATUS_INSUFFICIENT_RESOURCES, ULONG,
-};
 use crate::run::{Cursor, Run};
-use crate::sync::SpinLock;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use lkl::ReadRequest;
+use lklfs_kernel::nt::{
+    IoAllocateIrp, IoFreeIrp, IoReuseIrp, IofCallDriver, MDL, NO, NTSTATUS, PAGE_BYTES, PDEVICE_OBJECT, PIRP,
+    PMDL, PVOID, Pfn, STATUS_INSUFFICIENT_RESOURCES, ULONG,
+};
+use lklfs_kernel::sync::SpinLock;
 
 /// Pages that the MDL can describe: 64 KiB.
 const PAGES: usize = 16;

@@ -7,18 +7,18 @@
 //
 // UNSAFETY: KTIMER and KDPC, and the DPC's callback.
 
-use crate::clock;
-use crate::nt::{
-    KDPC, KTIMER, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeSetTimer, PKDPC,
-    PVOID, large,
-};
-use crate::routines;
-use crate::sync::SpinLock;
 use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::marker::PhantomPinned;
 use core::mem::MaybeUninit;
 use lkl::Alarm;
+use lklfs_kernel::clock;
+use lklfs_kernel::nt::{
+    KDPC, KTIMER, KeCancelTimer, KeFlushQueuedDpcs, KeInitializeDpc, KeInitializeTimer, KeSetTimer, PKDPC,
+    PVOID, large,
+};
+use lklfs_kernel::routines;
+use lklfs_kernel::sync::SpinLock;
 
 /// A timer of Linux's.
 pub struct Timer {
@@ -49,7 +49,7 @@ impl Timer {
     /// A timer that is not armed. `None` for lack of memory.
     pub fn new(alarm: Alarm) -> Option<Box<Timer>> {
         // The place first: one that was not initialised must not be dropped.
-        let place = lkl::try_box(MaybeUninit::<Timer>::uninit())?;
+        let place = fallible::try_box(MaybeUninit::<Timer>::uninit())?;
         let timer = Box::write(
             place,
             Timer {

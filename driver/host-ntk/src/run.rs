@@ -3,8 +3,8 @@
 //! An MDL is a first offset and a list of page frames. So its pieces must follow each other in memory, or end and
 //! begin at page boundaries.
 
-use crate::nt::PAGE_BYTES;
 use core::ptr::NonNull;
+use lklfs_kernel::nt::PAGE_BYTES;
 
 /// The most pages in one run: 1 MiB. Lower drivers split what their hardware cannot take.
 pub(crate) const MAX_RUN_PAGES: usize = 256;

@@ -5,12 +5,12 @@
 // UNSAFETY: builds control requests and sends them.
 
 use crate::disk::{DiskError, forget_device, next_stack_location};
-use crate::nt::{
+use core::ptr::null_mut;
+use lklfs_kernel::nt::{
     IO_STATUS_BLOCK, IoBuildDeviceIoControlRequest, IoSetThreadHardErrorMode, IofCallDriver, NO, NTSTATUS,
     PDEVICE_OBJECT, PsGetCurrentThread, SL_OVERRIDE_VERIFY_VOLUME, STATUS_INSUFFICIENT_RESOURCES, ULONG, YES,
 };
-use crate::sync::Event;
-use core::ptr::null_mut;
+use lklfs_kernel::sync::Event;
 
 /// `IOCTL_DISK_GET_LENGTH_INFO`: a 64-bit length.
 const IOCTL_DISK_GET_LENGTH_INFO: ULONG = 0x0007_405c;

@@ -17,7 +17,15 @@
 
 use crate::NtkHost;
 use crate::device_query::{self, Attachment};
-use crate::nt::{
+use crate::reserve::Reserve;
+use crate::run::{Cursor, MAX_RUN_PAGES, Run, Segments};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::mem::MaybeUninit;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use lkl::{Errno, ReadRequest};
+use lklfs_kernel::nt::{
     DO_BUFFERED_IO, DO_DIRECT_IO, IO_STACK_LOCATION, IRP, IRP_MJ_READ, IoAllocateIrp, IoAllocateMdl,
     IoFreeIrp, IoFreeMdl, IoSetDeviceToVerify, IofCallDriver, MDL_MAPPED_TO_SYSTEM_VA, MDL_PAGES_LOCKED,
     MDL_SOURCE_IS_NONPAGED_POOL, MmBuildMdlForNonPagedPool, MmUnmapLockedPages, NO, NTSTATUS,
@@ -25,19 +33,28 @@ use crate::nt::{
     SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS, SL_OVERRIDE_VERIFY_VOLUME,
     STATUS_INSUFFICIENT_RESOURCES, STATUS_NO_MEMORY, STATUS_VERIFY_REQUIRED, ULONG, large, mdl_pfns,
 };
-use crate::reserve::Reserve;
-use crate::run::{Cursor, MAX_RUN_PAGES, Run, Segments};
-use crate::sync::Event;
-use crate::thread;
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use core::mem::MaybeUninit;
-use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
-use lkl::{Errno, ReadRequest};
+use lklfs_kernel::sync::Event;
+use lklfs_kernel::thread::Thread;
 
 pub(crate) const STATUS_MORE_PROCESSING_REQUIRED: NTSTATUS = 0xc000_0016_u32 as i32;
 pub(crate) const STATUS_IO_DEVICE_ERROR: NTSTATUS = 0xc000_0185_u32 as i32;
+
+/// The thread that reads of disks are sent for (see [`issue_reads_for`]); null for none.
+static ISSUER: AtomicPtr<core::ffi::c_void> = AtomicPtr::new(null_mut());
+
+/// From now on reads of disks are sent in the name of this thread (`Tail.Overlay.Thread` of their IRPs), whichever
+/// thread sends them. A device below that cannot go on notes itself in the IRP's thread
+/// (IoSetHardErrorOrVerifyDevice) when the read ends: which may be after the sender's end, and would make the sender
+/// take our device for one that it is to verify. `None` ends it: no read is under way then. Any IRQL.
+pub fn issue_reads_for(thread: Option<&Thread>) {
+    let object = thread.map_or(null_mut(), Thread::as_ptr);
+    ISSUER.store(object, Ordering::Release);
+}
+
+/// The thread object that reads of disks are sent for; null for none. Any IRQL.
+fn issuer() -> PVOID {
+    ISSUER.load(Ordering::Acquire)
+}
 
 /// Why a device cannot be a disk of Linux's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +135,7 @@ impl DeviceDisk {
 
     /// Remembers what a failed request says of the device.
     pub(crate) fn note(&self, status: NTSTATUS) {
-        use crate::nt::{
+        use lklfs_kernel::nt::{
             STATUS_DEVICE_DOES_NOT_EXIST, STATUS_DEVICE_NOT_CONNECTED, STATUS_DEVICE_NOT_READY,
             STATUS_DEVICE_REMOVED, STATUS_NO_MEDIA_IN_DEVICE, STATUS_NO_SUCH_DEVICE,
         };
@@ -267,8 +284,8 @@ impl DeviceDisk {
         if flags & DO_BUFFERED_IO != 0 {
             request.AssociatedIrp.SystemBuffer = start;
         }
-        request.RequestorMode = crate::nt::KERNEL_MODE;
-        request.Tail.Overlay.Thread = thread::issuer().cast();
+        request.RequestorMode = lklfs_kernel::nt::KERNEL_MODE;
+        request.Tail.Overlay.Thread = issuer().cast();
         // SAFETY: promised by the caller.
         let stack = unsafe { next_stack_location(irp) };
         // SAFETY: the location is the caller's as the IRP is, and no other reference to it is alive.
@@ -350,7 +367,7 @@ impl lkl::Disk for DeviceDisk {
         let mut offset = request.offset();
         let mut left = request.len();
         // The place first: a request that goes with the box would be answered.
-        let Some(place) = lkl::try_box(MaybeUninit::<Transfer>::uninit()) else {
+        let Some(place) = fallible::try_box(MaybeUninit::<Transfer>::uninit()) else {
             // SAFETY: the request keeps the disk.
             unsafe { Reserve::read(self, request) };
             return;
@@ -443,7 +460,7 @@ pub(crate) fn is_shortage(status: NTSTATUS) -> bool {
 
 /// What Linux is told of a device's failure.
 pub(crate) fn errno(status: NTSTATUS) -> Errno {
-    use crate::nt::{
+    use lklfs_kernel::nt::{
         STATUS_CANCELLED, STATUS_DEVICE_DOES_NOT_EXIST, STATUS_DEVICE_NOT_CONNECTED, STATUS_IO_TIMEOUT,
         STATUS_NO_MEDIA_IN_DEVICE, STATUS_NO_SUCH_DEVICE,
     };

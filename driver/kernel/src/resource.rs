@@ -13,8 +13,6 @@ use core::marker::PhantomPinned;
 use core::mem::MaybeUninit;
 use core::ops::{Deref, DerefMut};
 
-pub use lkl_host_ntk::sync::{Event, SpinLock};
-
 /// An ERESOURCE at a fixed address.
 pub struct Resource {
     object: UnsafeCell<ERESOURCE>,
@@ -30,7 +28,7 @@ impl Resource {
     /// A resource, ready for use. `None` for lack of memory.
     pub fn new() -> Option<Box<Self>> {
         // The place first: one that was not initialised must not be dropped.
-        let place = lkl::try_box(MaybeUninit::<Resource>::uninit())?;
+        let place = fallible::try_box(MaybeUninit::<Resource>::uninit())?;
         let resource = Box::write(
             place,
             Resource {

@@ -3,24 +3,23 @@
 // UNSAFETY: `lkl::Host` has two unsafe methods; the panic note is printed through a variadic function.
 
 use crate::memory::Pages;
-use crate::nt::{
-    APC, DbgPrintEx, KERNEL_MODE, KeDelayExecutionThread, KeEnterCriticalRegion, KeLeaveCriticalRegion, NO,
-    PASSIVE, large,
-};
-use crate::sync::{Event, Semaphore};
-use crate::thread::Thread;
+use crate::semaphore::Tokens;
+use crate::thread;
+use crate::thread::LinuxThread;
 use crate::timer::Timer;
-use crate::{clock, memory, pool, routines, thread};
 use alloc::boxed::Box;
 use core::alloc::Layout;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use lkl::{Alarm, ThreadBody};
-
-/// `DPFLTR_IHVDRIVER_ID`: the component of third-party drivers, silent unless a debugger asks for it.
-const DPFLTR_IHVDRIVER_ID: u32 = 77;
-const DPFLTR_ERROR_LEVEL: u32 = 0;
-const DPFLTR_INFO_LEVEL: u32 = 3;
+use lklfs_kernel::debugger::{self, Level};
+use lklfs_kernel::machine;
+use lklfs_kernel::nt::{
+    APC, KERNEL_MODE, KeDelayExecutionThread, KeEnterCriticalRegion, KeLeaveCriticalRegion, NO, PASSIVE,
+    large,
+};
+use lklfs_kernel::sync::Event;
+use lklfs_kernel::{clock, pool, routines};
 
 /// The NT kernel as Linux's machine.
 pub struct NtkHost {
@@ -72,41 +71,29 @@ impl Default for NtkHost {
     }
 }
 
-/// Passes text to the kernel debugger, a line or a part of one at a time. Any IRQL.
-fn debug_print(level: u32, text: &[u8]) {
-    for piece in text.chunks(120) {
-        let mut line = [0u8; 128];
-        for (place, byte) in line.iter_mut().zip(piece) {
-            *place = *byte;
-        }
-        // SAFETY: "%s" takes a NUL-terminated string; the last bytes of `line` are NUL.
-        unsafe { DbgPrintEx(DPFLTR_IHVDRIVER_ID, level, c"%s".as_ptr(), line.as_ptr()) };
-    }
-}
-
 impl lkl::Host for NtkHost {
-    type Semaphore = Semaphore;
-    type Thread = Thread;
+    type Semaphore = Tokens;
+    type Thread = LinuxThread;
     type Timer = Timer;
 
     fn print(&self, text: &[u8]) {
-        debug_print(DPFLTR_INFO_LEVEL, text);
+        debugger::print(Level::Info, text);
     }
 
     fn panicked(&self, why: &[u8]) {
         self.died.store(true, Ordering::Release);
         self.death.set();
-        debug_print(DPFLTR_ERROR_LEVEL, b"lklfs: Linux died: ");
-        debug_print(DPFLTR_ERROR_LEVEL, why);
-        debug_print(DPFLTR_ERROR_LEVEL, b"\n");
+        debugger::print(Level::Error, b"lklfs: Linux died: ");
+        debugger::print(Level::Error, why);
+        debugger::print(Level::Error, b"\n");
     }
 
-    fn semaphore(&self, count: u32) -> Option<Box<Semaphore>> {
-        Semaphore::new(count)
+    fn semaphore(&self, count: u32) -> Option<Box<Tokens>> {
+        Tokens::new(count)
     }
 
-    fn thread(&self, body: ThreadBody) -> Option<Box<Thread>> {
-        Thread::spawn(body)
+    fn thread(&self, body: ThreadBody) -> Option<Box<LinuxThread>> {
+        LinuxThread::spawn(body)
     }
 
     fn exit_thread(&self) -> ! {
@@ -114,23 +101,23 @@ impl lkl::Host for NtkHost {
     }
 
     fn thread_self(&self) -> u64 {
-        thread::name()
+        lklfs_kernel::thread::name()
     }
 
     fn thread_ran_ns(&self, thread: u64) -> Option<u64> {
-        thread::ran_ns(thread)
+        lklfs_kernel::thread::ran_ns(thread)
     }
 
     fn thread_urgent(&self) {
-        thread::be_urgent();
+        lklfs_kernel::thread::be_urgent();
     }
 
     fn stuck(&self) {
         if let Some(act) = self.on_stuck {
             act();
         }
-        debug_print(
-            DPFLTR_ERROR_LEVEL,
+        debugger::print(
+            Level::Error,
             b"lklfs: a thread is in a loop inside Linux and cannot be stopped: the driver stays until the machine restarts\n",
         );
     }
@@ -142,8 +129,8 @@ impl lkl::Host for NtkHost {
     unsafe fn pool_free(&self, _pool: NonNull<u8>, _size: usize) {
         // SAFETY: promised by the caller.
         if !unsafe { self.pages.free() } {
-            debug_print(
-                DPFLTR_ERROR_LEVEL,
+            debugger::print(
+                Level::Error,
                 b"lklfs: Linux has written beyond its memory, where guards lie; no other memory was changed\n",
             );
         }
@@ -160,7 +147,7 @@ impl lkl::Host for NtkHost {
 
     /// A quarter of the machine's memory: all of it is non-paged pool.
     fn overlay_most(&self) -> u64 {
-        memory::machine_bytes() / 4
+        machine::memory_bytes() / 4
     }
 
     fn monotonic_ns(&self) -> u64 {
@@ -202,11 +189,4 @@ impl lkl::Host for NtkHost {
             let _ = unsafe { KeDelayExecutionThread(KERNEL_MODE, NO, &mut nothing) };
         }
     }
-}
-
-/// Tells the kernel debugger a line of the driver's own, ended by a NUL or by the slice's end. Any IRQL.
-pub fn print_line(text: &[u8]) {
-    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
-    debug_print(DPFLTR_ERROR_LEVEL, text.get(..end).unwrap_or(&[]));
-    debug_print(DPFLTR_ERROR_LEVEL, b"\n");
 }

@@ -1,8 +1,19 @@
-//! Allocation that may fail, for code that must not die of it.
-
+//! Allocation that may fail, for code that must not die of it: in a kernel, and in a program that lives on without Linux.
+//!
+//! `Vec` has `try_reserve` for this; `Box` and `Arc` have nothing in stable Rust.
+//
 // UNSAFETY: asks the allocator directly, to hear of failure.
 
-#![allow(unsafe_code)]
+#![no_std]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
+extern crate alloc;
 
 use alloc::alloc::{Layout, alloc};
 use alloc::boxed::Box;
@@ -46,22 +57,23 @@ pub fn try_arc<T>(
 }
 
 /// `len` zero bytes; `None` for lack of memory.
-pub(crate) fn try_zeroed(len: usize) -> Option<Vec<u8>> {
+pub fn try_zeroed(len: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).ok()?;
     bytes.resize(len, 0);
     Some(bytes)
 }
 
-/// A copy of `bytes`; `None` for lack of memory.
-pub(crate) fn try_copy(bytes: &[u8]) -> Option<Vec<u8>> {
+/// A copy of `from`; `None` for lack of memory.
+pub fn try_copy<T: Copy>(from: &[T]) -> Option<Vec<T>> {
     let mut copy = Vec::new();
-    copy.try_reserve_exact(bytes.len()).ok()?;
-    copy.extend_from_slice(bytes);
+    copy.try_reserve_exact(from.len()).ok()?;
+    copy.extend_from_slice(from);
     Some(copy)
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use core::cell::Cell;
