@@ -1,5 +1,5 @@
-//! `cargo xtask lint`: formatting, clippy for this machine, for the driver and for Windows' programs, and the wall around
-//! `unsafe`.
+//! `cargo xtask lint`: formatting, clippy for this machine, for the driver and for Windows' programs, the wall around
+//! `unsafe`, and the driver's layers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,6 +12,7 @@ use xshell::Shell;
 use crate::driver::{self, Flavour};
 use crate::licences;
 use crate::repo;
+use crate::structure;
 use crate::toolchain::{Toolchain, Windows};
 use crate::userctl::LINKER;
 
@@ -38,7 +39,7 @@ const SAFE_CRATES: &[&str] = &[
 ];
 
 /// Crates that run in the kernel; clippy sees them for the driver's target too.
-const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-ntk"];
+const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-kernel", "lklfs-ntk"];
 
 /// Crates that have code for Windows' programs alone.
 const PROGRAM_CRATES: &[&str] = &[
@@ -58,6 +59,7 @@ const WRITING_CRATES: &[&str] = &["linux-full", "lkl-write"];
 /// All of it.
 pub fn run(sh: &Shell) -> Result<()> {
     unsafe_wall(&repo::root())?;
+    structure::check(sh)?;
     driver_reads_only(sh)?;
     licences::check(sh)?;
     format(sh)?;
