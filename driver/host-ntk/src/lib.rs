@@ -31,7 +31,6 @@
 
 extern crate alloc;
 
-mod device_query;
 pub mod disk;
 mod host;
 pub mod memory;
@@ -41,6 +40,5 @@ pub mod semaphore;
 pub mod thread;
 pub mod timer;
 
-pub use device_query::Attachment;
-pub use disk::{DeviceDisk, DiskError, issue_reads_for};
+pub use disk::DeviceDisk;
 pub use host::NtkHost;

@@ -18,9 +18,9 @@ use core::iter;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use lklfs_kernel::nt::{
-    _MEMORY_CACHING_TYPE, IoAllocateMdl, IoFreeMdl, MDL_PAGES_LOCKED, MM_ALLOCATE_FULLY_REQUIRED, MmAllocatePagesForMdlEx,
-    MmFreePagesFromMdl, MmGetPhysicalAddress, MmUnmapLockedPages, NO, PAGE_BYTES, PAGE_SHIFT, PMDL, Pfn,
-    ULONG, large, mdl_pfns, quad,
+    _MEMORY_CACHING_TYPE, IoAllocateMdl, IoFreeMdl, MDL_PAGES_LOCKED, MM_ALLOCATE_FULLY_REQUIRED,
+    MmAllocatePagesForMdlEx, MmFreePagesFromMdl, MmGetPhysicalAddress, MmUnmapLockedPages, NO, PAGE_BYTES,
+    PAGE_SHIFT, PMDL, Pfn, ULONG, large, mdl_pfns, quad,
 };
 use lklfs_kernel::sync::SpinLock;
 use lklfs_kernel::{mdl, pool};

@@ -14,15 +14,14 @@
 //
 // UNSAFETY: an IRP and an MDL that are used again and again, and a chain of raw requests.
 
-use crate::disk::{
-    DeviceDisk, STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, errno, is_shortage, outcome,
-};
+use crate::disk::{DeviceDisk, errno, is_shortage};
 use crate::run::{Cursor, Run};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use lkl::ReadRequest;
+use lklfs_kernel::disk::{STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, outcome};
 use lklfs_kernel::nt::{
     IoAllocateIrp, IoFreeIrp, IoReuseIrp, IofCallDriver, MDL, NO, NTSTATUS, PAGE_BYTES, PDEVICE_OBJECT, PIRP,
     PMDL, PVOID, Pfn, STATUS_INSUFFICIENT_RESOURCES, ULONG,
@@ -116,6 +115,11 @@ pub(crate) struct Reserve {
     status: AtomicI32,
     bytes: AtomicUsize,
 }
+
+// SAFETY: the IRP and the MDL are used by the thread that has the reserve, whichever that is.
+unsafe impl Send for Reserve {}
+// SAFETY: as above; who has it is said under the lock.
+unsafe impl Sync for Reserve {}
 
 impl Reserve {
     /// Sets an IRP for `device` aside. `None` when there is none.
@@ -229,7 +233,7 @@ impl Reserve {
     fn load(&self, disk: &DeviceDisk, job: &Job) -> Result<(), NTSTATUS> {
         let mut pieces = Cursor::new(job.request.raw_segments());
         pieces.skip(job.done);
-        let mut run = pieces.clone().measure(!disk.direct(), job.most_pages);
+        let mut run = pieces.clone().measure(!disk.is_direct(), job.most_pages);
         if job.done.saturating_add(run.bytes) < job.request.len() {
             // A piece in the middle ends with a block of the device.
             let odd = run.bytes & (disk.block_bytes() as usize).saturating_sub(1);

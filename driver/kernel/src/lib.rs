@@ -13,7 +13,8 @@
 //! | [`thread`] | system threads that are joined |
 //! | [`clock`], [`machine`] | the time, and how much memory there is |
 //! | [`fault`] | the one place where a fault is survived |
-//! | [`mdl`] | locked pages, mapped |
+//! | [`disk`] | a disk device, read |
+//! | [`irp`], [`mdl`] | locations of an IRP's stack; locked pages, mapped |
 //! | [`name`], [`text`] | short names, copies of texts |
 //! | [`registry`] | keys and their values |
 //! | [`impersonation`] | work in the name of the client of a request |
@@ -37,8 +38,11 @@ extern crate alloc;
 
 pub mod clock;
 pub mod debugger;
+mod device_query;
+pub mod disk;
 pub mod fault;
 pub mod impersonation;
+pub mod irp;
 pub mod machine;
 pub mod mdl;
 pub mod name;

@@ -26,13 +26,12 @@ use crate::places::{self, Seen};
 use crate::signature;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use lkl_host_ntk::{DeviceDisk, NtkHost};
+use lklfs_kernel::disk::DeviceReader;
 use lklfs_kernel::nt::{
-    self, _IO_NOTIFICATION_EVENT_CATEGORY, DEVICE_INTERFACE_CHANGE_NOTIFICATION, FILE_READ_ATTRIBUTES,
+    _IO_NOTIFICATION_EVENT_CATEGORY, DEVICE_INTERFACE_CHANGE_NOTIFICATION, FILE_READ_ATTRIBUTES,
     FILE_REMOVABLE_MEDIA, GUID, IoRegisterPlugPlayNotification, IoUnregisterPlugPlayNotification,
     KERNEL_MODE, KeDelayExecutionThread, NO, NTSTATUS, PVOID, large, raw_status,
 };
-use lklfs_kernel::pool;
 use lklfs_kernel::text;
 use lklfs_nt::NtStatus;
 use lklfs_nt::diskio::{
@@ -215,9 +214,8 @@ fn look_at(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
     // With no more than this right nothing is mounted.
     let opened = Opened::open(link, FILE_READ_ATTRIBUTES)?;
     let top = DeviceRef::top(&opened)?;
-    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
-    let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
+    let disk = unsafe { DeviceReader::open(top.as_ptr()) }?;
     let found = match signature::look(&disk) {
         Ok((superblock, _)) => Some(superblock),
         Err(NtStatus::UNRECOGNIZED_VOLUME) => None,
@@ -269,9 +267,8 @@ fn look_at_disk(driver: &Driver, link: &[u16]) -> Result<(), NtStatus> {
         // Windows makes a volume of a whole medium that can be taken out.
         return Ok(());
     }
-    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
-    let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
+    let disk = unsafe { DeviceReader::open(top.as_ptr()) }?;
     let found = match signature::look(&disk) {
         Ok((superblock, _)) if !superblock.kind.is_windows_own() => superblock,
         Ok(_) | Err(NtStatus::UNRECOGNIZED_VOLUME) => return Ok(()),

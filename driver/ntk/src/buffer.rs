@@ -9,9 +9,9 @@
 
 use crate::irp::Irp;
 use core::ptr::null_mut;
-use lklfs_kernel::mdl;
 use lklfs_fsd::Requestor;
 use lklfs_kernel::fault;
+use lklfs_kernel::mdl;
 use lklfs_kernel::nt::{
     self, _LOCK_OPERATION, IoAllocateMdl, IoFreeMdl, IoGetRequestorProcess, MDL_MAPPED_TO_SYSTEM_VA,
     MDL_SOURCE_IS_NONPAGED_POOL, MmProbeAndLockPages, MmProbeAndLockProcessPages, MmUnlockPages, PMDL, PVOID,

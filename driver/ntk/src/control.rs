@@ -21,12 +21,12 @@ use crate::{refuse, signature};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use lkl::probe::ReadAt;
-use lkl_host_ntk::{DeviceDisk, NtkHost};
 use lklfs_control::reply::{
     self, ListWriter, PlaceRecord, PolicyEntry, VolumeRecord, place_flags, status_flags, volume_flags,
 };
 use lklfs_control::{self as control, Interface, LogSource, Mount, Refusal, Request, Text};
 use lklfs_fsd::{Medium, Outcome, Volume as _};
+use lklfs_kernel::disk::DeviceReader;
 use lklfs_kernel::impersonation::Client;
 use lklfs_kernel::nt::{
     self, FILE_READ_ATTRIBUTES, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
@@ -402,9 +402,8 @@ fn policies(driver: &Driver, after: u64, out: &mut [u8]) -> Result<usize, NtStat
 fn superblock(device: Text<'_>, out: &mut [u8]) -> Result<usize, NtStatus> {
     let opened = Opened::open(&units_of(device)?, FILE_READ_ATTRIBUTES)?;
     let top = DeviceRef::top(&opened)?;
-    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device is referenced.
-    let disk = unsafe { DeviceDisk::open(top.as_ptr(), host) }.map_err(|error| nt::status(error.0))?;
+    let disk = unsafe { DeviceReader::open(top.as_ptr()) }?;
     let found = signature::look(&disk)?.0;
     let (offset, length) = found.kind.superblock_range();
     let mut bytes = Vec::new();

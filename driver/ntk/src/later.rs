@@ -212,7 +212,7 @@ impl Threads {
             Ok(thread) => {
                 if state.threads.is_empty() {
                     // It is there as long as any disk is.
-                    lkl_host_ntk::issue_reads_for(Some(&thread));
+                    lklfs_kernel::disk::issue_reads_for(Some(&thread));
                 }
                 // There is room: see above.
                 state.threads.push(thread);
@@ -269,7 +269,7 @@ impl Threads {
         for _ in 0..idle {
             self.wake.up();
         }
-        lkl_host_ntk::issue_reads_for(None);
+        lklfs_kernel::disk::issue_reads_for(None);
         for thread in threads {
             thread.join();
         }

@@ -28,10 +28,11 @@ use crate::volume::{Extension, Kind, MountedVolume, kind_of};
 use alloc::sync::Arc;
 use core::ptr::null_mut;
 use lkl::{Cause, DiskOptions, MountError};
-use lkl_host_ntk::{DeviceDisk, DiskError, NtkHost};
+use lkl_host_ntk::DeviceDisk;
 use lkl_vfs::LklVolume;
 use lklfs_fsd::errno::Context;
 use lklfs_fsd::{Errno, Geometry, Medium, Outcome, Vcb, volinfo};
+use lklfs_kernel::disk::DeviceReader;
 use lklfs_kernel::nt::{
     self, DO_DEVICE_INITIALIZING, FILE_DEVICE_CD_ROM, FILE_DEVICE_CD_ROM_FILE_SYSTEM, FILE_DEVICE_DISK,
     FILE_DEVICE_DISK_FILE_SYSTEM, FILE_REMOVABLE_MEDIA, IoCreateDevice, NTSTATUS, PDEVICE_OBJECT, PVPB,
@@ -121,12 +122,10 @@ fn recognize(
     real: &DeviceRef,
     target: PDEVICE_OBJECT,
 ) -> Result<(Result<Found, NtStatus>, Medium), NtStatus> {
-    let host = pool::try_arc(NtkHost::new()).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     // SAFETY: the device that is being mounted is live; the I/O manager holds it for the time of the request.
-    let probed = unsafe { DeviceDisk::open(target, host) };
-    let probed = probed.map_err(|DiskError(status)| nt::status(status))?;
-    let looked = look(&probed);
-    let medium = medium(driver, real, target, &probed);
+    let reader = unsafe { DeviceReader::open(target) }?;
+    let looked = look(&reader);
+    let medium = medium(driver, real, target, &reader);
     Ok((looked, medium))
 }
 
@@ -174,8 +173,8 @@ fn mount_recognized(
 
     let (_, host) = driver.linux.get_or_boot()?;
     // SAFETY: the device that is being mounted is live; from here on the disk has a reference of its own.
-    let disk = unsafe { DeviceDisk::open(target, host) };
-    let disk = disk.map_err(|DiskError(status)| nt::status(status))?;
+    let reader = unsafe { DeviceReader::open(target) }?;
+    let disk = DeviceDisk::new(reader, host)?;
     let disk = pool::try_arc(disk).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     let account = Account::new()?;
     let volume = mount_in_linux(driver, account, (target, &disk), &how, recognized).map_err(|status| {
@@ -307,7 +306,7 @@ unsafe fn real_device(vpb: PVPB) -> Option<DeviceRef> {
 }
 
 /// What a volume is on.
-fn medium(driver: &Driver, real: &DeviceRef, target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Medium {
+fn medium(driver: &Driver, real: &DeviceRef, target: PDEVICE_OBJECT, disk: &DeviceReader) -> Medium {
     // SAFETY: the device is referenced.
     let maker = unsafe { (*real.as_ptr()).DriverObject };
     // SAFETY: a device of this driver's, which has this driver's extension.
@@ -342,7 +341,7 @@ fn refused(error: &MountError, with_options: bool) -> NtStatus {
     Errno(i32::from(error.errno.number())).to_status(Context::Mounting)
 }
 
-fn geometry(target: PDEVICE_OBJECT, disk: &DeviceDisk) -> Geometry {
+fn geometry(target: PDEVICE_OBJECT, disk: &DeviceReader) -> Geometry {
     // SAFETY: the disk has a reference to the device.
     let characteristics = unsafe { (*target).Characteristics };
     // SAFETY: as above.

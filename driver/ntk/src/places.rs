@@ -7,8 +7,8 @@ use crate::letters::{self, Assigned, Opened};
 use crate::policies::VolumeKey;
 use alloc::vec::Vec;
 use lkl::probe::Superblock;
-use lkl_host_ntk::DeviceDisk;
 use lklfs_control::reply::UNKNOWN;
+use lklfs_kernel::disk::DeviceReader;
 use lklfs_kernel::nt::FILE_READ_ATTRIBUTES;
 use lklfs_kernel::resource::Guarded;
 use lklfs_kernel::text::copy;
@@ -205,7 +205,7 @@ impl Places {
 /// IRQL: PASSIVE_LEVEL; blocks.
 pub fn look(
     opened: &Opened,
-    disk: &DeviceDisk,
+    disk: &DeviceReader,
     device: &[u16],
     superblock: Option<Superblock>,
 ) -> Result<Seen, NtStatus> {

@@ -16,7 +16,6 @@ use crate::work::{Blocking, Gone, Kept, Request, Scratch};
 use crate::{buffer, verify, work};
 use alloc::sync::Arc;
 use core::ptr::null_mut;
-use lkl_host_ntk::DiskError;
 use lklfs_fsd::read::{self, Plan};
 use lklfs_fsd::{FcbKind, Outcome};
 use lklfs_kernel::fault;
@@ -206,7 +205,7 @@ impl Work {
                 Plan::Direct { .. } => direct(open, at, piece),
                 Plan::Device { .. } => match open.volume.disk.read_now(at, piece) {
                     Ok(()) => Outcome::success(piece.len()),
-                    Err(DiskError(status)) => nt::status(status).into(),
+                    Err(status) => status.into(),
                 },
                 Plan::Done(outcome) => outcome,
             };

@@ -5,8 +5,7 @@
 
 use core::cell::Cell;
 use lkl::probe::{self, ReadAt, ReadError};
-use lkl_host_ntk::{DeviceDisk, DiskError};
-use lklfs_kernel::nt::{self, NTSTATUS};
+use lklfs_kernel::disk::DeviceReader;
 use lklfs_nt::NtStatus;
 
 /// How often a disk is looked at whose medium is changed meanwhile.
@@ -16,17 +15,17 @@ const WINDOW: usize = 16 * 1024;
 
 /// The device as the probe reads it: any offset, any length.
 pub struct Signature<'a> {
-    disk: &'a DeviceDisk,
+    disk: &'a DeviceReader,
     /// What a read that failed ended with.
-    failure: Cell<NTSTATUS>,
+    failure: Cell<NtStatus>,
 }
 
 impl<'a> Signature<'a> {
     /// Over this disk.
-    pub fn new(disk: &'a DeviceDisk) -> Self {
+    pub fn new(disk: &'a DeviceReader) -> Self {
         Signature {
             disk,
-            failure: Cell::new(0),
+            failure: Cell::new(NtStatus::SUCCESS),
         }
     }
 }
@@ -49,16 +48,14 @@ impl ReadAt for Signature<'_> {
         }
         let mut sectors = alloc::vec::Vec::new();
         sectors.try_reserve_exact(length).map_err(|_| {
-            self.failure.set(nt::raw_status(NtStatus::INSUFFICIENT_RESOURCES));
+            self.failure.set(NtStatus::INSUFFICIENT_RESOURCES);
             ReadError
         })?;
         sectors.resize(length, 0u8);
-        self.disk
-            .read_to_verify(first, &mut sectors)
-            .map_err(|DiskError(status)| {
-                self.failure.set(status);
-                ReadError
-            })?;
+        self.disk.read_to_verify(first, &mut sectors).map_err(|status| {
+            self.failure.set(status);
+            ReadError
+        })?;
         let skip = usize::try_from(offset.saturating_sub(first)).map_err(|_| ReadError)?;
         let found = sectors
             .get(skip..)
@@ -83,7 +80,7 @@ pub type Found = (probe::Superblock, Option<probe::Fingerprint>);
 /// # Errors
 /// UNRECOGNIZED_VOLUME when nothing is known there; INSUFFICIENT_RESOURCES when that could not be found out; or what says
 /// that there is no disk or medium at all.
-pub fn look(disk: &DeviceDisk) -> Result<Found, NtStatus> {
+pub fn look(disk: &DeviceReader) -> Result<Found, NtStatus> {
     let mut found = look_once(disk);
     // Another medium came while the first was looked at.
     for _ in 1..LOOKS {
@@ -95,13 +92,13 @@ pub fn look(disk: &DeviceDisk) -> Result<Found, NtStatus> {
     found
 }
 
-fn look_once(disk: &DeviceDisk) -> Result<Found, NtStatus> {
+fn look_once(disk: &DeviceReader) -> Result<Found, NtStatus> {
     let signature = Signature::new(disk);
     let found = probe::probe(&signature).map(|superblock| {
         let fingerprint = probe::fingerprint(&signature, &superblock).ok();
         (superblock, fingerprint)
     });
-    match (found, nt::status(signature.failure.get())) {
+    match (found, signature.failure.get()) {
         // What is there is not known then, which is another thing than that nothing is.
         (Some((_, None)) | None, short @ NtStatus::INSUFFICIENT_RESOURCES) => Err(short),
         (Some(found), _) => Ok(found),

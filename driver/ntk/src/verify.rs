@@ -6,7 +6,7 @@
 //! comes here first ([`ensure`]) and has the I/O manager ask, which calls us back with VERIFY_VOLUME ([`volume_control`]).
 //!
 //! The flag may be that of the device with the VPB, which every request looks at, or that of a device below it, of which
-//! the first read that is refused tells ([`DeviceDisk::is_doubted`]). The volume is verified on the device with the VPB in
+//! the first read that is refused tells ([`DeviceReader::is_doubted`]). The volume is verified on the device with the VPB in
 //! either case, and then the flags of all devices of the stack are cleared: a device that wants a verification refuses
 //! reads until a file system has done that. The device that IoGetDeviceToVerify names is not used, as Microsoft's own
 //! FAT does not use it: some storage drivers enter pointers there that lead nowhere.
@@ -15,7 +15,7 @@
 //! live on. Anything else: the old mount is given up as WRONG_VOLUME, with all of its handles, and what is there now is
 //! mounted afresh. A mix of old cache and new disk is never shown.
 //!
-//! [`DeviceDisk::is_doubted`]: lkl_host_ntk::DeviceDisk::is_doubted
+//! [`DeviceReader::is_doubted`]: lklfs_kernel::disk::DeviceReader::is_doubted
 //
 // UNSAFETY: flags of the real device, IoVerifyVolume, a question on another thread's stack.
 

@@ -4,13 +4,15 @@
 //
 // UNSAFETY: builds control requests and sends them.
 
-use crate::disk::{DiskError, forget_device, next_stack_location};
-use core::ptr::null_mut;
-use lklfs_kernel::nt::{
-    IO_STATUS_BLOCK, IoBuildDeviceIoControlRequest, IoSetThreadHardErrorMode, IofCallDriver, NO, NTSTATUS,
-    PDEVICE_OBJECT, PsGetCurrentThread, SL_OVERRIDE_VERIFY_VOLUME, STATUS_INSUFFICIENT_RESOURCES, ULONG, YES,
+use crate::disk::forget_device;
+use crate::irp::next_stack_location;
+use crate::nt::{
+    self, IO_STATUS_BLOCK, IoBuildDeviceIoControlRequest, IoSetThreadHardErrorMode, IofCallDriver, NO,
+    NTSTATUS, PDEVICE_OBJECT, PsGetCurrentThread, SL_OVERRIDE_VERIFY_VOLUME, ULONG, YES,
 };
-use lklfs_kernel::sync::Event;
+use crate::sync::Event;
+use core::ptr::null_mut;
+use lklfs_nt::NtStatus;
 
 /// `IOCTL_DISK_GET_LENGTH_INFO`: a 64-bit length.
 const IOCTL_DISK_GET_LENGTH_INFO: ULONG = 0x0007_405c;
@@ -22,7 +24,6 @@ const IOCTL_CDROM_GET_DRIVE_GEOMETRY: ULONG = 0x0002_404c;
 /// zero), a `STORAGE_DEVICE_DESCRIPTOR` with strings behind it.
 const IOCTL_STORAGE_QUERY_PROPERTY: ULONG = 0x002d_1400;
 const STATUS_PENDING: NTSTATUS = 0x103;
-const STATUS_IO_DEVICE_ERROR: NTSTATUS = 0xc000_0185_u32 as i32;
 
 /// `DISK_GEOMETRY`.
 #[repr(C)]
@@ -72,14 +73,14 @@ const _: () = {
 ///
 /// # Safety
 /// `device` is the top of a live disk device stack.
-pub(crate) unsafe fn sizes(device: PDEVICE_OBJECT) -> Result<(u64, u32), DiskError> {
+pub(crate) unsafe fn sizes(device: PDEVICE_OBJECT) -> Result<(u64, u32), NtStatus> {
     let mut geometry = DiskGeometry::default();
     // SAFETY: promised by the caller; the buffer is a plain record.
     let asked = unsafe { query(device, IOCTL_DISK_GET_DRIVE_GEOMETRY, &mut geometry) };
     match asked {
         Ok(()) => {}
         // A device that is short of memory has not said that it is no disk.
-        Err(short @ DiskError(STATUS_INSUFFICIENT_RESOURCES)) => return Err(short),
+        Err(short @ NtStatus::INSUFFICIENT_RESOURCES) => return Err(short),
         // SAFETY: promised by the caller; the buffer is a plain record.
         Err(_) => unsafe { query(device, IOCTL_CDROM_GET_DRIVE_GEOMETRY, &mut geometry) }?,
     }
@@ -88,7 +89,7 @@ pub(crate) unsafe fn sizes(device: PDEVICE_OBJECT) -> Result<(u64, u32), DiskErr
     match unsafe { query(device, IOCTL_DISK_GET_LENGTH_INFO, &mut bytes) } {
         Ok(()) => {}
         // A device that is short of memory has not said that it does not know its length.
-        Err(short @ DiskError(STATUS_INSUFFICIENT_RESOURCES)) => return Err(short),
+        Err(short @ NtStatus::INSUFFICIENT_RESOURCES) => return Err(short),
         Err(_) => {
             bytes = geometry
                 .cylinders
@@ -100,7 +101,7 @@ pub(crate) unsafe fn sizes(device: PDEVICE_OBJECT) -> Result<(u64, u32), DiskErr
     let bytes = u64::try_from(bytes).unwrap_or(0);
     let block_bytes = geometry.bytes_per_sector;
     if bytes == 0 || !block_bytes.is_power_of_two() || !(512..=4096).contains(&block_bytes) {
-        return Err(DiskError(STATUS_IO_DEVICE_ERROR));
+        return Err(NtStatus::IO_DEVICE_ERROR);
     }
     Ok((bytes, block_bytes))
 }
@@ -111,7 +112,7 @@ pub(crate) unsafe fn sizes(device: PDEVICE_OBJECT) -> Result<(u64, u32), DiskErr
 ///
 /// # Safety
 /// `device` is live.
-pub(crate) unsafe fn attachment(device: PDEVICE_OBJECT) -> Result<Attachment, DiskError> {
+pub(crate) unsafe fn attachment(device: PDEVICE_OBJECT) -> Result<Attachment, NtStatus> {
     let mut question = [0; 12];
     // SAFETY: any bytes are a descriptor.
     let mut descriptor: DeviceDescriptor = unsafe { core::mem::zeroed() };
@@ -125,7 +126,7 @@ pub(crate) unsafe fn attachment(device: PDEVICE_OBJECT) -> Result<Attachment, Di
         )
     }?;
     if bytes < core::mem::offset_of!(DeviceDescriptor, rest) {
-        return Err(DiskError(STATUS_IO_DEVICE_ERROR));
+        return Err(NtStatus::IO_DEVICE_ERROR);
     }
     Ok(Attachment {
         removable_media: descriptor.removable_media != 0,
@@ -137,11 +138,11 @@ pub(crate) unsafe fn attachment(device: PDEVICE_OBJECT) -> Result<Attachment, Di
 ///
 /// # Safety
 /// `device` is live; any bytes are a `T`.
-unsafe fn query<T>(device: PDEVICE_OBJECT, code: ULONG, answer: &mut T) -> Result<(), DiskError> {
+unsafe fn query<T>(device: PDEVICE_OBJECT, code: ULONG, answer: &mut T) -> Result<(), NtStatus> {
     // SAFETY: promised by the caller.
     let bytes = unsafe { query_with(device, code, &mut [], answer) }?;
     if bytes < size_of::<T>() {
-        return Err(DiskError(STATUS_IO_DEVICE_ERROR));
+        return Err(NtStatus::IO_DEVICE_ERROR);
     }
     Ok(())
 }
@@ -155,7 +156,7 @@ unsafe fn query_with<T>(
     code: ULONG,
     input: &mut [u8],
     answer: &mut T,
-) -> Result<usize, DiskError> {
+) -> Result<usize, NtStatus> {
     let event = Event::uninit();
     event.init();
     let mut status_block = IO_STATUS_BLOCK::default();
@@ -178,7 +179,7 @@ unsafe fn query_with<T>(
         )
     };
     if irp.is_null() {
-        return Err(DiskError(STATUS_INSUFFICIENT_RESOURCES));
+        return Err(NtStatus::INSUFFICIENT_RESOURCES);
     }
     // SAFETY: the request was built with a location for the device.
     let stack = unsafe { next_stack_location(irp) };
@@ -203,7 +204,7 @@ unsafe fn query_with<T>(
         let this_thread = unsafe { PsGetCurrentThread() };
         // SAFETY: the calling thread is there.
         unsafe { forget_device(this_thread.cast()) };
-        return Err(DiskError(status));
+        return Err(nt::status(status));
     }
     Ok(status_block.Information as usize)
 }
