@@ -3,7 +3,7 @@
 // UNSAFETY: object references, file objects of handles, fields of devices and VPBs.
 
 use crate::entry;
-use crate::letters::Opened;
+use crate::letter::letters::Opened;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use lklfs_kernel::nt::{

@@ -5,15 +5,30 @@
 //
 // UNSAFETY: the callback itself, and the thread's top-level IRP.
 
-use crate::fsctrl::METHOD_NEITHER;
+use crate::buffer;
+use crate::control::device;
+use crate::image::disk;
 use crate::irp::Irp;
-use crate::open::Open;
-use crate::volume::{Kind, kind_of};
-use crate::work::{self, Blocking, Kept};
-use crate::{
-    buffer, cleanup, close, control, create, devctrl, dirctrl, ea, fileinfo, fsctrl, imagedisk, lockctrl,
-    mount, pnp, read, refuse, secur, verify, volinfo,
-};
+use crate::major::cleanup;
+use crate::major::close;
+use crate::major::create;
+use crate::major::devctrl;
+use crate::major::dirctrl;
+use crate::major::ea;
+use crate::major::fileinfo;
+use crate::major::fsctrl;
+use crate::major::fsctrl::METHOD_NEITHER;
+use crate::major::lockctrl;
+use crate::major::pnp;
+use crate::major::read;
+use crate::major::refuse;
+use crate::major::secur;
+use crate::major::volinfo;
+use crate::object::mount;
+use crate::object::open::Open;
+use crate::object::verify;
+use crate::object::volume::{Kind, kind_of};
+use crate::workque::request::{self, Blocking, Kept};
 use alloc::sync::Arc;
 use core::ptr::{NonNull, null_mut};
 use lklfs_control::Interface;
@@ -44,9 +59,9 @@ pub unsafe extern "C" fn dispatch(_device: PDEVICE_OBJECT, irp: PIRP) -> NTSTATU
     // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
     match unsafe { kind_of(irp.device()) } {
         // No file system's business: no lock is held and no cache or section is below it.
-        Kind::Control => return control::control(irp, Interface::Control),
-        Kind::Status => return control::control(irp, Interface::Status),
-        Kind::ImageDisk => return imagedisk::dispatch(irp),
+        Kind::Control => return device::control(irp, Interface::Control),
+        Kind::Status => return device::control(irp, Interface::Status),
+        Kind::ImageDisk => return disk::dispatch(irp),
         _ => {}
     }
     inside_file_system(irp)
@@ -83,15 +98,15 @@ fn route(irp: Irp, blocking: Blocking) -> NTSTATUS {
     let major = u32::from(irp.major());
     // SAFETY: the IRP was sent to a device of this driver and keeps it alive.
     match unsafe { kind_of(irp.device()) } {
-        Kind::Control => control::control(irp, Interface::Control),
-        Kind::Status => control::control(irp, Interface::Status),
+        Kind::Control => device::control(irp, Interface::Control),
+        Kind::Status => device::control(irp, Interface::Status),
         Kind::FileSystem => match major {
             IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE => irp.complete(Outcome::success(0)),
             IRP_MJ_FILE_SYSTEM_CONTROL if u32::from(irp.minor()) == IRP_MN_MOUNT_VOLUME => mount::mount(irp),
             IRP_MJ_SHUTDOWN => irp.complete(Outcome::success(0)),
             _ => irp.fail(NtStatus::INVALID_DEVICE_REQUEST),
         },
-        Kind::ImageDisk => imagedisk::dispatch(irp),
+        Kind::ImageDisk => disk::dispatch(irp),
         Kind::Volume => on_volume(irp, major, blocking),
         Kind::Unready => irp.fail(NtStatus::DEVICE_NOT_READY),
     }
@@ -173,7 +188,7 @@ fn once_verified(mut irp: Irp, open: &Open, major: u32, blocking: Blocking) -> N
         }
     }
     let kept = Kept::open_of(&irp);
-    work::run(
+    request::run(
         irp,
         Arc::clone(&open.volume),
         kept,

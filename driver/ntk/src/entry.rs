@@ -2,30 +2,30 @@
 //!
 //! Two devices live as long as the driver: `\Device\Lklfs` and `\Device\LklfsStatus` (with links of the same names in
 //! `\DosDevices`; the first for administrators only). One device for each kind of medium is registered as a file system, for
-//! as long as the driver serves ([`crate::standby`]): with low priority, so that Windows' own file systems see a volume
+//! as long as the driver serves ([`crate::control::standby`]): with low priority, so that Windows' own file systems see a volume
 //! first, and what they do not know comes here.
 //
 // UNSAFETY: creates and deletes devices, fills the driver object, and keeps the driver's state behind a static.
 
-use crate::arrivals::Arrivals;
+use crate::control::mounts::Mounts;
+use crate::control::security::{self, Audience};
+use crate::control::standby::Standby;
 use crate::dispatch::dispatch;
-use crate::driveletter::remember_letter;
-use crate::fastio;
-use crate::later;
-use crate::later::Threads;
+use crate::image::orphans;
+use crate::letter::arrivals::Arrivals;
+use crate::letter::assignment::remember_letter;
+use crate::letter::inventory::{self, Places, Seen};
+use crate::letter::policy::Policies;
 use crate::linux::Linux;
 use crate::log;
-use crate::mounts::Mounts;
-use crate::places::{self, Places, Seen};
-use crate::policies::Policies;
-use crate::posts::Posts;
-use crate::power::Power;
-use crate::protect::{self, Audience};
-use crate::standby::Standby;
-use crate::stranded;
-use crate::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
-use crate::volumes::Volumes;
-use crate::workers::Workers;
+use crate::major::fastio;
+use crate::object::power::Power;
+use crate::object::volume::{Extension, Kind, MountedVolume, kind_of, set_kind, volume_of};
+use crate::object::volumes::Volumes;
+use crate::workque::cancel::Posts;
+use crate::workque::deferred;
+use crate::workque::deferred::Threads;
+use crate::workque::threads::Workers;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
@@ -214,7 +214,7 @@ fn make_devices(driver: &mut Driver) -> Result<(), NtStatus> {
     }
     driver.standby.make_devices(driver.object)?;
     for (device, interface) in driver.control.into_iter().zip(Interface::ALL) {
-        protect::device(device, Audience::Of(interface))?;
+        security::device(device, Audience::Of(interface))?;
         let mut link = Name::new(interface.link_name());
         let mut target = Name::new(interface.device_name());
         // SAFETY: both strings outlive the call.
@@ -290,19 +290,19 @@ unsafe extern "C" fn unload(object: PDRIVER_OBJECT) {
             drop(volume);
         });
     }
-    later::wait_for_all();
+    deferred::wait_for_all();
     state.mounts.clear();
-    stack::insist(stranded::join_all);
+    stack::insist(orphans::join_all);
     state.workers.stop();
     // What the workers have left to do.
-    later::wait_for_all();
+    deferred::wait_for_all();
     hide_places(state);
     // Without a larger stack Linux cannot be halted; then its threads would run on in an image that is gone. If there never
     // was a mount there is nothing to halt.
     if state.linux.booted().is_some() {
         stack::insist(|| state.linux.halt());
     }
-    later::wait_for_all();
+    deferred::wait_for_all();
     state.later.stop();
     delete_devices(state);
     // A disk's completion that has woken whoever waited for it may have its last instructions before it still.
@@ -329,7 +329,7 @@ pub fn hide_places(driver: &Driver) {
         after = number;
         if let Some((Ok(device), key)) = volume {
             remember_letter(driver, &device, key.as_deref());
-            places::hide(driver, &device, None);
+            inventory::hide(driver, &device, None);
         }
     }
 }

@@ -6,7 +6,7 @@
 //
 // UNSAFETY: reads and writes the fields of IRPs that belong to this driver.
 
-use crate::volume;
+use crate::object::volume;
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};

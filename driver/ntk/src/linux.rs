@@ -1,7 +1,7 @@
 //! The Linux of this driver: booted with the first mount, halted by the unload, and booted again when it has died.
 //!
 //! Whoever finds it dead boots the next one ([`Linux::after`]): a mount, or a request for a volume that lives on
-//! ([`crate::revival`]). The volume that it died of is *condemned*: it does not come into the next one. A volume that two of
+//! ([`crate::object::revival`]). The volume that it died of is *condemned*: it does not come into the next one. A volume that two of
 //! them have died of is mounted only when an administrator asks for it ([`Linux::is_fatal`]). When Linux dies [`MOST_DEATHS`]
 //! times within [`WHILE`], it stays dead until the driver is loaded afresh, and so it does when a thread is in a loop in it that
 //! does not end: Linux is linked into the image, and that thread may still use its data.
@@ -11,9 +11,9 @@
 
 use crate::entry;
 use crate::eventlog;
+use crate::letter::policy::VolumeKey;
 use crate::log;
-use crate::policies::VolumeKey;
-use crate::revival;
+use crate::object::revival;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;

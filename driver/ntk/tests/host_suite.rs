@@ -28,7 +28,7 @@ mod linux {
     use std::process::ExitCode;
     use std::time::Duration;
 
-    /// `lklfs_ntk::selftest::IOCTL`; that crate is empty on this system.
+    /// `lklfs_ntk::control::selftest::IOCTL`; that crate is empty on this system.
     const IOCTL: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f0 << 2);
     /// How long the suite may take before it is a hang.
     const LIMIT: Duration = Duration::from_secs(180);

@@ -6,7 +6,7 @@ use ntos::nt::*;
 use ntos::user::{Builder, Handle, Machine, OpenAs};
 use std::path::PathBuf;
 
-/// `lklfs_ntk::selftest::IOCTL_OF`; that crate is empty on this system.
+/// `lklfs_ntk::control::selftest::IOCTL_OF`; that crate is empty on this system.
 const SELF_TEST: u32 = (0x9c4b << 16) | (2 << 14) | (0x8f1 << 2);
 
 // LKL_SELFTEST_* of host_ops.h.
