@@ -4,13 +4,13 @@
 //
 // UNSAFETY: builds control requests and sends them.
 
-use crate::disk::forget_device;
 use crate::irp::next_stack_location;
 use crate::nt::{
     self, IO_STATUS_BLOCK, IoBuildDeviceIoControlRequest, IoSetThreadHardErrorMode, IofCallDriver, NO,
     NTSTATUS, PDEVICE_OBJECT, PsGetCurrentThread, SL_OVERRIDE_VERIFY_VOLUME, ULONG, YES,
 };
 use crate::sync::Event;
+use crate::thread::forget_device;
 use core::ptr::null_mut;
 use lklfs_nt::NtStatus;
 

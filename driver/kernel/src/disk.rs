@@ -10,13 +10,13 @@ use crate::device_query::{self, Attachment};
 use crate::irp::next_stack_location;
 use crate::nt::{
     self, DO_BUFFERED_IO, DO_DIRECT_IO, IRP_MJ_READ, IoAllocateIrp, IoAllocateMdl, IoFreeIrp, IoFreeMdl,
-    IoSetDeviceToVerify, IofCallDriver, KERNEL_MODE, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL,
+    IofCallDriver, KERNEL_MODE, MDL_MAPPED_TO_SYSTEM_VA, MDL_SOURCE_IS_NONPAGED_POOL,
     MmBuildMdlForNonPagedPool, MmUnmapLockedPages, NO, NTSTATUS, ObfDereferenceObject, ObfReferenceObject,
-    PDEVICE_OBJECT, PETHREAD, PIRP, PMDL, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR,
-    SL_INVOKE_ON_SUCCESS, SL_OVERRIDE_VERIFY_VOLUME, STATUS_VERIFY_REQUIRED, ULONG, large,
+    PDEVICE_OBJECT, PIRP, PMDL, PVOID, SL_INVOKE_ON_CANCEL, SL_INVOKE_ON_ERROR, SL_INVOKE_ON_SUCCESS,
+    SL_OVERRIDE_VERIFY_VOLUME, STATUS_VERIFY_REQUIRED, ULONG, large,
 };
 use crate::sync::Event;
-use crate::thread::Thread;
+use crate::thread::{Thread, forget_device};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 use lklfs_nt::NtStatus;
@@ -327,19 +327,6 @@ pub unsafe fn take_apart(irp: PIRP) -> (NTSTATUS, usize) {
     // SAFETY: the IRP is ours; the routine answers MORE_PROCESSING_REQUIRED, so the kernel does not touch it again.
     unsafe { IoFreeIrp(irp) };
     outcome
-}
-
-/// Takes back what a device below may have noted in the thread of a request that failed: that it is to be verified. Which
-/// device that is does not matter here: a volume is verified on its own device ([`DeviceReader::is_doubted`]). Left there,
-/// the next file system that the thread comes to would find it.
-///
-/// # Safety
-/// `thread` is null or a thread that is there.
-pub unsafe fn forget_device(thread: PETHREAD) {
-    if !thread.is_null() {
-        // SAFETY: promised by the caller.
-        unsafe { IoSetDeviceToVerify(thread, null_mut()) };
-    }
 }
 
 /// Somebody who waits for one read.

@@ -6,10 +6,10 @@
 // UNSAFETY: creates and references NT threads, and hands work over by a pointer to the creator's stack.
 
 use crate::nt::{
-    HANDLE, IoSetThreadHardErrorMode, KeQueryRuntimeThread, KeQueryTimeIncrement, KeSetPriorityThread, NO,
-    OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, ObfDereferenceObject, ObfReferenceObject, PVOID,
-    PsCreateSystemThread, PsGetCurrentThread, PsGetCurrentThreadId, PsLookupThreadByThreadId,
-    PsTerminateSystemThread, THREAD_ALL_ACCESS, ZwClose,
+    HANDLE, IoSetDeviceToVerify, IoSetThreadHardErrorMode, KeQueryRuntimeThread, KeQueryTimeIncrement,
+    KeSetPriorityThread, NO, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, ObfDereferenceObject, ObfReferenceObject,
+    PETHREAD, PVOID, PsCreateSystemThread, PsGetCurrentThread, PsGetCurrentThreadId,
+    PsLookupThreadByThreadId, PsTerminateSystemThread, THREAD_ALL_ACCESS, ZwClose,
 };
 use crate::stack;
 use crate::sync::{self, Event};
@@ -204,4 +204,17 @@ const URGENT: i32 = 16;
 pub fn be_urgent() {
     // SAFETY: the calling thread.
     unsafe { KeSetPriorityThread(current().cast(), URGENT) };
+}
+
+/// Takes back what a device below may have noted in the thread of a request that failed: that it is to be verified. Which
+/// device that is does not matter here: a volume is verified on its own device ([`crate::disk::DeviceReader::is_doubted`]). Left there,
+/// the next file system that the thread comes to would find it.
+///
+/// # Safety
+/// `thread` is null or a thread that is there.
+pub unsafe fn forget_device(thread: PETHREAD) {
+    if !thread.is_null() {
+        // SAFETY: promised by the caller.
+        unsafe { IoSetDeviceToVerify(thread, null_mut()) };
+    }
 }
