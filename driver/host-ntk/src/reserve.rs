@@ -18,7 +18,7 @@ use crate::disk::{DeviceDisk, errno, is_shortage};
 use crate::run::{Cursor, Run};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use lkl::ReadRequest;
 use lklfs_kernel::disk::{STATUS_IO_DEVICE_ERROR, STATUS_MORE_PROCESSING_REQUIRED, outcome};
@@ -95,7 +95,7 @@ impl State {
         // SAFETY: it came from into_raw(), and leaves the line here.
         let mut request = unsafe { ReadRequest::from_raw(self.first?) };
         let [next, _] = request.host_private();
-        self.first = NonNull::new(core::mem::replace(next, null_mut()));
+        self.first = NonNull::new(core::mem::take(next));
         if self.first.is_none() {
             self.last = None;
         }

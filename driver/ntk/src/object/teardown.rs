@@ -199,7 +199,7 @@ fn new_vpb(like: PVPB) -> PVPB {
         return null_mut();
     }
     // SAFETY: the device is new, and known to this function only.
-    let vpb = core::mem::replace(unsafe { &mut (*device).Vpb }, null_mut());
+    let vpb = core::mem::take(unsafe { &mut (*device).Vpb });
     // SAFETY: null, or a new VPB.
     if let Some(vpb) = unsafe { vpb.as_mut() } {
         vpb.RealDevice = like.RealDevice;

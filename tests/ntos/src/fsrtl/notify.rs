@@ -55,7 +55,7 @@ pub unsafe extern "win64" fn FsRtlNotifyInitializeSync(sync: *mut PNOTIFY_SYNC) 
 /// `FsRtlNotifyUninitializeSync`.
 pub unsafe extern "win64" fn FsRtlNotifyUninitializeSync(sync: *mut PNOTIFY_SYNC) {
     // SAFETY: the file system gives the place of its record.
-    let block = std::mem::replace(unsafe { &mut *sync }, std::ptr::null_mut());
+    let block = std::mem::take(unsafe { &mut *sync });
     if block.is_null() {
         return;
     }

@@ -173,7 +173,7 @@ unsafe fn finish(packet: PIRP) {
 pub unsafe fn free_mdls(packet: PIRP) {
     // SAFETY: the chain is the IRP's own.
     unsafe {
-        let mut mdl = std::mem::replace(&mut (*packet).MdlAddress, ptr::null_mut());
+        let mut mdl = std::mem::take(&mut (*packet).MdlAddress);
         while !mdl.is_null() {
             let next = (*mdl).Next;
             if i32::from((*mdl).MdlFlags) & MDL_PAGES_LOCKED as i32 != 0 {
