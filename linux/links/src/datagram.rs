@@ -23,7 +23,7 @@ pub fn udp(local: &str, remote: &str) -> Result<Arc<dyn Backend>, LinkError> {
     match connected() {
         Ok(pump) => Ok(Arc::new(pump)),
         Err(error) => Err(LinkError::new(
-            Kind::Listener,
+            Kind::Address,
             &format!("UDP from {local} to {remote}"),
             error,
         )),
@@ -47,20 +47,19 @@ fn plain(fd: std::os::fd::OwnedFd) -> io::Result<crate::descriptor::Descriptor> 
 }
 
 /// From a UNIX socket at `local`, which is made, to the one at `remote`. That need not be there yet, and may be made again: what is
-/// sent while there is none is lost.
+/// sent while there is none is lost. A socket at `local` that a program has left behind is replaced.
 ///
 /// # Errors
-/// That `local` exists, or that one of the names is too long.
+/// That `local` is another program's or no socket, or that one of the names is too long.
 #[cfg(unix)]
 pub fn unix_datagram(
     local: &std::path::Path,
     remote: &std::path::Path,
 ) -> Result<Arc<dyn Backend>, LinkError> {
     use crate::descriptor::Nature;
-    use std::os::unix::net::UnixDatagram;
     let connected = || {
         let name = rustix::net::SocketAddrUnix::new(remote)?;
-        let socket = UnixDatagram::bind(local)?;
+        let socket = bound(local)?;
         match socket.connect(remote) {
             Err(error) if !absent(&error) => return Err(error),
             _ => {}
@@ -71,9 +70,30 @@ pub fn unix_datagram(
         Ok(pump) => Ok(Arc::new(pump)),
         Err(error) => {
             let what = format!("UNIX socket from {} to {}", local.display(), remote.display());
-            Err(LinkError::new(Kind::Listener, &what, error))
+            Err(LinkError::new(Kind::Name, &what, error))
         }
     }
+}
+
+/// A socket of that name. Nothing takes the name of one away when its program ends, so that the next run would not have it.
+#[cfg(unix)]
+fn bound(local: &std::path::Path) -> io::Result<std::os::unix::net::UnixDatagram> {
+    use std::os::unix::fs::FileTypeExt;
+    use std::os::unix::net::UnixDatagram;
+    let taken = match UnixDatagram::bind(local) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => error,
+        done => return done,
+    };
+    let is_socket = std::fs::symlink_metadata(local).is_ok_and(|found| found.file_type().is_socket());
+    // A program that has it takes the connection, or says that it is of another type.
+    let is_left = UnixDatagram::unbound()?
+        .connect(local)
+        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    if !is_socket || !is_left {
+        return Err(taken);
+    }
+    std::fs::remove_file(local)?;
+    UnixDatagram::bind(local)
 }
 
 #[cfg(unix)]
@@ -162,5 +182,29 @@ mod copying {
             }
             Ok((len, Header::default()))
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_a_program_has_left_behind_is_taken_and_one_that_it_has_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        let name = place.path().join("socket");
+        let first = bound(&name).unwrap();
+        assert_eq!(bound(&name).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        assert!(name.exists());
+        drop(bound(&name).unwrap());
+        let stream = place.path().join("stream");
+        let listener = std::os::unix::net::UnixListener::bind(&stream).unwrap();
+        assert_eq!(bound(&stream).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        let file = place.path().join("file");
+        std::fs::write(&file, "kept").unwrap();
+        assert_eq!(bound(&file).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read(&file).unwrap(), b"kept");
     }
 }

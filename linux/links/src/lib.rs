@@ -48,7 +48,7 @@ pub use nat_addresses::{NAT, NatAddresses};
 #[cfg(target_os = "linux")]
 pub use packet_socket::raw;
 pub use pcap::pcap;
-pub use spec::{KINDS, NotSpec, Spec};
+pub use spec::{NotSpec, Spec};
 #[cfg(unix)]
 pub use stream::{pipe, tcp_stream, unix_stream};
 #[cfg(target_os = "linux")]

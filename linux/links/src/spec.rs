@@ -43,12 +43,40 @@ pub enum Spec {
 pub struct NotSpec(String);
 
 /// How each kind is written.
-pub const KINDS: &str = "slirp, tap:NAME, raw:IF, macvtap:PATH, unix:PATH, unixgram:LOCAL,REMOTE, unixpacket:PATH, \
-                         vde:PATH, tcp:ADDRESS:PORT, udp:LOCAL,REMOTE, pipe:READ,WRITE, dpdk:ARGUMENTS or pcap:FILE";
+const WRITTEN: [&str; 13] = [
+    "slirp",
+    "tap:NAME",
+    "raw:IF",
+    "macvtap:PATH",
+    "unix:PATH",
+    "unixgram:LOCAL,REMOTE",
+    "unixpacket:PATH",
+    "vde:PATH",
+    "tcp:ADDRESS:PORT",
+    "udp:LOCAL,REMOTE",
+    "pipe:READ,WRITE",
+    "dpdk:ARGUMENTS",
+    "pcap:FILE",
+];
 
 impl fmt::Display for NotSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: no network that is known; write {KINDS}", self.0)
+        let NotSpec(text) = self;
+        let kind = |written: &str| written.split(':').next().map(str::to_owned);
+        match WRITTEN.iter().find(|written| kind(written) == kind(text)) {
+            Some(written) => write!(
+                f,
+                "{text}: a part is missing, or there is one too many; write {written}"
+            ),
+            None => {
+                let [all @ .., last] = &WRITTEN;
+                write!(
+                    f,
+                    "{text}: no network that is known; write {} or {last}",
+                    all.join(", ")
+                )
+            }
+        }
     }
 }
 
@@ -202,20 +230,17 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_told_with_what_does() {
-        for text in [
-            "",
-            "tap",
-            "slirp:",
-            "tap:",
-            "ethernet:eth0",
-            "udp:127.0.0.1:1",
-            "pipe:,/tmp/x",
+        for (text, ends) in [
+            ("", "write slirp, tap:NAME,"),
+            ("ethernet:eth0", "udp:LOCAL,REMOTE"),
+            ("tap", "; write tap:NAME"),
+            ("slirp:", "; write slirp"),
+            ("tap:", "; write tap:NAME"),
+            ("udp:127.0.0.1:1", "; write udp:LOCAL,REMOTE"),
+            ("pipe:,/tmp/x", "; write pipe:READ,WRITE"),
         ] {
             let error = text.parse::<Spec>().unwrap_err().to_string();
-            assert!(
-                error.starts_with(text) && error.contains("udp:LOCAL,REMOTE"),
-                "{error}"
-            );
+            assert!(error.starts_with(text) && error.contains(ends), "{error}");
         }
     }
 }

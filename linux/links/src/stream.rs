@@ -42,7 +42,7 @@ pub fn tcp_stream(address: &str) -> Result<Arc<dyn Backend>, LinkError> {
             let writer = socket.try_clone()?;
             Frames::connected(socket.into(), writer.into(), Writer::Socket)
         })
-        .map_err(|error| LinkError::new(Kind::Listener, &what, error))
+        .map_err(|error| LinkError::new(Kind::Address, &what, error))
 }
 
 /// Two pipes or FIFOs, one to read and one to write, as `mkfifo` makes them. Opening waits for the other end.

@@ -30,6 +30,10 @@ const TUN_F_TSO_ECN: libc::c_ulong = 8;
 const TUN_F_USO4: libc::c_ulong = 0x20;
 const TUN_F_USO6: libc::c_ulong = 0x40;
 
+/// What an interface is that cannot be opened as a TAP device.
+const NO_TAP: &str =
+    "it is no TAP device, or one of several queues; `ip tuntap add NAME mode tap vnet_hdr` makes one";
+
 /// Opens the TAP device `name`. Without `offloads` packets are plain.
 ///
 /// # Errors
@@ -49,7 +53,10 @@ pub fn tap_with(name: &str, offloads: Offloads) -> Result<Arc<dyn Backend>, Link
     let offloads = possible(offloads);
     exists(name).map_err(error)?;
     let device = open(Path::new("/dev/net/tun")).map_err(error)?;
-    attach(&device, name, offloads).map_err(error)?;
+    attach(&device, name, offloads).map_err(|failed| match failed.raw_os_error() {
+        Some(libc::EINVAL) => error(io::Error::other(NO_TAP)),
+        _ => error(failed),
+    })?;
     connected(device, &what, offloads, None)
 }
 
@@ -68,10 +75,14 @@ pub fn macvtap(path: &Path, offloads: bool) -> Result<Arc<dyn Backend>, LinkErro
 /// Those of [`macvtap`].
 pub fn macvtap_with(path: &Path, offloads: Offloads) -> Result<Arc<dyn Backend>, LinkError> {
     let what = format!("macvtap {}", path.display());
+    let error = |error| LinkError::new(Kind::Device, &what, error);
     let offloads = possible(offloads);
-    let device = open(path).map_err(|error| LinkError::new(Kind::Interface, &what, error))?;
-    attach(&device, "", offloads).map_err(|error| LinkError::new(Kind::Interface, &what, error))?;
-    let hardware = hardware(&device).map_err(|error| LinkError::new(Kind::Interface, &what, error))?;
+    let device = open(path).map_err(error)?;
+    let attached = attach(&device, "", offloads).and_then(|()| hardware(&device));
+    let hardware = attached.map_err(|failed| match failed.raw_os_error() {
+        Some(libc::ENOTTY | libc::EINVAL) => error(io::Error::other("it is no macvtap's device")),
+        _ => error(failed),
+    })?;
     connected(device, &what, offloads, Some(hardware))
 }
 

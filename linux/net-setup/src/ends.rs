@@ -47,13 +47,7 @@ fn unopened(settings: &Settings, net: &Spec, error: &LinkError) -> Failure {
         ),
         _ => (net.to_string(), format!("; look at {}", source.net())),
     };
-    let advice = match error.kind() {
-        // The links' own words have an advice.
-        io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => "",
-        io::ErrorKind::ResourceBusy | io::ErrorKind::AddrInUse => {
-            "; another program has it: end that, or name another"
-        }
-        _ => &advice,
-    };
+    // The links' own words may have an advice.
+    let advice = if error.advice().is_some() { "" } else { &advice };
     Failure::new(exit, format_args!("{what}: {text}{advice}"))
 }

@@ -61,10 +61,17 @@ fn nameless(url: &Url) -> Failure {
 }
 
 fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
+    use std::io::ErrorKind::{NotFound, PermissionDenied, QuotaExceeded, StorageFull};
+    let advice = match error.kind() {
+        StorageFull | QuotaExceeded => "free space there",
+        PermissionDenied => "look at the rights of its folder",
+        NotFound => "make its folder",
+        _ => "look at its folder",
+    };
     Failure::new(
         Exit::Destination,
         format_args!(
-            "{}: {}; free space there, or name another file with -o",
+            "{}: {}; {advice}, or name another file with -o",
             path.display(),
             reason(error)
         ),

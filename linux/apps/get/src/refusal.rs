@@ -45,7 +45,7 @@ pub fn unconnected(url: &str, address: SocketAddr, error: &io::Error) -> Failure
         113 | 112 => (
             Exit::Other,
             format!(
-                "no host answers at {}; look at the address, --ip and --net",
+                "no host answers at {}; look at the address, --ip, --gateway and --net",
                 address.ip()
             ),
         ),
