@@ -3,14 +3,18 @@
 use crate::settings::{Addressing, Interface, Settings};
 use linux_full::Networks;
 use lkl::{Errno, Kernel};
+use lkl_links::Spec;
 use lkl_net::config::{self, Configuration, Handle, InterfaceAddress, Queue, Route, Rule};
-use lkl_net::{NameServers, Namespace, dhcp};
+use lkl_net::{NameServers, Namespace, arp, dhcp};
 use lkl_netdev::{Backend, Config, NetworkDevice};
 use lkl_session::exit::{Exit, Failure, reason};
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long hosts may take to say that an address is theirs.
+const PROBE: Duration = Duration::from_millis(100);
 
 /// Settings, and the Linux that they are for.
 pub(crate) struct Applying<'a> {
@@ -115,10 +119,11 @@ impl Applying<'_> {
             };
             config.set_queue(name, Handle::ROOT, Handle::new(0, 0), &queue)?;
         }
+        config.set_up(name)?;
+        self.probe(interface, name, addresses)?;
         for address in addresses {
             config.add_address(name, *address)?;
         }
-        config.set_up(name)?;
         for (ip, hardware) in &interface.neighbours {
             config.set_neighbour(name, *ip, hardware.0)?;
         }
@@ -134,6 +139,34 @@ impl Applying<'_> {
             own_way_out(config, name, addresses, *gateway)?;
         }
         Ok(())
+    }
+
+    /// Whether another host has one of the addresses. Where both use it, connections go to either by chance, and one to it goes to
+    /// this Linux itself.
+    fn probe(&self, interface: &Interface, name: &str, addresses: &[InterfaceAddress]) -> Result<(), Fault> {
+        if matches!(interface.net, Spec::Slirp | Spec::Pcap(_)) {
+            // No host is there that could have it.
+            return Ok(());
+        }
+        let wanted = addresses.iter().filter_map(|address| match address.ip {
+            IpAddr::V4(ip) => Some(ip),
+            IpAddr::V6(_) => None,
+        });
+        let wanted: Vec<Ipv4Addr> = wanted.collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        match arp::conflict(self.namespace, name, &wanted, PROBE)? {
+            None => Ok(()),
+            Some(conflict) => Err(Fault::Told(Failure::new(
+                Exit::Other,
+                format_args!(
+                    "{}: {conflict}; give another one with {}",
+                    interface.net,
+                    self.settings.source.address()
+                ),
+            ))),
+        }
     }
 
     fn ask(&self, interface: &Interface, name: &str) -> Result<(), Fault> {

@@ -14,6 +14,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+pub mod arp;
 mod boot_words;
 mod call;
 pub mod config;

@@ -51,6 +51,11 @@ fn each_fault_has_a_line_that_says_what_to_do_and_an_exit_code() {
         (&["http://10.9.1.77/"], 1, &["no host answers at 10.9.1.77"]),
         (&["http://host.test/"], 1, &["host.test", "--dns"]),
         (
+            &["--ip", "10.9.1.1/24", &at("/n/1")],
+            1,
+            &["tap:lklget0", "10.9.1.1 is taken by the host with", "--ip"],
+        ),
+        (
             &[&format!("https://{secure}/n/1")],
             1,
             &["certificate is wrong", "no authority", "--cacert"],
