@@ -43,7 +43,9 @@ const DRIVER_CRATES: &[&str] = &["lkl-host-ntk", "lkl-vfs", "lklfs", "lklfs-kern
 
 /// Crates that have code for Windows' programs alone.
 const PROGRAM_CRATES: &[&str] = &[
+    "lkl-c",
     "lkl-host-nt",
+    "lkl-net-setup",
     "lkl-server",
     "lklcopy",
     "lklfs-client",
@@ -51,6 +53,12 @@ const PROGRAM_CRATES: &[&str] = &[
     "userctl",
     "wine-volume",
 ];
+
+/// A crate of which only examples are built for Windows: Wine runs them.
+const WINDOWS_EXAMPLES: &str = "conformance";
+
+/// Crates with code for Windows that is not a program's: clippy sees the driver's by itself, and xtask is built on Windows alone.
+const NO_PROGRAMS: &[&str] = &["lkl-host-ntk", "lklfs", "lklfs-ntk", "xtask"];
 
 /// Crates that can ask Linux's host to write to a disk. None may be in the driver: its Linux, which the build of Linux
 /// checks, has no such function, and its own code is to have no word for it either.
@@ -61,6 +69,7 @@ pub fn run(sh: &Shell) -> Result<()> {
     unsafe_wall(&repo::root())?;
     structure::check(sh)?;
     driver_reads_only(sh)?;
+    windows_is_seen(sh)?;
     licences::check(sh)?;
     format(sh)?;
     clippy(sh)
@@ -76,15 +85,75 @@ pub fn clippy(sh: &Shell) -> Result<()> {
 /// Clippy on what is built for Windows' programs, warnings being errors.
 fn clippy_programs(sh: &Shell) -> Result<()> {
     let target = Windows::Program;
-    let crates = PROGRAM_CRATES.iter().flat_map(|name| ["-p", name]);
-    Toolchain::find(sh, target)?
-        .cargo(sh, target, "clippy")
-        .args(crates)
-        .arg("--manifest-path")
-        .arg(repo::root().join("Cargo.toml"))
-        .args(["--config", LINKER, "--release", "--", "-D", "warnings"])
-        .run()
-        .context("clippy has something to say about the programs for Windows")
+    let toolchain = Toolchain::find(sh, target)?;
+    let crates: Vec<&str> = PROGRAM_CRATES.iter().flat_map(|name| ["-p", name]).collect();
+    for what in [crates, vec!["-p", WINDOWS_EXAMPLES, "--examples"]] {
+        toolchain
+            .cargo(sh, target, "clippy")
+            .args(what)
+            .arg("--manifest-path")
+            .arg(repo::root().join("Cargo.toml"))
+            .args(["--config", LINKER, "--release", "--", "-D", "warnings"])
+            .run()
+            .context("clippy has something to say about the programs for Windows")?;
+    }
+    Ok(())
+}
+
+/// Each crate of the workspace that has code for Windows is one that clippy sees for Windows, or that one of those is made of.
+fn windows_is_seen(sh: &Shell) -> Result<()> {
+    let programs = PROGRAM_CRATES.iter().flat_map(|name| ["-p", name]);
+    let tree = sh
+        .cmd("cargo")
+        .args(["tree", "-q", "--target", "x86_64-pc-windows-gnu"])
+        .args(["--edges", "normal", "--prefix", "none"])
+        .args(programs)
+        .read()
+        .context("cargo cannot tell what Windows' programs are made of")?;
+    let mut seen: BTreeSet<&str> = tree
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    seen.extend(NO_PROGRAMS);
+    seen.insert(WINDOWS_EXAMPLES);
+    let unseen = with_windows_code(&repo::root())?;
+    let unseen: Vec<String> = unseen
+        .into_iter()
+        .filter(|name| !seen.contains(name.as_str()))
+        .collect();
+    if !unseen.is_empty() {
+        bail!(
+            "clippy does not see for Windows what is written for it in {}; add it to PROGRAM_CRATES in xtask/src/lint.rs",
+            unseen.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// The crates that say of some of their code that it is for Windows.
+fn with_windows_code(root: &Path) -> Result<BTreeSet<String>> {
+    let mut files = BTreeSet::new();
+    for dir in ["driver", "linux", "tests", "userctl", "xtask"] {
+        collect(&root.join(dir), &mut files)?;
+    }
+    let mut crates = BTreeSet::new();
+    for path in files {
+        let text = fs::read_to_string(&path)?;
+        if !["cfg(windows)", "cfg!(windows)", "cfg_attr(windows"]
+            .iter()
+            .any(|mark| text.contains(mark))
+        {
+            continue;
+        }
+        let manifest = path.ancestors().map(|folder| folder.join("Cargo.toml"));
+        let manifest = manifest.into_iter().find(|manifest| manifest.is_file());
+        let manifest = manifest.with_context(|| format!("{} is in no crate", path.display()))?;
+        let manifest = fs::read_to_string(manifest)?;
+        let mut lines = manifest.lines();
+        let name = lines.find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+        crates.insert(name.context("a crate without a name")?.to_owned());
+    }
+    Ok(crates)
 }
 
 /// Clippy on the crates that live in the driver, for the driver's target: as shipped, and with the suite for hosts.
@@ -101,8 +170,10 @@ pub fn format(sh: &Shell) -> Result<()> {
         .context("`cargo fmt --all` would change files")
 }
 
-/// What is off by default and is looked at, too: the host of the Apache Portable Runtime, and DPDK's devices.
-const OFF_BY_DEFAULT: &str = "lkl-host-apr/apr,lkl-links/dpdk,lkl-net-setup/dpdk,lklget/dpdk";
+/// What is off by default and is looked at, too: the host of the Apache Portable Runtime, DPDK's devices, and the programs that libFuzzer
+/// drives. Clippy links nothing, so that the Linux which is fuzzed is not built for it.
+const OFF_BY_DEFAULT: &str =
+    "lkl-host-apr/apr,lkl-links/dpdk,lkl-net-setup/dpdk,lklget/dpdk,lkl-fuzz/fuzzer,fuzz-targets/libfuzzer";
 
 /// Clippy on everything that builds for this machine, warnings being errors.
 fn clippy_host(sh: &Shell) -> Result<()> {
@@ -272,6 +343,15 @@ mod tests {
             "{tree}lkl-host-std v0.1.0 (/x)\nlkl-write v0.1.0 (/x/linux/lkl-write)\nlkl v0.1.0 (*)\n"
         );
         assert_eq!(writing_crates(&with), ["lkl-write"]);
+    }
+
+    #[test]
+    fn code_for_windows_is_found_with_its_crate() {
+        let found = with_windows_code(&repo::root()).unwrap();
+        for name in ["lkl-c", "lkl-links", "userctl", WINDOWS_EXAMPLES] {
+            assert!(found.contains(name), "{name} is not among {found:?}");
+        }
+        assert!(!found.contains("lkl-net"));
     }
 
     #[test]
