@@ -2,8 +2,8 @@
 //
 // UNSAFETY: object references, file objects of handles, fields of devices and VPBs.
 
-use crate::entry;
 use crate::letter::letters::Opened;
+use crate::state;
 use alloc::vec::Vec;
 use core::ptr::null_mut;
 use lklfs_kernel::nt::{
@@ -171,7 +171,7 @@ impl DeviceRef {
         };
         // SAFETY: referenced above.
         let _ = unsafe { ObfDereferenceObject(driver.cast()) };
-        match entry::driver() {
+        match state::driver() {
             Some(ours) if ours.object() == driver => Mounter::Us,
             _ if is_raw => Mounter::Raw,
             _ => Mounter::Other,

@@ -3,7 +3,7 @@
 //
 // UNSAFETY: a packet that the I/O manager gives out and takes back.
 
-use crate::entry;
+use crate::state;
 use core::fmt::{Display, Write};
 use lklfs_kernel::nt::{self, IO_ERROR_LOG_PACKET, IoAllocateErrorLogEntry, IoWriteErrorLogEntry};
 use lklfs_nt::{LogEvent, NtStatus};
@@ -68,7 +68,7 @@ impl Write for Inserts {
 ///
 /// IRQL: <= DISPATCH_LEVEL, and whatever writing the inserts needs.
 pub fn report(event: LogEvent, status: NtStatus, inserts: &[&dyn Display]) {
-    let Some(driver) = entry::driver() else { return };
+    let Some(driver) = state::driver() else { return };
     let inserts = Inserts::of(inserts);
     let bytes = HEAD.saturating_add(inserts.used.saturating_mul(2));
     let Ok(size) = u8::try_from(bytes) else { return };

@@ -7,7 +7,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`entry`] | DriverEntry and unload, and the driver's state |
+//! | [`load`], [`state`] | DriverEntry and unload; what lives between them |
 //! | [`dispatch`] | the kernel's callbacks |
 //! | [`irp`], [`buffer`] | the linear IRP; callers' buffers |
 //! | [`major`] | one file for each major function |
@@ -45,15 +45,16 @@ pub mod buffer;
 pub mod control;
 pub mod device;
 pub mod dispatch;
-pub mod entry;
 pub mod eventlog;
 pub mod image;
 pub mod irp;
 pub mod letter;
 pub mod linux;
+pub mod load;
 pub mod log;
 pub mod major;
 pub mod object;
+pub mod state;
 pub mod workque;
 
-pub use entry::driver_entry;
+pub use load::driver_entry;

@@ -9,11 +9,11 @@
 //! What a disk that hangs still has of a Linux that is gone ([`Remains`]) stays until it is answered: up to [`MOST_REMAINS`] of
 //! them, since each keeps its memory.
 
-use crate::entry;
 use crate::eventlog;
 use crate::letter::policy::VolumeKey;
 use crate::log;
 use crate::object::revival;
+use crate::state;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU64;
@@ -281,7 +281,7 @@ fn tell_last_words(kernel: &Kernel) {
 
 fn boot() -> Result<Running, NtStatus> {
     let start = clock::monotonic_ns();
-    let host = NtkHost::new().on_stuck(entry::stay);
+    let host = NtkHost::new().on_stuck(state::stay);
     let host = pool::try_arc(host).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
     host.init();
     let config = BootConfig {

@@ -7,7 +7,6 @@
 use crate::control::mounts::{Known, Source};
 use crate::control::standby;
 use crate::device::{DeviceRef, Mounter};
-use crate::entry::{Driver, driver};
 use crate::irp::Irp;
 use crate::letter::assignment::Wanted;
 use crate::letter::inventory::{self, Seen};
@@ -18,6 +17,7 @@ use crate::major::refuse;
 use crate::object::open::FileRef;
 use crate::object::signature;
 use crate::object::volume::MountedVolume;
+use crate::state::{Driver, driver};
 use crate::workque::request::{self, Kept, Output, Scratch};
 use alloc::sync::Arc;
 use alloc::vec::Vec;

@@ -14,7 +14,6 @@
 //! must be seen at one glance.
 
 use crate::device::{DeviceRef, Mounter};
-use crate::entry::{self, Driver};
 use crate::image::disk::ImageDisk;
 use crate::image::file::{choose, identity, mark, open};
 use crate::letter::assignment::{Wanted, Whose, give_letter, remember_letter, suggested_link};
@@ -25,6 +24,7 @@ use crate::letter::policy::{self, Kept, VolumeKey};
 use crate::letter::settings::Settings;
 use crate::log::{self, Wide};
 use crate::object::volume::{self, MountedVolume};
+use crate::state::{self, Driver};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -346,7 +346,7 @@ impl Mounts {
         };
         // A letter that its place has goes with the place.
         let place_has_one = |entry: &Entry| {
-            entry::driver().is_some_and(|driver| driver.places.own_letter(&entry.device).is_some())
+            state::driver().is_some_and(|driver| driver.places.own_letter(&entry.device).is_some())
         };
         if let Some(entry) = gone.filter(|entry| !place_has_one(entry)) {
             letters::release_own(entry.letter);
@@ -370,7 +370,7 @@ impl Mounts {
     pub fn known(&self, volume: &MountedVolume) -> Result<Known, NtStatus> {
         let device = volume.mounted_on.name()?;
         let (assigned, path) = self.requested(volume)?;
-        let own = entry::driver().and_then(|driver| driver.places.own_letter(&device));
+        let own = state::driver().and_then(|driver| driver.places.own_letter(&device));
         let letter = letters::current(&device, own.or(assigned));
         Ok(Known {
             letter: letter.unwrap_or(0),
@@ -546,7 +546,7 @@ fn follow_letter_rule(
 
 /// Gives the letter back, and removes the disk of an image.
 fn remove(entry: Entry) {
-    let driver = entry::driver();
+    let driver = state::driver();
     if let Some(driver) = driver {
         let key = driver.places.key_of(&entry.device);
         remember_letter(driver, &entry.device, key.as_deref());

@@ -4,7 +4,7 @@
 //! The control code [`IOCTL`] runs it and answers with one line a scenario: `ok NAME FIGURE`, `skip NAME: WHY` or
 //! `not ok NAME: WHY`. Linux must not run meanwhile. [`IOCTL_OF`] runs one of the port's own tests in the Linux that runs.
 
-use crate::entry::Driver;
+use crate::state::Driver;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;

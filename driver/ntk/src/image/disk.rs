@@ -19,13 +19,13 @@
 use crate::buffer;
 use crate::control::security::{self, Audience};
 use crate::device::DeviceRef;
-use crate::entry::Driver;
 use crate::image::backing_file::BackingFile;
 use crate::image::identity;
 use crate::image::orphans;
 use crate::irp::Irp;
 use crate::log;
 use crate::object::volume::{self, Extension, Kind};
+use crate::state::Driver;
 use crate::workque::deferred;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

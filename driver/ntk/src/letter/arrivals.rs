@@ -16,13 +16,13 @@
 // UNSAFETY: the notification's callback and its structure.
 
 use crate::device::DeviceRef;
-use crate::entry::{self, Driver};
 use crate::letter::assignment::{Wanted, Whose, give_letter};
 use crate::letter::dismount::take_over;
 use crate::letter::inventory::{self, Seen};
 use crate::letter::letters::{self, Opened};
 use crate::log::{self, Wide};
 use crate::object::signature;
+use crate::state::{self, Driver};
 use crate::workque::deferred;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -171,7 +171,7 @@ unsafe fn heard(what: What, notification: PVOID) -> NTSTATUS {
     let told = unsafe { &*notification.cast::<DEVICE_INTERFACE_CHANGE_NOTIFICATION>() };
     // SAFETY: a string of the PnP manager's, valid for the time of the call.
     let name = unsafe { told.SymbolicLinkName.as_ref() };
-    if let (Some(driver), Some(name)) = (entry::driver(), name) {
+    if let (Some(driver), Some(name)) = (state::driver(), name) {
         // SAFETY: as above.
         let link = unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length) / 2) };
         if told.Event.Data1 == ARRIVAL {
@@ -197,7 +197,7 @@ fn queue(driver: &Driver, what: What, link: &[u16]) {
 
 /// On a large stack.
 fn look(what: What, link: &[u16]) {
-    let Some(driver) = entry::driver() else { return };
+    let Some(driver) = state::driver() else { return };
     let looked = match what {
         What::Volume => look_at(driver, link),
         What::Disk => look_at_disk(driver, link),

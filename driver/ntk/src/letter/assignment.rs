@@ -1,11 +1,11 @@
 //! Which letter a volume gets: what is asked for, what its policy says, what it had, or the next. Who gives it, the mount
 //! manager or this driver, is the matter of [`crate::letter::letters`].
 
-use crate::entry::Driver;
 use crate::letter::inventory;
 use crate::letter::letters::{self, Assigned, Wish};
 use crate::letter::policy;
 use crate::log::{self, Wide};
+use crate::state::Driver;
 use lklfs_control::LetterRule;
 use lklfs_kernel::name::Name;
 use lklfs_nt::NtStatus;
@@ -129,5 +129,24 @@ fn remember(driver: &Driver, key: &[u16], letter: u8) {
 pub fn remember_letter(driver: &Driver, device: &[u16], key: Option<&[u16]>) {
     if let (Some(key), Some(letter)) = (key, inventory::letter(driver, device)) {
         remember(driver, key, letter);
+    }
+}
+
+/// Takes the letters of Linux' volumes away: without this driver Windows would offer to format what is there. They are
+/// remembered, and given again when the driver is.
+pub fn hide_all(driver: &Driver) {
+    let mut after = 0;
+    let linux_only = |number, seen: &Seen| {
+        let known = seen.superblock.as_ref();
+        let ours = known.is_some_and(|superblock| !superblock.kind.is_windows_own());
+        let key = seen.key.as_deref().map(|key| text::copy(key).ok());
+        (number, ours.then(|| (text::copy(&seen.device), key.flatten())))
+    };
+    while let Some((number, volume)) = driver.places.next(after, linux_only) {
+        after = number;
+        if let Some((Ok(device), key)) = volume {
+            remember_letter(driver, &device, key.as_deref());
+            inventory::hide(driver, &device, None);
+        }
     }
 }

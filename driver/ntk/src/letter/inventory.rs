@@ -2,9 +2,9 @@
 //! image, with what their superblocks said when they came. It is what `userctl list` shows besides what is mounted.
 
 use crate::device::{DeviceRef, Mounter};
-use crate::entry::Driver;
 use crate::letter::letters::{self, Assigned, Opened};
 use crate::letter::policy::VolumeKey;
+use crate::state::Driver;
 use alloc::vec::Vec;
 use lkl::probe::Superblock;
 use lklfs_control::reply::UNKNOWN;

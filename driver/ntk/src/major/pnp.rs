@@ -2,9 +2,9 @@
 //
 // UNSAFETY: passes the IRP to the device below.
 
-use crate::entry;
 use crate::irp::Irp;
 use crate::object::volume::{MountedVolume, volume_of};
+use crate::state;
 use alloc::sync::Arc;
 use lklfs_fsd::pnp::{self, Minor, Plan};
 use lklfs_kernel::nt::{
@@ -58,7 +58,7 @@ pub fn pnp(irp: Irp) -> NTSTATUS {
             // Linux fails the volume's reads from now on, so that nobody waits for a device that is not there.
             volume.vcb.volume().device().gone();
             volume.end_pended();
-            if let Some(driver) = entry::driver() {
+            if let Some(driver) = state::driver() {
                 driver.mounts.device_gone(&volume.mounted_on);
             }
             pass_down(irp, volume)

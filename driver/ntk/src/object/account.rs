@@ -1,12 +1,12 @@
 //! The number of a volume that is being mounted, and what follows when Linux dies of that.
 
 use crate::device::DeviceRef;
-use crate::entry::Driver;
 use crate::eventlog;
 use crate::letter::policy;
 use crate::log::Wide;
 use crate::object::signature::Found;
 use crate::object::volume;
+use crate::state::Driver;
 use core::num::NonZeroU64;
 use lklfs_nt::{LogEvent, NtStatus};
 

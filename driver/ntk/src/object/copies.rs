@@ -1,8 +1,8 @@
 //! Volumes that have the UUID of another one that is mounted: copies of it, or other disks of the same file system.
 
-use crate::entry::Driver;
 use crate::log;
 use crate::object::signature::Found;
+use crate::state::Driver;
 use lkl::probe;
 
 fn uuid_of(found: Option<&Found>) -> Option<&probe::Uuid> {

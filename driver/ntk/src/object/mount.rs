@@ -11,7 +11,6 @@
 // UNSAFETY: device objects and the VPB of the request.
 
 use crate::device::DeviceRef;
-use crate::entry::{self, Driver};
 use crate::irp::Irp;
 use crate::letter::policy::{self, Kept};
 use crate::letter::settings::{How, Settings};
@@ -24,6 +23,7 @@ use crate::object::signature::{Found, ends_the_search, look};
 use crate::object::teardown;
 use crate::object::verify;
 use crate::object::volume::{Extension, Kind, MountedVolume, kind_of};
+use crate::state::{self, Driver};
 use crate::workque::deferred;
 use alloc::sync::Arc;
 use core::ptr::null_mut;
@@ -87,7 +87,7 @@ pub fn mount(irp: Irp) -> NTSTATUS {
 
 fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), Refusal> {
     let unrecognized = Refusal::Unrecognized(NtStatus::UNRECOGNIZED_VOLUME);
-    let driver = entry::driver().ok_or(unrecognized)?;
+    let driver = state::driver().ok_or(unrecognized)?;
     // SAFETY: the VPB of a mount under way is live, and so is its real device.
     let real = unsafe { real_device(vpb) }.ok_or(unrecognized)?;
     try_mount_for(driver, &real, vpb, target)
@@ -95,7 +95,7 @@ fn try_mount(vpb: PVPB, target: PDEVICE_OBJECT) -> Result<(), Refusal> {
 }
 
 fn try_mount_for(
-    driver: &entry::Driver,
+    driver: &state::Driver,
     real: &DeviceRef,
     vpb: PVPB,
     target: PDEVICE_OBJECT,
@@ -118,7 +118,7 @@ fn try_mount_for(
 
 /// What is on a device, and what kind of device it is.
 fn recognize(
-    driver: &entry::Driver,
+    driver: &state::Driver,
     real: &DeviceRef,
     target: PDEVICE_OBJECT,
 ) -> Result<(Result<Found, NtStatus>, Medium), NtStatus> {
@@ -131,7 +131,7 @@ fn recognize(
 
 /// Mounts what was recognised, or what the user has named.
 fn mount_recognized(
-    driver: &entry::Driver,
+    driver: &state::Driver,
     real: &DeviceRef,
     (vpb, target): (PVPB, PDEVICE_OBJECT),
     found: Option<Found>,

@@ -7,8 +7,8 @@
 //
 // UNSAFETY: a callback object of the kernel's, and flags of the devices below volumes.
 
-use crate::entry::{self, Driver};
 use crate::log;
+use crate::state::{self, Driver};
 use crate::workque::deferred::{self, Act, Room};
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -122,7 +122,7 @@ unsafe extern "C" fn changed(_context: PVOID, what: PVOID, _back: PVOID) {
         stack::insist(doubt_all);
         return;
     }
-    let Some(driver) = entry::driver() else { return };
+    let Some(driver) = state::driver() else { return };
     driver.power.is_due.store(true, Ordering::Release);
     // Where there is no room, the work is queued or under way already, and looks again at its end.
     if let Some(room) = driver.power.room.lock().take() {
@@ -135,7 +135,7 @@ struct Doubt;
 
 impl Act for Doubt {
     fn act(&mut self) {
-        let Some(driver) = entry::driver() else { return };
+        let Some(driver) = state::driver() else { return };
         while driver.power.is_due.swap(false, Ordering::AcqRel) {
             doubt_all();
         }
@@ -149,7 +149,7 @@ impl Act for Doubt {
 
 /// Every volume has to be verified before its next request is served. Takes no memory: it must not be left undone.
 fn doubt_all() {
-    let Some(driver) = entry::driver() else { return };
+    let Some(driver) = state::driver() else { return };
     let mut place = usize::MAX;
     while let Some((at, volume)) = driver.volumes.before(place) {
         place = at;

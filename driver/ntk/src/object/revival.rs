@@ -3,12 +3,12 @@
 //! A volume lives on by [`Revival`], which mounts it again as it was mounted first. The request that finds Linux dead does that
 //! (`lkl_vfs::LklVolume`), so that a volume that nothing is asked of costs nothing.
 
-use crate::entry;
 use crate::eventlog;
 use crate::letter::settings::How;
 use crate::log::{self, Wide};
 use crate::object::signature::{self, Found};
 use crate::object::volume::MountedVolume;
+use crate::state;
 use crate::workque::deferred;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -119,7 +119,7 @@ impl Outcome {
 impl Mounting {
     /// IRQL: PASSIVE_LEVEL, on a large stack; blocks.
     fn mount(&self) -> Result<(Mount, BlockDevice), Errno> {
-        let driver = entry::driver().ok_or(Errno::ENODEV)?;
+        let driver = state::driver().ok_or(Errno::ENODEV)?;
         if self.disk.is_gone() {
             return Err(Errno::ENODEV);
         }
@@ -186,7 +186,7 @@ pub fn offline(account: NonZeroU64) {
 /// The same for any reason; false for lack of memory.
 fn end(account: NonZeroU64, why: End) -> bool {
     deferred::queue(move || {
-        let Some(driver) = entry::driver() else { return };
+        let Some(driver) = state::driver() else { return };
         let volumes = driver.volumes.all().unwrap_or_default();
         if let Some(volume) = volumes.iter().find(|volume| volume.id == account.get()) {
             take_offline(volume, why);
@@ -196,7 +196,7 @@ fn end(account: NonZeroU64, why: End) -> bool {
 
 fn take_offline(volume: &Arc<MountedVolume>, why: End) {
     if why == End::Fatal
-        && let (Some(driver), Some(key)) = (entry::driver(), &volume.key)
+        && let (Some(driver), Some(key)) = (state::driver(), &volume.key)
     {
         driver.linux.note_fatal(key);
     }

@@ -8,8 +8,8 @@
 //
 // UNSAFETY: VPBs and the volume device.
 
-use crate::entry;
 use crate::object::volume::{self, MountedVolume};
+use crate::state;
 use crate::workque::deferred;
 use alloc::sync::Arc;
 use core::ptr::{self, null_mut};
@@ -179,7 +179,7 @@ fn in_use(vpb: PVPB) -> bool {
 /// IRQL: PASSIVE_LEVEL.
 fn new_vpb(like: PVPB) -> PVPB {
     // SAFETY: the volume has not let go of its VPB yet.
-    let (Some(like), Some(driver)) = (unsafe { like.as_ref() }, entry::driver()) else {
+    let (Some(like), Some(driver)) = (unsafe { like.as_ref() }, state::driver()) else {
         return null_mut();
     };
     let mut device: PDEVICE_OBJECT = null_mut();

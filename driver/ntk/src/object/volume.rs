@@ -133,6 +133,37 @@ pub unsafe fn disconnect(device: PDEVICE_OBJECT) -> Option<Arc<MountedVolume>> {
     Some(unsafe { Arc::from_raw(counted) })
 }
 
+/// One of the driver's own devices, by name.
+///
+/// IRQL: PASSIVE_LEVEL.
+pub fn make_named_device(
+    object: PDRIVER_OBJECT,
+    name: &str,
+    device_type: u32,
+    kind: Kind,
+) -> Result<PDEVICE_OBJECT, NtStatus> {
+    let mut name = Name::new(name);
+    let mut device: PDEVICE_OBJECT = null_mut();
+    // SAFETY: all pointers outlive the call; the driver object is ours.
+    let status = unsafe {
+        IoCreateDevice(
+            object,
+            size_of::<Extension>() as u32,
+            &mut name.string(),
+            device_type,
+            FILE_DEVICE_SECURE_OPEN,
+            nt::NO,
+            &mut device,
+        )
+    };
+    if status < 0 {
+        return Err(nt::status(status));
+    }
+    // SAFETY: the device is new.
+    unsafe { set_kind(device, kind) };
+    Ok(device)
+}
+
 /// What a failed request to a device of this driver says: that the disk is gone, when that is why it failed. Any IRQL up
 /// to DISPATCH_LEVEL.
 ///

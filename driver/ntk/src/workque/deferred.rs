@@ -7,7 +7,7 @@
 //
 // UNSAFETY: the threads' entry; a work item that gives back the last reference to a file object.
 
-use crate::entry;
+use crate::state;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
@@ -127,7 +127,7 @@ impl<A: Act + 'static> Room<A> {
     pub fn queue(self, what: A) {
         let task: Task = Box::write(self.0, Node { next: None, what });
         TASKS.fetch_add(1, Ordering::AcqRel);
-        match entry::driver() {
+        match state::driver() {
             Some(driver) => driver.later.push(task),
             // Before the end of DriverEntry there is nothing to be done later, and after the unload nothing is left.
             None => {
@@ -327,7 +327,7 @@ struct Release {
 /// # Safety
 /// The reference is the caller's.
 pub unsafe fn release(file: PFILE_OBJECT) {
-    let item = entry::driver().map_or(null_mut(), |driver| {
+    let item = state::driver().map_or(null_mut(), |driver| {
         // SAFETY: a device of ours, which lives as long as the driver.
         unsafe { IoAllocateWorkItem(driver.any_device()) }
     });

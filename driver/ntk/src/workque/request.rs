@@ -13,12 +13,12 @@
 // UNSAFETY: IRPs, which belong to the worker only while it says so; counts the open behind a file object.
 
 use crate::buffer;
-use crate::entry;
 use crate::irp::Irp;
 use crate::major::create;
 use crate::object::open::{FileRef, Open, OpenRef};
 use crate::object::verify;
 use crate::object::volume::MountedVolume;
+use crate::state;
 use crate::workque::cancel::{Admitted, Posts};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -409,7 +409,7 @@ pub fn post(
 
 /// Gives a task to a worker. Without one it fails, as do those that wait.
 fn start(task: Task, posts: &Posts) {
-    let started = match entry::driver() {
+    let started = match state::driver() {
         Some(driver) => driver.workers.start(task),
         None => Err(task),
     };
