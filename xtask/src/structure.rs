@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `one-door` | only [`DOOR`] depends on `wdk-sys` |
 //! | `downwards` | a crate of the driver depends on crates of lower [`LAYERS`] alone |
+//! | `top` | in [`EDGE`], no module but the root names a module of [`TOP`]; `load` alone names `dispatch` |
 //!
 //! [`check`] is part of `cargo xtask lint`. The table also says, for each crate, how many blocks of `unsafe` it has, how many
 //! of its modules are in circles, and how many modules the largest circle holds.
@@ -39,6 +40,12 @@ const LAYERS: &[&[&str]] = &[
 /// The crate that names NT's routines and records.
 const DOOR: &str = "lklfs-kernel";
 
+/// The crate between the core and NT.
+const EDGE: &str = "lklfs-ntk";
+
+/// Its modules that NT enters by, from the highest on. They know all others.
+const TOP: &[&str] = &["load", "dispatch"];
+
 /// A crate, as cargo tells of it.
 struct Package {
     name: String,
@@ -62,7 +69,7 @@ struct Figures {
 
 /// The rules. Part of `cargo xtask lint`.
 pub fn check(sh: &Shell) -> Result<()> {
-    let broken = broken_rules(&packages(sh)?);
+    let broken = broken(&packages(sh)?)?;
     if !broken.is_empty() {
         bail!("the driver's layers have holes:\n  {}", broken.join("\n  "));
     }
@@ -89,8 +96,8 @@ pub fn table(sh: &Shell) -> Result<String> {
         sum.largest_circle = sum.largest_circle.max(figures.largest_circle);
     }
     row(&mut out, "together", &sum);
-    let up = broken_rules(&packages);
-    let _ = writeln!(out, "arrows that run up, and second doors: {}", up.len());
+    let up = broken(&packages)?;
+    let _ = writeln!(out, "rules that are broken: {}", up.len());
     for broken in up {
         let _ = writeln!(out, "  {broken}");
     }
@@ -156,6 +163,28 @@ fn layer(name: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&name))
 }
 
+/// What breaks a rule, a line each.
+fn broken(packages: &[Package]) -> Result<Vec<String>> {
+    let edge = packages.iter().find(|package| package.name == EDGE);
+    let edge = edge.with_context(|| format!("there is no crate {EDGE}"))?;
+    let mut broken = broken_rules(packages);
+    broken.extend(broken_tops(&modules(&edge.source)?.0));
+    Ok(broken)
+}
+
+fn broken_tops(modules: &Modules) -> Vec<String> {
+    let mut broken = Vec::new();
+    for (module, named) in modules.iter().filter(|(module, _)| !module.is_empty()) {
+        let own = TOP.iter().position(|top| top == module).unwrap_or(TOP.len());
+        for (place, top) in TOP.iter().enumerate() {
+            if place < own && named.contains(*top) {
+                broken.push(format!("top: {EDGE}'s {module} names {top}"));
+            }
+        }
+    }
+    broken
+}
+
 fn broken_rules(packages: &[Package]) -> Vec<String> {
     let mut broken = Vec::new();
     for package in packages {
@@ -174,6 +203,15 @@ fn broken_rules(packages: &[Package]) -> Vec<String> {
 
 /// Counts what is in the crate with this root file.
 fn figures(root: &Path) -> Result<Figures> {
+    let (modules, mut figures) = modules(root)?;
+    let circles = circles(&modules);
+    figures.in_circles = circles.iter().map(BTreeSet::len).sum();
+    figures.largest_circle = circles.iter().map(BTreeSet::len).max().unwrap_or(0);
+    Ok(figures)
+}
+
+/// The modules of the crate with this root file, and what is counted of them one by one.
+fn modules(root: &Path) -> Result<(Modules, Figures)> {
     let folder = root.parent().context("a crate without a folder")?;
     let mut files = BTreeMap::new();
     collect(folder, &mut Vec::new(), &mut files)?;
@@ -195,10 +233,7 @@ fn figures(root: &Path) -> Result<Figures> {
         let known = named.iter().filter_map(|path| owner(path, &names));
         modules.insert(name.clone(), known.filter(|other| other != name).collect());
     }
-    let circles = circles(&modules);
-    figures.in_circles = circles.iter().map(BTreeSet::len).sum();
-    figures.largest_circle = circles.iter().map(BTreeSet::len).max().unwrap_or(0);
-    Ok(figures)
+    Ok((modules, figures))
 }
 
 /// The modules below a folder, with their files.
@@ -386,6 +421,26 @@ mod tests {
             .collect();
         let found = circles(&modules);
         assert_eq!(found, [["a", "b", "c"].map(str::to_owned).into()]);
+    }
+
+    #[test]
+    fn whoever_names_the_top_is_named() {
+        let modules: Modules = [("", "load"), ("load", "dispatch"), ("a", "b")]
+            .into_iter()
+            .map(|(from, to)| (from.to_owned(), BTreeSet::from([to.to_owned()])))
+            .collect();
+        assert!(broken_tops(&modules).is_empty());
+        let holes: Modules = [("dispatch", "load"), ("a", "dispatch")]
+            .into_iter()
+            .map(|(from, to)| (from.to_owned(), BTreeSet::from([to.to_owned()])))
+            .collect();
+        assert_eq!(
+            broken_tops(&holes),
+            [
+                "top: lklfs-ntk's a names dispatch",
+                "top: lklfs-ntk's dispatch names load"
+            ]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //
 // UNSAFETY: reads and writes the fields of IRPs that belong to this driver.
 
-use crate::object::volume;
+use crate::object::extension;
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
@@ -96,7 +96,7 @@ impl Irp {
             outcome
         } else {
             // SAFETY: the IRP was sent to this device and keeps it alive.
-            let status = unsafe { volume::reason(self.device(), outcome.status) };
+            let status = unsafe { extension::reason(self.device(), outcome.status) };
             Outcome::new(status, outcome.information)
         };
         let raw = self.hand_over().as_ptr();

@@ -19,8 +19,9 @@ use crate::letter::policy::Policies;
 use crate::linux::Linux;
 use crate::log;
 use crate::major::fastio;
+use crate::object::extension::{Kind, kind_of, make_named_device, volume_of};
 use crate::object::power::Power;
-use crate::object::volume::{Kind, MountedVolume, kind_of, make_named_device, volume_of};
+use crate::object::volume::MountedVolume;
 use crate::object::volumes::Volumes;
 use crate::state::{self, Driver};
 use crate::workque::cancel::Posts;
@@ -33,8 +34,7 @@ use lklfs_control::Interface;
 use lklfs_kernel::name::Name;
 use lklfs_kernel::nt::{
     self, DO_DEVICE_INITIALIZING, FILE_DEVICE_UNKNOWN, IoCreateSymbolicLink, IoDeleteDevice,
-    IoDeleteSymbolicLink, KeFlushQueuedDpcs, NTSTATUS, PDEVICE_OBJECT, PDRIVER_OBJECT, PUNICODE_STRING,
-    raw_status,
+    IoDeleteSymbolicLink, KeFlushQueuedDpcs, NTSTATUS, PDRIVER_OBJECT, PUNICODE_STRING, raw_status,
 };
 use lklfs_kernel::routines::Lacking;
 use lklfs_kernel::{pool, routines, stack};

@@ -6,7 +6,8 @@
 //! | [`signature`] | what is on a disk, before Linux is asked |
 //! | [`account`] | a death of Linux's during a mount, and whom it is put down to |
 //! | [`copies`] | volumes that say the same UUID |
-//! | [`volume`] | a mounted volume, behind its device |
+//! | [`extension`] | what stands behind each device of this driver |
+//! | [`volume`] | a mounted volume |
 //! | [`volumes`] | all of them |
 //! | [`open`] | an inode in use and an open of it, behind a file object |
 //! | [`cache`] | the cache manager's map of a file object |
@@ -21,6 +22,7 @@ pub mod account;
 pub mod cache;
 pub mod copies;
 pub mod events;
+pub mod extension;
 pub mod mount;
 pub mod open;
 pub mod pending;

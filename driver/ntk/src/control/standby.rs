@@ -13,9 +13,9 @@
 use crate::image::orphans;
 use crate::letter::arrivals::Arrivals;
 use crate::log;
+use crate::object::extension::{self, Kind};
 use crate::object::power::Power;
-use crate::object::volume::{self, Kind};
-use crate::state::{self, Driver};
+use crate::state::Driver;
 use crate::workque::deferred;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
@@ -85,7 +85,8 @@ impl Standby {
     pub(crate) fn make_devices(&self, object: PDRIVER_OBJECT) -> Result<(), NtStatus> {
         for (slot, (name, kind)) in self.file_systems.iter().zip(FILE_SYSTEMS) {
             if slot.load(Ordering::Acquire).is_null() {
-                let device = crate::object::volume::make_named_device(object, name, kind, Kind::FileSystem)?;
+                let device =
+                    crate::object::extension::make_named_device(object, name, kind, Kind::FileSystem)?;
                 // SAFETY: the device is ours and not registered yet.
                 unsafe { (*device).Flags |= DO_LOW_PRIORITY_FILESYSTEM };
                 slot.store(device, Ordering::Release);
@@ -218,7 +219,7 @@ fn let_go(driver: &Driver, force: bool) -> Result<(), NtStatus> {
     driver.mounts.unmount(driver, None, force)?;
     crate::letter::assignment::hide_all(driver);
     for _ in 0..ATTEMPTS {
-        if volume::devices() == 0 && deferred::is_idle() {
+        if extension::devices() == 0 && deferred::is_idle() {
             return Ok(());
         }
         // What is closed since may be kept by the cache still.

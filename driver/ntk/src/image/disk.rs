@@ -24,7 +24,7 @@ use crate::image::identity;
 use crate::image::orphans;
 use crate::irp::Irp;
 use crate::log;
-use crate::object::volume::{self, Extension, Kind};
+use crate::object::extension::{self, Extension, Kind};
 use crate::state::Driver;
 use crate::workque::deferred;
 use alloc::boxed::Box;
@@ -157,17 +157,17 @@ fn wait_for_handles(device: DeviceRef) {
     // SAFETY: the device is referenced; the I/O manager counts the handles in it.
     let is_open = move |device: &DeviceRef| unsafe { (*device.as_ptr()).ReferenceCount } != 0;
     if !is_open(&device) {
-        volume::count_device(false);
+        extension::count_device(false);
         return;
     }
     let queued = deferred::queue(move || {
         while is_open(&device) {
             deferred::pause();
         }
-        volume::count_device(false);
+        extension::count_device(false);
     });
     if !queued {
-        volume::count_device(false);
+        extension::count_device(false);
     }
 }
 
@@ -227,7 +227,7 @@ impl ImageDisk {
             return Err(nt::status(status));
         }
         disk.device.store(device, Ordering::Release);
-        volume::count_device(true);
+        extension::count_device(true);
         // SAFETY: the device is new and not ready yet.
         unsafe { (*device).Flags |= DO_DIRECT_IO };
         if let Err(status) = security::device(device, Audience::Disk) {
@@ -237,9 +237,9 @@ impl ImageDisk {
         // SAFETY: as above.
         unsafe { (*device).SectorSize = u16::try_from(sector).unwrap_or(512) };
         // SAFETY: as above.
-        unsafe { volume::set_kind(device, Kind::ImageDisk) };
+        unsafe { extension::set_kind(device, Kind::ImageDisk) };
         // SAFETY: as above; it is a disk's.
-        unsafe { volume::set_image_disk(device, Some(Arc::clone(&disk))) };
+        unsafe { extension::set_image_disk(device, Some(Arc::clone(&disk))) };
         let served = Arc::clone(&disk);
         match Thread::spawn_on_large_stack(move || serve(served)) {
             Some(thread) => *disk.thread.lock() = Some(thread),
@@ -299,7 +299,7 @@ impl ImageDisk {
         if !device.is_null() {
             identity::forget(self.number);
             // SAFETY: the device is ours; its extension gives up its count. Requests that came before have theirs.
-            unsafe { volume::set_image_disk(device, None) };
+            unsafe { extension::set_image_disk(device, None) };
             // SAFETY: the device is ours until it is deleted below.
             let last = unsafe { DeviceRef::new(device) };
             // SAFETY: created by create(), deleted once.
@@ -445,7 +445,7 @@ fn serve(disk: Arc<ImageDisk>) {
 /// IRQL: as the major function has it; READ <= DISPATCH_LEVEL.
 pub fn dispatch(irp: Irp) -> NTSTATUS {
     // SAFETY: the IRP was sent to this device of ours and keeps it alive.
-    let disk = unsafe { volume::image_disk_of(irp.device()) };
+    let disk = unsafe { extension::image_disk_of(irp.device()) };
     match (u32::from(irp.major()), disk) {
         (IRP_MJ_CREATE, None) => irp.fail(NtStatus::NO_SUCH_DEVICE),
         (IRP_MJ_CREATE | IRP_MJ_CLEANUP | IRP_MJ_CLOSE | IRP_MJ_FLUSH_BUFFERS | IRP_MJ_SHUTDOWN, _) => {

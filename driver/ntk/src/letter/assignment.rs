@@ -1,13 +1,14 @@
 //! Which letter a volume gets: what is asked for, what its policy says, what it had, or the next. Who gives it, the mount
 //! manager or this driver, is the matter of [`crate::letter::letters`].
 
-use crate::letter::inventory;
+use crate::letter::inventory::{self, Seen};
 use crate::letter::letters::{self, Assigned, Wish};
 use crate::letter::policy;
 use crate::log::{self, Wide};
 use crate::state::Driver;
 use lklfs_control::LetterRule;
 use lklfs_kernel::name::Name;
+use lklfs_kernel::text;
 use lklfs_nt::NtStatus;
 
 /// Which letter.

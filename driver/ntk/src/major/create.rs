@@ -8,10 +8,11 @@
 
 use crate::irp::Irp;
 use crate::major::secur::{self, Subject};
+use crate::object::extension::volume_of;
 use crate::object::open::{CacheUsers, Cursors, FcbHandle, Open, OpenRef};
 use crate::object::pending;
 use crate::object::verify;
-use crate::object::volume::{MountedVolume, volume_of};
+use crate::object::volume::MountedVolume;
 use crate::workque::deferred::Room;
 use crate::workque::request::{self, Blocking, Kept};
 use alloc::boxed::Box;

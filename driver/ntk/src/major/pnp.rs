@@ -3,7 +3,8 @@
 // UNSAFETY: passes the IRP to the device below.
 
 use crate::irp::Irp;
-use crate::object::volume::{MountedVolume, volume_of};
+use crate::object::extension::volume_of;
+use crate::object::volume::MountedVolume;
 use crate::state;
 use alloc::sync::Arc;
 use lklfs_fsd::pnp::{self, Minor, Plan};

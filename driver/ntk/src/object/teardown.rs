@@ -8,7 +8,8 @@
 //
 // UNSAFETY: VPBs and the volume device.
 
-use crate::object::volume::{self, MountedVolume};
+use crate::object::extension;
+use crate::object::volume::MountedVolume;
 use crate::state;
 use crate::workque::deferred;
 use alloc::sync::Arc;
@@ -95,7 +96,7 @@ impl MountedVolume {
             return;
         }
         // SAFETY: the device is still there: it was taken above, so nobody else deletes it.
-        let counted = unsafe { volume::disconnect(device) };
+        let counted = unsafe { extension::disconnect(device) };
         let spare = new_vpb(self.vpb());
         let mut irql: KIRQL = 0;
         // SAFETY: the saved IRQL goes back below.
@@ -151,7 +152,7 @@ impl Remains {
         }
         // SAFETY: created by the mount, deleted once; no open is on its way to it.
         unsafe { IoDeleteDevice(self.device) };
-        volume::count_device(false);
+        extension::count_device(false);
         if !self.real.is_null() {
             // SAFETY: referenced by the volume, which has handed the reference over.
             unsafe { ObfDereferenceObject(self.real.cast()) };

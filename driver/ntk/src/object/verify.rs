@@ -21,8 +21,9 @@
 
 use crate::irp::Irp;
 use crate::log;
+use crate::object::extension::volume_of;
 use crate::object::signature;
-use crate::object::volume::{MountedVolume, volume_of};
+use crate::object::volume::MountedVolume;
 use crate::workque::deferred::{self, Act, Room};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicI32, Ordering};
