@@ -22,6 +22,7 @@ const SAFE_CRATES: &[&str] = &[
     "driver/fsd",
     "driver/lkl-vfs",
     "driver/nt",
+    "driver/served",
     "linux/apps/copy",
     "linux/apps/get",
     "linux/apps/lklfuse",

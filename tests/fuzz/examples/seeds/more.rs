@@ -11,6 +11,7 @@ use lklfs_nt::record::Field as _;
 use lklfs_nt::reparse::{buffer, lx_symlink_data, symlink_data};
 use lklfs_nt::writer::EntryList;
 use lklfs_nt::{FileInformationClass, ReparseTag, dirinfo};
+use lklfs_served::wire::{Asked, Op};
 
 pub fn all() {
     control();
@@ -22,6 +23,7 @@ pub fn all() {
     attributes();
     requests();
     links();
+    served();
     streams();
     unpack();
 }
@@ -102,6 +104,44 @@ fn control() {
         let mut seed = vec![(code as u8) << 2, 200];
         seed.extend(request.encode().expect("memory"));
         keep("control", &format!("{number:02}"), &seed);
+    }
+}
+
+/// Each question answered truly, with a byte changed, with another length, and by a head alone; and calls.
+fn served() {
+    for question in 0..9u8 {
+        keep("served", &format!("true-{question}"), &[question]);
+        keep(
+            "served",
+            &format!("changed-{question}"),
+            &[question, 0, 5, 60, 0, 1],
+        );
+        keep(
+            "served",
+            &format!("resized-{question}"),
+            &[question, 0, 2, 80, 0, 0, 0],
+        );
+    }
+    let mut own = vec![0, 3, 40, 0];
+    for word in [40u32, 1, 7, 0, 1, 0, 1, 0, 0, 0] {
+        own.extend(word.to_le_bytes());
+    }
+    keep("served", "own", &own);
+    for op in Op::ALL {
+        let has_name = matches!(op, Op::Lookup | Op::EntryMetadata | Op::Xattr);
+        let asked = Asked {
+            op,
+            room: 4096,
+            node: u64::from(!matches!(op, Op::Root | Op::Info)),
+            offset: 0,
+            name: if has_name { b"data" } else { b"" },
+        };
+        let call = asked.encode(7, &[3, 4]).expect("memory");
+        keep(
+            "served",
+            &format!("call-{}", op.number()),
+            &[&[0x80], &call[..]].concat(),
+        );
     }
 }
 

@@ -23,6 +23,7 @@ targets! {
     reparse
     replies
     requests
+    served
     streams
     superblocks
     unpack
