@@ -32,7 +32,7 @@ const LAYERS: &[&[&str]] = &[
         "lklfs-fsd",
         "lklfs-kernel",
     ],
-    &["lkl-host-ntk", "lkl-vfs"],
+    &["lkl-host-ntk", "lkl-vfs", "lklfs-served"],
     &["lklfs-ntk"],
     &["lklfs"],
 ];

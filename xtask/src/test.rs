@@ -25,6 +25,7 @@ const WITHOUT_LINUX: &[&str] = &[
     "lklfs-control",
     "lklfs-fsd",
     "lklfs-nt",
+    "lklfs-served",
     "xtask",
 ];
 
