@@ -59,6 +59,9 @@ struct State {
     volumes: Vec<Volume>,
     /// Link name to unique ID.
     database: BTreeMap<String, Vec<u8>>,
+    /// Devices of volumes that have gone, in lower case. One may still be asked for what it is by a request that began before:
+    /// what it says makes no volume of it any more.
+    gone: BTreeSet<String>,
     /// Unique IDs of volumes that do not want a letter.
     without_letter: BTreeSet<Vec<u8>>,
     /// New volumes get a letter.
@@ -144,6 +147,7 @@ fn save(state: &State) {
 /// Ends it with the machine, if it runs.
 pub fn stop() {
     let device = state(|state| {
+        state.gone.clear();
         for link in state.volumes.drain(..).flat_map(|volume| volume.links) {
             names::remove_link(&names::wide(&link));
         }
@@ -200,6 +204,7 @@ pub fn keep_database() {
 
 /// The PnP manager tells of a volume; it gets a letter if new volumes do and it is of a type that does.
 pub fn volume_arrived(device: &str, of_windows_type: bool) {
+    state(|state| state.gone.remove(&device.to_lowercase()));
     if state(|state| state.device) != 0 {
         // What answers no IOCTL_MOUNTDEV_* is no volume.
         let _ = arrived(device, of_windows_type);
@@ -209,6 +214,7 @@ pub fn volume_arrived(device: &str, of_windows_type: bool) {
 /// The device called `device` has gone: its links go, the database stays.
 pub fn removed(device: &str) {
     let gone = state(|state| {
+        state.gone.insert(device.to_lowercase());
         let at = state
             .volumes
             .iter()
@@ -405,7 +411,7 @@ fn arrived(device: &str, may_have_letter: bool) -> Result<(), NTSTATUS> {
         has_letter,
         remembered,
         automount,
-    } = state(|state| announce(state, &device, &unique_id));
+    } = state(|state| announce(state, &device, &unique_id))?;
     if !links.iter().chain(&remembered).any(|link| is_unique_name(link)) {
         let guid = state(|state| {
             state.next_guid += 1;
@@ -458,8 +464,11 @@ struct Arrival {
     automount: bool,
 }
 
-/// Notes that a volume has arrived.
-fn announce(state: &mut State, device: &str, unique_id: &[u8]) -> Arrival {
+/// Notes that a volume has arrived, unless it has gone meanwhile.
+fn announce(state: &mut State, device: &str, unique_id: &[u8]) -> Result<Arrival, NTSTATUS> {
+    if state.gone.contains(&device.to_lowercase()) {
+        return Err(STATUS_NO_SUCH_DEVICE);
+    }
     let at = state
         .volumes
         .iter()
@@ -479,12 +488,12 @@ fn announce(state: &mut State, device: &str, unique_id: &[u8]) -> Arrival {
     let remembered = known
         .map(|(link, _)| link)
         .filter(|link| !volume.links.contains(link));
-    Arrival {
+    Ok(Arrival {
         remembered: remembered.cloned().collect(),
         has_letter: volume.links.iter().any(|link| letter(link).is_some()),
         links: volume.links.clone(),
         automount: state.automount,
-    }
+    })
 }
 
 /// A link of the form `\??\Volume{...}`.
@@ -508,13 +517,13 @@ fn link(device: &str, link: &str) -> Result<(), NTSTATUS> {
         STATUS_SUCCESS => {}
         status => return Err(status),
     }
-    state(|state| {
+    let is_kept = state(|state| {
         let Some(volume) = state
             .volumes
             .iter_mut()
             .find(|volume| same(&volume.device, device))
         else {
-            return;
+            return false;
         };
         volume.links.push(link.to_owned());
         state.database.insert(link.to_owned(), volume.unique_id.clone());
@@ -522,7 +531,13 @@ fn link(device: &str, link: &str) -> Result<(), NTSTATUS> {
             state.without_letter.remove(&volume.unique_id);
         }
         save(state);
+        true
     });
+    if !is_kept {
+        // The volume has gone meanwhile, and its links with it.
+        names::remove_link(&names::wide(link));
+        return Err(STATUS_NO_SUCH_DEVICE);
+    }
     tell(device, IOCTL_MOUNTDEV_LINK_CREATED, link);
     Ok(())
 }
@@ -582,14 +597,17 @@ fn arrived_silently(device: &str) -> Result<(), NTSTATUS> {
         return Err(STATUS_OBJECT_NAME_COLLISION);
     }
     state(|state| {
+        if state.gone.contains(&device.to_lowercase()) {
+            return Err(STATUS_NO_SUCH_DEVICE);
+        }
         state.volumes.push(Volume {
             device: device.to_owned(),
             unique_id,
             links: Vec::new(),
             announced: false,
         });
-    });
-    Ok(())
+        Ok(())
+    })
 }
 
 /// The points that a MOUNTMGR_MOUNT_POINT selects: (link, unique ID, device).
@@ -703,4 +721,22 @@ fn next_letter(device: &str) -> Result<Vec<u8>, NTSTATUS> {
     let free = remembered.or_else(free_letter).ok_or(STATUS_NO_MORE_ENTRIES)?;
     link(device, &format!("\\DosDevices\\{free}:"))?;
     Ok(vec![1, free as u8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_that_went_while_it_was_asked_is_not_taken_in_and_gets_no_link() {
+        let device = "\\Device\\HarddiskVolume4711";
+        removed(device);
+        assert!(state(|state| announce(state, device, b"id")).is_err());
+        assert_eq!(link(device, "\\DosDevices\\Q:"), Err(STATUS_NO_SUCH_DEVICE));
+        assert!(is_free('Q'));
+        // It comes again.
+        volume_arrived(device, true);
+        assert!(state(|state| announce(state, device, b"id")).is_ok());
+        removed(device);
+    }
 }
