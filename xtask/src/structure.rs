@@ -296,10 +296,7 @@ fn comes_after_colon(tokens: &[TokenTree], at: usize) -> bool {
 /// Follows `::name::name` or `::{...}` from a module on.
 fn follow(mut rest: &[TokenTree], start: &str, named: &mut BTreeSet<String>) {
     let mut path = start.to_owned();
-    loop {
-        let [TokenTree::Punct(first), TokenTree::Punct(second), next, ..] = rest else {
-            break;
-        };
+    while let [TokenTree::Punct(first), TokenTree::Punct(second), next, ..] = rest {
         if (first.as_char(), second.as_char()) != (':', ':') {
             break;
         }
