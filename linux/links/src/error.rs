@@ -13,6 +13,10 @@ pub struct LinkError {
 
 /// What it is, which says where to look for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "some are of ends that other systems do not have")
+)]
 pub(crate) enum Kind {
     /// An interface of this machine's, or what belongs to one.
     Interface,
