@@ -37,6 +37,9 @@ pub struct Options {
     /// Give this file to the target, once, instead
     #[arg(long, value_name = "FILE", conflicts_with_all = ["time", "seed", "merge"])]
     input: Option<PathBuf>,
+    /// Of the target `calls`: make them in two to four tasks side by side, as a seed in the input says
+    #[arg(long)]
+    schedule: bool,
     /// Keep of the target's corpus, and of what was found on this machine, the least that reaches as much
     #[arg(long, conflicts_with_all = ["time", "seed"])]
     merge: bool,
@@ -61,7 +64,7 @@ pub fn run(sh: &Shell, options: &Options) -> Result<ExitCode> {
         println!("{:<12} {}", "volumes:", linux::volumes()?.join(", "));
         return Ok(ExitCode::SUCCESS);
     };
-    if linux::has(name) || name == linux::PLANTED.0 {
+    if options.schedule || linux::has(name) || name == linux::PLANTED.0 {
         return of_linux(sh, name, options);
     }
     if !targets.iter().any(|target| target.name == *name) {
@@ -103,6 +106,10 @@ fn of_linux(sh: &Shell, name: &str, options: &Options) -> Result<ExitCode> {
     if options.merge {
         bail!("what is learned of Linux is kept on this machine alone: there is nothing to merge");
     }
+    let name = match options.schedule {
+        true => linux::scheduled(name).context("--schedule is of the target calls")?,
+        false => name,
+    };
     let programs = build_linux(sh)?;
     if name == linux::PLANTED.0 {
         return linux::planted(&programs, options.time);

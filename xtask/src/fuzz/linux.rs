@@ -34,6 +34,8 @@ pub const TARGETS: [(&str, &str); 4] = [
 /// Those of a volume.
 const IMAGE: &str = "image";
 const CALLS: &str = "calls";
+/// What `calls --schedule` is to the programs.
+const SCHEDULES: &str = "schedules";
 /// Not a target: has each bug found that was planted in the Linux that is fuzzed.
 pub const PLANTED: (&str, &str) = (
     "planted",
@@ -60,7 +62,11 @@ pub fn volumes() -> Result<Vec<String>> {
     let config = repo::root().join("linux/configs/fuzz.config");
     let config = fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
     let can_mount = |name: &str| {
-        let symbol = name.split('-').next().unwrap_or_default().to_uppercase();
+        let symbol = match name {
+            // It comes with what has it found.
+            "racy" => "LKL_SCHEDULES".to_owned(),
+            name => name.split('-').next().unwrap_or_default().to_uppercase(),
+        };
         let lines = [format!("CONFIG_{symbol}=y"), format!("CONFIG_{symbol}_FS=y")];
         config
             .lines()
@@ -93,9 +99,14 @@ pub fn has(target: &str) -> bool {
     TARGETS.iter().any(|(name, _)| *name == target)
 }
 
+/// The target whose calls are made side by side, if it is one of calls.
+pub fn scheduled(target: &str) -> Option<&'static str> {
+    (target == CALLS).then_some(SCHEDULES)
+}
+
 /// Does what is ordered with a target, and a volume if it is of one. The exit code is not 0 on a finding.
 pub fn run(programs: &Programs, target: &str, volume: &str, order: &Order<'_>) -> Result<ExitCode> {
-    let of_volume = target == IMAGE || target == CALLS;
+    let of_volume = [IMAGE, CALLS, SCHEDULES].contains(&target);
     if of_volume && !volumes()?.iter().any(|name| name == volume) {
         bail!(
             "there is no volume \"{volume}\"; there are {}",

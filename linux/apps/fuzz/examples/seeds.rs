@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 const UUID: &str = "6c6b6c66-7300-4d61-8000-000000000001";
 
 /// A volume: the file's name, and shell commands that make `$IMAGE` of the folder `$TREE`.
-const VOLUMES: [(&str, &str); 10] = [
+const VOLUMES: [(&str, &str); 11] = [
     (
         "ext4",
         "mke2fs -q -t ext4 -b 1024 -O metadata_csum,64bit,^resize_inode,^has_journal -U $UUID -E hash_seed=$UUID -d $TREE $IMAGE 1m",
@@ -45,6 +45,7 @@ const VOLUMES: [(&str, &str); 10] = [
         "ufs",
         "makefs -t ffs -o version=1 -T 1000000000 -s 1m $IMAGE $TREE",
     ),
+    ("racy", "truncate -s 1m $IMAGE && mkfs.minix $IMAGE"),
     (
         "vfat",
         "truncate -s 1m $IMAGE && mkfs.fat -i 12345678 $IMAGE >/dev/null && mcopy -s -i $IMAGE $TREE/small $TREE/folder ::",

@@ -37,6 +37,8 @@ pub enum Limit {
     Runs(u64),
     /// With the first finding, or when so much time has passed.
     Finding(Duration),
+    /// With the first finding, or after so many executions.
+    Search(u64),
 }
 
 /// A kind of finding.
@@ -160,7 +162,7 @@ impl Campaign {
                     "-max_total_time={}",
                     time.saturating_sub(fuzzing).as_secs().max(1)
                 ),
-                Limit::Runs(runs) => format!("-runs={}", runs - outcome.runs),
+                Limit::Runs(runs) | Limit::Search(runs) => format!("-runs={}", runs - outcome.runs),
             };
             let seed = self
                 .seed
@@ -187,6 +189,7 @@ impl Campaign {
                 Limit::Time(time) => fuzzing >= time,
                 Limit::Finding(time) => fuzzing >= time || !outcome.findings.is_empty(),
                 Limit::Runs(runs) => outcome.runs >= runs,
+                Limit::Search(runs) => outcome.runs >= runs || !outcome.findings.is_empty(),
             };
             if over {
                 break;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | *image* | a volume that mkfs made, and a few bytes of it that are others ([`patches`]): it is mounted, walked and unmounted ([`walk`]) |
 //! | *calls* | system calls on such a volume, mounted for writing ([`calls`]) |
+//! | *schedules* | the same, some of them side by side, as a seed has them meet ([`strands`]) |
 //! | *packets* | frames for an interface with sockets behind it ([`packets`]) |
 //! | *netlink* | messages to Linux's ends of netlink ([`netlink`]) |
 //!
@@ -32,6 +33,7 @@ pub mod records;
 pub mod rng;
 pub mod seed;
 pub mod smaller;
+pub mod strands;
 pub mod target;
 pub mod verdict;
 pub mod walk;

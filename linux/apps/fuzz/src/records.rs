@@ -15,6 +15,14 @@ pub trait Grammar: Sync {
 
     /// Makes it another one.
     fn change(&self, record: &mut Vec<u8>, rng: &mut Rng);
+
+    /// Bytes of an input that are before its records.
+    fn head(&self) -> usize {
+        0
+    }
+
+    /// Makes those other ones.
+    fn change_head(&self, _head: &mut [u8], _rng: &mut Rng) {}
 }
 
 /// An input.
@@ -52,12 +60,22 @@ impl Records {
     /// Another input.
     pub fn mutate(input: &[u8], most: usize, seed: u32, grammar: &dyn Grammar) -> Vec<u8> {
         let mut rng = Rng::new(seed);
-        let mut records = Records::parse(input);
+        let (before, rest) = input.split_at(input.len().min(grammar.head()));
+        let mut head = before.to_vec();
+        head.resize(grammar.head(), 0);
+        let mut records = Records::parse(rest);
         records.0.truncate(MOST);
-        for _ in 0..rng.choice(&[1, 1, 2, 3, 5]) {
-            records.step(&mut rng, grammar);
+        if !head.is_empty() && rng.once_in(3) {
+            grammar.change_head(&mut head, &mut rng);
+        } else {
+            for _ in 0..rng.choice(&[1, 1, 2, 3, 5]) {
+                records.step(&mut rng, grammar);
+            }
         }
-        records.write(most)
+        let room = most.saturating_sub(head.len());
+        head.extend(records.write(room));
+        head.truncate(most);
+        head
     }
 
     fn step(&mut self, rng: &mut Rng, grammar: &dyn Grammar) {
@@ -125,7 +143,7 @@ mod tests {
                 assert!(next.len() <= 2048);
                 input = next;
             }
-            assert!(Records::parse(&input).0.len() > 3);
+            assert!(Records::parse(&input[grammar.head()..]).0.len() > 3);
         }
     }
 

@@ -5,6 +5,7 @@ use crate::netlink::Messages;
 use crate::packets::Packets;
 use crate::records::{Grammar, Records};
 use crate::smaller;
+use crate::strands::Strands;
 
 /// What is done with an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Target {
     Image,
     /// It is system calls on a mounted volume.
     Calls,
+    /// It is the same, some of them side by side.
+    Schedules,
     /// It is frames for a network interface.
     Packets,
     /// It is messages to Linux's ends of netlink.
@@ -21,13 +24,20 @@ pub enum Target {
 
 impl Target {
     /// All.
-    pub const ALL: [Target; 4] = [Target::Image, Target::Calls, Target::Packets, Target::Netlink];
+    pub const ALL: [Target; 5] = [
+        Target::Image,
+        Target::Calls,
+        Target::Schedules,
+        Target::Packets,
+        Target::Netlink,
+    ];
 
     /// As commands call it.
     pub fn name(self) -> &'static str {
         match self {
             Target::Image => "image",
             Target::Calls => "calls",
+            Target::Schedules => "schedules",
             Target::Packets => "packets",
             Target::Netlink => "netlink",
         }
@@ -40,7 +50,7 @@ impl Target {
 
     /// Whether it is of a volume.
     pub fn has_volume(self) -> bool {
-        matches!(self, Target::Image | Target::Calls)
+        matches!(self, Target::Image | Target::Calls | Target::Schedules)
     }
 
     /// How its inputs become others; `None` of the one whose inputs are of a volume's structure.
@@ -48,16 +58,20 @@ impl Target {
         match self {
             Target::Image => None,
             Target::Calls => Some(&Calls),
+            Target::Schedules => Some(&Strands),
             Target::Packets => Some(&Packets),
             Target::Netlink => Some(&Messages),
         }
     }
 
     /// The smallest input that is found for which `same` holds, as it does for `input`.
-    pub fn smaller(self, input: &[u8], same: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
-        match self {
-            Target::Image => smaller::smaller(input, same),
-            _ => Records::smaller(input, same),
-        }
+    pub fn smaller(self, input: &[u8], mut same: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
+        let Some(grammar) = self.grammar() else {
+            return smaller::smaller(input, same);
+        };
+        let (head, rest) = input.split_at(input.len().min(grammar.head()));
+        let with_head = |rest: &[u8]| [head, rest].concat();
+        let rest = Records::smaller(rest, |rest| same(&with_head(rest)));
+        with_head(&rest)
     }
 }

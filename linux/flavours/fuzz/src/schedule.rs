@@ -2,7 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use lkl::{Errno, Kernel};
+use contract::lkl_schedule;
+use lkl::{EntryTask, Errno, Kernel};
 
 /// A system call.
 #[repr(C)]
@@ -66,6 +67,37 @@ pub unsafe fn run(
     schedule: Schedule,
     strands: &mut [Vec<Call>],
 ) -> (Result<(), Errno>, Trace) {
+    with(schedule, strands, |raw| {
+        // SAFETY: what the structure points to lives through the call, and the caller promises the rest.
+        let call = |task| unsafe { contract::linux_schedule(task, raw) };
+        // SAFETY: it makes that one call.
+        unsafe { kernel.call_by(call) }
+    })
+}
+
+/// As [`run`], with files, folders and name spaces of this task.
+///
+/// # Safety
+/// That of [`run`].
+pub unsafe fn run_by(
+    task: &mut EntryTask,
+    schedule: Schedule,
+    strands: &mut [Vec<Call>],
+) -> (Result<(), Errno>, Trace) {
+    with(schedule, strands, |raw| {
+        // SAFETY: what the structure points to lives through the call, and the caller promises the rest.
+        let call = |task| unsafe { contract::linux_schedule(task, raw) };
+        // SAFETY: it makes that one call.
+        unsafe { task.call_by(call) }
+    })
+}
+
+/// Has `run` make the call with what Linux's structure says.
+fn with(
+    schedule: Schedule,
+    strands: &mut [Vec<Call>],
+    run: impl FnOnce(*mut lkl_schedule) -> Result<u64, Errno>,
+) -> (Result<(), Errno>, Trace) {
     let mut first = vec![Switch::default(); schedule.room];
     let mut raw_strands: Vec<contract::lkl_strand> = strands
         .iter_mut()
@@ -85,11 +117,7 @@ pub unsafe fn run(
         switches: 0,
         digest: 0,
     };
-    let place = &raw mut raw;
-    // SAFETY: what the structure points to lives through the call, and the caller promises the rest.
-    let call = |task| unsafe { contract::linux_schedule(task, place) };
-    // SAFETY: it makes that one call.
-    let result = unsafe { kernel.call_by(call) };
+    let result = run(&raw mut raw);
     first.truncate(usize::try_from(raw.switches).unwrap_or(usize::MAX));
     let trace = Trace {
         points: raw.points,

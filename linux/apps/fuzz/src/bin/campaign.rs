@@ -23,12 +23,13 @@ const SHOWN: usize = 12;
 /// Programs at a time, each on a processor of its own.
 const PROGRAMS: usize = 2;
 /// What `bounded` runs: a target, a volume, and how often.
-const BOUNDED: [(Target, &str, u64); 7] = [
+const BOUNDED: [(Target, &str, u64); 8] = [
     (Target::Image, "ext4", 2000),
     (Target::Image, "xfs", 500),
     (Target::Image, "btrfs", 500),
     (Target::Calls, "ext4", 1500),
     (Target::Calls, "vfat", 1500),
+    (Target::Schedules, "ext4", 500),
     (Target::Packets, "", 1000),
     (Target::Netlink, "", 1000),
 ];
@@ -74,10 +75,9 @@ fn run(words: &[&str]) -> Result<bool, String> {
             } else {
                 target.name()
             };
-            let folder = if target == Target::Calls {
-                format!("calls-{folder}")
-            } else {
-                (*folder).to_owned()
+            let folder = match target {
+                Target::Calls | Target::Schedules => format!("{}-{folder}", target.name()),
+                _ => (*folder).to_owned(),
             };
             one(make(target, volume, &folder), order)
         }
@@ -174,7 +174,10 @@ fn tell_finding(campaign: &Campaign, finding: &Finding) {
     };
     println!(
         "  again: cargo xtask fuzz {}{fs} --input {}",
-        campaign.target.name(),
+        match campaign.target {
+            Target::Schedules => "calls --schedule",
+            target => target.name(),
+        },
         finding.input.display()
     );
 }

@@ -4,13 +4,14 @@
 //! A panic of Linux's comes here as a call of the host's hook, on the stack of the thread that panics. A fault of the processor comes
 //! as a signal, to a handler that stands before the host's own: the host would have Linux panic, and the place would be lost. It
 //! runs on a stack of its own (`stacks.rs`), since the thread's may have run out. A sleep where none may be is what Linux only says;
-//! that is taken for a death here.
+//! that is taken for a death here, and so is, of a sound volume, what is there twice.
 //
 // UNSAFETY: signal handlers are installed, and the program is left without its ending.
 
 use lkl_host_posix::Hooks;
 use std::backtrace::Backtrace;
 use std::ffi::c_void;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The exit code of a program that has had its time: not a finding.
@@ -23,6 +24,11 @@ const MOST: usize = 64 << 10;
 /// What Linux says of a sleep where none may be.
 const SLEEP: &[u8] = b"BUG: sleeping function called from invalid context";
 
+/// What file systems say of a block or an inode that is given out twice, or given back twice. A volume that was changed has such.
+const TWICE: [&[u8]; 2] = [b"bit already set", b"bit already cleared"];
+
+/// The volume is what mkfs made, changed by Linux alone.
+static SOUND: AtomicBool = AtomicBool::new(false);
 /// What Linux has said since the input was begun.
 static SAID: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
@@ -37,6 +43,11 @@ pub fn forget() {
     SAID.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
+/// From now on volumes are sound: what Linux says of one that is not is a finding.
+pub fn the_volume_is_sound() {
+    SOUND.store(true, Ordering::Relaxed);
+}
+
 /// What the host does with what Linux prints, and with its death.
 pub fn hooks() -> Hooks {
     Hooks {
@@ -46,7 +57,9 @@ pub fn hooks() -> Hooks {
                 said.extend_from_slice(text);
             }
             drop(said);
-            if text.windows(SLEEP.len()).any(|words| words == SLEEP) {
+            let says = |what: &[u8]| text.windows(what.len()).any(|words| words == what);
+            let twice = SOUND.load(Ordering::Relaxed) && TWICE.iter().any(|what| says(what));
+            if twice || says(SLEEP) {
                 tell(&String::from_utf8_lossy(text));
             }
         })),

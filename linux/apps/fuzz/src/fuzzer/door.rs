@@ -19,32 +19,25 @@ pub enum Argument {
     Number(i64),
     /// The place of that number, from 0 to 2.
     At(usize),
+    /// The result of an earlier call, by its index, where calls are made together.
+    Result(usize),
 }
 
-pub use Argument::{At, Number};
+pub use Argument::{At, Number, Result as Earlier};
 
-/// A task, and the memory that it passes.
-pub struct Door {
-    task: EntryTask,
-    memory: Vec<u8>,
-    /// What was opened and is to be closed.
-    open: Vec<i64>,
-}
+/// Memory that calls are passed: some places.
+pub struct Memory(Vec<u8>);
 
-impl Door {
-    /// With a new task.
-    pub fn new(kernel: &Kernel) -> Result<Door, Errno> {
-        Ok(Door {
-            task: kernel.entry_task()?,
-            memory: vec![0; ROOM * PLACES],
-            open: Vec::new(),
-        })
+impl Memory {
+    /// Zeros.
+    pub fn new() -> Memory {
+        Memory(vec![0; ROOM * PLACES])
     }
 
     /// The bytes of a place.
     pub fn place(&mut self, number: usize) -> &mut [u8] {
         let start = number.min(PLACES - 1) * ROOM;
-        &mut self.memory[start..start + ROOM]
+        &mut self.0[start..start + ROOM]
     }
 
     /// Puts bytes at a place, and a NUL behind them.
@@ -56,14 +49,59 @@ impl Door {
         At(number)
     }
 
+    /// An argument as Linux has it. What is not known yet is no file.
+    pub fn word(&mut self, argument: Argument) -> i64 {
+        match argument {
+            Number(number) => number,
+            At(place) => self.place(place).as_mut_ptr().expose_provenance() as i64,
+            Earlier(_) => -1,
+        }
+    }
+}
+
+/// A task, and the memory that it passes.
+pub struct Door {
+    task: EntryTask,
+    memory: Memory,
+    /// What was opened and is to be closed.
+    open: Vec<i64>,
+}
+
+impl Door {
+    /// With a new task.
+    pub fn new(kernel: &Kernel) -> Result<Door, Errno> {
+        Ok(Door {
+            task: kernel.entry_task()?,
+            memory: Memory::new(),
+            open: Vec::new(),
+        })
+    }
+
+    /// The bytes of a place.
+    pub fn place(&mut self, number: usize) -> &mut [u8] {
+        self.memory.place(number)
+    }
+
+    /// Puts bytes at a place, and a NUL behind them.
+    pub fn put(&mut self, number: usize, bytes: &[u8]) -> Argument {
+        self.memory.put(number, bytes)
+    }
+
+    /// Its memory.
+    pub fn memory(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// Its task.
+    pub fn task(&mut self) -> &mut EntryTask {
+        &mut self.task
+    }
+
     /// A system call.
     pub fn call(&mut self, number: i64, arguments: &[Argument]) -> Result<u64, Errno> {
         let mut words = [0; 6];
         for (word, argument) in words.iter_mut().zip(arguments) {
-            *word = match argument {
-                Number(number) => *number,
-                At(place) => self.place(*place).as_mut_ptr().expose_provenance() as i64,
-            };
+            *word = self.memory.word(*argument);
         }
         // SAFETY: the pointers are into memory that is this door's, as long as is said above; the task is used by this call alone.
         unsafe { self.task.syscall(number, &words) }
@@ -74,6 +112,13 @@ impl Door {
         let fd = self.call(number, arguments)? as i64;
         self.open.push(fd);
         Ok(fd)
+    }
+
+    /// What another one has opened for the task, to be closed with the rest.
+    pub fn adopt(&mut self, fd: i64) {
+        if !self.open.contains(&fd) {
+            self.open.push(fd);
+        }
     }
 
     /// Closes one.

@@ -12,10 +12,11 @@ use lkl_fuzz::mutate::Structure;
 use lkl_fuzz::patches::{MEND, NO_RECOVERY, Patches};
 use lkl_fuzz::records::Records;
 use lkl_fuzz::seed::Seed;
+use lkl_fuzz::strands::Program;
 use lkl_fuzz::target::Target;
 use lkl_fuzz::walk::{self, Device};
 use lkl_host_virtual::{Start, World};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const VOLUME: &str = "LKLFS_FUZZ_VOLUME";
 const BUG: &str = "LKLFS_FUZZ_BUG";
 /// How many executions the program lives for.
 const EXECUTIONS: &str = "LKLFS_FUZZ_EXECUTIONS";
+/// Names a file that gets a line of how the last input's strands met.
+const TRACE: &str = "LKLFS_FUZZ_TRACE";
 /// Every warning is a death. `lkl_seed` makes Linux's random numbers the same in each run.
 const COMMAND_LINE: &str = "panic_on_warn=1 oops=panic loglevel=6 \
     lkl_seed=6c6b6c66757a7a6c6b6c66757a7a6c6b6c66757a7a6c6b6c66757a7a6c6b6c66";
@@ -61,6 +64,7 @@ pub struct Linux {
     /// For what is done between inputs.
     door: Door,
     reached: Reached,
+    trace: Option<PathBuf>,
     executions: u64,
     limit: u64,
     free_at_first: u64,
@@ -87,7 +91,7 @@ impl Volume {
         device.disk.watch();
         let visit = walk::visit(kernel, &device, &fs, true, &walk::STRUCTURE);
         assert!(
-            visit.mounted && visit.entries > 2,
+            visit.mounted && visit.entries >= 2,
             "the sound volume is not mounted: {}",
             death::said()
         );
@@ -124,7 +128,11 @@ impl Linux {
         let reached = Reached::new(linux_fuzz::coverage());
         reached.tell_if_asked();
         let volume = target.has_volume().then(|| Volume::new(&kernel));
-        let caller = (target == Target::Calls).then(|| Caller::new(&kernel));
+        let makes_calls = matches!(target, Target::Calls | Target::Schedules);
+        let caller = makes_calls.then(|| Caller::new(&kernel));
+        if makes_calls {
+            death::the_volume_is_sound();
+        }
         let door = Door::new(&kernel).expect("a task");
         let free_at_first = kernel.free_bytes().unwrap_or(0);
         let mut linux = Linux {
@@ -135,6 +143,7 @@ impl Linux {
             caller,
             door,
             reached,
+            trace: std::env::var_os(TRACE).map(PathBuf::from),
             executions: 0,
             limit: number(EXECUTIONS).unwrap_or(u64::MAX),
             free_at_first,
@@ -165,9 +174,16 @@ impl Linux {
     fn act(&mut self, input: &[u8]) {
         match (self.target, &self.volume, &mut self.caller) {
             (Target::Image, Some(volume), _) => self.image(volume, input),
-            (Target::Calls, Some(Volume { fs, seed, device, .. }), Some(caller)) => {
+            (Target::Calls | Target::Schedules, Some(Volume { fs, seed, device, .. }), Some(caller)) => {
+                let program = match self.target {
+                    Target::Schedules => Program::scheduled(input),
+                    _ => Program::plain(input),
+                };
                 device.disk.show(Image::new(seed));
-                caller.run(&self.kernel, device, fs, input);
+                let trace = caller.run(&self.kernel, device, fs, &program);
+                if let Some(file) = &self.trace {
+                    let _ = std::fs::write(file, format!("{trace:?}\n"));
+                }
             }
             (Target::Packets, ..) => packets::run(&self.kernel, input),
             (Target::Netlink, ..) => netlink::run(&self.kernel, input),

@@ -3,15 +3,17 @@
 //! | variable | meaning |
 //! |---|---|
 //! | `LKLFS_FUZZ_TARGET` | a name of a [`Target`](lkl_fuzz::target::Target) |
-//! | `LKLFS_FUZZ_VOLUME` | for *image* and *calls* a name in `seeds/`: the file system, and behind a hyphen what is special |
+//! | `LKLFS_FUZZ_VOLUME` | for *image*, *calls* and *schedules* a name in `seeds/`: the file system, and behind a hyphen what is special |
 //! | `LKLFS_FUZZ_BUG` | the planted bug that is awake |
 //! | `LKLFS_FUZZ_PROCESSOR` | the one that the program runs on (see `stacks.rs`) |
 //! | `LKLFS_FUZZ_LAST` | a file: the edges that the last input has reached (see `reached.rs`) |
+//! | `LKLFS_FUZZ_TRACE` | a file: how the last input's strands met, a line |
 //! | `LKLFS_FUZZ_EDGES` | a file: which edges were reached is added to it now and then (see `reached.rs`) |
 //! | `LKLFS_FUZZ_EXECUTIONS` | after so many, the program ends with [`death::FRESH`], for another that begins anew |
 
 #![no_main]
 
+mod arguments;
 mod calls;
 mod death;
 mod door;
