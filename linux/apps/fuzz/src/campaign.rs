@@ -67,6 +67,8 @@ pub struct Outcome {
     pub edges: u64,
     /// Programs that were started.
     pub programs: u64,
+    /// Inputs that were ended because they took too long.
+    pub slow: u64,
     /// By kind.
     pub findings: BTreeMap<String, Finding>,
     /// Of each folder of Linux's: edges reached and edges in all.
@@ -174,11 +176,13 @@ impl Campaign {
                 .arg(format!("-seed={}", seed.max(1)))
                 .arg(format!("-artifact_prefix={}/", findings.display()))
                 .arg("-print_final_stats=1")
+                .env("LKLFS_FUZZ_SLOW", self.place.join("slow"))
                 .arg(&learned)
                 .output()?;
             fuzzing += began.elapsed();
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
             outcome.programs += 1;
+            outcome.slow += u64::from(text.contains("FRESH: an input was too slow"));
             outcome.runs += executed(&text).max(1);
             outcome.edges = outcome.edges.max(last(&text, "cov: ").unwrap_or(0));
             if !output.status.success() && output.status.code() != Some(FRESH) {

@@ -20,6 +20,18 @@ pub struct Extent {
     pub bytes: usize,
     /// Levels of directories.
     pub depth: usize,
+    /// Bytes of directories that lookups may go through in all. There are file systems that read all of a directory for a name that is not
+    /// there, and a changed one may say that it has 2^40 bytes.
+    pub searched: u64,
+}
+
+impl Extent {
+    /// Whether one more lookup may be made in a directory of so many bytes. It counts as made.
+    fn may_look_up(&mut self, size: u64) -> bool {
+        let left = self.searched.checked_sub(size);
+        self.searched = left.unwrap_or(self.searched);
+        left.is_some()
+    }
 }
 
 /// Files and links that are opened in one directory.
@@ -31,6 +43,7 @@ pub const WHOLE: Extent = Extent {
     opened: 24,
     bytes: 256 << 10,
     depth: 6,
+    searched: 64 << 20,
 };
 
 /// What lies before the contents of files.
@@ -116,11 +129,17 @@ fn directory(open: &OwnedFd, left: &mut Extent, depth: usize) {
         }
         ControlFlow::Continue(())
     });
+    let size = open.statx().map_or(0, |stat| stat.size);
     // One that is not there: what a lookup does besides.
-    let _ = open.statx_at(b"absent");
+    if left.may_look_up(size) {
+        let _ = open.statx_at(b"absent");
+    }
     let mut folders = Vec::new();
     let mut here = OPENED_HERE;
     for name in names {
+        if !left.may_look_up(size) {
+            break;
+        }
         let Ok(stat) = open.statx_at(&name) else { continue };
         match stat.file_type() {
             FileType::Directory if depth > 0 => folders.push(name),
@@ -188,5 +207,20 @@ fn contents(file: &OwnedFd, size: u64, left: &mut Extent) {
         if count > 0 {
             left.bytes -= file.pread(&mut buffer[..count], start).unwrap_or(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookups_end_when_directories_say_that_they_are_large() {
+        let mut extent = WHOLE;
+        assert!((0..200).all(|_| extent.may_look_up(64 << 10)));
+        assert!(!extent.may_look_up(1 << 40));
+        let large = (0..200).filter(|_| extent.may_look_up(16 << 20)).count();
+        assert_eq!(large, 3);
+        assert!(extent.may_look_up(4096));
     }
 }

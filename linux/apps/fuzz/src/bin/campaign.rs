@@ -144,6 +144,14 @@ fn summary(campaign: &Campaign, outcome: &Outcome) -> String {
 
 fn tell(campaign: &Campaign, outcome: &Outcome) {
     println!("{}", summary(campaign, outcome));
+    if outcome.slow > 0 {
+        let place = campaign.place.join("slow");
+        println!(
+            "  {} inputs were ended after 5 s; they are in {}",
+            outcome.slow,
+            place.display()
+        );
+    }
     let mut folders: Vec<_> = outcome
         .folders
         .iter()

@@ -3,7 +3,7 @@
 use crate::calls::Caller;
 use crate::door::{At, Door, Number};
 use crate::reached::Reached;
-use crate::{death, netlink, packets, stacks};
+use crate::{death, netlink, packets, slow, stacks};
 use linux_fuzz::WritableDisks;
 use lkl::{BootConfig, Kernel};
 use lkl_fuzz::image::{Image, ImageDisk};
@@ -150,6 +150,7 @@ impl Linux {
         };
         // What the first one finds is what each later one finds.
         linux.act(&[]);
+        slow::watch();
         linux
     }
 
@@ -165,7 +166,9 @@ impl Linux {
     /// Does what an input says.
     pub fn execute(&mut self, input: &[u8]) {
         death::forget();
+        slow::begin(input);
         self.act(input);
+        slow::end();
         self.reached.note();
         self.executions += 1;
         self.rest();

@@ -7,6 +7,7 @@
 //! | `LKLFS_FUZZ_BUG` | the planted bug that is awake |
 //! | `LKLFS_FUZZ_PROCESSOR` | the one that the program runs on (see `stacks.rs`) |
 //! | `LKLFS_FUZZ_LAST` | a file: the edges that the last input has reached (see `reached.rs`) |
+//! | `LKLFS_FUZZ_SLOW` | a folder for inputs that were ended because they took too long (see `slow.rs`); without it none is |
 //! | `LKLFS_FUZZ_TRACE` | a file: how the last input's strands met, a line |
 //! | `LKLFS_FUZZ_EDGES` | a file: which edges were reached is added to it now and then (see `reached.rs`) |
 //! | `LKLFS_FUZZ_EXECUTIONS` | after so many, the program ends with [`death::FRESH`], for another that begins anew |
@@ -21,6 +22,7 @@ mod linux;
 mod netlink;
 mod packets;
 mod reached;
+mod slow;
 mod stacks;
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
