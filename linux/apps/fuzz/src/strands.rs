@@ -70,6 +70,14 @@ impl Program {
     }
 }
 
+/// The same calls, which meet otherwise.
+pub fn with_seed(input: &[u8], seed: u32) -> Vec<u8> {
+    let mut other = input.to_vec();
+    other.resize(other.len().max(HEAD), 0);
+    other[..4].copy_from_slice(&seed.to_le_bytes());
+    other
+}
+
 /// How such inputs become others.
 pub struct Strands;
 
@@ -134,5 +142,7 @@ mod tests {
             [1, 2, 3, 4, 0]
         );
         assert_eq!(Program::scheduled(&[]).strands.len(), 0);
+        let other = Program::scheduled(&with_seed(&input, 9));
+        assert_eq!((other.seed, other.strands), (9, program.strands));
     }
 }
