@@ -115,7 +115,7 @@ pub unsafe fn disconnect(device: PDEVICE_OBJECT) -> Option<Arc<MountedVolume>> {
 /// One of the driver's own devices, by name.
 ///
 /// IRQL: PASSIVE_LEVEL.
-pub fn make_named_device(
+pub(crate) fn make_named_device(
     object: PDRIVER_OBJECT,
     name: &str,
     device_type: u32,
