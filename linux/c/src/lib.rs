@@ -18,6 +18,13 @@
 
 // UNSAFETY (whole crate): C calls with pointers, and what they must point to is in the headers.
 
+#![cfg_attr(
+    windows,
+    allow(
+        clippy::missing_const_for_thread_local,
+        reason = "clippy sees no const in what thread_local! expands to there"
+    )
+)]
 #![allow(unsafe_code)]
 
 mod addressing;
